@@ -1,0 +1,263 @@
+r"""Spectra: the eigenvalues of the input covariance, as a measure.
+
+A spectrum is a list of *atoms*: eigenvalues with multiplicities, :math:`\mu_\Sigma=\sum_a m_a\delta_{s_a}`. Parameters
+may be numbers or SymPy expressions; numeric kernels ask for float64 or mpmath values, closed forms for the symbolic
+atoms. The given order of the eigenvalues is kept, since target energies pair with them by position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sympy import Expr, Float, Integer, S
+
+from collapse_theory.describe.numbers import Scalar, real, real_array
+from collapse_theory.errors import DomainError
+
+__all__ = ["Atom", "Eigenvalues", "Isotropic", "PowerLaw", "Spectrum", "Spiked"]
+
+
+@dataclass(frozen=True)
+class Atom:
+    """An eigenvalue and how many eigenvectors share it."""
+
+    eigenvalue: Expr
+    multiplicity: Expr
+
+
+class Spectrum:
+    """Base of all spectra."""
+
+    d: Expr
+
+    def atoms(self) -> tuple[Atom, ...]:
+        """Return the distinct eigenvalues in the given order, with multiplicities, as SymPy expressions."""
+        raise NotImplementedError
+
+    @property
+    def dimension(self) -> int:
+        """The number of eigenvalues as an integer.
+
+        Raises:
+            DomainError: If it is a symbol.
+        """
+        if not self.d.is_Integer:
+            raise DomainError(f"spectrum needs a numeric d here, got d={self.d}; give {type(self).__name__} a number")
+        return int(self.d)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Multiplicity of each atom, int64, summing to ``dimension``."""
+        return np.array([int(a.multiplicity) for a in self._numeric_atoms()])
+
+    @property
+    def nodes(self) -> np.ndarray:
+        """Eigenvalue of each atom, float64, correctly rounded."""
+        return np.array([float(a.eigenvalue) for a in self._numeric_atoms()])
+
+    @property
+    def eigenvalues(self) -> np.ndarray:
+        """All eigenvalues in the given order, float64, shape (d,).
+
+        >>> Spiked(4, spikes=[20, 10]).eigenvalues
+        array([20., 10.,  1.,  1.])
+        """
+        return np.repeat(self.nodes, self.counts)
+
+    @property
+    def rank(self) -> int:
+        """The number of positive eigenvalues: what ``d`` means in thresholds and constants."""
+        return int(self.counts[self.nodes > 0].sum())
+
+    def exact_nodes(self, mp: Any) -> list[Any]:
+        """Return the eigenvalue of each atom at the working precision of the mpmath context ``mp``."""
+        return [mp.mpf(a.eigenvalue._to_mpmath(mp.prec)) for a in self._numeric_atoms()]
+
+    def _numeric_atoms(self) -> tuple[Atom, ...]:
+        atoms = self.atoms()
+        for a in atoms:
+            if a.eigenvalue.free_symbols or a.multiplicity.free_symbols:
+                raise DomainError(
+                    f"spectrum needs numbers here, got {self!r} with free symbols; use err.doit(spectrum) for closed forms"
+                )
+        return atoms
+
+
+def _dimension(d: Any) -> Expr:
+    return real(d, "d", positive=True, integer=True)
+
+
+@dataclass(frozen=True)
+class Isotropic(Spectrum):
+    """``s_j = scale`` for all ``d`` eigenvalues.
+
+    Args:
+        d: Number of features, a positive integer or a symbol.
+        scale: The common eigenvalue, positive.
+
+    Raises:
+        DomainError: If a parameter is out of range.
+
+    >>> Isotropic(3, scale=2).eigenvalues
+    array([2., 2., 2.])
+    """
+
+    d: Scalar
+    scale: Scalar = 1
+
+    def __post_init__(self) -> None:
+        """Check the parameters."""
+        object.__setattr__(self, "d", _dimension(self.d))
+        object.__setattr__(self, "scale", real(self.scale, "scale", positive=True))
+
+    def atoms(self) -> tuple[Atom, ...]:
+        """Return the one eigenvalue."""
+        return (Atom(self.scale, self.d),)
+
+
+@dataclass(frozen=True)
+class Spiked(Spectrum):
+    """Given spikes, the other ``d - len(spikes)`` eigenvalues equal to the bulk.
+
+    Args:
+        d: Number of features, at least ``len(spikes)``; an integer or a symbol.
+        spikes: The leading eigenvalues, non-negative.
+        bulk: The common eigenvalue of the rest, non-negative.
+
+    Raises:
+        DomainError: If a parameter is out of range or nothing is positive.
+
+    >>> Spiked(4, spikes=[20, 10]).rank
+    4
+    """
+
+    d: Scalar
+    spikes: Sequence[Scalar]
+    bulk: Scalar = 1
+
+    def __post_init__(self) -> None:
+        """Check the parameters."""
+        object.__setattr__(self, "d", _dimension(self.d))
+        spikes = tuple(real(x, f"spikes[{i}]", nonnegative=True) for i, x in enumerate(self.spikes))
+        object.__setattr__(self, "spikes", spikes)
+        object.__setattr__(self, "bulk", real(self.bulk, "bulk", nonnegative=True))
+        if (self.d - len(spikes)).is_negative:
+            raise DomainError(f"Spiked needs d >= number of spikes = {len(spikes)}, got d={self.d}; drop spikes")
+        if all(a.eigenvalue.is_zero for a in self.atoms()):
+            raise DomainError("Spiked needs a positive eigenvalue, got only zeros; give bulk or a spike > 0")
+
+    def atoms(self) -> tuple[Atom, ...]:
+        """Return the spikes, then the bulk."""
+        rest = self.d - len(self.spikes)
+        bulk = () if rest == 0 else (Atom(self.bulk, rest),)
+        return (*(Atom(x, S.One) for x in self.spikes), *bulk)
+
+
+@dataclass(frozen=True)
+class PowerLaw(Spectrum):
+    """``s_j = scale * j**-beta``, the capacity condition with exponent ``beta``.
+
+    Args:
+        d: Number of features, a positive integer.
+        beta: Capacity exponent, positive.
+        scale: Largest eigenvalue, positive.
+
+    Raises:
+        DomainError: If a parameter is out of range.
+
+    >>> PowerLaw(4, beta=1).eigenvalues
+    array([1.        , 0.5       , 0.33333333, 0.25      ])
+    """
+
+    d: Scalar
+    beta: Scalar
+    scale: Scalar = 1
+
+    def __post_init__(self) -> None:
+        """Check the parameters."""
+        object.__setattr__(self, "d", _dimension(self.d))
+        object.__setattr__(self, "beta", real(self.beta, "beta", positive=True))
+        object.__setattr__(self, "scale", real(self.scale, "scale", positive=True))
+
+    def atoms(self) -> tuple[Atom, ...]:
+        """Return ``d`` simple eigenvalues."""
+        return tuple(Atom(self.scale * Integer(j) ** -self.beta, S.One) for j in range(1, self.dimension + 1))
+
+    @property
+    def counts(self) -> np.ndarray:
+        """All ones."""
+        return np.ones(self.dimension, dtype=np.int64)
+
+    @property
+    def nodes(self) -> np.ndarray:
+        """The eigenvalues, without going through symbols."""
+        beta, scale = (float(real_number(x, self)) for x in (self.beta, self.scale))
+        return scale * np.arange(1, self.dimension + 1, dtype=np.float64) ** -beta
+
+    def exact_nodes(self, mp: Any) -> list[Any]:
+        """Return ``scale * j**-beta`` at the working precision of the mpmath context ``mp``."""
+        beta, scale = (mp.mpf(real_number(x, self)._to_mpmath(mp.prec)) for x in (self.beta, self.scale))
+        return [scale * mp.mpf(j) ** -beta for j in range(1, self.dimension + 1)]
+
+
+@dataclass(frozen=True, eq=False)
+class Eigenvalues(Spectrum):
+    """Any non-negative eigenvalues; ``d`` in thresholds and constants is the number of positive ones.
+
+    Args:
+        values: Array of shape (d,), finite, >= 0, at least one positive. Kept in the given order.
+
+    Raises:
+        DomainError: If a value is negative, NaN or infinite, or all are zero.
+
+    >>> Eigenvalues([2.0, 1.0, 0.0]).rank
+    2
+    """
+
+    values: Iterable[float]
+
+    def __post_init__(self) -> None:
+        """Check and freeze the values."""
+        object.__setattr__(self, "values", real_array(self.values, "eigenvalues", nonnegative=True))
+        if not (self.nodes > 0).any():
+            raise DomainError("eigenvalues needs a positive value, got only zeros; there is nothing to learn from")
+
+    @property
+    def d(self) -> Expr:
+        """Number of eigenvalues, zeros included."""
+        return Integer(self.nodes.size)
+
+    def atoms(self) -> tuple[Atom, ...]:
+        """Return one atom per value."""
+        return tuple(Atom(Float(x), S.One) for x in self.nodes)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """All ones."""
+        return np.ones(self.nodes.size, dtype=np.int64)
+
+    @property
+    def nodes(self) -> np.ndarray:
+        """The given values."""
+        return np.asarray(self.values)
+
+    def exact_nodes(self, mp: Any) -> list[Any]:
+        """Return the given binary values in the mpmath context ``mp``."""
+        return [mp.mpf(float(x)) for x in self.nodes]
+
+    def __repr__(self) -> str:
+        return f"Eigenvalues(<{self.nodes.size} values>)"
+
+
+def real_number(x: Expr, owner: object) -> Expr:
+    """Return ``x`` if it is a number.
+
+    Raises:
+        DomainError: If it has free symbols.
+    """
+    if x.free_symbols:
+        raise DomainError(f"{type(owner).__name__} needs numbers here, got {x}; substitute the symbols first")
+    return x

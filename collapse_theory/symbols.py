@@ -1,0 +1,83 @@
+r"""The symbols of the theory and their assumptions; the only place where a symbol is created.
+
+The assumptions are the domain of each quantity: ``positive`` and ``nonnegative`` are enforced on every value bound to
+the symbol, ``integer`` too. ``LATEX`` holds the names that SymPy would not typeset by itself.
+
+>>> from collapse_theory import symbols
+>>> symbols.lam.is_nonnegative
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from sympy import Symbol
+
+__all__ = ["LATEX", "NOTATION", "Eigenvalue", "N", "T", "T0", "beta", "d", "eigenvalue", "ell", "family_eigenvalue",
+           "indexed", "k", "kappa", "lam", "lam0", "m", "n", "p1", "p2", "phi", "phi0", "r", "rho2", "sigma", "sigma0",
+           "w"]  # fmt: skip
+
+d = Symbol("d", positive=True, integer=True)
+T = Symbol("T", positive=True)
+T0 = Symbol("T0", positive=True)
+N = Symbol("N", positive=True)
+sigma = Symbol("sigma", nonnegative=True)
+sigma0 = Symbol("sigma0", nonnegative=True)
+lam = Symbol("lam", nonnegative=True)
+lam0 = Symbol("lam0", nonnegative=True)
+n = Symbol("n", nonnegative=True, integer=True)
+m = Symbol("m", nonnegative=True, integer=True)
+k = Symbol("k", positive=True)
+w = Symbol("w", positive=True)
+p1 = Symbol("p1", nonnegative=True)
+p2 = Symbol("p2", nonnegative=True)
+phi = Symbol("phi", positive=True)
+phi0 = Symbol("phi0", positive=True)
+kappa = Symbol("kappa", nonnegative=True)
+beta = Symbol("beta", positive=True)
+r = Symbol("r", positive=True)
+ell = Symbol("ell", nonnegative=True)
+rho2 = Symbol("rho2", nonnegative=True)
+
+NOTATION: Mapping[str, Symbol] = MappingProxyType({
+    s.name: s for s in (d, T, T0, N, sigma, sigma0, lam, lam0, n, m, k, w, p1, p2, phi, phi0, kappa, beta, r, ell, rho2)
+})
+"""Every free symbol of the notation table by its code name."""
+
+LATEX: Mapping[str, str] = MappingProxyType({"lam": r"\lambda", "lam0": r"\lambda_{0}", "rho2": r"\rho^{2}"})
+
+
+class Eigenvalue(Symbol):
+    """The eigenvalue bound inside a spectral integral over one covariance.
+
+    A class of its own, so that no symbol a user can create is equal to it and nothing can be substituted for it by name.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, covariance: str = "Sigma") -> Eigenvalue:
+        """Return the one bound eigenvalue of the covariance of that name."""
+        return super().__new__(cls, covariance, positive=True)
+
+    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, bool]]:
+        """Pickle by covariance name; the assumption belongs to the class."""
+        return (self.name,), {}
+
+
+eigenvalue = Eigenvalue()
+
+
+def family_eigenvalue(covariance: str) -> Eigenvalue:
+    """Return the eigenvalue symbol of a named covariance of a commuting family."""
+    return Eigenvalue(covariance)
+
+
+def indexed(role: Symbol, index: int) -> Symbol:
+    """Return the symbol of one node of a pipeline: the role's assumptions, the node's index.
+
+    >>> indexed(T, 3), indexed(T, 3).is_positive
+    (T_3, True)
+    """
+    return Symbol(f"{role.name}_{index}", **role.assumptions0)
