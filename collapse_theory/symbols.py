@@ -15,9 +15,9 @@ from types import MappingProxyType
 
 from sympy import Symbol
 
-__all__ = ["LATEX", "NOTATION", "Eigenvalue", "N", "T", "T0", "beta", "d", "eigenvalue", "ell", "family_eigenvalue",
-           "indexed", "k", "kappa", "lam", "lam0", "m", "n", "p1", "p2", "phi", "phi0", "r", "rho2", "sigma", "sigma0",
-           "w"]  # fmt: skip
+__all__ = ["LATEX", "NOTATION", "Eigenvalue", "N", "T", "T0", "beta", "d", "declared", "eigenvalue", "ell",
+           "family_eigenvalue", "indexed", "k", "kappa", "lam", "lam0", "literal", "m", "n", "p1", "p2", "phi", "phi0", "r", "rho2", "sigma", "sigma0",
+           "step", "w"]  # fmt: skip
 
 d = Symbol("d", positive=True, integer=True)
 T = Symbol("T", positive=True)
@@ -74,6 +74,33 @@ def family_eigenvalue(covariance: str) -> Eigenvalue:
     return Eigenvalue(covariance)
 
 
+def step(index: int) -> Symbol:
+    """Return the name of the result of one step of an evaluation plan.
+
+    >>> step(3)
+    _step3
+    """
+    return Symbol(f"_step{index}", real=True)
+
+
+def literal(role: str, index: int) -> Symbol:
+    """Return the symbol that stands for a number written into a pipeline; ``#`` keeps it apart from any user's symbol.
+
+    >>> literal("T", 1)
+    T#1
+    """
+    return Symbol(f"{role}#{index}", **_LITERAL_ASSUMPTIONS[role])
+
+
+_LITERAL_ASSUMPTIONS = {
+    "T": {"positive": True},
+    "noise": {"positive": True},
+    "ridge": {"positive": True},
+    "weight": {"positive": True},
+    "number": {"real": True},
+}
+
+
 def indexed(role: Symbol, index: int) -> Symbol:
     """Return the symbol of one node of a pipeline: the role's assumptions, the node's index.
 
@@ -81,3 +108,21 @@ def indexed(role: Symbol, index: int) -> Symbol:
     (T_3, True)
     """
     return Symbol(f"{role.name}_{index}", **role.assumptions0)
+
+
+def declared(name: str) -> Symbol:
+    """Return the symbol that a user's file declares: the notation table's if it has the name, else a real one.
+
+    >>> declared("lam") is lam, declared("alpha").is_real
+    (True, True)
+    """
+    return NOTATION.get(name) or Symbol(name, real=True)
+
+
+def summation_index(name: str) -> Symbol:
+    """Return the integer symbol that a finite sum written as text binds.
+
+    >>> summation_index("i").is_integer
+    True
+    """
+    return Symbol(name, integer=True)

@@ -59,8 +59,9 @@ def replace(generations: int, generator: Stage | None = None, downstream: Stage 
     Pipeline(3 samples, 3 fits)
     """
     n = _count(generations, "generations", 0)
+    stages = [_stage(generator, "generator")] * n if n else []
     pipe, last = Pipeline(), TRUTH
-    for stage in [_stage(generator, "generator")] * n + [_stage(downstream, "downstream")]:
+    for stage in [*stages, _stage(downstream, "downstream")]:
         last = pipe.fit(_sample(pipe, stage, source=last), ridge=stage.ridge)
     return pipe
 
