@@ -1,4 +1,5 @@
 from . import symbols as symbols
+from .derive import test_error as test_error
 from .describe import workflows as workflows
 from .describe.pipeline import TRUTH as TRUTH
 from .describe.pipeline import Fit as Fit
@@ -21,3 +22,10 @@ from .errors import DomainError as DomainError
 from .errors import NonCommutingError as NonCommutingError
 from .errors import ParseError as ParseError
 from .errors import PipelineError as PipelineError
+from .simulate.trials import Simulation as Simulation
+from .simulate.trials import simulate as simulate
+from .evaluate.ridge import degrees_of_freedom as degrees_of_freedom
+from .evaluate.ridge import effective_ridge as effective_ridge
+from .families.linear import Linear as Linear
+from .formula import ErrorFormula as ErrorFormula
+from .theorems.catalog import catalog as catalog

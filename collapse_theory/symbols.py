@@ -17,7 +17,7 @@ from sympy import Symbol
 
 __all__ = ["LATEX", "NOTATION", "Eigenvalue", "N", "T", "T0", "beta", "d", "declared", "eigenvalue", "ell",
            "family_eigenvalue", "indexed", "k", "kappa", "lam", "lam0", "literal", "m", "n", "p1", "p2", "phi", "phi0", "r", "rho2", "sigma", "sigma0",
-           "step", "w"]  # fmt: skip
+           "step", "summation_index", "w"]  # fmt: skip
 
 d = Symbol("d", positive=True, integer=True)
 T = Symbol("T", positive=True)

@@ -76,7 +76,8 @@ def _expression(value: Any, name: str, error: type[Exception]) -> Expr:
     number = float(value)
     if not math.isfinite(number):
         raise error(f"{name} needs to be finite, got {value!r}; remove NaN and infinities")
-    return Float(number)
+    # An integral float is the same number; as an integer it keeps exact zeros and ones recognisable.
+    return Integer(int(number)) if number.is_integer() else Float(number)
 
 
 def show(value: Expr) -> str:

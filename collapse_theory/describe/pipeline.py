@@ -471,6 +471,11 @@ class Pipeline:
 
     # ------------------------------------------------------------------ ask
     @property
+    def nodes(self) -> tuple[Sample | Fit, ...]:
+        """All samples and fits in the order they were appended, which is an order of dependency."""
+        return tuple(self._nodes)
+
+    @property
     def samples(self) -> tuple[Sample, ...]:
         """All samples in the order they were appended."""
         return tuple(self._samples)

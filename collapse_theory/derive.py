@@ -1,0 +1,38 @@
+"""The way in to every derivation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from collapse_theory.describe.pipeline import Fit, Pipeline
+from collapse_theory.families.linear import Linear
+from collapse_theory.formula import ErrorFormula
+
+__all__ = ["test_error"]
+
+
+def test_error(pipeline: Pipeline, model: Fit | None = None, family: Any = None, method: str = "auto") -> ErrorFormula:
+    r"""Return the test error of a fit as a derived formula.
+
+    For linear regression it is the excess risk :math:`\|\hat w-w_0\|_\Sigma^2`, without the label noise of the test point.
+
+    Args:
+        pipeline: The training procedure.
+        model: The tested fit; default the last.
+        family: The family of models; default :class:`Linear`.
+        method: "auto" picks the strongest derivation that applies; "exact" and "operator" ask for one.
+
+    Raises:
+        PipelineError: If no derivation, or not the one asked for, covers the pipeline.
+
+    >>> import collapse_theory as ct
+    >>> pipe = ct.workflows.replace(1, ct.Stage(T=90, noise=0.4), ct.Stage(T=80, noise=0.5))
+    >>> err = ct.test_error(pipe)
+    >>> err.regime, round(err.evaluate(spectrum=ct.Isotropic(50)), 12) == round(0.25 * 50 / 29 + 0.16 * 50 / 39, 12)
+    ('exact', True)
+    """
+    theory = (Linear() if family is None else family).theory
+    return theory(pipeline, model, method)
+
+
+test_error.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it by its name

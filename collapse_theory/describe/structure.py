@@ -1,0 +1,103 @@
+"""Structural questions about a pipeline: is it a chain, does it accumulate, does it live on one design."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sympy import Expr
+
+from collapse_theory.describe.pipeline import TRUTH, Fit, OneOf, Pipeline, Sample, Truth
+
+__all__ = ["Increment", "chain", "increments", "is_least_squares", "one_design", "sole_labeller"]
+
+
+def sole_labeller(sample: Sample) -> Truth | Fit | None:
+    """Return the labeller of a sample labelled by one labeller as it is, else None."""
+    if isinstance(sample.source, OneOf) or len(sample.source.coefficients) != 1 or sample.pool:
+        return None
+    labeller, coefficient = sample.source.coefficients[0]
+    return labeller if coefficient == 1 else None
+
+
+def is_least_squares(fits: tuple[Fit, ...]) -> bool:
+    """Return whether no fit has a ridge."""
+    return all(f.ridge is None or f.ridge.is_zero for f in fits)
+
+
+def chain(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:
+    """Return the fits from the first to ``model`` if each has one fresh sample of its own, labelled by the fit before.
+
+    >>> from collapse_theory.describe.workflows import accumulate, replace
+    >>> from collapse_theory.describe.pipeline import Stage
+    >>> pipe = replace(2, Stage(T=9), Stage(T=9))
+    >>> [f.name for f in chain(pipe, pipe.fits[-1])]
+    ['m1', 'm2', 'm3']
+    >>> pipe = accumulate(2, Stage(T=9))
+    >>> chain(pipe, pipe.fits[-1]) is None
+    True
+    """
+    fits = pipeline.ancestors(model)
+    used: set[int] = set()
+    expected: Truth | Fit = TRUTH
+    for f in fits:
+        if len(f.samples) != 1:
+            return None
+        s = f.samples[0]
+        if s.covariance is not None or sole_labeller(s) != expected or s.inputs.index in used:
+            return None
+        used.add(s.inputs.index)
+        expected = f
+    return fits
+
+
+@dataclass(frozen=True)
+class Increment:
+    """One step of a telescoping sequence of least-squares fits: ``H (w_k - w_{k-1}) = sum_new X_i^T eps_i``.
+
+    Attributes:
+        fit: The fit; ``H`` is the Gram matrix of all its rows.
+        new: Its samples labelled by the fit before.
+    """
+
+    fit: Fit
+    new: tuple[Sample, ...]
+
+    @property
+    def rows(self) -> Expr:
+        """All rows of the fit."""
+        return self.fit.N
+
+
+def increments(pipeline: Pipeline, model: Fit) -> tuple[Increment, ...] | None:
+    """Return the telescoping steps that lead to ``model`` if its fits replace or accumulate, else None.
+
+    Every fit must pool, with equal weights, samples with inputs of their own: new ones labelled by one earlier fit (or
+    the truth), and either nothing else or exactly the samples of that earlier fit. Then the normal equations telescope.
+    """
+    steps: list[Increment] = []
+    fit: Truth | Fit = model
+    while isinstance(fit, Fit):
+        if any(w != fit.weights[0] for w in fit.weights):
+            return None
+        if len({s.inputs.index for s in fit.samples}) < len(fit.samples) or any(s.covariance for s in fit.samples):
+            return None
+        labellers = [sole_labeller(s) for s in fit.samples]
+        if any(m is None for m in labellers):
+            return None
+        before = max((m for m in labellers if isinstance(m, Fit)), key=lambda m: m.index, default=TRUTH)
+        new = tuple(s for s, m in zip(fit.samples, labellers, strict=True) if m == before)
+        rest = [s for s in fit.samples if s not in new]
+        if rest and not (isinstance(before, Fit) and set(rest) == set(before.samples)):
+            return None
+        steps.append(Increment(fit, new))
+        fit = before
+    return tuple(reversed(steps))
+
+
+def one_design(pipeline: Pipeline, model: Fit) -> Sample | None:
+    """Return the sample whose inputs all fits behind ``model`` use, if there is only one."""
+    inputs = {s.inputs for f in pipeline.ancestors(model) for s in f.samples}
+    if len(inputs) != 1:
+        return None
+    sample = inputs.pop()
+    return None if sample.covariance or sample.pool else sample

@@ -1,0 +1,125 @@
+"""Plans in float64: array kernels over a batch of parameter values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from sympy import Expr, Symbol, lambdify
+
+from collapse_theory.evaluate.generations import run_generations
+from collapse_theory.evaluate.kernels import float64_kernels
+from collapse_theory.evaluate.measure import Measure
+from collapse_theory.evaluate.plan import Integrate, Plan, RunChain, SolveRidge
+from collapse_theory.evaluate.ridge import residual_degrees, solve_effective_ridge
+from collapse_theory.symbols import Eigenvalue
+
+__all__ = ["Float64Program"]
+
+_BLOCK = 1 << 19  # entries of a (batch, node) array: a handful of them stays in cache
+
+
+class Float64Program:
+    """A plan with its scalar expressions compiled to NumPy; pickles as the plan.
+
+    Args:
+        plan: The steps and outputs.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._compiled: dict[tuple[Expr, ...], _Vectorised] = {}
+
+    def __getstate__(self) -> Plan:
+        return self.plan
+
+    def __setstate__(self, plan: Plan) -> None:
+        self.__init__(plan)  # type: ignore[misc]
+
+    def run(self, measure: Measure | None, values: Mapping[str, np.ndarray], size: int) -> tuple[dict[str, Any], Any]:
+        """Evaluate the outputs for a batch.
+
+        Args:
+            measure: Nodes and weights; None if the plan takes no integral.
+            values: Inputs by name: float64 of shape () or (size,).
+            size: Batch size.
+
+        Returns:
+            The outputs by name, float64 of shape () or (size,), and a mask of the entries at an interpolation threshold
+            (``T = rank`` without ridge), which are limits that float64 cannot take.
+        """
+        nodes = 1 if measure is None else measure.nodes.size
+        step = max(1, _BLOCK // nodes)
+        if size <= step:
+            return self._block(measure, values)
+        parts = [
+            self._block(measure, {k: v if v.ndim == 0 else v[i : i + step] for k, v in values.items()})
+            for i in range(0, size, step)
+        ]
+        lengths = [min(step, size - i) for i in range(0, size, step)]
+
+        def joined(pieces: list[Any]) -> np.ndarray:
+            return np.concatenate([np.broadcast_to(p, (k,)) for p, k in zip(pieces, lengths, strict=True)])
+
+        return {name: joined([p[0][name] for p in parts]) for name, _ in self.plan.outputs}, joined([p[1] for p in parts])
+
+    def _block(self, measure: Measure | None, values: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], Any]:
+        env: dict[str, Any] = dict(values)
+        threshold: Any = np.False_
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+            for s in self.plan.steps:
+                if measure is None:
+                    raise AssertionError("a plan with steps needs a measure")
+                if isinstance(s, SolveRidge):
+                    T, lam = np.broadcast_arrays(*self._scalars((s.T, s.lam), env))
+                    kappa = solve_effective_ridge(measure, T.ravel(), lam.ravel())
+                    residual = residual_degrees(measure, T.ravel(), lam.ravel(), kappa)
+                    env[s.kappa.name], env[s.residual.name] = kappa.reshape(T.shape), residual.reshape(T.shape)
+                    threshold |= env[s.residual.name] == 0
+                elif isinstance(s, Integrate):
+                    self._integrate(s, measure, env)
+                else:
+                    self._chain(s, measure, env)
+            names, outer = zip(*self.plan.outputs, strict=True)
+            outputs = self._scalars(outer, env)
+        return dict(zip(names, outputs, strict=True)), threshold
+
+    def _integrate(self, s: Integrate, measure: Measure, env: dict[str, Any]) -> None:
+        columns = {name: value if np.ndim(value) == 0 else value[:, None] for name, value in env.items()}
+        functions = self._function(s.integrands)(columns, measure.nodes)
+        for name, f, energy in zip(s.names, functions, s.energy, strict=True):
+            weights = measure.energies if energy else measure.counts
+            env[name.name] = np.asarray(f) @ weights if np.ndim(f) else f * np.sum(weights)
+
+    def _chain(self, s: RunChain, measure: Measure, env: dict[str, Any]) -> None:
+        stages = [
+            tuple(v if np.ndim(v) == 0 else v[:, None] for v in self._scalars(stage, env)) for stage in s.stages
+        ]
+        env[s.bias.name], env[s.variance.name] = run_generations(measure, stages)
+
+    def _scalars(self, expressions: tuple[Expr, ...], env: Mapping[str, Any]) -> list[np.ndarray]:
+        return [np.asarray(x, dtype=float) for x in self._function(expressions)(env, None)]
+
+    def _function(self, expressions: tuple[Expr, ...]) -> _Vectorised:
+        if expressions not in self._compiled:
+            self._compiled[expressions] = _Vectorised(expressions)
+        return self._compiled[expressions]
+
+
+class _Vectorised:
+    """Expressions compiled together, common sub-expressions named, called with an environment of arrays."""
+
+    def __init__(self, expressions: tuple[Expr, ...]) -> None:
+        symbols: list[Symbol] = sorted(set().union(*(e.free_symbols for e in expressions)), key=lambda x: x.name)
+        self.names = [x.name for x in symbols if not isinstance(x, Eigenvalue)]
+        nodes = [x for x in symbols if isinstance(x, Eigenvalue)]
+        self.takes_nodes = bool(nodes)
+        arguments = [x for x in symbols if not isinstance(x, Eigenvalue)] + nodes
+        self.call: Callable[..., Any] = lambdify(
+            arguments, list(expressions), modules=[float64_kernels(), "numpy"], cse=True
+        )
+
+    def __call__(self, env: Mapping[str, Any], nodes: np.ndarray | None) -> list[Any]:
+        arguments = [env[name] for name in self.names]
+        return list(self.call(*arguments, *([nodes] if self.takes_nodes else [])))

@@ -1,0 +1,44 @@
+r"""The generation operator on the nodes: the backward recursion behind a chain, in any arithmetic with arrays.
+
+:math:`M=sP^2+R` is kept as a product of shrinkages and a remainder of rank-one terms, and :math:`1-P` beside :math:`P`, so that
+every quantity is a sum of positive terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from collapse_theory.evaluate.measure import Measure
+
+__all__ = ["run_generations"]
+
+
+def run_generations(measure: Measure, stages: Sequence[tuple[Any, Any, Any, Any]]) -> tuple[Any, Any]:
+    """Return bias and variance of the last fit of a chain.
+
+    Args:
+        measure: Nodes with counts and energies, shape (k,).
+        stages: Blocks ``(kappa, residual, sigma, count)``, the tested fit last; each entry scalar or of shape (n, 1).
+    """
+    s, counts, energies = measure.nodes, measure.counts, measure.energies
+    if energies is None:
+        raise AssertionError("a chain needs the energies of the target")
+    one = s / s
+    product, lost, remainder, variance = one, 0 * one, 0 * one, np.zeros(1)
+    for kappa, residual, sigma, count in reversed(stages):
+        c = kappa / (s + kappa)
+        r = s / (s + kappa)
+        g = r / (s + kappa)
+        repeats = np.asarray(count, dtype=float)
+        for i in range(int(repeats.max())):
+            t = np.asarray(((s * product**2 + remainder) * g) @ counts)[..., None] / residual
+            live = repeats > i
+            variance = variance + np.where(live, sigma**2 * t, 0 * t)
+            remainder = np.where(live, r**2 * remainder + kappa**2 * t * g, remainder)
+            lost = np.where(live, lost * r + c, lost)
+            product = np.where(live, product * r, product)
+    bias = (s * lost**2 + remainder) @ energies
+    return bias, variance[..., 0]

@@ -1,0 +1,272 @@
+"""From values by name to numbers: binding, checking, and choosing the arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import mpmath
+import numpy as np
+from sympy import Expr, Ge, Gt, Le, Lt, Ne, Symbol, lambdify, nsimplify
+from sympy.logic.boolalg import Boolean
+
+from collapse_theory.describe.numbers import show
+from collapse_theory.describe.spectra import Spectrum
+from collapse_theory.describe.targets import Target
+from collapse_theory.errors import DomainError, nearest
+from collapse_theory.evaluate.digits import evaluate_digits, limit_at_threshold
+from collapse_theory.evaluate.float64 import Float64Program
+from collapse_theory.evaluate.measure import Measure
+from collapse_theory.evaluate.plan import Plan, compile_plan
+from collapse_theory.symbols import d as dimension
+
+__all__ = ["Predictor", "Program"]
+
+
+@dataclass(frozen=True)
+class Program:
+    """What evaluation needs of a formula, compiled once: its plan, its symbols and its conditions."""
+
+    plan: Plan
+    float64: Float64Program
+    symbols: tuple[Symbol, ...]
+    numbers: tuple[tuple[Symbol, Expr], ...]
+    conditions: tuple[Boolean, ...]
+
+    @classmethod
+    def of(
+        cls,
+        parts: Mapping[str, Expr],
+        conditions: tuple[Boolean, ...],
+        numbers: Mapping[Symbol, Expr],
+        symbols: Iterable[Symbol],
+    ) -> Program:
+        """Compile the parts of a formula."""
+        plan = compile_plan(parts)
+        ordered = tuple(sorted(symbols, key=lambda x: x.name))
+        return cls(plan, Float64Program(plan), ordered, tuple(numbers.items()), conditions)
+
+
+class Predictor:
+    """A formula at one spectrum and target: ``predict(T=..., lam=...)`` returns the test error.
+
+    Args:
+        program: The compiled formula.
+        name: What messages call the formula.
+        spectrum: Eigenvalues of the input covariance, or None.
+        target: Energies of the true coefficients, or None.
+
+    Raises:
+        DomainError: If the formula needs a spectrum or a target that is not given, or they do not match.
+    """
+
+    def __init__(self, program: Program, name: str, spectrum: Spectrum | None, target: Target | None) -> None:
+        if program.plan.steps and spectrum is None:
+            raise DomainError(f"{name} needs a spectrum, got none; pass spectrum=ct.Isotropic(d=...) or another one")
+        if program.plan.needs_target and target is None:
+            raise DomainError(f"{name} needs a target for its bias, got none; pass target=ct.RandomTarget() or another one")
+        self.program, self.name, self.spectrum, self.target = program, name, spectrum, target
+        self.measure = None if spectrum is None else Measure.of(spectrum, target)
+
+    def __call__(self, *, terms: bool = False, test_noise: Any = None, **values: Any) -> Any:
+        """Return the test error at the given values, in float64.
+
+        Args:
+            terms: Return a mapping from term name to value instead of the sum.
+            test_noise: Standard deviation of the test point's label noise; its square is added.
+            **values: One value per free symbol, by name; scalars or arrays that broadcast.
+
+        Raises:
+            DomainError: If a value is missing, unknown, out of range, or violates a condition.
+        """
+        bound = self._bind(values, test_noise)
+        arrays = {name: _floats(name, value) for name, value in bound.items()}
+        shape = np.broadcast_shapes(*(a.shape for a in arrays.values())) if arrays else ()
+        size = int(np.prod(shape))
+        flat = {k: a if a.ndim == 0 else np.broadcast_to(a, shape).ravel() for k, a in arrays.items()}
+        flat |= self._numbers
+        self._check(flat)
+        if size == 0:
+            outputs: dict[str, Any] = {name: np.empty(0) for name, _ in self.program.plan.outputs}
+        else:
+            outputs, threshold = self.program.float64.run(self.measure, flat, size)
+            if np.any(threshold):
+                outputs = self._take_limits(outputs, np.broadcast_to(threshold, (size,)), flat, size)
+        if "test noise" in flat:
+            outputs["test noise"] = flat["test noise"] ** 2
+        shaped = {k: np.array(np.broadcast_to(v, (size,))).reshape(shape) for k, v in outputs.items()}
+        self._refuse_nan(shaped)
+        if terms:
+            return {k: _plain(v) for k, v in shaped.items()}
+        return _plain(sum(shaped.values(), np.zeros(shape)))
+
+    def digits(self, digits: int, *, terms: bool = False, test_noise: Any = None, **values: Any) -> Any:
+        """Return the test error as an mpmath number with ``digits`` significant digits, from scalar values.
+
+        Raises:
+            DomainError: As in a call, and if a value is not a scalar.
+        """
+        if not isinstance(digits, int) or digits < 1:
+            raise DomainError(f"digits needs to be a positive integer, got {digits!r}; give for example 30")
+        bound = self._bind(values, test_noise)
+        for name, value in bound.items():
+            if np.ndim(value):
+                raise DomainError(f"{name} needs to be a scalar with digits=, got shape {np.shape(value)}; loop over it")
+        scalars = {name: np.asarray(float(v)) for name, v in bound.items()} | self._numbers
+        self._check(scalars)
+        _, threshold = self.program.float64.run(self.measure, scalars, 1)
+        if np.any(threshold):
+            raise DomainError(f"{self.name} is a limit at T = rank without ridge; evaluate it without digits=")
+        outputs = evaluate_digits(self.program.plan, self._exact_measure, lambda mp: self._exact(bound, mp), digits)
+        if test_noise is not None:
+            q = _rational(test_noise) ** 2
+            with mpmath.workdps(digits + 10):
+                outputs["test noise"] = mpmath.mpf(q.numerator) / q.denominator
+        with mpmath.workdps(digits + 10):
+            return outputs if terms else mpmath.fsum(outputs.values())
+
+    # ------------------------------------------------------------------ binding
+    def _bind(self, values: Mapping[str, Any], test_noise: Any) -> dict[str, Any]:
+        wanted = {x.name for x in self.program.symbols}
+        bound = dict(values)
+        if self.spectrum is not None:
+            if dimension.name in bound:
+                raise DomainError(f"d comes from the spectrum (rank {self._rank}), got d={bound['d']!r} too; omit it")
+            if dimension.name in wanted:
+                bound[dimension.name] = self._rank
+        for name in bound:
+            if name not in wanted:
+                raise DomainError(f"{self.name} has no symbol {name!r}{nearest(name, wanted)}")
+        missing = sorted(wanted - set(bound))
+        if missing:
+            remedy = "pass a spectrum" if missing == ["d"] else f"pass {'=..., '.join(missing)}=..."
+            raise DomainError(f"{self.name} needs a value for {', '.join(missing)}, got none; {remedy}")
+        if test_noise is not None:
+            bound["test noise"] = test_noise
+        return bound
+
+    @property
+    def _rank(self) -> int:
+        if self.measure is None:
+            raise AssertionError("a rank needs a spectrum")
+        return self.measure.rank
+
+    @property
+    def _numbers(self) -> dict[str, np.ndarray]:
+        return {x.name: np.asarray(float(e)) for x, e in self.program.numbers}
+
+    def _exact(self, bound: Mapping[str, Any], mp: Any) -> dict[str, Any]:
+        def convert(value: Any) -> Any:
+            if hasattr(value, "_mpf_"):
+                return mp.convert(value)
+            q = _rational(value)
+            return mp.mpf(q.numerator) / q.denominator
+
+        exact = {name: convert(value) for name, value in bound.items() if name != "test noise"}
+        return exact | {x.name: mp.mpf(e._to_mpmath(mp.prec)) for x, e in self.program.numbers}
+
+    def _exact_measure(self, mp: Any) -> Measure | None:
+        return None if self.spectrum is None else Measure.exact(self.spectrum, self.target, mp)
+
+    def _take_limits(
+        self, outputs: Mapping[str, Any], threshold: np.ndarray, flat: Mapping[str, np.ndarray], size: int
+    ) -> dict[str, Any]:
+        full = {k: np.array(np.broadcast_to(v, (size,))) for k, v in outputs.items()}
+        numbers = {x.name for x, _ in self.program.numbers}
+        for i in np.flatnonzero(threshold):
+            point = {k: float(v if v.ndim == 0 else v[i]) for k, v in flat.items() if k not in numbers}
+            limits = limit_at_threshold(
+                self.program.plan, self._exact_measure, lambda mp, point=point: self._exact(point, mp)
+            )
+            for k, v in limits.items():
+                full[k][i] = v
+        return full
+
+    # ------------------------------------------------------------------ checking
+    def _check(self, values: Mapping[str, np.ndarray]) -> None:
+        for x in (*self.program.symbols, *(x for x, _ in self.program.numbers)):
+            _check_assumptions(self.name, x, values[x.name])
+        if "test noise" in values and np.any(values["test noise"] < 0):
+            raise DomainError(f"test_noise needs to be >= 0, got {values['test noise']}; give a standard deviation")
+        for condition in self.program.conditions:
+            self._check_condition(condition, values)
+
+    def _check_condition(self, condition: Boolean, values: Mapping[str, np.ndarray]) -> None:
+        names = sorted(condition.free_symbols, key=lambda x: x.name)
+        holds = np.asarray(lambdify(names, condition, modules="numpy")(*(values[x.name] for x in names)))
+        if holds.all():
+            return
+        i = int(np.flatnonzero(~holds.ravel())[0])
+        got = ", ".join(
+            f"{_public(x)}={_number(values[x.name] if values[x.name].ndim == 0 else values[x.name][i])}" for x in names
+        )
+        shown = _readable(condition)
+        raise DomainError(f"{self.name} needs {shown}, got {got}; {self._remedy(condition)}")
+
+    def _remedy(self, condition: Boolean) -> str:
+        rows = sorted(_public(x) for x in condition.free_symbols if x.name.startswith(("T", "N")))
+        if dimension in condition.free_symbols and rows:
+            return f'increase {rows[0]}, or use test_error(pipeline, method="operator"), which covers every T'
+        return "change the arguments"
+
+    def _refuse_nan(self, outputs: Mapping[str, np.ndarray]) -> None:
+        for name, value in outputs.items():
+            if np.isnan(value).any():
+                raise DomainError(
+                    f"{self.name}: the {name} term is not a number in float64 at these values (overflow or underflow); "
+                    "rescale the spectrum, the ridge and the target, or use digits="
+                )
+
+
+def _check_assumptions(owner: str, x: Symbol, value: np.ndarray) -> None:
+    tests = (
+        ("finite", ~np.isfinite(value)),
+        ("> 0", value <= 0 if x.is_positive else np.False_),
+        (">= 0", value < 0 if x.is_nonnegative else np.False_),
+        ("an integer", value != np.floor(value) if x.is_integer else np.False_),
+    )
+    for want, fails in tests:
+        if np.any(fails):
+            bad = value if value.ndim == 0 else value[np.asarray(fails)].flat[0]
+            raise DomainError(f"{owner} needs {_public(x)} to be {want}, got {_number(bad)}; change {_public(x)}")
+
+
+def _floats(name: str, value: Any) -> np.ndarray:
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as e:
+        raise DomainError(f"{name} needs to be a real number or an array, got {value!r}; {e}") from e
+
+
+def _rational(value: Any) -> Fraction:
+    """Return the exact rational behind a Python, NumPy or rational SymPy number."""
+    try:
+        return Fraction(value.item() if isinstance(value, np.generic) else value)
+    except (TypeError, ValueError):
+        pass
+    try:
+        numerator, denominator = nsimplify(value, rational=True).as_numer_denom()
+        return Fraction(int(numerator), int(denominator))
+    except (TypeError, ValueError, AttributeError) as e:
+        raise DomainError(f"digits= needs exact real numbers, got {value!r}; give an int, a float or a Rational") from e
+
+
+def _plain(value: np.ndarray) -> Any:
+    return float(value) if value.ndim == 0 else value
+
+
+def _public(x: Symbol) -> str:
+    return str(x.name.split("#")[0])
+
+
+def _number(value: Any) -> str:
+    number = float(value)
+    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
+
+
+def _readable(condition: Boolean) -> str:
+    signs = {Ge: ">=", Gt: ">", Le: "<=", Lt: "<", Ne: "!="}
+    sides = [show(side.xreplace({x: Symbol(_public(x)) for x in side.free_symbols})) for side in condition.args]
+    return f"{sides[0]} {signs[type(condition)]} {sides[1]}"

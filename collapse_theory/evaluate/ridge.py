@@ -1,0 +1,141 @@
+r"""The effective ridge in float64: batches of roots of :math:`\kappa-\lambda=\kappa\,\mathrm{df}_1(\kappa)/T`.
+
+The left side minus the right is convex in :math:`\kappa`, so Newton's iteration from the upper end of the bracket
+:math:`(\lambda,\lambda+\operatorname{tr}\Sigma/T]` descends monotonically to the root. Where :math:`\mathrm{df}_1>d/2`
+the residual is written in complement form, :math:`T-\mathrm{df}_1=(T-d)+\kappa\sum_j1/(s_j+\kappa)`, which does not cancel.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from collapse_theory.describe.numbers import real
+from collapse_theory.describe.spectra import Spectrum
+from collapse_theory.errors import ConvergenceError, DomainError
+from collapse_theory.evaluate.measure import Measure
+
+__all__ = ["degrees_of_freedom", "effective_ridge", "residual_degrees", "solve_effective_ridge"]
+
+_ITERATIONS = 400
+_BLOCK = 1 << 20  # entries of a (batch, node) array worked on at a time: a few of them fit the cache
+_ROUND_OFF = 4 * np.finfo(float).eps
+
+
+def effective_ridge(spectrum: Spectrum, *, T: Any, lam: Any) -> Any:
+    r"""Return the effective ridge :math:`\kappa`, the root of :math:`\kappa-\lambda=\kappa\,\mathrm{df}_1(\kappa)/T`.
+
+    At ``lam = 0`` it is the limit: 0 for ``T >= rank``, the root of ``df1(kappa) = T`` below.
+
+    Args:
+        spectrum: Eigenvalues of the covariance.
+        T: Number of rows, positive; scalar or array.
+        lam: Ridge on the mean squared error, >= 0; scalar or array, broadcast against ``T``.
+
+    Returns:
+        float, or float64 array of the broadcast shape; relative error a few units of round-off.
+
+    Raises:
+        DomainError: If an argument is out of range.
+        ConvergenceError: If the iteration does not settle (the message has the residual).
+
+    >>> from collapse_theory.describe.spectra import Isotropic
+    >>> round(effective_ridge(Isotropic(50), T=100, lam=0.5), 12)
+    0.707106781187
+    """
+    T, lam = _range(T, "T", strict=True), _range(lam, "lam", strict=False)
+    shape = np.broadcast_shapes(T.shape, lam.shape)
+    kappa = solve_effective_ridge(Measure.of(spectrum), *(np.broadcast_to(x, shape).ravel() for x in (T, lam)))
+    return float(kappa[0]) if shape == () else kappa.reshape(shape)
+
+
+def degrees_of_freedom(spectrum: Spectrum, kappa: Any, order: int = 1) -> Any:
+    r"""Return :math:`\mathrm{df}_m(\kappa)=\sum_j\big(s_j/(s_j+\kappa)\big)^m`.
+
+    Args:
+        spectrum: Eigenvalues of the covariance.
+        kappa: Effective ridge, >= 0; scalar or array.
+        order: The power ``m``, a positive integer.
+
+    Raises:
+        DomainError: If an argument is out of range.
+
+    >>> from collapse_theory.describe.spectra import Isotropic
+    >>> degrees_of_freedom(Isotropic(8), 1.0, order=2)
+    2.0
+    """
+    power = real(order, "order", positive=True, integer=True)
+    x = _range(kappa, "kappa", strict=False)
+    measure = Measure.of(spectrum)
+    flat = x.reshape(-1, 1)
+    step = max(1, _BLOCK // measure.nodes.size)
+    out = np.concatenate([
+        (measure.nodes / (measure.nodes + flat[i : i + step])) ** int(power) @ measure.counts
+        for i in range(0, len(flat), step)
+    ] or [np.empty(0)])  # fmt: skip
+    return float(out[0]) if x.shape == () else out.reshape(x.shape)
+
+
+def solve_effective_ridge(measure: Measure, T: np.ndarray, lam: np.ndarray) -> np.ndarray:
+    """Return the effective ridge for paired float64 arrays ``T > 0`` and ``lam >= 0`` of shape (n,)."""
+    out = np.empty(T.shape)
+    step = max(1, _BLOCK // measure.nodes.size)
+    for i in range(0, T.size, step):
+        out[i : i + step] = _newton(measure, T[i : i + step], lam[i : i + step])
+    return out
+
+
+def residual_degrees(measure: Measure, T: np.ndarray, lam: np.ndarray, kappa: np.ndarray) -> np.ndarray:
+    """Return ``T - df2(kappa)`` in complement form at a solved ``kappa``; exactly 0 at ``T = rank``, ``lam = 0``."""
+    flat = np.reshape(kappa, (-1, 1))
+    out = np.empty(len(flat))
+    step = max(1, _BLOCK // measure.nodes.size)
+    for i in range(0, len(flat), step):
+        k = flat[i : i + step]
+        out[i : i + step] = (measure.nodes / (measure.nodes + k) * (k / (measure.nodes + k))) @ measure.counts
+    with np.errstate(invalid="ignore", divide="ignore"):
+        unexplained = np.where(kappa > 0, T * (lam / kappa), T - measure.rank)
+    return np.where(kappa > 0, unexplained + out.reshape(np.shape(kappa)), unexplained)
+
+
+def _newton(measure: Measure, T: np.ndarray, lam: np.ndarray) -> np.ndarray:
+    top = float(measure.nodes.max())  # the equation is homogeneous: work at unit scale, whatever the user's
+    s, counts, rank = measure.nodes / top, measure.counts.astype(float), measure.rank
+    mass = s * counts
+    scaled = lam / top
+    kappa = np.where((scaled == 0) & (T >= rank), 0.0, scaled + mass.sum() / T)
+    live = np.flatnonzero(kappa > 0)
+    gap = np.zeros(0)
+    for _ in range(_ITERATIONS):
+        if live.size == 0:
+            return np.asarray(kappa * top)
+        x, t, ridge = kappa[live], T[live], scaled[live]
+        inverse = np.reciprocal(s + x[:, None])
+        df1 = inverse @ mass
+        unexplained = np.where(df1 > rank / 2, (t - rank) + x * (inverse @ counts), t - df1)
+        np.square(inverse, out=inverse)
+        slope = unexplained + x * (inverse @ mass)
+        following = x - (x * unexplained - t * ridge) / slope
+        # Below the bracket only by round-off, or where the root is beyond float64's reach.
+        following = np.maximum(following, ridge)
+        gap = np.abs(following - x) / np.where(following > 0, following, 1.0)
+        kappa[live] = following
+        live = live[(gap > _ROUND_OFF) & (following < x)]
+    raise ConvergenceError(
+        f"effective ridge did not settle in {_ITERATIONS} Newton steps at T={T[live[0]]!r}, lam={lam[live[0]]!r} "
+        f"(relative step {gap.max():.1e}); report this spectrum"
+    )
+
+
+def _range(value: Any, name: str, *, strict: bool) -> np.ndarray:
+    try:
+        x = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as e:
+        raise DomainError(f"{name} needs to be a real number or an array, got {value!r}; {e}") from e
+    bad = ~np.isfinite(x) | ((x <= 0) if strict else (x < 0))
+    if bad.any():
+        raise DomainError(
+            f"{name} needs to be finite and {'> 0' if strict else '>= 0'}, got {x[bad].flat[0]!r}; change {name}"
+        )
+    return x

@@ -1,0 +1,116 @@
+"""Linear regression: which theory covers which pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sympy import Ge, Gt, S
+from sympy.logic.boolalg import Boolean
+
+from collapse_theory.describe.literals import without_literals
+from collapse_theory.describe.pipeline import Fit, Pipeline
+from collapse_theory.describe.structure import chain, increments, is_least_squares, one_design
+from collapse_theory.equivalents.chain import chain_scalars
+from collapse_theory.equivalents.least_squares import one_design_risk, telescoped_risk
+from collapse_theory.equivalents.operator import Generation
+from collapse_theory.errors import PipelineError
+from collapse_theory.formula import ErrorFormula
+
+__all__ = ["Linear", "Method"]
+
+Method = Literal["auto", "exact", "operator", "free-probability"]
+_METHODS = ("auto", "exact", "operator")
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Ridge regression on Gaussian inputs; the test error is the excess risk ``||w_hat - w0||_Sigma^2``."""
+
+    def theory(self, pipeline: Pipeline, model: Fit | None = None, method: str = "auto") -> ErrorFormula:
+        """Return the test error of ``model`` as a derived formula.
+
+        Args:
+            pipeline: The training procedure.
+            model: The tested fit; default the last.
+            method: "exact" (least squares), "operator" (chains), or "auto": the strongest that applies.
+
+        Raises:
+            PipelineError: If the method does not cover the pipeline.
+        """
+        tested = pipeline.model(model)
+        if method not in _METHODS:
+            raise PipelineError(f"method needs to be one of {', '.join(_METHODS)}, got {method!r}; use 'auto'")
+        copy, fit, numbers = without_literals(pipeline, tested)
+        derived = None
+        if method in {"auto", "exact"}:
+            derived = _exact(copy, fit)
+        if derived is None and method in {"auto", "operator"}:
+            derived = _operator(copy, fit)
+        if derived is None:
+            raise PipelineError(_not_covered(copy, fit, method))
+        formula = ErrorFormula(
+            parts=derived.parts,
+            regime=derived.regime,
+            conditions=(*derived.conditions, *_domain(copy, fit)),
+            references=derived.references,
+            method=derived.method,
+            numbers=numbers,
+            pipeline=lambda: pipeline,
+            model=tested,
+        )
+        return formula
+
+
+def _exact(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
+    if not is_least_squares(pipeline.ancestors(fit)):
+        return None
+    steps = increments(pipeline, fit)
+    if steps is not None:
+        parts, conditions = telescoped_risk(steps)
+        return ErrorFormula(parts, "exact", conditions, ("gerstgrasser2024inevitable", "dohmatob2024regression"), "exact")
+    design = one_design(pipeline, fit)
+    if design is not None:
+        parts, conditions = one_design_risk(pipeline, fit, design.T)
+        return ErrorFormula(parts, "exact", conditions, ("gerstgrasser2024inevitable", "he2025golden"), "exact")
+    return None
+
+
+def _operator(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
+    fits = chain(pipeline, fit)
+    if fits is None:
+        return None
+    stages = [
+        Generation(f.samples[0].T, (f.ridge or S.Zero) / f.weights[0], f.samples[0].noise or S.Zero) for f in fits
+    ]
+    bias, variance = chain_scalars(stages)
+    return ErrorFormula(
+        {"bias": bias, "variance": variance}, "proportional", (), ("dohmatob2024regression",), "operator"
+    )
+
+
+def _domain(pipeline: Pipeline, fit: Fit) -> tuple[Boolean, ...]:
+    """Return the ranges of rows, noise, ridge and weights that the symbols' assumptions do not already grant."""
+    conditions: list[Boolean] = []
+    for f in pipeline.ancestors(fit):
+        for s in f.samples:
+            conditions += [Gt(s.inputs.T, 0), Ge(s.noise or S.Zero, 0)]
+        conditions += [Ge(f.ridge or S.Zero, 0), *(Ge(a, 0) for a in f.weights)]
+    return tuple(c for c in dict.fromkeys(conditions) if c is not S.true)
+
+
+def _not_covered(pipeline: Pipeline, fit: Fit, method: str) -> str:
+    if method == "operator":
+        return (
+            'method="operator" covers chains (one fresh sample per fit, labelled by the fit before), '
+            f"got a pipeline that shares or pools samples before {fit.name!r}; use method=\"auto\" or ct.simulate"
+        )
+    if method == "exact":
+        return (
+            'method="exact" covers least-squares fits on independent, accumulated or one fixed set of inputs, '
+            f"got another pipeline at {fit.name!r}; use method=\"operator\" for chains with a ridge, or ct.simulate"
+        )
+    return (
+        "test_error covers chains (one fresh sample per fit) and least squares that replaces, accumulates or stays on one "
+        f"design, got a pipeline with shared or pooled samples at {fit.name!r} that is not covered yet; use ct.simulate"
+    )

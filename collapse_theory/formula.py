@@ -1,0 +1,249 @@
+"""The result of a derivation: named terms with regime, conditions and sources, and all that can be made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+from sympy import Add, Eq, Expr, S, Symbol
+from sympy.logic.boolalg import Boolean
+
+from collapse_theory.errors import DomainError, nearest
+from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees
+
+if TYPE_CHECKING:
+    from collapse_theory.describe.pipeline import Fit, Pipeline
+    from collapse_theory.describe.spectra import Spectrum
+    from collapse_theory.describe.targets import Target
+    from collapse_theory.evaluate.predictor import Predictor
+
+__all__ = ["ErrorFormula", "Regime"]
+
+Regime = Literal["exact", "proportional", "leading order", "upper bound", "lower bound", "scaling"]
+
+
+@dataclass(frozen=True)
+class ErrorFormula:
+    """A test error as a derived formula.
+
+    Attributes:
+        parts: Term name to SymPy expression, with a symbol for every number written into the pipeline.
+        regime: "exact", "proportional" (d and T to infinity together), "leading order", "upper bound", "lower bound" or
+            "scaling".
+        conditions: SymPy conditions of validity, checked at evaluation.
+        references: BibTeX keys of the sources.
+        method: The derivation: "exact", "operator", ...
+        numbers: The number behind each symbol that stands for one; exact binary values.
+        pipeline: Returns the pipeline the formula describes from values of its structural parameters (``n``), for simulation.
+        model: The tested fit of ``pipeline``; None means its last.
+        name: Slug of the theorem, or "pipeline".
+    """
+
+    parts: Mapping[str, Expr]
+    regime: Regime
+    conditions: tuple[Boolean, ...] = ()
+    references: tuple[str, ...] = ()
+    method: str = "exact"
+    numbers: Mapping[Symbol, Expr] = field(default_factory=lambda: MappingProxyType({}))
+    pipeline: Callable[..., Pipeline] | None = None
+    model: Fit | None = None
+    name: str = "pipeline"
+
+    def __post_init__(self) -> None:
+        """Freeze the mappings; refuse two symbols of one name."""
+        object.__setattr__(self, "parts", MappingProxyType(dict(self.parts)))
+        object.__setattr__(self, "numbers", MappingProxyType(dict(self.numbers)))
+        by_name: dict[str, Symbol] = {}
+        for x in sorted(self.all_symbols, key=str):
+            if by_name.setdefault(x.name, x) != x:
+                raise DomainError(
+                    f"{self.name} needs one symbol per name, got two named {x.name!r} with different assumptions; "
+                    "use those of ct.symbols"
+                )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "parts": dict(self.parts), "numbers": dict(self.numbers)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            frozen = MappingProxyType(value) if name in {"parts", "numbers"} else value
+            object.__setattr__(self, name, frozen)
+
+    # ------------------------------------------------------------------ symbols
+    @property
+    def terms(self) -> Mapping[str, Expr]:
+        """Ordered mapping from term name to SymPy expression."""
+        return MappingProxyType({name: self._shown(e) for name, e in self.parts.items()})
+
+    @property
+    def expr(self) -> Expr:
+        """The sum of the terms."""
+        return Add(*self.terms.values())
+
+    def _sympy_(self) -> Expr:
+        return self.expr
+
+    @property
+    def free_symbols(self) -> frozenset[Symbol]:
+        """The symbols that take values at evaluation (``d`` comes from the spectrum)."""
+        numbers = {x for e in self.numbers.values() for x in e.free_symbols}
+        return frozenset((self.all_symbols - set(self.numbers)) | numbers)
+
+    @property
+    def all_symbols(self) -> frozenset[Symbol]:
+        """The free symbols and those that stand for numbers."""
+        found: set[Symbol] = set()
+        for e in (*self.parts.values(), *self.conditions):
+            found |= e.free_symbols
+        return frozenset(found)
+
+    @cached_property
+    def implicit(self) -> tuple[Eq, ...]:
+        """The defining equation of every implicit scalar, as SymPy ``Eq``, with the names :meth:`latex` gives them."""
+        from collapse_theory.present.naming import implicit_equations
+
+        return implicit_equations(self.expr)
+
+    def _shown(self, e: Expr) -> Expr:
+        return e.xreplace(dict(self.numbers))
+
+    # ------------------------------------------------------------------ values
+    def evaluate(
+        self,
+        *,
+        spectrum: Spectrum | None = None,
+        target: Target | None = None,
+        terms: bool = False,
+        digits: int | None = None,
+        test_noise: Any = None,
+        **values: Any,
+    ) -> Any:
+        """Return the test error (excess risk) at numbers.
+
+        Args:
+            spectrum: Eigenvalues of the input covariance; may be omitted where no integral or ``d`` occurs.
+            target: Energies of the true coefficients, for formulas with a bias.
+            terms: Return a mapping from term name to value instead of the sum.
+            digits: Return mpmath numbers with so many significant digits; scalar arguments only, a float argument means
+                its exact binary value.
+            test_noise: Standard deviation of the test point's label noise; its square is added.
+            **values: One value per free symbol, by name; scalars or arrays that broadcast.
+
+        Returns:
+            float for scalars, else a float64 array of the broadcast shape; ``inf`` where the theory diverges.
+
+        Raises:
+            DomainError: If a value is missing, unknown, out of range, or violates a condition of the theorem.
+        """
+        predictor = self.compile(spectrum=spectrum, target=target)
+        if digits is not None:
+            return predictor.digits(digits, terms=terms, test_noise=test_noise, **values)
+        return predictor(terms=terms, test_noise=test_noise, **values)
+
+    def compile(self, *, spectrum: Spectrum | None = None, target: Target | None = None) -> Predictor:
+        """Return a picklable predictor for many calls at one spectrum and target.
+
+        Args:
+            spectrum: Eigenvalues of the input covariance.
+            target: Energies of the true coefficients.
+
+        Returns:
+            A callable that takes the remaining values by name: ``predict(T=..., lam=...)``.
+        """
+        from collapse_theory.evaluate.predictor import Predictor
+
+        return Predictor(self._program, self.name, spectrum, target)
+
+    @cached_property
+    def _program(self) -> Any:
+        from collapse_theory.evaluate.predictor import Program
+
+        return Program.of(self.parts, self.conditions, self.numbers, self.free_symbols)
+
+    # ------------------------------------------------------------------ algebra
+    def diff(self, name: str | Symbol) -> ErrorFormula:
+        """Return the derivative with respect to a symbol, through the implicit scalars, as a formula.
+
+        Args:
+            name: A free symbol or its name.
+
+        Raises:
+            DomainError: If there is no such symbol.
+        """
+        x = self.symbol(name)
+        return replace(self, parts={k: e.diff(x) for k, e in self.parts.items()}, pipeline=None)
+
+    def subs(self, values: Mapping[Symbol | str, Any]) -> ErrorFormula:
+        """Return the formula with symbols replaced by numbers or expressions, in terms and conditions.
+
+        Args:
+            values: Replacement by symbol or name.
+        """
+        from collapse_theory.describe.numbers import real
+
+        change = {self.symbol(k): real(v, str(k)) for k, v in values.items()}
+        return self.mapped(lambda e: e.subs(change, simultaneous=True))
+
+    def mapped(self, change: Callable[[Any], Any]) -> ErrorFormula:
+        """Return the formula with ``change`` applied to every term and condition; conditions that become true drop out."""
+        kept = tuple(c for c in map(change, self.conditions) if c is not S.true)
+        if S.false in kept:
+            raise DomainError(f"{self.name} does not hold there: a condition among {self.conditions} becomes false")
+        return replace(self, parts={k: change(e) for k, e in self.parts.items()}, conditions=kept)
+
+    def doit(self, spectrum: Spectrum | None = None) -> ErrorFormula:
+        """Unfold opaque objects; with a spectrum, take its integrals in closed form where one exists.
+
+        Args:
+            spectrum: Isotropic or Spiked, with numbers or symbols; the effective ridge becomes explicit for Isotropic. In
+                the quadratic forms the target's energy is ``rho2`` in all (Isotropic), ``w2_j`` per spike and ``w2_bulk``.
+
+        Raises:
+            DomainError: If the spectrum has no closed form.
+        """
+        from collapse_theory.spectral.closed import closed_form, unfolded
+
+        if spectrum is None:
+            return self.mapped(unfolded)
+        return self.mapped(lambda e: closed_form(e, spectrum))
+
+    def symbol(self, name: str | Symbol) -> Symbol:
+        """Return the free symbol of that name.
+
+        Raises:
+            DomainError: If there is none.
+        """
+        wanted = name.name if isinstance(name, Symbol) else name
+        for x in self.free_symbols:
+            if x.name == wanted:
+                return x
+        raise DomainError(
+            f"{self.name} has no symbol {wanted!r}{nearest(wanted, [x.name for x in self.free_symbols])}"
+        )
+
+    # ------------------------------------------------------------------ print
+    def latex(self) -> str:
+        """Return the named terms, the equations of the implicit scalars and the conditions, ready to paste."""
+        from collapse_theory.present.latex import formula_latex
+
+        return formula_latex(self)
+
+    def _repr_latex_(self) -> str:
+        return f"$$\n{self.latex()}\n$$"
+
+    def __repr__(self) -> str:
+        return f"ErrorFormula({self.name}: {' + '.join(self.parts)}; {self.regime})"
+
+
+def unfold_residuals(e: Expr) -> Expr:
+    """Return ``e`` with residual degrees of freedom written as ``T - df2``."""
+    return e.xreplace({x: x.doit() for x in e.atoms(ResidualDegrees)})
+
+
+def effective_ridges(e: Expr) -> list[EffectiveRidge]:
+    """Return the effective ridges of an expression, in a fixed order."""
+    found = e.atoms(EffectiveRidge) | {EffectiveRidge(*x.args) for x in e.atoms(ResidualDegrees)}
+    return sorted(found, key=lambda x: x.sort_key())

@@ -1,0 +1,88 @@
+r"""Scalar special functions of the exact theory, as SymPy functions that know how they are evaluated without cancellation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sympy import Add, Expr, Function, Integer, S, Symbol, apart, digamma, fraction, oo, polygamma
+
+__all__ = ["DigammaDifference", "sum_of_simple_poles"]
+
+
+class DigammaDifference(Function):
+    r"""The difference :math:`\psi(x+h)-\psi(x)` as one object, because for small ``h`` the two terms cancel.
+
+    Args:
+        x: Base point, positive.
+        h: Increment, with ``x + h`` positive.
+
+    >>> DigammaDifference(1, 2)
+    3/2
+    >>> DigammaDifference(oo, Symbol("h"))
+    0
+    """
+
+    nargs = 2
+    is_extended_real = True
+
+    @classmethod
+    def eval(cls, x: Expr, h: Expr) -> Expr | None:
+        """Return the value where it is elementary."""
+        if h.is_zero or (x is oo and h.is_finite is not False):
+            return S.Zero
+        if h.is_Integer and abs(h) <= _ELEMENTARY:
+            terms = [1 / (x + i) for i in range(int(h))] if h > 0 else [-1 / (x - i) for i in range(1, 1 - int(h))]
+            return Add(*terms)
+        return None
+
+    def doit(self, **hints: Any) -> Expr:
+        """Return the difference of two digamma functions."""
+        x, h = self.args
+        return digamma(x + h) - digamma(x)
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        """Differentiate; ``argindex`` is 1 for x, 2 for h."""
+        x, h = self.args
+        return polygamma(1, x + h) - (polygamma(1, x) if argindex == 1 else 0)
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        x, h = self.args
+        body = rf"\left[\psi\left({printer.doprint(x + h)}\right) - \psi\left({printer.doprint(x)}\right)\right]"
+        return body if exp is None else f"{body}^{{{exp}}}"
+
+
+_ELEMENTARY = 4  # longer telescoped sums are better left as one object
+
+
+def sum_of_simple_poles(summand: Expr, i: Symbol, n: Expr) -> Expr:
+    r"""Return :math:`\sum_{i=1}^nf(i)` for a rational ``f`` with simple poles that decays like :math:`1/i^2`.
+
+    Partial fractions :math:`f=\sum_ja_j/(i-c_j)` with :math:`\sum_ja_j=0` give
+    :math:`\sum_ja_j[\psi(n+1-c_j)-\psi(1-c_j)]`, paired so that only differences of nearby digammas remain.
+
+    Args:
+        summand: The rational function of ``i``; its poles must not be positive integers.
+        i: The summation index.
+        n: The upper limit.
+
+    Raises:
+        ValueError: If a pole is not simple or the residues do not sum to zero.
+
+    >>> from sympy import Symbol
+    >>> i, n = Symbol("i"), Symbol("n")
+    >>> sum_of_simple_poles(1 / (i * (i + Symbol("a"))), i, n).subs(n, oo)
+    DigammaDifference(1, a)/a
+    """
+    poles: list[tuple[Expr, Expr]] = []
+    for term in Add.make_args(apart(summand, i)):
+        numerator, denominator = fraction(term)
+        slope = denominator.diff(i)
+        if i in numerator.free_symbols or i in slope.free_symbols:
+            raise ValueError(f"{term} is not a simple pole in {i}")
+        poles.append((numerator / slope, i - denominator / slope))
+    if sum(a for a, _ in poles).simplify() != 0:
+        raise ValueError(f"{summand} does not decay like 1/{i}^2")
+    poles = [(a, c.expand()) for a, c in poles]
+    base = min((c for _, c in poles), key=lambda c: (c != 0, str(c)))
+    at_n, at_0 = n + 1 - base, Integer(1) - base
+    return Add(*(a * (DigammaDifference(at_n, base - c) - DigammaDifference(at_0, base - c)) for a, c in poles))

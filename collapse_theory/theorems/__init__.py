@@ -1,0 +1,1 @@
+"""The catalogue: one file per group of theorems, found by themselves."""

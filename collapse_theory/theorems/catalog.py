@@ -1,0 +1,56 @@
+"""The catalogue as a mapping from slug to theorem; the modules of this folder register themselves on first use."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
+
+from collapse_theory import theorems
+from collapse_theory.errors import DomainError, nearest
+from collapse_theory.theorems.theorem import REGISTRY, Theorem
+
+__all__ = ["Catalog", "UnknownTheoremError", "catalog"]
+
+
+class UnknownTheoremError(DomainError, KeyError):
+    """No theorem of that slug."""
+
+    __str__ = Exception.__str__  # KeyError would print the repr of the message
+
+
+class Catalog(Mapping[str, Theorem]):
+    """All theorems by slug, sorted.
+
+    >>> "ridge-replace" in catalog
+    True
+    """
+
+    def __init__(self) -> None:
+        self._loaded = False
+
+    def __getitem__(self, slug: str) -> Theorem:
+        registry = self._registry()
+        if slug not in registry:
+            raise UnknownTheoremError(f"catalog has no theorem {slug!r}{nearest(slug, registry)}")
+        return registry[slug]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._registry()))
+
+    def __len__(self) -> int:
+        return len(self._registry())
+
+    def _registry(self) -> dict[str, Theorem]:
+        if not self._loaded:
+            for module in sorted(m.name for m in pkgutil.iter_modules(theorems.__path__)):
+                importlib.import_module(f"{theorems.__name__}.{module}")
+            self._loaded = True
+        return REGISTRY
+
+    def __repr__(self) -> str:
+        return f"Catalog({', '.join(self)})"
+
+
+catalog = Catalog()
+"""``ct.catalog``."""

@@ -1,0 +1,155 @@
+r"""Least squares, exact for finite d and T: replace, accumulate on fresh and on fixed inputs, mixing on a fixed design."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from sympy import Ge, S, Symbol, oo, summation
+
+from collapse_theory.describe import workflows
+from collapse_theory.describe.pipeline import Pipeline, Stage
+from collapse_theory.describe.structure import increments
+from collapse_theory.equivalents.least_squares import (
+    affine_closed_form,
+    fixed_design_step,
+    fresh_step,
+    mean_inverse_gram,
+    one_design_risk,
+    telescoped_risk,
+)
+from collapse_theory.formula import ErrorFormula
+from collapse_theory.special import sum_of_simple_poles
+from collapse_theory.symbols import T0, T, n, sigma, sigma0, w
+from collapse_theory.theorems.theorem import Relation, register
+
+__all__: list[str] = []
+
+
+def _replace(n: Any, T: Any, T0: Any, sigma: Any, sigma0: Any) -> Pipeline:
+    return workflows.replace(n, Stage(T=T0, noise=sigma0), Stage(T=T, noise=sigma))
+
+
+@register(
+    "ols-replace",
+    title="Replace: n least-squares generators, least squares downstream",
+    hypotheses=r"""Gaussian inputs, $n$ least-squares generators on $T_0$ fresh rows each, the first labelled by the truth and the
+next by the previous fit, then least squares on $T$ fresh rows labelled by the last generator""",
+    build=_replace,
+    sources=("dohmatob2024regression",),
+    relations=(Relation("ridge-replace", "equals", {}, r"its generators, with a ridge downstream ($\lambda\to0$, $d,T\to\infty$)"),),
+)
+def ols_replace() -> ErrorFormula:
+    r"""Derive :math:`\sigma^2d/(T-d-1)+n\sigma_0^2d/(T_0-d-1)`.
+
+    The increments are uncorrelated, and all generators contribute the same one.
+    """
+    pipe = _replace(1, T, T0, sigma, sigma0)
+    generator, tested = (telescoped_risk(increments(pipe, f))[0]["variance"] for f in pipe.fits)
+    return ErrorFormula(
+        parts={"bias": S.Zero, "variance": tested - generator, "synthetic_variance": n * generator},
+        regime="exact",
+        conditions=(mean_inverse_gram(T)[1], mean_inverse_gram(T0)[1]),
+    )
+
+
+def _accumulate(n: Any, T: Any, sigma: Any, design: Any = "fresh") -> Pipeline:
+    return workflows.accumulate(n, Stage(T=T, noise=sigma), design=design)
+
+
+@register(
+    "ols-accumulate",
+    title="Accumulate with fresh inputs: least squares on all data so far",
+    hypotheses=r"""Gaussian inputs, $n$ rounds of $T$ fresh rows each; round $k$ labels its rows by the fit of round $k-1$ (the truth for
+$k=1$) and fits least squares on all $kT$ rows""",
+    build=_accumulate,
+    sources=("gerstgrasser2024inevitable", "dey2024universality"),
+    relations=(
+        Relation("ols-accumulate-limit", "tends to", {"n": oo}, r"$n\to\infty$"),
+        Relation("ols-accumulate-fixed-design", "bounded by", {}, "strict for n >= 2"),
+    ),
+)
+def ols_accumulate() -> ErrorFormula:
+    r"""Derive :math:`\sigma^2\sum_{i\le n}\frac1i\frac d{iT-d-1}` and sum it by partial fractions."""
+    i = Symbol("i", integer=True, positive=True)
+    total = sum_of_simple_poles(sigma**2 * fresh_step(T, i * T), i, n)
+    return ErrorFormula(
+        parts={"bias": S.Zero, "variance": total}, regime="exact", conditions=(mean_inverse_gram(T)[1], Ge(n, 1))
+    )
+
+
+@register(
+    "ols-accumulate-limit",
+    title="Accumulate with fresh inputs for ever",
+    hypotheses=r"the setting of \texttt{ols-accumulate} after infinitely many rounds",
+    build=lambda **values: _accumulate(1, **values),
+    sources=("gerstgrasser2024inevitable", "dey2024universality"),
+)
+def ols_accumulate_limit() -> ErrorFormula:
+    r"""Take :math:`n\to\infty` in the closed form: the digamma difference at infinity vanishes."""
+    return _limit(ols_accumulate())
+
+
+@register(
+    "ols-accumulate-fixed-design",
+    title="Accumulate on the same inputs: the pi^2/6 law",
+    hypotheses=r"""Gaussian inputs drawn once ($T$ rows); every round labels them anew by the fit of the round before and fits least
+squares on all labels so far""",
+    build=lambda **values: _accumulate(design="fixed", **values),
+    sources=("gerstgrasser2024inevitable",),
+    relations=(Relation("ols-accumulate-fixed-design-limit", "tends to", {"n": oo}, r"$n\to\infty$"),),
+)
+def ols_accumulate_fixed_design() -> ErrorFormula:
+    r"""Derive :math:`\frac{\sigma^2d}{T-d-1}\sum_{i\le n}i^{-2}`: the labels of round i have share 1/i on one design."""
+    i = Symbol("i", integer=True, positive=True)
+    return ErrorFormula(
+        parts={"bias": S.Zero, "variance": sigma**2 * fixed_design_step(S.One, T) * summation(
+            fixed_design_step(1 / i, T) / fixed_design_step(S.One, T), (i, 1, n))},
+        regime="exact",
+        conditions=(mean_inverse_gram(T)[1], Ge(n, 1)),
+    )  # fmt: skip
+
+
+@register(
+    "ols-accumulate-fixed-design-limit",
+    title="Accumulate on the same inputs for ever",
+    hypotheses=r"the setting of \texttt{ols-accumulate-fixed-design} after infinitely many rounds",
+    build=lambda **values: _accumulate(1, design="fixed", **values),
+    sources=("gerstgrasser2024inevitable", "dey2024universality"),
+)
+def ols_accumulate_fixed_design_limit() -> ErrorFormula:
+    r"""Take :math:`n\to\infty`: the harmonic number of order two tends to :math:`\pi^2/6`."""
+    return _limit(ols_accumulate_fixed_design())
+
+
+def _limit(formula: ErrorFormula) -> ErrorFormula:
+    at_infinity = {name: e.subs(n, oo) for name, e in formula.parts.items()}
+    kept = tuple(c for c in formula.conditions if n not in c.free_symbols)
+    return replace(formula, parts=at_infinity, conditions=kept)
+
+
+def _mix(n: Any, T: Any, sigma: Any, w: Any) -> Pipeline:
+    return workflows.label_mix(n, Stage(T=T, noise=sigma), weight=w)
+
+
+@register(
+    "ols-mix-fixed-design",
+    title="Mixing fresh real labels into synthetic ones on a fixed design",
+    hypotheses=r"""Gaussian inputs drawn once ($T$ rows); a clean least-squares fit, then $n$ fits whose labels are $w$ times fresh real
+labels plus $1-w$ times fresh labels of the previous fit""",
+    build=_mix,
+    sources=("he2025golden", "garg2025overparametrization"),
+)
+def ols_mix_fixed_design() -> ErrorFormula:
+    r"""Derive the affine recursion :math:`v_{k+1}=w^2+(1-w)^2(1+v_k)` from three fits, and solve it."""
+    clean = one_design_risk(*_tested(_mix(0, T, sigma, w)), T)[0]["variance"]
+    factors = [(one_design_risk(*_tested(_mix(k, T, sigma, w)), T)[0]["variance"] / clean).factor() for k in range(3)]
+    return ErrorFormula(
+        parts={"bias": S.Zero, "variance": clean * affine_closed_form(*factors, n)},
+        regime="exact",
+        conditions=(mean_inverse_gram(T)[1], Ge(1, w)),
+    )
+
+
+def _tested(pipe: Pipeline) -> tuple[Pipeline, Any]:
+    return pipe, pipe.fits[-1]

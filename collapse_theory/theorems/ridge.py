@@ -1,0 +1,122 @@
+r"""Ridge regression in the proportional limit: clean, replace with least-squares generators, and chains of any ridges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sympy import Expr, S, factor
+
+from collapse_theory.describe import workflows
+from collapse_theory.describe.pipeline import TRUTH, Pipeline, Stage
+from collapse_theory.equivalents.chain import ChainBias, ChainVariance
+from collapse_theory.equivalents.least_squares import mean_inverse_gram
+from collapse_theory.equivalents.operator import Generation, chain_risk, response, shrinkage
+from collapse_theory.errors import PipelineError
+from collapse_theory.families.linear import Linear
+from collapse_theory.formula import ErrorFormula
+from collapse_theory.spectral.implicit import ResidualDegrees
+from collapse_theory.spectral.integrals import SpectralTrace, df
+from collapse_theory.symbols import T0, T, eigenvalue, lam, lam0, n, sigma, sigma0
+from collapse_theory.theorems.theorem import Relation, register
+
+__all__: list[str] = []
+
+
+def _clean(T: Any, lam: Any, sigma: Any) -> Pipeline:
+    return workflows.replace(0, downstream=Stage(T=T, noise=sigma, ridge=lam))
+
+
+@register(
+    "ridge-clean",
+    title="Ridge regression on real data",
+    hypotheses=r"Ridge regression on $T$ fresh rows labelled by the truth",
+    build=_clean,
+    sources=("hastie2022surprises", "dohmatob2024regression"),
+)
+def ridge_clean() -> ErrorFormula:
+    r"""Derive :math:`B=\kappa^2w_0^\top\Sigma(\Sigma+\kappa)^{-2}w_0/(1-\mathrm{df}_2/T)` and :math:`V=\sigma^2\mathrm{df}_2/(T-\mathrm{df}_2)`."""
+    stage = Generation(T, lam, sigma)
+    bias, variance = chain_risk([stage])
+    return ErrorFormula(parts={"bias": _gather(bias, stage), "variance": variance}, regime="proportional")
+
+
+def _gather(bias: Expr, stage: Generation) -> Expr:
+    """Return ``x + x df2/(T - df2)`` as ``x T/(T - df2)``."""
+    residual = ResidualDegrees(stage.T, stage.lam)
+    explained = df(2, stage.kappa)
+    return factor(bias).subs(residual + explained, stage.T)
+
+
+def _replace(n: Any, T: Any, T0: Any, lam: Any, sigma: Any, sigma0: Any) -> Pipeline:
+    return workflows.replace(n, Stage(T=T0, noise=sigma0), Stage(T=T, noise=sigma, ridge=lam))
+
+
+@register(
+    "ridge-replace",
+    title="Replace: n least-squares generators, ridge regression downstream",
+    hypotheses=r"""$n$ least-squares generators on $T_0\ge d+2$ fresh rows each, the first labelled by the truth and the next by the
+previous fit, then ridge regression on $T$ fresh rows labelled by the last generator. Exact in the generators, proportional
+downstream""",
+    build=_replace,
+    sources=("dohmatob2024regression",),
+    relations=(Relation("ridge-clean", "equals", {"n": 0}, "no generation"),),
+)
+def ridge_replace() -> ErrorFormula:
+    r"""Derive the clean error plus :math:`\operatorname{tr}[C\,\mathcal G[\Sigma]]`, C the covariance of the last generator.
+
+    The generators' errors are uncorrelated with mean zero, so :math:`C=n\sigma_0^2\,\mathbb E(X_0^\top X_0)^{-1}`.
+    """
+    clean, stage = ridge_clean(), Generation(T, lam, sigma)
+    inverse_gram, condition = mean_inverse_gram(T0)
+    spread = stage.kappa**2 * response(eigenvalue, stage)
+    r = shrinkage(stage.kappa)
+    synthetic = SpectralTrace(inverse_gram * eigenvalue * r**2) + spread * SpectralTrace(inverse_gram * r**2 / eigenvalue)
+    return ErrorFormula(
+        parts={**clean.parts, "synthetic_variance": n * sigma0**2 * factor(synthetic)},
+        regime="proportional",
+        conditions=(condition,),
+    )
+
+
+def _chain(n: Any, T: Any, T0: Any, lam: Any, lam0: Any, sigma: Any, sigma0: Any) -> Pipeline:
+    return workflows.replace(n, Stage(T=T0, noise=sigma0, ridge=lam0), Stage(T=T, noise=sigma, ridge=lam))
+
+
+def _chain_at(n: int, **parameters: Any) -> ErrorFormula:
+    """Return the chain at an integer n; generator parameters may be sequences with one value per generation."""
+    values = {"T": T, "T0": T0, "lam": lam, "lam0": lam0, "sigma": sigma, "sigma0": sigma0}
+    unknown = sorted(set(parameters) - set(values))
+    if unknown:
+        raise PipelineError(f"ridge-chain has no parameter {unknown[0]!r}; valid: {', '.join(sorted(values))}")
+    values |= parameters
+    per_generation: dict[str, list[Any]] = {}
+    for name in ("T0", "lam0", "sigma0"):
+        value = values[name]
+        each = list(value) if isinstance(value, (list, tuple)) else [value] * n
+        if len(each) != n:
+            raise PipelineError(f"{name} needs one value per generation ({n}), got {len(each)}; give n values or one")
+        per_generation[name] = each
+    pipe, last = Pipeline(), TRUTH
+    for rows, ridge, noise in zip(*(per_generation[k] for k in ("T0", "lam0", "sigma0")), strict=True):
+        last = pipe.fit(pipe.sample(T=rows, noise=noise, source=last), ridge=ridge)
+    pipe.fit(pipe.sample(T=values["T"], noise=values["sigma"], source=last), ridge=values["lam"])
+    return Linear().theory(pipe, method="operator").doit()
+
+
+@register(
+    "ridge-chain",
+    title="A chain of ridge fits: any rows, ridges and noises, under- and over-parametrized",
+    hypotheses=r"""$n$ generators on $T_0$ fresh rows each with ridge $\lambda_0\ge0$ (minimum norm at $\lambda_0=0$), the first labelled by
+the truth and the next by the previous fit, then ridge regression on $T$ fresh rows labelled by the last generator; any
+$T_0,T\gtrless d$. $\mathcal G$ and $\mathcal G_0$ are the generation operators of the tested fit and of a generator""",
+    build=_chain,
+    sources=("dohmatob2024regression",),
+    relations=(Relation("ridge-clean", "equals", {"n": 0}, "no generation"),),
+    unfold=_chain_at,
+)
+def ridge_chain() -> ErrorFormula:
+    r"""Compose the generation operator: :math:`M_0=\mathcal G_0^n\mathcal G[\Sigma]`, the exponent symbolic."""
+    stages = ((T0, lam0, sigma0, n), (T, lam, sigma, S.One))
+    return ErrorFormula(
+        parts={"bias": ChainBias(*stages), "variance": ChainVariance(*stages)}, regime="proportional", method="operator"
+    )

@@ -1,0 +1,134 @@
+"""What a theorem is, and how it is registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from sympy import Expr, Symbol
+
+from collapse_theory.describe.pipeline import Pipeline
+from collapse_theory.errors import PipelineError, nearest
+from collapse_theory.formula import ErrorFormula
+
+__all__ = ["REGISTRY", "Relation", "Theorem", "register"]
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A link to a neighbour: substituting ``at`` turns this theorem into the other (checked by the test suite).
+
+    Attributes:
+        to: Slug of the neighbour.
+        kind: "equals", "bounded by" or "tends to".
+        at: Values by symbol name; an empty mapping relates the formulas as they are.
+        note: In words.
+    """
+
+    to: str
+    kind: str
+    at: Mapping[str, Any]
+    note: str
+
+
+@dataclass(frozen=True)
+class Theorem:
+    """A catalogue entry; its formula is derived on first use.
+
+    Attributes:
+        slug: Its name in the catalogue.
+        title: One line.
+        hypotheses: The setting, in words with LaTeX.
+        derive: Returns the formula; called once.
+        build: Returns the pipeline of a special case from ``n`` and stage parameters.
+        sources: BibTeX keys.
+        relations: Links to neighbours.
+        unfold: Returns the formula at an integer ``n`` and optional per-generation parameters; default substitutes.
+    """
+
+    slug: str
+    title: str
+    hypotheses: str
+    derive: Callable[[], ErrorFormula]
+    build: Callable[..., Pipeline]
+    sources: tuple[str, ...]
+    relations: tuple[Relation, ...] = ()
+    unfold: Callable[..., ErrorFormula] | None = None
+
+    @cached_property
+    def error(self) -> ErrorFormula:
+        """The test error as a derived formula, ``n`` symbolic."""
+        return replace(self.derive(), name=self.slug, references=self.sources, pipeline=self.pipeline)
+
+    def at(self, n: int, **parameters: Any) -> ErrorFormula:
+        """Return the formula unfolded at an integer ``n``, other parameters optionally replaced.
+
+        Args:
+            n: Number of generations or rounds, as the theorem counts them.
+            **parameters: Numbers or expressions by symbol name.
+
+        Raises:
+            DomainError: If a name is unknown or a condition fails.
+        """
+        if self.unfold is not None:
+            formula = self.unfold(n, **parameters)
+            return replace(formula, name=self.slug, references=self.sources)
+        return self.error.subs({"n": n, **parameters}).doit()
+
+    def pipeline(self, **parameters: Any) -> Pipeline:
+        """Return the theorem's pipeline; parameters default to their symbols, ``n`` must be an integer.
+
+        Raises:
+            PipelineError: If a parameter is unknown, or the pipeline needs an ``n``.
+        """
+        known = {x.name: x for x in self.error.free_symbols if x.name != "d"}
+        for name in parameters:
+            if name not in known:
+                raise PipelineError(f"{self.slug}.pipeline has no parameter {name!r}{nearest(name, known)}")
+        if "n" in known and "n" not in parameters:
+            raise PipelineError(f"{self.slug}.pipeline needs n, got none; a pipeline is built generation by generation")
+        values: dict[str, Expr | Symbol | Any] = {**known, **parameters}
+        return self.build(**values)
+
+    def statement(self) -> str:
+        """Return the theorem in LaTeX: hypotheses, formula, conditions, regime and sources."""
+        from collapse_theory.present.statement import theorem_statement
+
+        return theorem_statement(self)
+
+    @property
+    def bibtex(self) -> str:
+        """The BibTeX entries of its sources."""
+        from collapse_theory.present.bibliography import bibtex
+
+        return bibtex(self.sources)
+
+    def __repr__(self) -> str:
+        return f"Theorem({self.slug!r}: {self.title})"
+
+
+REGISTRY: dict[str, Theorem] = {}
+"""Filled by :func:`register` as the modules of this folder are imported; read it through ``ct.catalog``."""
+
+
+def register(
+    slug: str,
+    *,
+    title: str,
+    hypotheses: str,
+    build: Callable[..., Pipeline],
+    sources: tuple[str, ...],
+    relations: tuple[Relation, ...] = (),
+    unfold: Callable[..., ErrorFormula] | None = None,
+) -> Callable[[Callable[[], ErrorFormula]], Callable[[], ErrorFormula]]:
+    """Register the decorated derivation as a catalogue entry. Nothing is derived until it is used."""
+
+    def keep(derive: Callable[[], ErrorFormula]) -> Callable[[], ErrorFormula]:
+        if slug in REGISTRY:
+            raise AssertionError(f"two theorems named {slug}")
+        REGISTRY[slug] = Theorem(slug, title, hypotheses, derive, build, sources, relations, unfold)
+        return derive
+
+    return keep
