@@ -1,0 +1,241 @@
+"""A pipeline of linear regressions compiled to a flat list of steps with plain numbers.
+
+Workers receive the program: no SymPy, no graph to walk, no recursion. Only what the tested model depends on is in it,
+and nodes are numbered by first use, so the random numbers of a trial do not depend on names or on unrelated nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sympy import Expr, Symbol
+
+from collapse_theory.describe.numbers import real
+from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Truth
+from collapse_theory.errors import DomainError, PipelineError, nearest
+
+__all__ = ["COMMON", "TRUTH", "Block", "Draw", "Label", "Program", "Solve", "compile_linear"]
+
+TRUTH = -1
+"""The number of the truth among the models of a program; fits count from 0."""
+
+COMMON = "Sigma"
+"""Name of the common covariance in a mapping of spectra."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Draw the inputs ``X`` of one design: ``rows`` rows of one covariance."""
+
+    design: int
+    rows: int
+    covariance: str
+
+
+@dataclass(frozen=True)
+class Label:
+    """Label a design: ``y = X (sum_m c_m w_m) + noise * N(0, I)``."""
+
+    sample: int
+    design: int
+    coefficients: tuple[tuple[int, float], ...]
+    noise: float
+
+
+@dataclass(frozen=True)
+class Block:
+    """All samples of one fit that share a design.
+
+    ``sum_i a_i |X w - y_i|^2`` differs from ``A |X w - sum_i (a_i/A) y_i|^2`` with ``A = sum_i a_i`` by a constant, so
+    they are one set of rows. This keeps the rows of a fit in general position where least squares relies on it.
+
+    Attributes:
+        design: The common inputs.
+        covariance: Name of their covariance.
+        weight: The total row weight ``A > 0``.
+        shares: Pairs (sample, ``a_i/A``).
+    """
+
+    design: int
+    covariance: str
+    weight: float
+    shares: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True)
+class Solve:
+    """Fit ``w_hat = (sum_i a_i X_i^T X_i/N + ridge I)^{-1} sum_i a_i X_i^T y_i/N``.
+
+    Attributes:
+        fit: Number of the fitted model.
+        blocks: The pooled rows with positive weight.
+        N: All rows of the fit, those of weight zero included.
+        ridge: Ridge on the mean loss; 0 is the minimum-norm solution.
+        release: Designs that no later step uses.
+    """
+
+    fit: int
+    blocks: tuple[Block, ...]
+    N: int
+    ridge: float
+    release: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Program:
+    """Steps in order, and the number of the tested model."""
+
+    steps: tuple[Draw | Label | Solve, ...]
+    model: int
+
+    @property
+    def covariances(self) -> tuple[str, ...]:
+        """Names of the covariances drawn from, sorted."""
+        return tuple(sorted({step.covariance for step in self.steps if isinstance(step, Draw)}))
+
+
+def compile_linear(pipeline: Pipeline, model: Fit, values: Mapping[str, Any]) -> Program:
+    """Return the program of ``model`` with the pipeline's symbols replaced by ``values``.
+
+    Args:
+        pipeline: Any pipeline of linear regressions.
+        model: The tested fit.
+        values: Values of the symbols by name.
+
+    Raises:
+        PipelineError: If the model depends on ``one_of`` or a subsample.
+        DomainError: If a symbol has no value, a name is unknown, or a value is out of range.
+
+    >>> pipe = Pipeline()
+    >>> m = pipe.fit(pipe.sample(T=5, noise=0.5))
+    >>> draw, label, solve = compile_linear(pipe, m, {}).steps
+    >>> draw
+    Draw(design=0, rows=5, covariance='Sigma')
+    >>> label
+    Label(sample=0, design=0, coefficients=((-1, 1.0),), noise=0.5)
+    >>> solve.N, solve.ridge, solve.release
+    (5, 0.0, (0,))
+    """
+    compiler = _Compiler(_Values(pipeline, values))
+    for fit in pipeline.ancestors(model):
+        compiler.solve(fit)
+    return Program(_with_release(compiler.steps), compiler.fits[model])
+
+
+class _Compiler:
+    """Emits each design, labelled sample and fit once, in the order in which they are needed."""
+
+    def __init__(self, values: _Values) -> None:
+        self.values = values
+        self.steps: list[Draw | Label | Solve] = []
+        self.designs: dict[Sample, int] = {}
+        self.samples: dict[Sample, int] = {}
+        self.fits: dict[Truth | Fit, int] = {}
+
+    def solve(self, fit: Fit) -> None:
+        where = f"of fit {fit.name!r}"
+        weights = [self.values(a, f"weights[{i}] {where}") for i, a in enumerate(fit.weights)]
+        if not any(weights):
+            raise DomainError(f"weights {where} need a positive value, got {weights}; a fit on nothing is not defined")
+        pooled: dict[int, list[tuple[Sample, float]]] = {}
+        for s, a in zip(fit.samples, weights, strict=True):
+            if a > 0:
+                self.label(s)
+                pooled.setdefault(self.designs[s.inputs], []).append((s, a))
+        blocks = []
+        for design, parts in pooled.items():
+            total = sum(a for _, a in parts)
+            shares = tuple((self.samples[s], a / total) for s, a in parts)
+            blocks.append(Block(design, parts[0][0].covariance or COMMON, total, shares))
+        ridge = 0.0 if fit.ridge is None else self.values(fit.ridge, f"ridge {where}")
+        index = self.fits[fit] = len(self.fits)
+        self.steps.append(Solve(index, tuple(blocks), sum(self.rows(s) for s in fit.samples), ridge))
+
+    def label(self, s: Sample) -> None:
+        if s in self.samples:
+            return
+        if s.pool or isinstance(s.source, OneOf):
+            what = "a subsample" if s.pool else f"source {s.source}"
+            raise PipelineError(
+                f"linear regression needs samples labelled by a linear combination, got {what} (sample {s.name!r}); "
+                "subsamples and one_of belong to the families Categorical, Gaussian and Regular"
+            )
+        if s.inputs not in self.designs:
+            self.designs[s.inputs] = len(self.designs)
+            self.steps.append(Draw(self.designs[s.inputs], self.rows(s), s.covariance or COMMON))
+        where = f"of sample {s.name!r}"
+        noise = 0.0 if s.noise is None else self.values(s.noise, f"noise {where}")
+        coefficients = tuple(
+            (TRUTH if isinstance(m, Truth) else self.fits[m], self.values(c, f"coefficient {where}", signed=True))
+            for m, c in s.source
+        )
+        self.samples[s] = len(self.samples)
+        self.steps.append(Label(self.samples[s], self.designs[s.inputs], coefficients, noise))
+
+    def rows(self, s: Sample) -> int:
+        return self.values.integer(s.T, f"T of sample {s.name!r}")
+
+
+def _with_release(steps: list[Draw | Label | Solve]) -> tuple[Draw | Label | Solve, ...]:
+    """Mark at each fit the designs that no later step uses: a long chain then keeps one design in memory, not all."""
+    seen: set[int] = set()
+    out: list[Draw | Label | Solve] = []
+    for step in reversed(steps):
+        if isinstance(step, Solve):
+            used = {b.design for b in step.blocks}
+            step = replace(step, release=tuple(sorted(used - seen)))
+            seen |= used
+        elif isinstance(step, Label):
+            seen.add(step.design)
+        out.append(step)
+    return tuple(reversed(out))
+
+
+class _Values:
+    """The values of a pipeline's symbols, matched by name and checked against the symbols' assumptions."""
+
+    def __init__(self, pipeline: Pipeline, values: Mapping[str, Any]) -> None:
+        self.known: dict[str, Symbol] = {}
+        for symbol in sorted(pipeline.free_symbols, key=lambda s: (s.name, str(sorted(s.assumptions0.items())))):
+            if symbol.name in self.known:
+                raise DomainError(
+                    f"pipeline needs one symbol per name, got two symbols {symbol.name!r} with different assumptions; "
+                    "take the symbols from ct.symbols"
+                )
+            self.known[symbol.name] = symbol
+        self.change: dict[Expr, Expr] = {}
+        for name, value in values.items():
+            if name not in self.known:
+                raise DomainError(
+                    f"simulate needs names of symbols of the pipeline, got {name}={value!r}{nearest(name, self.known)}"
+                )
+            symbol = self.known[name]
+            number = real(
+                value,
+                name,
+                positive=bool(symbol.is_positive),
+                nonnegative=bool(symbol.is_nonnegative),
+                integer=bool(symbol.is_integer),
+            )
+            if not number.is_number:
+                raise DomainError(f"{name} needs to be a number, got {value!r}; give every symbol a numeric value")
+            self.change[symbol] = number
+
+    def __call__(self, expr: Expr, what: str, *, signed: bool = False) -> float:
+        return float(self._number(expr, what, nonnegative=not signed))
+
+    def integer(self, expr: Expr, what: str) -> int:
+        return int(self._number(expr, what, positive=True, integer=True))
+
+    def _number(
+        self, expr: Expr, what: str, *, positive: bool = False, nonnegative: bool = False, integer: bool = False
+    ) -> Expr:
+        number = expr.xreplace(self.change)
+        missing = sorted(s.name for s in number.free_symbols)
+        if missing:
+            raise DomainError(
+                f"{what} = {expr} needs a value of {missing[0]}, got none; pass {missing[0]}=... to simulate"
+            )
+        return real(number, what, positive=positive, nonnegative=nonnegative, integer=integer)
