@@ -29,3 +29,5 @@ from .evaluate.ridge import effective_ridge as effective_ridge
 from .families.linear import Linear as Linear
 from .formula import ErrorFormula as ErrorFormula
 from .theorems.catalog import catalog as catalog
+from .validate import Validation as Validation
+from .validate import validate as validate

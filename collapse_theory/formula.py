@@ -40,6 +40,7 @@ class ErrorFormula:
         pipeline: Returns the pipeline the formula describes from values of its structural parameters (``n``), for simulation.
         model: The tested fit of ``pipeline``; None means its last.
         name: Slug of the theorem, or "pipeline".
+        family: The family of models that is simulated; None is linear regression.
     """
 
     parts: Mapping[str, Expr]
@@ -51,6 +52,7 @@ class ErrorFormula:
     pipeline: Callable[..., Pipeline] | None = None
     model: Fit | None = None
     name: str = "pipeline"
+    family: Any = None
 
     def __post_init__(self) -> None:
         """Freeze the mappings; refuse two symbols of one name."""
@@ -204,7 +206,7 @@ class ErrorFormula:
         Raises:
             DomainError: If the spectrum has no closed form.
         """
-        from collapse_theory.spectral.closed import closed_form, unfolded
+        from collapse_theory.equivalents.closed import closed_form, unfolded
 
         if spectrum is None:
             return self.mapped(unfolded)
@@ -220,9 +222,7 @@ class ErrorFormula:
         for x in self.free_symbols:
             if x.name == wanted:
                 return x
-        raise DomainError(
-            f"{self.name} has no symbol {wanted!r}{nearest(wanted, [x.name for x in self.free_symbols])}"
-        )
+        raise DomainError(f"{self.name} has no symbol {wanted!r}{nearest(wanted, [x.name for x in self.free_symbols])}")
 
     # ------------------------------------------------------------------ print
     def latex(self) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sympy import Add, Expr, Function, Integer, S, Symbol, apart, digamma, fraction, oo, polygamma
 
-__all__ = ["DigammaDifference", "sum_of_simple_poles"]
+__all__ = ["DigammaDifference", "GeometricSum", "sum_of_simple_poles"]
 
 
 class DigammaDifference(Function):
@@ -49,6 +49,43 @@ class DigammaDifference(Function):
         x, h = self.args
         body = rf"\left[\psi\left({printer.doprint(x + h)}\right) - \psi\left({printer.doprint(x)}\right)\right]"
         return body if exp is None else f"{body}^{{{exp}}}"
+
+
+class GeometricSum(Function):
+    r"""The geometric sum :math:`\sum_{k<n}\alpha^k` as one object, because :math:`(1-\alpha^n)/(1-\alpha)` cancels near 1.
+
+    Args:
+        alpha: The ratio, >= 0.
+        n: The number of terms, >= 0.
+
+    >>> GeometricSum(Symbol("a"), 2)
+    a + 1
+    """
+
+    nargs = 2
+    is_extended_real = True
+
+    @classmethod
+    def eval(cls, alpha: Expr, n: Expr) -> Expr | None:
+        """Return the value where it is elementary."""
+        if alpha == 1:
+            return n
+        if n.is_Integer and 0 <= n <= _ELEMENTARY:
+            return Add(*(alpha**k for k in range(int(n))))
+        return None
+
+    def doit(self, **hints: Any) -> Expr:
+        """Return the quotient."""
+        alpha, n = self.args
+        return (1 - alpha**n) / (1 - alpha)
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        """Differentiate the quotient; ``argindex`` is 1 for alpha, 2 for n."""
+        return self.doit().diff(self.args[argindex - 1])
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        body = printer.doprint(self.doit())
+        return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
 
 
 _ELEMENTARY = 4  # longer telescoped sums are better left as one object

@@ -15,8 +15,8 @@ from types import MappingProxyType
 
 from sympy import Symbol
 
-__all__ = ["LATEX", "NOTATION", "Eigenvalue", "N", "T", "T0", "beta", "d", "declared", "eigenvalue", "ell",
-           "family_eigenvalue", "indexed", "k", "kappa", "lam", "lam0", "literal", "m", "n", "p1", "p2", "phi", "phi0", "r", "rho2", "sigma", "sigma0",
+__all__ = ["LATEX", "NOTATION", "Eigenvalue", "N", "T", "T0", "beta", "d", "declared", "eigenvalue", "ell", "energy",
+           "family_eigenvalue", "indexed", "k", "kappa", "lam", "lam0", "literal", "m", "n", "p1", "p2", "phi", "phi0", "r", "response_name", "rho2", "sigma", "sigma0",
            "step", "summation_index", "w"]  # fmt: skip
 
 d = Symbol("d", positive=True, integer=True)
@@ -99,6 +99,20 @@ _LITERAL_ASSUMPTIONS = {
     "weight": {"positive": True},
     "number": {"real": True},
 }
+
+
+def response_name(index: str) -> Symbol:
+    """Return the printed name of the response of a generation operator to its argument."""
+    return Symbol(f"a'{index}[M]", real=True)
+
+
+def energy(direction: str) -> Symbol:
+    """Return the total target energy of one atom of a spectrum with a closed form.
+
+    >>> energy("bulk")
+    w2_bulk
+    """
+    return Symbol(f"w2_{direction}", nonnegative=True)
 
 
 def indexed(role: Symbol, index: int) -> Symbol:

@@ -53,15 +53,25 @@ class ChainScalar(Expr):
     def _eval_derivative(self, x: Any) -> Expr:
         return self.doit().diff(x)
 
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        raise NotImplementedError
+    def index(self, i: int) -> str:
+        """Return the subscript of the i-th block's operator (from 1): none for the tested fit, 0 for a lone generator."""
+        if i == len(self.args):
+            return ""
+        return "_{0}" if len(self.args) == 2 else f"_{{{i}}}"
 
-    def _operator_power(self, printer: Any) -> str:
+    def _powers(self, head: str, start: int, printer: Any) -> str:
+        """Return the product of the operators of the blocks from ``start`` on."""
         out = []
-        for i, (_, _, _, count) in enumerate(self.stages[:-1], start=1):
-            index = "0" if len(self.stages) == 2 else str(i)
-            out.append(rf"\mathcal{{G}}_{{{index}}}" + ("" if count == 1 else f"^{{{printer.doprint(count)}}}"))
-        return " ".join([*out, r"\mathcal{G}"])
+        for i, (_, _, _, count) in enumerate(self.stages[start - 1 :], start=start):
+            out.append(head + self.index(i) + ("" if count == 1 else f"^{{{printer.doprint(count)}}}"))
+        return " ".join(out)
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        body = self._body(printer)
+        return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
+
+    def _body(self, printer: Any) -> str:
+        raise NotImplementedError
 
 
 class ChainBias(ChainScalar):
@@ -77,15 +87,9 @@ class ChainBias(ChainScalar):
 
     _part = 0
 
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        factors = []
-        for i, (_, _, _, count) in enumerate(self.stages, start=1):
-            index = "" if i == len(self.stages) else "_{0}" if len(self.stages) == 2 else f"_{{{i}}}"
-            power = "" if count == 1 else f"^{{{printer.doprint(count)}}}"
-            factors.append(rf"A{index}{power}")
-        mean = " ".join(factors)
-        body = rf"w_0^\top\left(\Sigma - 2 \Sigma {mean} + {self._operator_power(printer)}[\Sigma]\right) w_0"
-        return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
+    def _body(self, printer: Any) -> str:
+        mean, operator = self._powers("A", 1, printer), self._powers(r"\mathcal{G}", 1, printer)
+        return rf"w_0^\top\left(\Sigma - 2 \Sigma {mean} + {operator}[\Sigma]\right) w_0"
 
 
 class ChainVariance(ChainScalar):
@@ -101,29 +105,17 @@ class ChainVariance(ChainScalar):
 
     _part = 1
 
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
+    def _body(self, printer: Any) -> str:
         terms = []
         for i, (_, _, sigma, count) in enumerate(self.stages, start=1):
-            tested = i == len(self.stages)
-            index = "" if tested else "_{0}" if len(self.stages) == 2 else f"_{{{i}}}"
-            later = [] if tested else [self._suffix(i + 1, printer)]
-            operator = " ".join(later) or ""
-            noise = rf"{printer.parenthesize(sigma, 60)}^{{2}}"
-            if count == 1:
-                terms.append(rf"{noise} a'{index}\left[{operator}[\Sigma]\right]" if operator else rf"{noise} a'{index}[\Sigma]")
-            else:
-                power = rf"\sum_{{k=0}}^{{{printer.doprint(count - 1)}}} a'{index}\left[\mathcal{{G}}{index}^{{k}} {operator}[\Sigma]\right]"
-                terms.append(rf"{noise} {power}")
-        body = " + ".join(reversed(terms))
-        return rf"\left({body}\right)" + ("" if exp is None else f"^{{{exp}}}") if exp or len(terms) > 1 else body
-
-    def _suffix(self, start: int, printer: Any) -> str:
-        out = []
-        for i, (_, _, _, count) in enumerate(self.stages, start=1):
-            if i >= start:
-                index = "" if i == len(self.stages) else f"_{{{i}}}"
-                out.append(rf"\mathcal{{G}}{index}" + ("" if count == 1 else f"^{{{printer.doprint(count)}}}"))
-        return " ".join(out)
+            later = self._powers(r"\mathcal{G}", i + 1, printer) + r"[\Sigma]" if i < len(self.args) else r"\Sigma"
+            noise = "" if sigma == 0 else rf"{printer.parenthesize(sigma, 60)}^{{2}} "
+            if count != 1:
+                noise += rf"\sum_{{k=0}}^{{{printer.doprint(count - 1)}}} "
+                later = rf"\mathcal{{G}}{self.index(i)}^{{k}} {later}"
+            if sigma != 0:
+                terms.append(rf"{noise}a'{self.index(i)}\left[{later}\right]")
+        return " + ".join(reversed(terms)) or "0"
 
 
 def blocks(stages: Sequence[Generation]) -> tuple[tuple[Expr, Expr, Expr, Expr], ...]:

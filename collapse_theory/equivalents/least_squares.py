@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sympy import Expr, Ge, S, Symbol, solve
+from sympy import Dummy, Expr, Ge, S, Symbol, solve
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Truth
 from collapse_theory.describe.structure import Increment
+from collapse_theory.special import GeometricSum
 from collapse_theory.spectral.integrals import QuadraticForm, SpectralTrace
 from collapse_theory.symbols import d, eigenvalue
 
@@ -83,9 +84,7 @@ def telescoped_risk(steps: tuple[Increment, ...]) -> tuple[Mapping[str, Expr], t
     return {"bias": S.Zero, "variance": variance}, tuple(dict.fromkeys(conditions))
 
 
-def one_design_risk(
-    pipeline: Pipeline, model: Fit, rows: Expr
-) -> tuple[Mapping[str, Expr], tuple[Boolean, ...]]:
+def one_design_risk(pipeline: Pipeline, model: Fit, rows: Expr) -> tuple[Mapping[str, Expr], tuple[Boolean, ...]]:
     r"""Return the terms and conditions for least-squares fits on one design.
 
     Forward over the graph: :math:`\hat w=b\,w_0+\sum_ig_i(X^\top X)^{-1}X^\top\varepsilon_i`; a sample's labels fit its source plus its
@@ -121,11 +120,10 @@ def affine_closed_form(v0: Expr, v1: Expr, v2: Expr, n: Symbol) -> Expr:
     r"""Return :math:`v_n` of the affine recursion :math:`v_{k+1}=\alpha v_k+\beta` from its first three values.
 
     >>> from collapse_theory.symbols import n
-    >>> affine_closed_form(S(1), S(3), S(7), n)
-    2*2**n - 1
+    >>> affine_closed_form(S(1), S(3), S(7), n).doit().simplify()
+    2**(n + 1) - 1
     """
-    alpha, beta = Symbol("alpha"), Symbol("beta")
+    alpha, beta = Dummy("alpha"), Dummy("beta")
     found = solve([v1 - alpha * v0 - beta, v2 - alpha * v1 - beta], [alpha, beta], dict=True)[0]
     a, b = found[alpha].factor(), found[beta].factor()
-    fixed_point = (b / (1 - a)).factor()
-    return fixed_point + (v0 - fixed_point).factor() * a**n
+    return v0 * a**n + b * GeometricSum(a, n)

@@ -62,9 +62,7 @@ def limit_at_threshold(plan: Plan, measure: MeasureFactory, values: ValueFactory
         measure: Gives the measure in a context.
         values: Gives the inputs in a context, exactly.
     """
-    far, near = (
-        _Interpreter(plan, 120, vanishing=exponent).run(measure, values) for exponent in (-40, -60)
-    )
+    far, near = (_Interpreter(plan, 120, vanishing=exponent).run(measure, values) for exponent in (-40, -60))
     apart = mpmath.mpf(10) ** 5  # the ridges differ by 10^20; the slowest power of the ridge is its square root
     out = {}
     for name, value in near.items():

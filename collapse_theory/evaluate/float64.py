@@ -62,7 +62,9 @@ class Float64Program:
         def joined(pieces: list[Any]) -> np.ndarray:
             return np.concatenate([np.broadcast_to(p, (k,)) for p, k in zip(pieces, lengths, strict=True)])
 
-        return {name: joined([p[0][name] for p in parts]) for name, _ in self.plan.outputs}, joined([p[1] for p in parts])
+        return {name: joined([p[0][name] for p in parts]) for name, _ in self.plan.outputs}, joined(
+            [p[1] for p in parts]
+        )
 
     def _block(self, measure: Measure | None, values: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], Any]:
         env: dict[str, Any] = dict(values)
@@ -93,9 +95,7 @@ class Float64Program:
             env[name.name] = np.asarray(f) @ weights if np.ndim(f) else f * np.sum(weights)
 
     def _chain(self, s: RunChain, measure: Measure, env: dict[str, Any]) -> None:
-        stages = [
-            tuple(v if np.ndim(v) == 0 else v[:, None] for v in self._scalars(stage, env)) for stage in s.stages
-        ]
+        stages = [tuple(v if np.ndim(v) == 0 else v[:, None] for v in self._scalars(stage, env)) for stage in s.stages]
         env[s.bias.name], env[s.variance.name] = run_generations(measure, stages)
 
     def _scalars(self, expressions: tuple[Expr, ...], env: Mapping[str, Any]) -> list[np.ndarray]:

@@ -34,6 +34,18 @@ def digamma_difference(x: Any, h: Any) -> np.ndarray:
     return total
 
 
+def geometric_sum(alpha: Any, n: Any) -> Any:
+    r"""Return :math:`\sum_{k<n}\alpha^k` without cancellation near :math:`\alpha=1`.
+
+    >>> float(geometric_sum(1.0, 5.0)), float(geometric_sum(0.5, 3.0))
+    (5.0, 1.75)
+    """
+    alpha, n = np.broadcast_arrays(np.asarray(alpha, float), np.asarray(n, float))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        quotient = np.expm1(n * np.log(alpha)) / (alpha - 1)
+    return np.where(alpha == 1, n, np.where(n == 0, 0.0, np.where(alpha == 0, 1.0, quotient)))
+
+
 def harmonic(n: Any, order: Any = 1) -> Any:
     r"""Return :math:`\sum_{i\le n}i^{-m}` for a real upper limit.
 
@@ -79,6 +91,7 @@ def float64_kernels() -> Mapping[str, Callable[..., Any]]:
     """Return the kernels on float64 arrays."""
     return {
         "DigammaDifference": digamma_difference,
+        "GeometricSum": geometric_sum,
         "harmonic": harmonic,
         "digamma": lambda x: polygamma(0, x),
         "polygamma": polygamma,
@@ -92,6 +105,7 @@ def mpmath_kernels(mp: Any) -> Mapping[str, Callable[..., Any]]:
     """Return the kernels in the mpmath context ``mp``, whose working precision carries guard digits."""
     return {
         "DigammaDifference": lambda x, h: mp.digamma(x + h) - mp.digamma(x),
+        "GeometricSum": lambda a, n: n if a == 1 else (1 - a**n) / (1 - a),
         "harmonic": lambda n, m=1: mp.harmonic(n) if m == 1 else mp.zeta(m) - mp.zeta(m, n + 1),
         "digamma": mp.digamma,
         "polygamma": lambda m, x: mp.psi(int(m), x),

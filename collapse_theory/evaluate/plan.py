@@ -125,7 +125,12 @@ class _Builder:
 
     def _chain(self, node: ChainBias | ChainVariance) -> None:
         stages = tuple(
-            (self.name(EffectiveRidge(T, lam)), self.name(ResidualDegrees(T, lam)), self.lower(sigma), self.lower(count))
+            (
+                self.name(EffectiveRidge(T, lam)),
+                self.name(ResidualDegrees(T, lam)),
+                self.lower(sigma),
+                self.lower(count),
+            )
             for T, lam, sigma, count in node.stages
         )
         run = RunChain(self._new(), self._new(), stages)

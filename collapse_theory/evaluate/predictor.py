@@ -66,7 +66,9 @@ class Predictor:
         if program.plan.steps and spectrum is None:
             raise DomainError(f"{name} needs a spectrum, got none; pass spectrum=ct.Isotropic(d=...) or another one")
         if program.plan.needs_target and target is None:
-            raise DomainError(f"{name} needs a target for its bias, got none; pass target=ct.RandomTarget() or another one")
+            raise DomainError(
+                f"{name} needs a target for its bias, got none; pass target=ct.RandomTarget() or another one"
+            )
         self.program, self.name, self.spectrum, self.target = program, name, spectrum, target
         self.measure = None if spectrum is None else Measure.of(spectrum, target)
 
@@ -113,7 +115,9 @@ class Predictor:
         bound = self._bind(values, test_noise)
         for name, value in bound.items():
             if np.ndim(value):
-                raise DomainError(f"{name} needs to be a scalar with digits=, got shape {np.shape(value)}; loop over it")
+                raise DomainError(
+                    f"{name} needs to be a scalar with digits=, got shape {np.shape(value)}; loop over it"
+                )
         scalars = {name: np.asarray(float(v)) for name, v in bound.items()} | self._numbers
         self._check(scalars)
         _, threshold = self.program.float64.run(self.measure, scalars, 1)

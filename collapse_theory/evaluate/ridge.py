@@ -104,7 +104,7 @@ def _newton(measure: Measure, T: np.ndarray, lam: np.ndarray) -> np.ndarray:
     s, counts, rank = measure.nodes / top, measure.counts.astype(float), measure.rank
     mass = s * counts
     scaled = lam / top
-    kappa = np.where((scaled == 0) & (T >= rank), 0.0, scaled + mass.sum() / T)
+    kappa = np.where((scaled == 0) & (rank <= T), 0.0, scaled + mass.sum() / T)
     live = np.flatnonzero(kappa > 0)
     gap = np.zeros(0)
     for _ in range(_ITERATIONS):

@@ -68,7 +68,9 @@ def _exact(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
     steps = increments(pipeline, fit)
     if steps is not None:
         parts, conditions = telescoped_risk(steps)
-        return ErrorFormula(parts, "exact", conditions, ("gerstgrasser2024inevitable", "dohmatob2024regression"), "exact")
+        return ErrorFormula(
+            parts, "exact", conditions, ("gerstgrasser2024inevitable", "dohmatob2024regression"), "exact"
+        )
     design = one_design(pipeline, fit)
     if design is not None:
         parts, conditions = one_design_risk(pipeline, fit, design.T)
@@ -103,12 +105,12 @@ def _not_covered(pipeline: Pipeline, fit: Fit, method: str) -> str:
     if method == "operator":
         return (
             'method="operator" covers chains (one fresh sample per fit, labelled by the fit before), '
-            f"got a pipeline that shares or pools samples before {fit.name!r}; use method=\"auto\" or ct.simulate"
+            f'got a pipeline that shares or pools samples before {fit.name!r}; use method="auto" or ct.simulate'
         )
     if method == "exact":
         return (
             'method="exact" covers least-squares fits on independent, accumulated or one fixed set of inputs, '
-            f"got another pipeline at {fit.name!r}; use method=\"operator\" for chains with a ridge, or ct.simulate"
+            f'got another pipeline at {fit.name!r}; use method="operator" for chains with a ridge, or ct.simulate'
         )
     return (
         "test_error covers chains (one fresh sample per fit) and least squares that replaces, accumulates or stays on one "

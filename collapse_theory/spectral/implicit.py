@@ -11,7 +11,7 @@ from typing import Any
 
 from sympy import Dummy, Eq, Expr, Function, Symbol, factor
 
-from collapse_theory.spectral.integrals import SpectralTrace, df
+from collapse_theory.spectral.integrals import SpectralTrace
 from collapse_theory.symbols import eigenvalue, kappa
 
 __all__ = ["EffectiveRidge", "ResidualDegrees", "effective_ridge_equation"]

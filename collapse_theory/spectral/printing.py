@@ -32,7 +32,7 @@ def matrix_function(f: Expr, printer: Any) -> str:
     '\\\\Sigma \\\\left(\\\\Sigma + \\\\kappa I\\\\right)^{-2}'
     """
     if not _has_eigenvalue(f):
-        return "I" if f == 1 else rf"{printer.parenthesize(f, 50)} I"
+        return "I" if f == 1 else rf"{printer.parenthesize(f, 50, strict=True)} I"
     if isinstance(f, Eigenvalue):
         return matrix_name(f)
     if isinstance(f, Add):
@@ -40,7 +40,7 @@ def matrix_function(f: Expr, printer: Any) -> str:
     if isinstance(f, Mul):
         scalar = [a for a in f.args if not _has_eigenvalue(a)]
         matrices = sorted((a for a in f.args if _has_eigenvalue(a)), key=_reading_order)
-        parts = [printer.parenthesize(Mul(*scalar), 50)] if scalar and Mul(*scalar) != 1 else []
+        parts = [printer.parenthesize(Mul(*scalar), 50, strict=True)] if scalar and Mul(*scalar) != 1 else []
         return " ".join(parts + [_factor(a, printer) for a in matrices])
     return _factor(f, printer)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sympy import Ge, S, Symbol, oo, summation
+from sympy import Ge, Le, S, oo, summation
 
 from collapse_theory.describe import workflows
 from collapse_theory.describe.pipeline import Pipeline, Stage
@@ -20,7 +20,7 @@ from collapse_theory.equivalents.least_squares import (
 )
 from collapse_theory.formula import ErrorFormula
 from collapse_theory.special import sum_of_simple_poles
-from collapse_theory.symbols import T0, T, n, sigma, sigma0, w
+from collapse_theory.symbols import T0, T, n, sigma, sigma0, summation_index, w
 from collapse_theory.theorems.theorem import Relation, register
 
 __all__: list[str] = []
@@ -37,7 +37,11 @@ def _replace(n: Any, T: Any, T0: Any, sigma: Any, sigma0: Any) -> Pipeline:
 next by the previous fit, then least squares on $T$ fresh rows labelled by the last generator""",
     build=_replace,
     sources=("dohmatob2024regression",),
-    relations=(Relation("ridge-replace", "equals", {}, r"its generators, with a ridge downstream ($\lambda\to0$, $d,T\to\infty$)"),),
+    relations=(
+        Relation(
+            "ridge-replace", "equals", {}, r"its generators, with a ridge downstream ($\lambda\to0$, $d,T\to\infty$)"
+        ),
+    ),
 )
 def ols_replace() -> ErrorFormula:
     r"""Derive :math:`\sigma^2d/(T-d-1)+n\sigma_0^2d/(T_0-d-1)`.
@@ -71,7 +75,7 @@ $k=1$) and fits least squares on all $kT$ rows""",
 )
 def ols_accumulate() -> ErrorFormula:
     r"""Derive :math:`\sigma^2\sum_{i\le n}\frac1i\frac d{iT-d-1}` and sum it by partial fractions."""
-    i = Symbol("i", integer=True, positive=True)
+    i = summation_index("i")
     total = sum_of_simple_poles(sigma**2 * fresh_step(T, i * T), i, n)
     return ErrorFormula(
         parts={"bias": S.Zero, "variance": total}, regime="exact", conditions=(mean_inverse_gram(T)[1], Ge(n, 1))
@@ -81,7 +85,7 @@ def ols_accumulate() -> ErrorFormula:
 @register(
     "ols-accumulate-limit",
     title="Accumulate with fresh inputs for ever",
-    hypotheses=r"the setting of \texttt{ols-accumulate} after infinitely many rounds",
+    hypotheses=r"The setting of \texttt{ols-accumulate} after infinitely many rounds",
     build=lambda **values: _accumulate(1, **values),
     sources=("gerstgrasser2024inevitable", "dey2024universality"),
 )
@@ -101,7 +105,7 @@ squares on all labels so far""",
 )
 def ols_accumulate_fixed_design() -> ErrorFormula:
     r"""Derive :math:`\frac{\sigma^2d}{T-d-1}\sum_{i\le n}i^{-2}`: the labels of round i have share 1/i on one design."""
-    i = Symbol("i", integer=True, positive=True)
+    i = summation_index("i")
     return ErrorFormula(
         parts={"bias": S.Zero, "variance": sigma**2 * fixed_design_step(S.One, T) * summation(
             fixed_design_step(1 / i, T) / fixed_design_step(S.One, T), (i, 1, n))},
@@ -113,7 +117,7 @@ def ols_accumulate_fixed_design() -> ErrorFormula:
 @register(
     "ols-accumulate-fixed-design-limit",
     title="Accumulate on the same inputs for ever",
-    hypotheses=r"the setting of \texttt{ols-accumulate-fixed-design} after infinitely many rounds",
+    hypotheses=r"The setting of \texttt{ols-accumulate-fixed-design} after infinitely many rounds",
     build=lambda **values: _accumulate(1, design="fixed", **values),
     sources=("gerstgrasser2024inevitable", "dey2024universality"),
 )
@@ -147,7 +151,7 @@ def ols_mix_fixed_design() -> ErrorFormula:
     return ErrorFormula(
         parts={"bias": S.Zero, "variance": clean * affine_closed_form(*factors, n)},
         regime="exact",
-        conditions=(mean_inverse_gram(T)[1], Ge(1, w)),
+        conditions=(mean_inverse_gram(T)[1], Le(w, 1)),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Expr, S, factor
+from sympy import Expr, S, factor, factor_terms
 
 from collapse_theory.describe import workflows
 from collapse_theory.describe.pipeline import TRUTH, Pipeline, Stage
@@ -70,9 +70,11 @@ def ridge_replace() -> ErrorFormula:
     inverse_gram, condition = mean_inverse_gram(T0)
     spread = stage.kappa**2 * response(eigenvalue, stage)
     r = shrinkage(stage.kappa)
-    synthetic = SpectralTrace(inverse_gram * eigenvalue * r**2) + spread * SpectralTrace(inverse_gram * r**2 / eigenvalue)
+    synthetic = SpectralTrace(inverse_gram * eigenvalue * r**2) + spread * SpectralTrace(
+        inverse_gram * r**2 / eigenvalue
+    )
     return ErrorFormula(
-        parts={**clean.parts, "synthetic_variance": n * sigma0**2 * factor(synthetic)},
+        parts={**clean.parts, "synthetic_variance": n * sigma0**2 * factor_terms(synthetic)},
         regime="proportional",
         conditions=(condition,),
     )

@@ -1,0 +1,118 @@
+r"""LaTeX of a formula: what an author would paste.
+
+Everything is printed from the derived expressions; the only strings here are names of terms and layout.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sympy import Expr, S, Symbol
+from sympy.logic.boolalg import Boolean
+from sympy.printing.latex import LatexPrinter
+
+from collapse_theory.equivalents.chain import ChainScalar
+from collapse_theory.equivalents.operator import Generation, response, shrinkage
+from collapse_theory.formula import ErrorFormula
+from collapse_theory.present.naming import implicit_equations, named, ridge_names
+from collapse_theory.spectral.printing import matrix_function
+from collapse_theory.symbols import LATEX, eigenvalue, family_eigenvalue, response_name
+
+__all__ = ["TheoryLatexPrinter", "condition_latex", "formula_latex", "term_names", "to_latex"]
+
+_TERMS = {
+    "bias": ("B", "bias"),
+    "variance": ("V", "variance"),
+    "synthetic_bias": (r"B_{\mathrm{syn}}", "bias from synthetic labels"),
+    "synthetic_variance": (r"V_{\mathrm{syn}}", "variance from synthetic labels"),
+}
+
+
+class TheoryLatexPrinter(LatexPrinter):  # type: ignore[misc]
+    """SymPy's LaTeX printer with the symbols of the theory."""
+
+    def __init__(self) -> None:
+        super().__init__({
+            "symbol_names": {}, "full_prec": False, "fold_short_frac": False, "mul_symbol": None, "ln_notation": False,
+        })  # fmt: skip
+
+    def _print_harmonic(self, expr: Expr, exp: str | None = None) -> str:
+        n, *order = (self._print(a) for a in expr.args)
+        head = rf"H_{{{n}}}" + (f"^{{({order[0]})}}" if order else "")
+        return head if exp is None else rf"\left({head}\right)^{{{exp}}}"
+
+    def _print_Symbol(self, expr: Symbol, style: str = "plain") -> str:
+        if expr.name.startswith("a'"):  # the response, already LaTeX
+            return str(expr.name)
+        return LATEX.get(expr.name) or str(super()._print_Symbol(expr, style))
+
+
+def to_latex(e: Any) -> str:
+    r"""Return the LaTeX of an expression with the symbols of the theory.
+
+    >>> from collapse_theory.symbols import lam, sigma0
+    >>> to_latex(lam * sigma0**2)
+    '\\lambda \\sigma_{0}^{2}'
+    """
+    return str(TheoryLatexPrinter().doprint(e))
+
+
+def term_names(formula: ErrorFormula) -> dict[str, tuple[str, str]]:
+    """Return the symbol and the words of each term that is not zero."""
+    return {
+        name: _TERMS.get(name, (rf"E_{{\text{{{name.replace('_', ' ')}}}}}", name.replace("_", " ")))
+        for name, e in formula.parts.items()
+        if e != 0
+    }
+
+
+def formula_latex(formula: ErrorFormula) -> str:
+    """Return an ``aligned`` block: the sum, each term, the operator and the implicit scalars, and the conditions."""
+    printed = formula.expr
+    names = ridge_names(printed)
+    terms = term_names(formula)
+    lines = [rf"E &= {' + '.join(symbol for symbol, _ in terms.values())}"] if len(terms) != 1 else []
+    for name, (symbol, words) in terms.items():
+        head = "E" if len(terms) == 1 else symbol
+        lines.append(rf"{head} &= {to_latex(named(formula.terms[name], names))} && \text{{({words})}}")
+    lines += _operator_lines(printed)
+    lines += [rf"{to_latex(eq.lhs)} &= {to_latex(eq.rhs)}" for eq in implicit_equations(printed)]
+    shown = [c for c in map(condition_latex, _shown_conditions(formula)) if c]
+    if shown:
+        lines.append(r"&\text{for } " + r",\ ".join(shown))
+    return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+
+
+def condition_latex(condition: Boolean) -> str:
+    """Return the LaTeX of one condition."""
+    return to_latex(condition)
+
+
+def _shown_conditions(formula: ErrorFormula) -> list[Boolean]:
+    shown = (c.xreplace(dict(formula.numbers)) for c in formula.conditions)
+    return [c for c in dict.fromkeys(shown) if c is not S.true]
+
+
+def _operator_lines(e: Expr) -> list[str]:
+    """Return the definitions of the generation operators that an unexpanded chain refers to."""
+    chains = sorted(e.atoms(ChainScalar), key=lambda x: x.sort_key())
+    if not chains:
+        return []
+    names = ridge_names(e)
+    M = family_eigenvalue("M")
+    lines: list[str] = []
+    stages = chains[0].stages
+    for i, (T, lam, sigma, _) in enumerate(stages, start=1):
+        index = chains[0].index(i)
+        stage = Generation(T, lam, sigma)
+        answer = response_name(index)
+        r = shrinkage(stage.kappa)
+        image = r**2 * M + stage.kappa**2 * answer * r**2 / eigenvalue
+        lines.append(rf"A{index} &= {_matrix(named(r, names))}")
+        lines.append(rf"\mathcal{{G}}{index}[M] &= {_matrix(named(image, names))}")
+        lines.append(rf"a'{index}[M] &= {to_latex(named(response(M, stage), names))}")
+    return lines
+
+
+def _matrix(f: Expr) -> str:
+    return matrix_function(f, TheoryLatexPrinter())

@@ -1,0 +1,46 @@
+"""Short names of the effective ridges in a formula, for printing."""
+
+from __future__ import annotations
+
+from sympy import Eq, Expr, Symbol
+
+from collapse_theory import symbols
+from collapse_theory.equivalents.chain import ChainScalar
+from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees, effective_ridge_equation
+
+__all__ = ["implicit_equations", "named", "ridge_names"]
+
+
+def ridge_names(e: Expr) -> dict[EffectiveRidge, Symbol]:
+    r"""Return a symbol for each effective ridge: :math:`\kappa` alone or for the tested fit, :math:`\kappa_0` for a generator.
+
+    >>> from collapse_theory.symbols import T, T0, lam, lam0
+    >>> list(ridge_names(EffectiveRidge(T, lam) + EffectiveRidge(T0, lam0)).values())
+    [kappa, kappa_0]
+    """
+    found: dict[EffectiveRidge, None] = dict.fromkeys(sorted(e.atoms(EffectiveRidge), key=lambda x: x.sort_key()))
+    for x in sorted(e.atoms(ResidualDegrees), key=lambda x: x.sort_key()):
+        found.setdefault(EffectiveRidge(*x.args))
+    for c in sorted(e.atoms(ChainScalar), key=lambda x: x.sort_key()):
+        for T, lam, _, _ in c.stages:
+            found.setdefault(EffectiveRidge(T, lam))
+    if len(found) == 1:
+        return dict.fromkeys(found, symbols.kappa)
+    standard = {(symbols.T, symbols.lam): symbols.kappa, (symbols.T0, symbols.lam0): symbols.indexed(symbols.kappa, 0)}
+    names: dict[EffectiveRidge, Symbol] = {}
+    for x in found:
+        names[x] = standard.get(x.args) or symbols.indexed(
+            symbols.kappa, sum(y.args not in standard for y in names) + 1
+        )
+    return names
+
+
+def named(e: Expr, names: dict[EffectiveRidge, Symbol]) -> Expr:
+    """Return ``e`` with residual degrees of freedom written out and effective ridges by their short names."""
+    out = e.xreplace({x: x.doit() for x in e.atoms(ResidualDegrees)})
+    return out.xreplace(names)
+
+
+def implicit_equations(e: Expr) -> tuple[Eq, ...]:
+    """Return the defining equation of each effective ridge in ``e``, with the short names."""
+    return tuple(effective_ridge_equation(name, *x.args) for x, name in ridge_names(e).items())

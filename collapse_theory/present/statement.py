@@ -1,0 +1,37 @@
+"""A theorem as a LaTeX theorem environment."""
+
+from __future__ import annotations
+
+from collapse_theory.theorems.theorem import Theorem
+
+__all__ = ["theorem_statement"]
+
+_REGIME = {
+    "exact": "is exactly",
+    "proportional": r"is, as $d$ and the numbers of rows tend to infinity together, asymptotically",
+    "leading order": "is, to leading order in the numbers of rows,",
+    "upper bound": "is at most",
+    "lower bound": "is at least",
+    "scaling": "scales as",
+}
+
+
+def theorem_statement(theorem: Theorem) -> str:
+    r"""Return the ``theorem`` environment of a catalogue entry.
+
+    >>> from collapse_theory.theorems.catalog import catalog
+    >>> theorem_statement(catalog["ols-replace"]).splitlines()[0]
+    '\\begin{theorem}[Replace: n least-squares generators, least squares downstream]\\label{thm:ols-replace}'
+    """
+    formula = theorem.error
+    cite = rf"\cite{{{','.join(theorem.sources)}}}"
+    return "\n".join([
+        rf"\begin{{theorem}}[{theorem.title}]\label{{thm:{theorem.slug}}}",
+        f"{theorem.hypotheses}.",
+        rf"Then the expected excess risk $E=\mathbb{{E}}\|\hat w-w_0\|_\Sigma^2$ {_REGIME[formula.regime]}",
+        r"\[",
+        formula.latex(),
+        r"\]",
+        rf"{cite}",
+        r"\end{theorem}",
+    ])  # fmt: skip

@@ -1,0 +1,189 @@
+r"""Theory against simulation: a z-score, a relative gap, and what finite size alone may explain.
+
+The proportional theory replaces random traces by their limits; its error is of relative order
+:math:`1/(T-\mathrm{df}_2)` for every fit in the pipeline (not :math:`1/d`), and least squares shows the constant: exactly
+:math:`T-d-1` where the proportional form has :math:`T-d`. The allowance is therefore
+:math:`\sum_l1/(T_l-\mathrm{df}_2(\kappa_l)-1)`, zero for exact theory.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sympy import Expr, lambdify
+
+from collapse_theory.describe.pipeline import Fit, Pipeline
+from collapse_theory.errors import DomainError
+from collapse_theory.evaluate.measure import Measure
+from collapse_theory.evaluate.ridge import residual_degrees, solve_effective_ridge
+from collapse_theory.formula import ErrorFormula
+from collapse_theory.simulate.trials import Simulation, simulate
+
+__all__ = ["Validation", "validate"]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The comparison of a formula with a simulation.
+
+    Attributes:
+        theory: Predicted test error.
+        simulation: The simulation.
+        allowance: Relative gap that finite size alone may explain; 0 for exact theory.
+        threshold: Standard errors that chance alone may explain.
+    """
+
+    theory: float
+    simulation: Simulation
+    allowance: float
+    threshold: float
+
+    @property
+    def gap(self) -> float:
+        """Simulated mean minus theory."""
+        return self.simulation.mean - self.theory
+
+    @property
+    def z(self) -> float:
+        """The gap in standard errors; 0 if both vanish."""
+        if abs(self.gap) <= 1e-9 * abs(self.theory) or self.gap == 0:
+            return 0.0
+        return self.gap / self.simulation.sem if self.simulation.sem > 0 else math.copysign(math.inf, self.gap)
+
+    @property
+    def relative_gap(self) -> float:
+        """The gap over theory; 0 if both vanish."""
+        return 0.0 if self.gap == 0 else self.gap / self.theory if self.theory else math.copysign(math.inf, self.gap)
+
+    @property
+    def excess_z(self) -> float:
+        """The part of the gap beyond the finite-size allowance, in standard errors."""
+        return math.copysign(max(0.0, abs(self.z) - self._allowed), self.z)
+
+    @property
+    def _allowed(self) -> float:
+        if self.allowance == 0:
+            return 0.0
+        sem = self.simulation.sem
+        return self.allowance * abs(self.theory) / sem if sem > 0 else math.inf
+
+    @property
+    def passed(self) -> bool:
+        """Whether the gap is within ``threshold`` standard errors plus the finite-size allowance."""
+        return math.isfinite(self.theory) and abs(self.excess_z) <= self.threshold
+
+    def __str__(self) -> str:
+        verdict = "passed" if self.passed else "FAILED"
+        return (
+            f"{verdict}: theory {self.theory:.6g}, simulation {self.simulation.mean:.6g} +- {self.simulation.sem:.2g} "
+            f"({self.simulation.trials} trials), z = {self.z:+.2f}, gap {100 * self.relative_gap:+.2f} %, "
+            f"finite-size allowance {100 * self.allowance:.2f} %"
+        )
+
+
+def validate(
+    formula: ErrorFormula,
+    *,
+    spectrum: Any = None,
+    target: Any = None,
+    trials: int = 200,
+    seed: int = 0,
+    jobs: int = 1,
+    progress: bool = False,
+    checkpoint: Any = None,
+    threshold: float = 4.0,
+    **values: Any,
+) -> Validation:
+    """Return the comparison of a formula with a simulation of the pipeline it describes.
+
+    Args:
+        formula: A theorem's ``error`` or a result of ``ct.test_error``.
+        spectrum: Eigenvalues of the input covariance.
+        target: Energies of the true coefficients; where the formula has no bias it may be omitted, and 0 is simulated.
+        trials: Number of runs.
+        seed: Seed, >= 0.
+        jobs: Number of workers.
+        progress: Whether to show a progress bar.
+        checkpoint: File that keeps finished trials.
+        threshold: Standard errors that chance alone may explain.
+        **values: One value per free symbol, scalars.
+
+    Raises:
+        DomainError: If a value is missing or out of range, or the formula describes no pipeline.
+
+    >>> import collapse_theory as ct
+    >>> err = ct.catalog["ols-replace"].error
+    >>> ct.validate(err, spectrum=ct.Isotropic(8), T=20, T0=30, n=2, sigma=0.3, sigma0=0.2, trials=100).passed
+    True
+    """
+    if formula.pipeline is None:
+        raise DomainError(f"{formula.name} describes no pipeline to simulate; validate the formula it came from")
+    parameters = {x.name for x in formula.free_symbols}
+    theory = formula.evaluate(spectrum=spectrum, target=target, **values)
+    structural = {k: v for k, v in values.items() if k in parameters}
+    pipe = formula.pipeline() if formula.model is not None else formula.pipeline(**structural)
+    needed = {x.name for x in pipe.free_symbols}
+    settings = {k: v for k, v in values.items() if k in needed}
+    if target is None and spectrum is not None:
+        from collapse_theory.describe.targets import RandomTarget
+
+        target = RandomTarget(norm2=0)
+    simulation = simulate(
+        pipe,
+        model=formula.model,
+        family=formula.family,
+        spectrum=spectrum,
+        target=target,
+        trials=trials,
+        seed=seed,
+        jobs=jobs,
+        progress=progress,
+        checkpoint=checkpoint,
+        **settings,
+    )
+    tested = pipe.model(formula.model)
+    allowance = finite_size_allowance(pipe, tested, formula.regime, spectrum, settings)
+    return Validation(float(theory), simulation, allowance, threshold)
+
+
+def finite_size_allowance(pipe: Pipeline, model: Fit, regime: str, spectrum: Any, values: dict[str, Any]) -> float:
+    r"""Return the relative gap that finite size may explain: :math:`\sum_l1/(T_l-\mathrm{df}_2(\kappa_l)-1)` over the fits.
+
+    Where a fit pools samples, its rows and mean weight stand for one sample. Infinite where a fit has less than one residual
+    degree of freedom: there the proportional theory says nothing about a finite size.
+
+    Args:
+        pipe: The pipeline.
+        model: The tested fit.
+        regime: Of the formula; "exact" needs no allowance, "leading order" one over the rows.
+        spectrum: Eigenvalues of the input covariance.
+        values: Values of the pipeline's symbols by name.
+    """
+    if regime == "exact":
+        return 0.0
+    fits = pipe.ancestors(model)
+    rows = np.array([_number(f.N, values) for f in fits])
+    if regime == "leading order":
+        return float((1 / rows).sum())
+    if regime != "proportional":
+        raise DomainError(
+            f"regime {regime!r} has no finite-size allowance; validate exact, proportional or leading order"
+        )
+    measure = Measure.of(spectrum)
+    ridges = []
+    for f, N in zip(fits, rows, strict=True):
+        mean_weight = (
+            sum(_number(a, values) * _number(s.T, values) for a, s in zip(f.weights, f.samples, strict=True)) / N
+        )
+        ridges.append(0.0 if f.ridge is None else _number(f.ridge, values) / mean_weight)
+    lam = np.array(ridges)
+    residual = residual_degrees(measure, rows, lam, solve_effective_ridge(measure, rows, lam))
+    return float(np.sum(1 / (residual - 1))) if (residual > 1).all() else math.inf
+
+
+def _number(e: Expr, values: dict[str, Any]) -> float:
+    names = sorted(x.name for x in e.free_symbols)
+    return float(lambdify(names, e, modules="math")(*(values[k] for k in names)))
