@@ -147,7 +147,11 @@ class Source:
         return iter(self.coefficients)
 
     def __repr__(self) -> str:
-        return " + ".join(f"{_label(m)}" if c == 1 else f"{show(c)}*{_label(m)}" for m, c in self.coefficients) or "0"
+        def term(m: Truth | Fit, c: Expr) -> str:
+            factor = f"({show(c)})" if c.is_Add else show(c)
+            return _label(m) if c == 1 else f"{factor}*{_label(m)}"
+
+        return " + ".join(term(m, c) for m, c in self.coefficients) or "0"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,324 @@
+"""Pipeline files: TOML with the vocabulary of the Python calls.
+
+A file names either samples and fits (``[[sample]]``, ``[[fit]]``) or a ``workflow`` with the arguments of the call, and
+what a report needs around it: inputs, seed, trials, ``[values]`` of symbols, a ``[sweep]`` over symbols or arguments,
+and ``[[curve]]`` tables that override arguments or values. Numbers may be formulas in quotes anywhere.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sympy import Expr
+
+from collapse_theory import symbols
+from collapse_theory.describe import strings, workflows
+from collapse_theory.describe.data import DATASETS, Dataset, dataset
+from collapse_theory.describe.pipeline import Pipeline
+from collapse_theory.describe.recipe import FIT_KEYS, SAMPLE_KEYS, Curve, GraphRecipe, Recipe, WorkflowRecipe, located
+from collapse_theory.describe.spectra import Spectrum
+from collapse_theory.describe.targets import Target
+from collapse_theory.errors import DomainError, ParseError, PipelineError, nearest
+
+__all__ = ["Settings", "load"]
+
+_SETTINGS = ("title", "spectrum", "target", "data", "inputs", "seed", "trials", "jobs", "sweep", "values", "curve")
+_INPUTS = ("gaussian", "real")
+
+
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """Everything in a pipeline file besides the pipeline.
+
+    Attributes:
+        title: Heading of a report; the file's stem if not given.
+        recipe: Builds the pipeline, also with overrides.
+        spectrum: Covariance eigenvalues, from ``spectrum`` or ``data``; None if the file has neither.
+        target: Target energies, from ``target`` or ``data``; None if the file has neither.
+        data: The data set that ``data`` names, or None.
+        inputs: Which simulations to run: "gaussian", "real" (rows of the data set), both or none.
+        seed: Seed of the simulations.
+        trials: Trials of each simulation.
+        jobs: Worker processes.
+        values: Values of symbols, by name.
+        sweep: What to vary, in the order of the file: name of a symbol or path of an argument -> values.
+        curves: The theories to compare, at least one.
+    """
+
+    title: str
+    recipe: Recipe
+    spectrum: Spectrum | None
+    target: Target | None
+    data: Dataset | None
+    inputs: tuple[str, ...]
+    seed: int
+    trials: int
+    jobs: int
+    values: Mapping[str, int | float]
+    sweep: Mapping[str, np.ndarray]
+    curves: tuple[Curve, ...]
+
+    @property
+    def argument_sweep(self) -> Mapping[str, np.ndarray]:
+        """The part of the sweep that changes the pipeline: one ``recipe.build(curve, **point)`` for each value."""
+        return {name: v for name, v in self.sweep.items() if name in self.recipe.paths}
+
+    @property
+    def symbol_sweep(self) -> Mapping[str, np.ndarray]:
+        """The part of the sweep that gives values to symbols: one array each, for ``evaluate``."""
+        return {name: v for name, v in self.sweep.items() if name not in self.recipe.paths}
+
+    def values_of(self, curve: Curve) -> dict[str, int | float]:
+        """Return the symbol values that hold on ``curve``."""
+        return {**self.values, **curve.values}
+
+
+def load(path: Path | str) -> tuple[Pipeline, Settings]:
+    """Read a pipeline file.
+
+    Args:
+        path: A TOML file.
+
+    Returns:
+        The pipeline and the settings. The pipeline is that of the first curve; an argument that only the sweep gives
+        takes its last value.
+
+    Raises:
+        ParseError: If the file cannot be read, or has a key, name or text that is not understood.
+        PipelineError: If the pipeline is malformed.
+        DomainError: If a value is out of range.
+    """
+    file = Path(path)
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as e:
+        raise ParseError(f"pipeline file needs to exist, got {str(path)!r}; check the path") from e
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+        raise ParseError(f"pipeline file needs to be readable TOML, got {str(path)!r}: {e}") from e
+    return _Reader(file, document).read()
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """One file while it is read."""
+
+    file: Path
+    document: Mapping[str, Any]
+
+    def read(self) -> tuple[Pipeline, Settings]:
+        sweep = {name: self.swept(name, v) for name, v in _flat(self.table("sweep")).items()}
+        values = {name: self.number(v, f"[values] {name}") for name, v in _flat(self.table("values")).items()}
+        tables = self.curve_tables()
+        adjusted = {*sweep, *values, *(name for table in tables for name in table)}
+        recipe = self.recipe({name: symbols.declared(name) for name in sorted(adjusted) if name.isidentifier()})
+        curves = tuple(self.curve(i, table, recipe) for i, table in enumerate(tables)) or (Curve(self.title),)
+        if len({c.name for c in curves}) < len(curves):
+            raise ParseError(
+                f"{self.file}, [[curve]]: names need to differ, got {[c.name for c in curves]}; rename one"
+            )
+        last = {
+            name: v[-1].item() for name, v in sweep.items() if name in recipe.paths and name not in recipe.arguments
+        }
+        # All curves are built here: one that cannot be is an error now, not after an hour of simulation.
+        built = [recipe.build(c, **{k: v for k, v in last.items() if k not in c.arguments}) for c in curves]
+        used = {s.name for pipeline in built for s in pipeline.free_symbols}
+        for name in sorted(adjusted - {*recipe.paths, "name"}):
+            if name not in used:
+                hint = nearest(name, [*used, *recipe.paths])
+                raise ParseError(
+                    f"{self.file}: [sweep], [values] and [[curve]] need symbols or arguments in use, got {name!r}{hint}"
+                )
+        spectrum, target, data = self.measures()
+        settings = Settings(
+            title=self.title,
+            recipe=recipe,
+            spectrum=spectrum,
+            target=target,
+            data=data,
+            inputs=self.kinds(data),
+            seed=self.count("seed", 0, 0),
+            trials=self.count("trials", 200, 2),
+            jobs=self.count("jobs", 1, -1),
+            values=values,
+            sweep=sweep,
+            curves=curves,
+        )
+        return built[0], settings
+
+    # ------------------------------------------------------------------ the pipeline
+    def recipe(self, names: Mapping[str, Expr]) -> Recipe:
+        workflow = self.get("workflow", str, None)
+        nodes = [kind for kind in ("sample", "fit") if kind in self.document]
+        if workflow is None:
+            self.check(self.document, ("workflow", "sample", "fit", *_SETTINGS), "the file")
+            if len(nodes) < 2:
+                raise PipelineError(
+                    f"{self.file} needs [[sample]] and [[fit]] tables or workflow = NAME, got {nodes or 'neither'}"
+                )
+            return self.graph(names)
+        if nodes:
+            raise PipelineError(
+                f"{self.file} needs either a workflow or samples and fits, got workflow = {workflow!r} and "
+                f"[[{nodes[0]}]]"
+            )
+        if workflow not in workflows.__all__:
+            raise ParseError(
+                f"{self.file}: workflow needs to be known, got {workflow!r}{nearest(workflow, workflows.__all__)}"
+            )
+        empty = WorkflowRecipe(str(self.file), {}, names, workflow)
+        given = {k: v for k, v in self.document.items() if k not in {"workflow", *_SETTINGS}}
+        self.check(given, [*empty.parameters, "workflow", *_SETTINGS], f"workflow {workflow!r}")
+        arguments = _flat(given)
+        for path in arguments:
+            table, _, key = path.partition(".")
+            if path not in empty.paths:
+                keys = [p.partition(".")[2] for p in empty.paths if p.startswith(f"{table}.")]
+                hint = (
+                    nearest(key, keys) if keys and key else f"; it {'is a table' if keys else 'takes a single value'}"
+                )
+                raise ParseError(f"{self.file}, {table}: needs known keys, got {key or arguments[path]!r}{hint}")
+        return replace(empty, arguments=arguments)
+
+    def graph(self, names: Mapping[str, Expr]) -> GraphRecipe:
+        arguments: dict[str, Any] = {}
+        order: dict[str, list[str]] = {"sample": [], "fit": []}
+        for kind, keys in (("sample", SAMPLE_KEYS), ("fit", FIT_KEYS)):
+            for i, table in enumerate(self.tables(kind)):
+                place = f"[[{kind}]] number {i + 1}"
+                self.check(table, ("name", *keys), place)
+                name = table.get("name")
+                if not isinstance(name, str) or not name.isidentifier():
+                    raise ParseError(
+                        f"{self.file}, {place}: needs a name that is an identifier, got {name!r}; add name = ..."
+                    )
+                if name in order["sample"] + order["fit"]:
+                    raise PipelineError(
+                        f"{self.file}, {place}: name needs to be unique, got {name!r} twice; rename one"
+                    )
+                order[kind].append(name)
+                arguments |= {f"{name}.{key}": v for key, v in table.items() if key != "name"}
+        return GraphRecipe(str(self.file), arguments, names, samples=tuple(order["sample"]), fits=tuple(order["fit"]))
+
+    def curve_tables(self) -> list[dict[str, Any]]:
+        return [_flat(table) for table in self.tables("curve")]
+
+    def curve(self, i: int, table: Mapping[str, Any], recipe: Recipe) -> Curve:
+        place = f"[[curve]] number {i + 1}"
+        if not isinstance(table.get("name"), str):
+            raise ParseError(f"{self.file}, {place}: needs a name in quotes, got {table.get('name')!r}; add name = ...")
+        rest = {k: v for k, v in table.items() if k != "name"}
+        arguments = {k: v for k, v in rest.items() if k in recipe.paths}
+        numbers = {k: self.number(v, f"{place}, {k}") for k, v in rest.items() if k not in arguments}
+        return Curve(table["name"], arguments, numbers)
+
+    # ------------------------------------------------------------------ what it is evaluated and simulated on
+    def measures(self) -> tuple[Spectrum | None, Target | None, Dataset | None]:
+        texts = {key: self.get(key, str, None) for key in ("spectrum", "target", "data")}
+        if texts["data"] is not None:
+            if texts["spectrum"] is not None or texts["target"] is not None:
+                raise ParseError(f"{self.file} needs either data or spectrum and target, got both; data estimates them")
+            with located(str(self.file)):
+                data = dataset(texts["data"])
+            return data.spectrum, data.target, data
+        if texts["spectrum"] is None and texts["target"] is not None:
+            raise ParseError(
+                f"{self.file} needs a spectrum with its target, got target = {texts['target']!r} alone; add "
+                "spectrum = ..."
+            )
+        with located(str(self.file)):
+            spectrum = None if texts["spectrum"] is None else strings.spectrum(texts["spectrum"], self.file.parent)
+            target = None if texts["target"] is None else strings.target(texts["target"], self.file.parent)
+            if spectrum is not None and target is not None:
+                target.energies(spectrum)  # lengths and kinds that do not go together fail here
+        return spectrum, target, None
+
+    def kinds(self, data: Dataset | None) -> tuple[str, ...]:
+        default = ["gaussian"] if data is None else list(_INPUTS)
+        kinds = self.get("inputs", list, default)
+        for kind in kinds:
+            if kind not in _INPUTS:
+                raise ParseError(
+                    f"{self.file}: inputs needs some of {', '.join(_INPUTS)}, got {kind!r}{nearest(str(kind), _INPUTS)}"
+                )
+        if "real" in kinds and data is None:
+            raise ParseError(f"{self.file}: inputs = ['real'] needs data, got none; add data = {min(DATASETS)!r}")
+        return tuple(dict.fromkeys(kinds))
+
+    # ------------------------------------------------------------------ typed access
+    @property
+    def title(self) -> str:
+        return str(self.get("title", str, self.file.stem))
+
+    def get(self, key: str, kind: type, default: Any) -> Any:
+        value = self.document.get(key, default)
+        if value is not default and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise ParseError(
+                f"{self.file}: {key} needs to be {_KINDS[kind]}, got {value!r}; see the documentation of pipeline files"
+            )
+        return value
+
+    def count(self, key: str, default: int, least: int) -> int:
+        value = self.get(key, int, default)
+        if value < least or (key == "jobs" and value == 0):
+            raise DomainError(
+                f"{self.file}: {key} needs an integer >= {least}{' but not 0' if key == 'jobs' else ''}, got {value}"
+            )
+        return int(value)
+
+    def table(self, key: str) -> Mapping[str, Any]:
+        return dict(self.get(key, dict, {}))
+
+    def tables(self, key: str) -> list[Any]:
+        given = self.get(key, list, [])
+        for item in given:
+            if not isinstance(item, dict):
+                raise ParseError(f"{self.file}: {key} needs to be tables, got {item!r}; write [[{key}]] above each")
+        return list(given)
+
+    def check(self, table: Mapping[str, Any], valid: Iterable[str], place: str) -> None:
+        for key in table:
+            if key not in valid:
+                raise ParseError(f"{self.file}, {place}: needs known keys, got {key!r}{nearest(key, valid)}")
+
+    def number(self, value: Any, place: str) -> int | float:
+        with located(f"{self.file}, {place}"):
+            out = strings.values(value) if isinstance(value, str) else value
+            if not isinstance(out, (int, float)) or isinstance(out, bool) or not math.isfinite(out):
+                raise DomainError(f"needs one finite number, got {value!r}")
+            return out
+
+    def swept(self, name: str, value: Any) -> np.ndarray:
+        place = f"[sweep] {name}"
+        if isinstance(value, list):
+            value = [self.number(v, place) for v in value]
+        elif isinstance(value, str):
+            with located(f"{self.file}, {place}"):
+                value = strings.values(value)
+        else:
+            value = self.number(value, place)
+        array = np.atleast_1d(np.asarray(value))
+        if array.size == 0:
+            raise DomainError(f"{self.file}, {place}: needs at least one value, got []; list some")
+        array.setflags(write=False)
+        return array
+
+
+_KINDS = {str: "text in quotes", int: "an integer", list: "a list", dict: "a table"}
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested tables (dotted keys in TOML) as one mapping from dotted paths.
+
+    >>> _flat({"generator": {"ridge": 0}, "n": 3})
+    {'generator.ridge': 0, 'n': 3}
+    """
+    out: dict[str, Any] = {}
+    for key, value in table.items():
+        out |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return out

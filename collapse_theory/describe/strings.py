@@ -1,0 +1,176 @@
+"""The short strings of the command line and of pipeline files: values, ranges, spectra and targets.
+
+``0.01,0.1,1`` | ``log:1e-4:10:50`` | ``lin:0:1:11`` | ``0..5`` are values; ``powerlaw:d=300,beta=1.5`` is a spectrum,
+``source:r=0.5`` a target. The keywords of a spectrum or target are the fields of its class, so the two cannot drift.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from collapse_theory.describe.grammar import formula
+from collapse_theory.describe.spectra import Eigenvalues, Isotropic, PowerLaw, Spectrum, Spiked
+from collapse_theory.describe.targets import Energies, RandomTarget, SourceTarget, Target
+from collapse_theory.errors import ParseError, nearest
+
+__all__ = ["spectrum", "target", "values"]
+
+_SPECTRA: Mapping[str, Callable[..., Spectrum]] = {"isotropic": Isotropic, "powerlaw": PowerLaw, "spiked": Spiked}
+_TARGETS: Mapping[str, Callable[..., Target]] = {"random": RandomTarget, "source": SourceTarget}
+_MOST = 1_000_000  # values of one range
+
+
+def values(text: str) -> int | float | np.ndarray:
+    """Return the number, list or range that ``text`` denotes.
+
+    Args:
+        text: A number or constant formula (``0.5``, ``1/3``), a list (``0.01,0.1,1``), a range of ``count`` points
+            (``log:start:stop:count``, ``lin:start:stop:count``; both ends included), or all integers ``first..last``.
+
+    Returns:
+        An int or a float, or an array of int64 (if all are integers) or float64.
+
+    Raises:
+        ParseError: If the text is none of these.
+
+    >>> values("0.5"), values("3"), values("0..3"), values("lin:0:1:3")
+    (0.5, 3, array([0, 1, 2, 3]), array([0. , 0.5, 1. ]))
+    >>> values("log:1e-2:1:3")
+    array([0.01, 0.1 , 1.  ])
+    """
+    if not isinstance(text, str):
+        raise ParseError(f"values need to be text, got {text!r} of type {type(text).__name__}; quote them")
+    kind, colon, rest = text.partition(":")
+    if colon:
+        return _range(kind.strip(), rest, text)
+    if ".." in text:
+        return _integers(text)
+    items = [_number(item, text) for item in text.split(",")]
+    return items[0] if len(items) == 1 else np.array(items)
+
+
+def _number(item: str, text: str) -> int | float:
+    if not item.strip():
+        raise ParseError(f"values need a number, got an empty item in {text!r}; write for example 0.01,0.1,1")
+    value = formula(item)
+    if value.free_symbols:
+        raise ParseError(
+            f"values need numbers, got {item.strip()!r} with the symbol {min(map(str, value.free_symbols))}"
+        )
+    if value.is_Integer:
+        if abs(value) >= 2**63:
+            raise ParseError(f"values need integers below 2^63, got {item.strip()!r}; write it as a decimal")
+        return int(value)
+    number = float(value)
+    if not math.isfinite(number):
+        raise ParseError(f"values need to be finite, got {item.strip()!r}")
+    return number
+
+
+def _range(kind: str, rest: str, text: str) -> np.ndarray:
+    if kind not in {"lin", "log"}:
+        raise ParseError(
+            "range needs the form lin:start:stop:count or log:start:stop:count, got "
+            f"{text!r}{nearest(kind, ['lin', 'log'])}"
+        )
+    parts = rest.split(":")
+    if len(parts) != 3:
+        raise ParseError(f"range needs start:stop:count, got {text!r}; write for example {kind}:1e-4:10:50")
+    start, stop, count = (_number(p, text) for p in parts)
+    if not isinstance(count, int) or not 1 <= count <= _MOST:
+        raise ParseError(f"range needs an integer count from 1 to {_MOST}, got {parts[2]!r} in {text!r}")
+    if kind == "log":
+        if not (start > 0 and stop > 0):
+            raise ParseError(f"log range needs positive ends, got {text!r}; use lin for a range through zero")
+        return np.geomspace(start, stop, count)
+    return np.linspace(start, stop, count)
+
+
+def _integers(text: str) -> np.ndarray:
+    match = re.fullmatch(r"\s*([+-]?\d{1,15})\s*\.\.\s*([+-]?\d{1,15})\s*", text)
+    if match is None:
+        raise ParseError(f"integer range needs the form first..last, got {text!r}; write for example 0..5")
+    first, last = map(int, match.groups())
+    if not first <= last < first + _MOST:
+        raise ParseError(f"integer range needs first <= last and at most {_MOST} values, got {text!r}")
+    return np.arange(first, last + 1)
+
+
+def spectrum(text: str, base: Path | str = ".") -> Spectrum:
+    """Return the spectrum that ``text`` denotes.
+
+    Args:
+        text: ``isotropic:d=300``, ``powerlaw:d=300,beta=1.5``, ``spiked:d=100,spikes=20/10/5`` (all also with the other
+            fields of their classes) or ``file:PATH`` (.npy, .csv or .txt with one eigenvalue per entry).
+        base: Directory that a relative path starts from.
+
+    Raises:
+        ParseError: If the text has an unknown kind or keyword, or the file cannot be read.
+        DomainError: If a value is out of range.
+
+    >>> spectrum("spiked:d=100,spikes=20/10/5").rank
+    100
+    """
+    return _object(text, "spectrum", _SPECTRA, Eigenvalues, Path(base))
+
+
+def target(text: str, base: Path | str = ".") -> Target:
+    """Return the target that ``text`` denotes: ``random:norm2=1``, ``source:r=0.5`` or ``file:PATH`` with the energies.
+
+    Raises:
+        ParseError: If the text has an unknown kind or keyword, or the file cannot be read.
+        DomainError: If a value is out of range.
+
+    >>> target("source:r=0.5")
+    SourceTarget(r=0.500000000000000, scale=1)
+    """
+    return _object(text, "target", _TARGETS, Energies, Path(base))
+
+
+def _object(text: str, what: str, kinds: Mapping[str, Any], from_array: Callable[[np.ndarray], Any], base: Path) -> Any:
+    if not isinstance(text, str):
+        raise ParseError(f"{what} needs to be text, got {text!r} of type {type(text).__name__}; quote it")
+    kind, _, rest = (part.strip() for part in text.partition(":"))
+    if kind == "file":
+        return from_array(_array(base / rest, what))
+    if kind not in kinds:
+        raise ParseError(f"{what} needs a known kind, got {kind!r} in {text!r}{nearest(kind, [*kinds, 'file'])}")
+    build = kinds[kind]
+    keys = {f.name: f.default is MISSING for f in fields(build)}
+    given: dict[str, Any] = {}
+    for item in filter(None, (i.strip() for i in rest.split(","))):
+        key, equals, value = (part.strip() for part in item.partition("="))
+        if key not in keys:
+            raise ParseError(f"{what} {kind!r} needs known keywords, got {key!r} in {text!r}{nearest(key, keys)}")
+        if not (equals and value) or key in given:
+            raise ParseError(f"{what} {kind!r} needs each keyword once, as {key}=VALUE, got {item!r} in {text!r}")
+        given[key] = [formula(x) for x in value.split("/")] if key == "spikes" else formula(value)
+    missing = [key for key, required in keys.items() if required and key not in given]
+    if missing:
+        raise ParseError(f"{what} {kind!r} needs {', '.join(missing)}, got {text!r}; add {missing[0]}=VALUE")
+    return build(**given)
+
+
+def _array(path: Path, what: str) -> np.ndarray:
+    """Read numbers; a pickled array is refused since unpickling runs code."""
+    try:
+        if path.suffix == ".npy":
+            array = np.load(path, allow_pickle=False)
+        elif path.suffix in {".csv", ".txt"}:
+            array = np.array([float(x) for x in re.split(r"[,;\s]+", path.read_text(encoding="utf-8").strip())])
+        else:
+            raise ParseError(f"{what} file needs to be .npy, .csv or .txt, got {str(path)!r}; convert it")
+    except FileNotFoundError as e:
+        raise ParseError(f"{what} file needs to exist, got {str(path)!r}; check the path") from e
+    except (OSError, ValueError, EOFError) as e:
+        if isinstance(e, ParseError):
+            raise
+        raise ParseError(f"{what} file needs to hold numbers, got {str(path)!r}: {e}") from e
+    return np.asarray(array)
