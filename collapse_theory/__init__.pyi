@@ -1,6 +1,9 @@
 from . import symbols as symbols
 from .derive import test_error as test_error
 from .describe import workflows as workflows
+from .describe.data import from_data as from_data
+from .describe.data import from_kernel as from_kernel
+from .describe.files import load as load
 from .describe.pipeline import TRUTH as TRUTH
 from .describe.pipeline import Fit as Fit
 from .describe.pipeline import Pipeline as Pipeline
