@@ -161,7 +161,7 @@ def _matrix(values: Any, name: str) -> np.ndarray:
     if bad.size:
         i, j = (int(x) for x in bad[0])
         raise DomainError(
-            f"{name} needs every value finite, got {array[i, j]!r} at [{i}, {j}]; remove NaN and infinities"
+            f"{name} needs every value finite, got {array[i, j]} at [{i}, {j}]; remove NaN and infinities"
         )
     return array
 

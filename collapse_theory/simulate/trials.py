@@ -197,7 +197,8 @@ def _errors(trial: Trial, seed: int, indices: range) -> list[float]:
 
 
 def _error(trial: Trial, seed: int, index: int) -> float:
-    error = trial(np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,))))
+    with np.errstate(all="ignore"):  # an overflow ends in the error below, with the trial to repeat it
+        error = trial(np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,))))
     if not math.isfinite(error):
         raise ConvergenceError(
             f"trial {index} of seed {seed} needs a finite error, got {error}; rescale the spectrum and target towards 1"
