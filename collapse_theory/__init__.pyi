@@ -19,6 +19,8 @@ from .describe.targets import Coefficients as Coefficients
 from .describe.targets import Energies as Energies
 from .describe.targets import RandomTarget as RandomTarget
 from .describe.targets import SourceTarget as SourceTarget
+from .diagnose import Diagnosis as Diagnosis
+from .diagnose import diagnose as diagnose
 from .errors import CollapseTheoryError as CollapseTheoryError
 from .errors import ConvergenceError as ConvergenceError
 from .errors import DomainError as DomainError

@@ -19,7 +19,7 @@ from collapse_theory.describe.spectra import Eigenvalues
 from collapse_theory.describe.targets import Energies
 from collapse_theory.errors import DomainError, ParseError, nearest
 
-__all__ = ["DATASETS", "Dataset", "KernelEnergies", "dataset", "digits", "from_data", "from_kernel"]
+__all__ = ["DATASETS", "Dataset", "KernelEnergies", "dataset", "digits", "from_data", "from_kernel", "principal_components"]
 
 _LARGE_LOSS = 0.01  # share of the target energy outside the kept directions that is worth a warning
 
@@ -47,18 +47,44 @@ def from_data(X: Any, y: Any, center: bool = True) -> tuple[Eigenvalues, Energie
     N, d = inputs.shape
     if labels.size != N:
         raise DomainError(f"y needs one value per row of X ({N}), got {labels.size}; align them")
+    if center:
+        labels = labels - labels.mean()
+    U, S = principal_components(inputs, center=center)
+    s, energies = np.zeros(d), np.zeros(d)
+    s[: S.size] = S**2 / N
+    energies[: S.size] = (U.T @ labels / S) ** 2
+    return Eigenvalues(s), Energies(energies)
+
+
+def principal_components(X: Any, *, center: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Return the left singular vectors and the singular values of the live directions, in decreasing order.
+
+    Args:
+        X: Inputs, shape (N, d), finite.
+        center: Subtract the column means.
+
+    Returns:
+        ``U`` of shape (N, r), whose columns are the rows' coordinates along the directions scaled to norm one, and ``S``
+        of shape (r,).
+
+    Raises:
+        DomainError: If ``X`` is not a finite matrix, or no column varies.
+
+    >>> principal_components([[1.0, 5.0], [-1.0, 5.0]])[1].round(6)
+    array([1.414214])
+    """
+    inputs = _finite(X, "X", 2)
     size = np.linalg.norm(inputs)
     if center:
-        inputs, labels = inputs - inputs.mean(axis=0), labels - labels.mean()
+        inputs = inputs - inputs.mean(axis=0)
     U, S, _ = np.linalg.svd(inputs, full_matrices=False)
     # Below this a direction is the rounding of the decomposition, or of the entries before they were centred.
-    live = np.finfo(float).eps * max(max(N, d) * S[0], size) < S
+    live = np.finfo(float).eps * max(max(inputs.shape) * S[0], size) < S
     if not live.any():
-        raise DomainError(f"X needs a column that varies, got {d} constant columns; there is nothing to learn from")
-    s, energies = np.zeros(d), np.zeros(d)
-    s[: S.size][live] = S[live] ** 2 / N
-    energies[: S.size][live] = ((U.T @ labels)[live] / S[live]) ** 2
-    return Eigenvalues(s), Energies(energies)
+        raise DomainError(
+            f"X needs a column that varies, got {inputs.shape[1]} constant columns; there is nothing to learn from"
+        )
+    return U[:, live], S[live]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
