@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sympy import Expr, Float, latex
 
 from collapse_theory.describe.numbers import show
@@ -45,12 +46,12 @@ class _Place:
         """Return the point of the outline on the way to ``other``."""
         dx, dy = other.x - self.x, other.y - self.y
         a, b = self.half
+        # Nodes are left upwards or downwards only: a flat arrow would cross the neighbours of its lane.
+        up = 1 if dy > 0 else -1
         if self.round:
-            t = float(((dx / a) ** 2 + (dy / b) ** 2) ** -0.5)
-            return self.x + t * dx, self.y + t * dy
-        # A box is left through its top or bottom only: a flat arrow out of its side would cross the neighbour's corner.
-        sideways = b * dx / abs(dy)
-        return self.x + max(-0.85 * a, min(0.85 * a, sideways)), self.y + (b if dy > 0 else -b)
+            sine = max(-0.5, min(0.5, dx / float(np.hypot(dx, dy))))
+            return self.x + a * sine, self.y + up * b * float(np.sqrt(1 - sine**2))
+        return self.x + max(-0.85 * a, min(0.85 * a, b * dx / abs(dy))), self.y + up * b
 
 
 def draw_pipeline(pipeline: Pipeline) -> Figure:
