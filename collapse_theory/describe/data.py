@@ -76,7 +76,8 @@ def principal_components(X: Any, *, center: bool = True) -> tuple[np.ndarray, np
     inputs = _finite(X, "X", 2)
     size = np.linalg.norm(inputs)
     if center:
-        inputs = inputs - inputs.mean(axis=0)
+        for _ in range(2):  # the second pass takes away what rounding of a large mean left behind
+            inputs = inputs - inputs.mean(axis=0)
     U, S, _ = np.linalg.svd(inputs, full_matrices=False)
     # Below this a direction is the rounding of the decomposition, or of the entries before they were centred.
     live = np.finfo(float).eps * max(max(inputs.shape) * S[0], size) < S

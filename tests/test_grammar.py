@@ -1,0 +1,354 @@
+"""Text formulas and strings: what is written is what is parsed, and nothing is ever run."""
+
+import time
+
+import numpy as np
+import pytest
+import sympy as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import collapse_theory as ct
+from collapse_theory import symbols
+from collapse_theory.describe import strings
+from collapse_theory.describe.grammar import formula, source
+
+NAMES = [symbols.T, symbols.T0, symbols.d, symbols.sigma, symbols.lam, symbols.n]
+
+
+def expressions():
+    leaves = st.one_of(
+        st.sampled_from(NAMES),
+        st.integers(-99, 99).map(sp.Integer),
+        st.fractions(-9, 9, max_denominator=50).map(lambda q: sp.Rational(q.numerator, q.denominator)),
+        st.sampled_from([0.1, 0.25, 1.5e-7, 123.456]).map(sp.Float),
+        st.sampled_from([sp.pi, sp.E, sp.EulerGamma]),
+    )
+
+    def grow(inner):
+        i = symbols.summation_index("i")
+        return st.one_of(
+            st.tuples(inner, inner).map(sum),
+            st.tuples(inner, inner).map(lambda p: p[0] * p[1]),
+            inner.map(lambda e: e / (symbols.T - symbols.d - 1)),
+            st.tuples(inner, st.integers(-3, 3)).map(lambda p: (symbols.sigma + p[0] * symbols.T) ** p[1]),
+            inner.map(lambda e: sp.exp(-symbols.lam) * e + sp.sqrt(symbols.T)),
+            inner.map(lambda e: sp.digamma(symbols.n + 1) + sp.harmonic(symbols.n) * e + sp.zeta(symbols.T, 2)),
+            inner.map(lambda e: sp.Sum(e / i**2, (i, 1, symbols.n))),
+        )
+
+    return st.recursive(leaves, grow, max_leaves=6)
+
+
+@given(expressions())
+@settings(max_examples=150, deadline=None)
+def test_what_sympy_prints_is_parsed_back(e):
+    text = sp.sstr(e, full_prec=False)
+    if e.has(sp.zoo, sp.nan) or e.is_extended_real is False:
+        return
+    back = formula(text)
+    # SymPy may print the factors of a product in a form that multiplies out differently, so compare values as well.
+    point = dict(zip(NAMES, (7, 11, 3, 0.3, 0.7, 4), strict=True))
+    exact, again = (x.subs(point).doit().evalf(30) for x in (e, back))
+    assert back == e or abs(exact - again) <= 1e-13 * (1 + abs(exact))
+    assert back.free_symbols == e.free_symbols
+
+
+def test_a_changed_formula_is_not_taken_for_the_same():
+    assert formula("sigma^2*d/(T-d-1)") != formula("sigma^2*d/(T-d)")
+
+
+def test_precedence_and_numbers():
+    T = symbols.T
+    assert formula("-T^2") == -(T**2)
+    assert formula("2^3^2") == 512
+    assert formula("2^-1*T") == T / 2
+    assert formula("1 - 2 - 3") == -4
+    assert formula("8/4/2") == 1
+    assert formula("1/3") == sp.Rational(1, 3)
+    assert formula("T**2") == formula("T ^ 2") == T**2
+    assert formula("digamma(n+1)") == sp.digamma(symbols.n + 1)
+
+
+@given(st.floats(1e-300, 1e300))
+@settings(deadline=None)
+def test_a_decimal_is_the_binary_number_of_the_same_text(x):
+    if "." in repr(x) or "e" in repr(x):
+        assert formula(repr(x)) == sp.Float(x)
+        assert float(formula(repr(x))) == x
+
+
+def test_symbols_are_those_of_the_notation_and_of_the_caller():
+    alpha = symbols.declared("alpha")
+    assert formula("alpha*lam", {"alpha": alpha}) == alpha * symbols.lam
+    with pytest.raises(ct.ParseError, match="unknown name 'alpha'"):
+        formula("alpha")
+    with pytest.raises(ct.ParseError, match="did you mean 'sigma'"):
+        formula("sgima")
+
+
+INJECTIONS = [
+    "__import__('os').system('true')",
+    "T.__class__",
+    "().__class__.__bases__[0]",
+    "eval('1')",
+    "exec(1)",
+    "open(1)",
+    "lambda: 1",
+    "'text'",
+    '"text"',
+    "T[0]",
+    "T if 1 else 2",
+    "T; T",
+    "T := 1",
+    "{T}",
+    "f(T)",
+    "Symbol(T)",
+    "sqrt.__call__(2)",
+    "`T`",
+    "T\\",
+    "__T",
+    "1j",
+    "0x10",
+    "1_000",
+    "@T",
+    "T == T",
+    "not T",
+    "\x00",
+    "Ｔ",
+]
+
+
+@pytest.mark.parametrize("text", INJECTIONS)
+def test_python_is_not_a_formula(text):
+    with pytest.raises(ct.ParseError, match="line 1, column"):
+        formula(text)
+
+
+@given(st.text(max_size=40))
+@settings(max_examples=300, deadline=None)
+def test_any_text_is_a_formula_or_a_parse_error(text):
+    try:
+        assert isinstance(formula(text), sp.Expr)
+    except ct.ParseError:
+        pass
+
+
+@given(st.text(alphabet="9^*()+-/.eTlam ", max_size=60))
+@settings(max_examples=300, deadline=2000)
+def test_hostile_arithmetic_is_quick(text):
+    try:
+        formula(text)
+    except ct.ParseError:
+        pass
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9**9**9**9",
+        "9^(9^9)",
+        "((9^999)^999)^999",
+        "T^100000",
+        "2^oo",
+        "exp(10^9)",
+        "exp(exp(exp(1000)))",
+        "2^exp(999)",
+        "gamma(gamma(gamma(100)))",
+        "harmonic(100000)",
+        "harmonic(1/1000000)^9999",
+        "zeta(10^30)",
+        "polygamma(1000, 1000)",
+        "Sum(i, (i, 1, 10^9))",
+        "Sum(1/i, (i, 1, oo))",
+        "1" * 100,
+        "(9^300+1)^(9^300)",
+        "sqrt(9^999*9^999)",
+        "1+" * 5000 + "1",
+        "-" * 1000 + "1",
+        "2^" * 100 + "2",
+        "(" * 3000,
+    ],
+)
+def test_unreasonable_numbers_are_refused_at_once(text):
+    start = time.perf_counter()
+    with pytest.raises(ct.ParseError):
+        formula(text)
+    assert time.perf_counter() - start < 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("", "ends too early"),
+        ("1 +", "ends too early"),
+        ("(1", "ends too early"),
+        ("1)", r"unexpected '\)'"),
+        ("T T", "unexpected 'T'"),
+        ("1/0", "division by zero"),
+        ("0^-1", "zero to a power"),
+        ("sqrt", "needs an argument"),
+        ("sqrt(1, 2)", "1 argument"),
+        ("sqtr(2)", "did you mean 'sqrt'"),
+        ("Sum(1/i)", "unexpected"),
+        ("Sum(i, (pi, 1, 2))", "summation index"),
+        ("1e400", "largest double"),
+        ("zeta(1)", "real value"),
+        ("sqrt(-1)", "real value"),
+        ("oo - oo", "real value"),
+    ],
+)
+def test_messages_say_what_is_wrong(text, what):
+    with pytest.raises(ct.ParseError, match=what):
+        formula(text)
+
+
+def test_the_caret_points_at_the_place():
+    with pytest.raises(ct.ParseError) as e:
+        formula("1 +\n  2*sgima")
+    line, shown, caret = str(e.value).split("\n")
+    assert "line 2, column 5" in line
+    assert shown[caret.index("^") :] == "sgima"
+
+
+def test_text_is_required():
+    for read in (formula, strings.values, strings.spectrum, strings.target):
+        with pytest.raises(ct.ParseError, match="text"):
+            read(3)
+
+
+# ---------------------------------------------------------------------- sources
+@pytest.fixture
+def models():
+    pipe = ct.Pipeline()
+    m1 = pipe.fit(pipe.sample(T=10))
+    return {"m1": m1, "m2": pipe.fit(pipe.sample(T=10, source=m1))}
+
+
+def test_sources_are_linear_combinations(models):
+    m1, m2, truth = models["m1"], models["m2"], ct.TRUTH
+    assert source("truth", models) == ct.Source.of(truth)
+    assert source("0.6*truth + 0.4*m1", models) == 0.6 * truth + 0.4 * m1
+    assert source("(truth - m1)/2 + m2", models) == truth / 2 - m1 / 2 + m2
+    assert source("w*truth + (1 - w)*m1", models) == symbols.w * truth + (1 - symbols.w) * m1
+    assert source("-m1*2", models) == -2 * m1
+    assert source("one_of(truth, m1)", models) == ct.one_of(truth, m1)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["truth", "m1", "m2"]), st.fractions(-5, 5, max_denominator=9)),
+        min_size=1,
+        max_size=5,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_printed_sources_are_parsed_back(terms):
+    pipe = ct.Pipeline()
+    fits = {name: pipe.fit(pipe.sample(T=10), name=name) for name in ("m1", "m2")}
+    combination = sum((sp.Rational(q) * {"truth": ct.TRUTH, **fits}[name] for name, q in terms), ct.Source(()))
+    if combination.coefficients:
+        assert source(repr(combination).replace("TRUTH", "truth"), fits) == combination
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("truth*m1", "only be added"),
+        ("1/m1", "only be added"),
+        ("m1^2", "only be added"),
+        ("sqrt(m1)", "only be added"),
+        ("Sum(m1, (i, 1, 2))", "only be added"),
+        ("truth + 1", "cannot be added"),
+        ("0.5", "combination of models"),
+        ("truth - truth", "combination of models"),
+        ("m3", "unknown name 'm3'"),
+        ("truht", "did you mean 'truth'"),
+        ("2*one_of(truth, m1)", "stands alone"),
+        ("one_of(2*truth)", "one_of needs"),
+        ("one_of()", "one_of needs"),
+        ("truth.fit", "unexpected character"),
+    ],
+)
+def test_sources_that_are_not(text, what, models):
+    with pytest.raises(ct.ParseError, match=what):
+        source(text, models)
+
+
+# ---------------------------------------------------------------------- values, spectra, targets
+def test_values():
+    assert strings.values("3") == 3
+    assert isinstance(strings.values("3"), int)
+    assert strings.values("1e-3") == 1e-3
+    assert strings.values("1/3") == 1 / 3
+    np.testing.assert_array_equal(strings.values("0.01, 0.1,1"), [0.01, 0.1, 1])
+    assert strings.values("1,2,3").dtype == np.int64
+    np.testing.assert_array_equal(strings.values("0..5"), range(6))
+    np.testing.assert_array_equal(strings.values("-2..1"), [-2, -1, 0, 1])
+    np.testing.assert_allclose(strings.values("log:1e-4:10:50"), np.geomspace(1e-4, 10, 50), rtol=0)
+    np.testing.assert_allclose(strings.values("lin:0:1:11"), np.linspace(0, 1, 11), rtol=0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "1,,2", "lam", "1,lam", "lgo:1:2:3", "log:0:1:5", "log:-1:1:5", "lin:0:1", "lin:0:1:0", "lin:0:1:1.5", "lin:0:1:10^9",
+     "5..0", "0..10000000", "0..x", "1...3", "oo", "1e999", "a:b", "__import__('os')", "10^30", "0..99999999999999999999"],
+)  # fmt: skip
+def test_values_that_are_not(text):
+    with pytest.raises(ct.ParseError):
+        strings.values(text)
+
+
+def test_spectra(tmp_path):
+    assert strings.spectrum("isotropic:d=300") == ct.Isotropic(300)
+    assert strings.spectrum("powerlaw:d=300,beta=1.5") == ct.PowerLaw(300, beta=1.5)
+    assert strings.spectrum("powerlaw: d=10, beta=3/2, scale=2") == ct.PowerLaw(10, beta=sp.Rational(3, 2), scale=2)
+    assert strings.spectrum("spiked:d=100,spikes=20/10/5") == ct.Spiked(100, spikes=[20, 10, 5])
+    assert strings.spectrum("isotropic:d=d").d == symbols.d
+    np.save(tmp_path / "s.npy", [3.0, 1.0])
+    (tmp_path / "s.csv").write_text("3,1\n0.5\n")
+    (tmp_path / "s.txt").write_text("3\n1\n")
+    np.testing.assert_array_equal(strings.spectrum("file:s.npy", tmp_path).eigenvalues, [3, 1])
+    np.testing.assert_array_equal(strings.spectrum("file:s.csv", tmp_path).eigenvalues, [3, 1, 0.5])
+    np.testing.assert_array_equal(strings.spectrum(f"file:{tmp_path / 's.txt'}").eigenvalues, [3, 1])
+
+
+def test_targets(tmp_path):
+    assert strings.target("random:norm2=2") == ct.RandomTarget(norm2=2)
+    assert strings.target("random") == ct.RandomTarget()
+    assert strings.target("source:r=0.5") == ct.SourceTarget(r=0.5)
+    np.save(tmp_path / "e.npy", [1.0, 2.0])
+    np.testing.assert_array_equal(strings.target("file:e.npy", tmp_path).energies(ct.Isotropic(2)), [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("isotropc:d=3", "did you mean 'isotropic'"),
+        ("powerlaw:d=3,bata=1", "did you mean 'beta'"),
+        ("powerlaw:d=3", "needs beta"),
+        ("powerlaw", "needs d, beta"),
+        ("isotropic:d=3,d=4", "once"),
+        ("isotropic:d", "d=VALUE"),
+        ("isotropic:d=__import__('os')", "unexpected character"),
+        ("file:missing.npy", "exist"),
+        ("file:x.pkl", ".npy, .csv or .txt"),
+        ("file:words.txt", "numbers"),
+        ("file:objects.npy", "numbers"),
+        ("file:", ".npy"),
+    ],
+)
+def test_spectra_that_are_not(text, what, tmp_path):
+    (tmp_path / "words.txt").write_text("one two")
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(ct.ParseError, match=what):
+        strings.spectrum(text, tmp_path)
+
+
+def test_values_out_of_range_are_domain_errors(tmp_path):
+    (tmp_path / "s.txt").write_text("1 -1")
+    for text in ("isotropic:d=0", "powerlaw:d=3,beta=-1", "spiked:d=1,spikes=1/2", "file:s.txt"):
+        with pytest.raises(ct.DomainError):
+            strings.spectrum(text, tmp_path)
+    with pytest.raises(ct.DomainError):
+        strings.target("random:norm2=-1")
