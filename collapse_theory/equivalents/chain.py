@@ -108,13 +108,14 @@ class ChainVariance(ChainScalar):
     def _body(self, printer: Any) -> str:
         terms = []
         for i, (_, _, sigma, count) in enumerate(self.stages, start=1):
-            later = self._powers(r"\mathcal{G}", i + 1, printer) + r"[\Sigma]" if i < len(self.args) else r"\Sigma"
+            later = self._powers(r"\mathcal{G}", i + 1, printer)
             noise = "" if sigma == 0 else rf"{printer.parenthesize(sigma, 60)}^{{2}} "
             if count != 1:
                 noise += rf"\sum_{{k=0}}^{{{printer.doprint(count - 1)}}} "
-                later = rf"\mathcal{{G}}{self.index(i)}^{{k}} {later}"
+                later = rf"\mathcal{{G}}{self.index(i)}^{{k}} {later}".rstrip()
+            image = rf"{later}[\Sigma]" if later else r"\Sigma"
             if sigma != 0:
-                terms.append(rf"{noise}a'{self.index(i)}\left[{later}\right]")
+                terms.append(rf"{noise}a'{self.index(i)}\left[{image}\right]")
         return " + ".join(reversed(terms)) or "0"
 
 

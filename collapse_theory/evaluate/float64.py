@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from sympy import Expr, Symbol, lambdify
+from sympy.printing.numpy import NumPyPrinter
 
 from collapse_theory.evaluate.generations import run_generations
 from collapse_theory.evaluate.kernels import float64_kernels
@@ -17,7 +18,7 @@ from collapse_theory.symbols import Eigenvalue
 
 __all__ = ["Float64Program"]
 
-_BLOCK = 1 << 19  # entries of a (batch, node) array: a handful of them stays in cache
+_BLOCK = 1 << 15  # entries of a (batch, node) array: a handful of them stays in cache
 
 
 class Float64Program:
@@ -107,6 +108,21 @@ class Float64Program:
         return self._compiled[expressions]
 
 
+class _KernelPrinter(NumPyPrinter):
+    """Prints small integer powers as products: NumPy's general power is ten times slower on arrays."""
+
+    def _print_Pow(self, expr: Expr, rational: bool = False) -> str:
+        base, exponent = expr.args
+        if not (exponent.is_Integer and 2 <= abs(exponent) <= _PRODUCT):
+            return str(super()._print_Pow(expr, rational=rational))
+        product = "*".join([f"({self._print(base)})"] * abs(int(exponent)))
+        return f"(1/({product}))" if exponent < 0 else f"({product})"
+
+
+_PRODUCT = 8
+_KERNEL_PRINTER = _KernelPrinter({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True})
+
+
 class _Vectorised:
     """Expressions compiled together, common sub-expressions named, called with an environment of arrays."""
 
@@ -117,7 +133,7 @@ class _Vectorised:
         self.takes_nodes = bool(nodes)
         arguments = [x for x in symbols if not isinstance(x, Eigenvalue)] + nodes
         self.call: Callable[..., Any] = lambdify(
-            arguments, list(expressions), modules=[float64_kernels(), "numpy"], cse=True
+            arguments, list(expressions), modules=[float64_kernels(), "numpy"], cse=True, printer=_KERNEL_PRINTER
         )
 
     def __call__(self, env: Mapping[str, Any], nodes: np.ndarray | None) -> list[Any]:

@@ -19,7 +19,7 @@ from collapse_theory.evaluate.measure import Measure
 __all__ = ["degrees_of_freedom", "effective_ridge", "residual_degrees", "solve_effective_ridge"]
 
 _ITERATIONS = 400
-_BLOCK = 1 << 20  # entries of a (batch, node) array worked on at a time: a few of them fit the cache
+_BLOCK = 1 << 15  # entries of a (batch, node) array worked on at a time: a few of them fit the cache
 _ROUND_OFF = 4 * np.finfo(float).eps
 
 
@@ -88,12 +88,15 @@ def solve_effective_ridge(measure: Measure, T: np.ndarray, lam: np.ndarray) -> n
 
 def residual_degrees(measure: Measure, T: np.ndarray, lam: np.ndarray, kappa: np.ndarray) -> np.ndarray:
     """Return ``T - df2(kappa)`` in complement form at a solved ``kappa``; exactly 0 at ``T = rank``, ``lam = 0``."""
+    top = float(measure.nodes.max())
+    s = measure.nodes / top
+    mass = s * measure.counts
     flat = np.reshape(kappa, (-1, 1))
     out = np.empty(len(flat))
     step = max(1, _BLOCK // measure.nodes.size)
     for i in range(0, len(flat), step):
-        k = flat[i : i + step]
-        out[i : i + step] = (measure.nodes / (measure.nodes + k) * (k / (measure.nodes + k))) @ measure.counts
+        k = flat[i : i + step] / top
+        out[i : i + step] = k[:, 0] * (np.square(np.reciprocal(s + k)) @ mass)
     with np.errstate(invalid="ignore", divide="ignore"):
         unexplained = np.where(kappa > 0, T * (lam / kappa), T - measure.rank)
     return np.where(kappa > 0, unexplained + out.reshape(np.shape(kappa)), unexplained)

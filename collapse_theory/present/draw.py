@@ -209,7 +209,7 @@ def _name(name: str) -> str:
     """Return a node's name: a trailing number becomes an index (m12 -> m_{12}), the rest stays literal text."""
     stem = name.rstrip("0123456789")
     index = name[len(stem) :]
-    return f"{stem}$_{{{index}}}$" if index and stem.isalpha() else name.replace("$", r"\$")
+    return f"{stem}$_{{{index}}}$" if index and stem.isalpha() else name
 
 
 def _math(value: Expr) -> str:

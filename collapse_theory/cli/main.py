@@ -1,0 +1,226 @@
+"""``collapse-theory``: list, show, derive, predict, validate, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from collapse_theory.cli.output import FAILED_CHECK, guarded, print_json, print_table, progress_bar, say
+from collapse_theory.cli.problem import problem
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Theory of recursive training on synthetic data: formulas, numbers and checks from one description.",
+    epilog="Example: collapse-theory predict ols-replace --spectrum isotropic:d=50 --set T=80 --set T0=90 --set n=3 "
+    "--set sigma=0.5 --set sigma0=0.4",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+What = Annotated[str, typer.Argument(metavar="SLUG-or-FILE", help="A theorem of the catalogue or a .toml pipeline file.")]
+File = Annotated[Path, typer.Argument(metavar="FILE.toml", help="A pipeline file.")]
+Slug = Annotated[str, typer.Argument(metavar="SLUG", help="A theorem of the catalogue; see collapse-theory list.")]
+Spectrum = Annotated[
+    str | None, typer.Option(help="isotropic:d=300, powerlaw:d=300,beta=1.5, spiked:d=100,spikes=20/10/5, file:values.npy")
+]
+Target = Annotated[str | None, typer.Option(help="random:norm2=1, source:r=0.5, file:energies.npy")]
+Assign = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A number, a list (lam=0.01,0.1,1) or a range (lam=log:1e-4:10:50)."),
+]
+
+
+@app.command("list", epilog="Example: collapse-theory list --json")
+def list_theorems(*, as_json: Json = False) -> None:
+    """List the theorems of the catalogue."""
+    from collapse_theory.theorems.catalog import catalog
+
+    rows = [(slug, th.error.regime, th.title) for slug, th in catalog.items()]
+    if as_json:
+        print_json([{"slug": s, "regime": r, "title": t} for s, r, t in rows])
+    else:
+        print_table(("slug", "regime", "statement"), rows)
+
+
+@app.command(epilog="Example: collapse-theory show ridge-replace --latex")
+def show(
+    slug: Slug,
+    *,
+    latex: Annotated[bool, typer.Option("--latex", help="Print the statement as LaTeX.")] = False,
+    bibtex: Annotated[bool, typer.Option("--bibtex", help="Print the sources as BibTeX.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show a theorem: statement, terms, conditions, sources."""
+    from collapse_theory.theorems.catalog import catalog
+
+    with guarded():
+        theorem = catalog[slug]
+        formula = theorem.error
+        if as_json:
+            print_json({
+                "slug": slug,
+                "title": theorem.title,
+                "hypotheses": theorem.hypotheses,
+                **_formula_data(formula),
+                "statement": theorem.statement(),
+                "bibtex": theorem.bibtex,
+                "relations": [{"to": r.to, "kind": r.kind, "note": r.note} for r in theorem.relations],
+            })
+        elif latex or bibtex:
+            say("\n\n".join([theorem.statement()] * latex + [theorem.bibtex] * bibtex))
+        else:
+            say(f"{slug}: {theorem.title}\n\n{theorem.hypotheses}.\n")
+            _print_formula(formula)
+            for relation in theorem.relations:
+                say(f"{relation.kind} {relation.to}: {relation.note}")
+
+
+@app.command(epilog="Example: collapse-theory derive examples/mixed.toml --latex")
+def derive(
+    file: File, *, latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX only.")] = False, as_json: Json = False
+) -> None:
+    """Derive the test error of the last fit of a pipeline file."""
+    with guarded():
+        formula = problem(_toml(file), None, None, []).formula
+        if as_json:
+            print_json(_formula_data(formula))
+        elif latex:
+            say(formula.latex())
+        else:
+            _print_formula(formula)
+
+
+@app.command(
+    epilog="Example: collapse-theory predict ridge-replace --spectrum powerlaw:d=300,beta=1.5 --target source:r=0.5 "
+    "--set T=600 --set T0=900 --set n=5 --set sigma=0.5 --set sigma0=0.5 --set lam=0.01 --json"
+)
+def predict(
+    what: What, *, spectrum: Spectrum = None, target: Target = None, assign: Assign = None, as_json: Json = False
+) -> None:
+    """Evaluate a theorem or the test error of a pipeline file."""
+    with guarded():
+        p = problem(what, spectrum, target, assign or [])
+        terms = p.formula.evaluate(spectrum=p.spectrum, target=p.target, terms=True, **p.values)
+        total = sum(terms.values())
+        if as_json:
+            print_json({"value": total, "terms": terms, "regime": p.formula.regime, "method": p.formula.method,
+                        "values": p.values})  # fmt: skip
+            return
+        swept = {k: v for k, v in p.values.items() if np.ndim(v)}
+        columns = np.broadcast_arrays(*swept.values(), total, *terms.values())
+        print_table(
+            (*swept, "test error", *terms),
+            [tuple(float(x) for x in row) for row in zip(*(c.ravel() for c in columns), strict=True)],
+            title=f"{p.formula.name} ({p.formula.regime})",
+        )
+
+
+@app.command(
+    epilog="Example: collapse-theory validate ols-accumulate --spectrum isotropic:d=10 --set T=15 --set n=3 --set sigma=1"
+)
+def validate(
+    what: What,
+    *,
+    spectrum: Spectrum = None,
+    target: Target = None,
+    assign: Assign = None,
+    trials: Annotated[int | None, typer.Option(help="Simulated runs; default 200 or the file's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed; default 0 or the file's.")] = None,
+    jobs: Annotated[int, typer.Option(help="Worker processes; the result does not depend on it.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Compare theory with simulation; exit code 1 if they disagree beyond chance and finite size."""
+    from collapse_theory.validate import validate as compare
+
+    with guarded():
+        p = problem(what, spectrum, target, assign or [])
+        check = compare(
+            p.formula,
+            spectrum=p.spectrum,
+            target=p.target,
+            trials=p.trials if trials is None else trials,
+            seed=p.seed if seed is None else seed,
+            jobs=jobs,
+            progress=not as_json,
+            **p.values,
+        )
+        if as_json:
+            print_json({
+                "passed": check.passed, "theory": check.theory, "mean": check.simulation.mean, "sem": check.simulation.sem,
+                "trials": check.simulation.trials, "z": check.z, "relative_gap": check.relative_gap,
+                "allowance": check.allowance,
+            })  # fmt: skip
+        else:
+            say(str(check))
+    if not check.passed:
+        raise typer.Exit(FAILED_CHECK)
+
+
+@app.command(epilog="Example: collapse-theory report examples/digits.toml -o out/digits")
+def report(
+    file: File,
+    *,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the report.")],
+    as_json: Json = False,
+) -> None:
+    """Write a report: LaTeX (and PDF with a TeX engine), figures, CSV and JSON."""
+    from collapse_theory.describe.files import load
+    from collapse_theory.present.report import study_data, write_report
+
+    with guarded():
+        _, settings = load(_toml(file))
+        with progress_bar() as move:
+            study, files = write_report(settings, output, move)
+        if as_json:
+            print_json({**study_data(study), "files": [str(f) for f in files]})
+            return
+        for series in study.series:
+            if series.diagnosis is not None:
+                say(f"{series.name}: {series.diagnosis.verdict}. {series.diagnosis.reason}")
+        z = study.largest("gaussian", lambda c: c.z)
+        if z is not None:
+            say(f"largest z-score, Gaussian inputs: {z[2].z:+.2f} ({z[0].name})")
+        for series in study.series:
+            gaps = [c.relative_gap for s, _, c in study.checks("real") if s is series]
+            if gaps:
+                say(f"largest gap, real inputs, {series.name}: {100 * max(gaps, key=abs):+.1f} %")
+        say(f"report: {', '.join(str(f) for f in files)}")
+
+
+def _toml(file: Path) -> str:
+    from collapse_theory.errors import ParseError
+
+    if file.suffix != ".toml":
+        raise ParseError(f"FILE needs to end in .toml, got {str(file)!r}; give a pipeline file")
+    return str(file)
+
+
+def _formula_data(formula: Any) -> dict[str, Any]:
+    return {
+        "regime": formula.regime,
+        "method": formula.method,
+        "terms": {k: str(v) for k, v in formula.terms.items()},
+        "symbols": sorted(x.name for x in formula.free_symbols),
+        "conditions": [str(c) for c in formula.conditions],
+        "references": list(formula.references),
+        "latex": formula.latex(),
+    }
+
+
+def _print_formula(formula: Any) -> None:
+    say(formula.latex())
+    say(f"\nregime: {formula.regime}; method: {formula.method}")
+    say(f"symbols: {', '.join(sorted(x.name for x in formula.free_symbols)) or 'none'}")
+    say(f"sources: {', '.join(formula.references) or 'none'}")
+
+
+def run() -> None:
+    """Run the command line."""
+    app()

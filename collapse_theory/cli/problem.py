@@ -1,0 +1,71 @@
+"""What a command works on: a theorem by slug or a pipeline file, with inputs and values from options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from collapse_theory.derive import test_error
+from collapse_theory.describe import strings
+from collapse_theory.describe.files import load
+from collapse_theory.describe.spectra import Spectrum
+from collapse_theory.describe.targets import Target
+from collapse_theory.errors import ParseError
+from collapse_theory.formula import ErrorFormula
+from collapse_theory.theorems.catalog import catalog
+
+__all__ = ["Problem", "problem"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A formula with everything needed to evaluate it."""
+
+    formula: ErrorFormula
+    spectrum: Spectrum | None
+    target: Target | None
+    values: Mapping[str, Any]
+    seed: int = 0
+    trials: int = 200
+
+
+def problem(what: str, spectrum: str | None, target: str | None, assignments: list[str]) -> Problem:
+    """Return the problem that a command's arguments name.
+
+    Args:
+        what: A catalogue slug, or a path that ends in ``.toml``.
+        spectrum: Text of a spectrum; overrides the file's.
+        target: Text of a target; overrides the file's.
+        assignments: ``name=values`` texts; override the file's values.
+
+    Raises:
+        ParseError: If a text is not understood.
+        DomainError: If the slug is unknown.
+    """
+    given = dict(_assignment(text) for text in assignments)
+    inputs = None if spectrum is None else strings.spectrum(spectrum)
+    truth = None if target is None else strings.target(target)
+    if not what.endswith(".toml"):
+        return Problem(catalog[what].error, inputs, truth, given)
+    _, settings = load(Path(what))
+    first = settings.curves[0]
+    swept = {k: v for k, v in settings.sweep.items() if k not in given}
+    paths = settings.recipe.paths
+    last = {k: v[-1].item() for k, v in swept.items() if k in paths}
+    changed = {k: v for k, v in given.items() if k in paths}
+    formula = test_error(settings.recipe.build(first, **{**last, **changed}))
+    free = {x.name for x in formula.free_symbols}
+    values = {**settings.values_of(first), **{k: v for k, v in swept.items() if k not in paths}}
+    values = {k: v for k, v in values.items() if k in free} | {k: v for k, v in given.items() if k not in paths}
+    return Problem(
+        formula, inputs or settings.spectrum, truth or settings.target, values, settings.seed, settings.trials
+    )
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ParseError(f"--set needs NAME=VALUE, got {text!r}; write for example --set lam=0.01")
+    return name.strip(), strings.values(value.strip())

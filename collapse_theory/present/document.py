@@ -1,0 +1,168 @@
+r"""The LaTeX document of a study: setting, formulas, figure, table, verdict, sources."""
+
+from __future__ import annotations
+
+import math
+
+from collapse_theory.present.bibliography import BIBLIOGRAPHY
+from collapse_theory.study import Point, Series, Study
+
+__all__ = ["escape", "study_document"]
+
+_PREAMBLE = r"""\documentclass[11pt]{article}
+\usepackage[T1]{fontenc}
+\usepackage[utf8]{inputenc}
+\usepackage{amsmath,amssymb,graphicx,booktabs,longtable}
+\usepackage[a4paper,margin=2.3cm]{geometry}
+\usepackage[hidelinks]{hyperref}
+\allowdisplaybreaks
+"""
+_SPECIAL = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+            "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}  # fmt: skip
+_REGIMES = {
+    "exact": "exact for every finite size",
+    "proportional": "asymptotic as the dimension and the numbers of rows grow together",
+    "leading order": "exact to leading order in the numbers of rows",
+}
+_KINDS = {"gaussian": "Gaussian inputs", "real": "real inputs"}
+
+
+def escape(text: str) -> str:
+    r"""Return plain text safe for LaTeX.
+
+    >>> escape("50% of a_b")
+    '50\\% of a\\_b'
+    """
+    out = "".join(_SPECIAL.get(c, c) for c in text)
+    return out.encode("latin-1", "replace").decode("latin-1")
+
+
+def study_document(study: Study) -> str:
+    """Return the document."""
+    keys = sorted({k for s in study.series for k in s.formula.references})
+    parts = [
+        _PREAMBLE,
+        rf"\title{{{escape(study.settings.title)}}}" + "\n" + r"\date{}" + "\n" + r"\begin{document}" + "\n" + r"\maketitle",
+        _setting(study),
+        r"\section{Theory}",
+        *_formulas(study),
+        r"\section{Theory against simulation}",
+        _figure(study),
+        _findings(study),
+        _table(study),
+        _sources(keys),
+        r"\end{document}",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _setting(study: Study) -> str:
+    settings = study.settings
+    where = f"the spectrum {escape(repr(settings.spectrum))} and the target {escape(repr(settings.target))}"
+    if settings.data is not None:
+        where = f"spectrum and target energies estimated from data ({escape(settings.data.description)})"
+    swept = "" if study.sweep is None else rf" The sweep varies \texttt{{{escape(study.sweep)}}}."
+    return (
+        rf"The test error is the excess risk $\mathbb{{E}}\|\hat w-w_0\|_\Sigma^2$ of the last fit, without the label noise of "
+        rf"the test point, for {where}.{swept} Figure~\ref{{fig:pipeline}} shows the pipeline of \emph{{{escape(study.series[0].name)}}}."
+        "\n\n"
+        r"\begin{figure}[htb]\centering\includegraphics[width=\linewidth,height=0.32\textheight,keepaspectratio]{pipeline.pdf}"
+        r"\caption{Who labels which samples, who fits on what.}\label{fig:pipeline}\end{figure}"
+    )
+
+
+def _formulas(study: Study) -> list[str]:
+    out, seen = [], {}
+    for s in study.series:
+        body = s.formula.latex()
+        if body in seen:
+            out.append(rf"\paragraph{{{escape(s.name)}}} As for {escape(seen[body])}.")
+            continue
+        seen[body] = s.name
+        last = "" if study.sweep is None else f" At the last point of the sweep ({escape(study.sweep)} = {s.points[-1].x:g}):"
+        cite = rf" \cite{{{','.join(s.formula.references)}}}" if s.formula.references else ""
+        out.append(
+            rf"\paragraph{{{escape(s.name)}}} The formula is {_REGIMES.get(s.formula.regime, s.formula.regime)}{cite}.{last}"
+            "\n\\[\n" + body + "\n\\]"
+        )
+    return out
+
+
+def _figure(study: Study) -> str:
+    caption = "Test error: theory (lines)"
+    if study.settings.inputs:
+        kinds = " and ".join(_KINDS[k] for k in study.settings.inputs)
+        caption += f" and Monte Carlo with {kinds} ({study.settings.trials} trials each; bars are two standard errors)"
+    return (
+        r"\begin{figure}[htb]\centering\includegraphics[width=0.9\linewidth]{figure.pdf}"
+        rf"\caption{{{caption}.}}\label{{fig:study}}\end{{figure}}"
+    )
+
+
+def _findings(study: Study) -> str:
+    out = []
+    largest = study.largest("gaussian", lambda c: c.z)
+    if largest is not None:
+        series, point, c = largest
+        out.append(
+            f"Largest $z$-score with Gaussian inputs: ${c.z:+.2f}$ ({_where(study, series, point)}; relative gap "
+            rf"${100 * c.relative_gap:+.2f}\,\%$, finite-size allowance ${_percent(c.allowance)}$)."
+        )
+    largest = study.largest("real", lambda c: c.relative_gap)
+    if largest is not None:
+        series, point, c = largest
+        out.append(
+            rf"Largest gap with real inputs: ${100 * c.relative_gap:+.1f}\,\%$ ({_where(study, series, point)}; $z={c.z:+.2f}$)."
+        )
+    for s in study.series:
+        if s.diagnosis is not None:
+            out.append(rf"\paragraph{{{escape(s.name)}: {s.diagnosis.verdict}.}} {escape(s.diagnosis.reason)}")
+    return "\n\n".join(out)
+
+
+def _where(study: Study, series: Series, point: Point) -> str:
+    at = "" if study.sweep is None else f", {escape(study.sweep)} = {point.x:g}"
+    return f"{escape(series.name)}{at}"
+
+
+def _table(study: Study) -> str:
+    kinds = study.settings.inputs
+    columns = "lrr" + "rr" * len(kinds)
+    head = ["series", escape(study.sweep or ""), "theory"]
+    for kind in kinds:
+        head += [_KINDS[kind], "gap"]
+    rows = []
+    for s in study.series:
+        for p in s.points:
+            if kinds and not p.checks:
+                continue
+            cells = [escape(s.name), "" if math.isnan(p.x) else f"{p.x:.4g}", f"{p.theory:.5g}"]
+            for kind in kinds:
+                c = p.checks.get(kind)
+                cells += ["", ""] if c is None else [
+                    rf"${c.simulation.mean:.5g}\pm{c.simulation.sem:.2g}$", rf"${100 * c.relative_gap:+.1f}\,\%$"]  # fmt: skip
+            rows.append(" & ".join(cells) + r" \\")
+    body = "\n".join(rows)
+    return (
+        r"{\footnotesize\setlength{\tabcolsep}{4pt}" "\n"
+        rf"\begin{{longtable}}{{{columns}}}" "\n" r"\toprule" "\n" + " & ".join(head) + r" \\ \midrule \endhead" "\n"
+        + body + "\n" r"\bottomrule" "\n" r"\end{longtable}}"
+    )  # fmt: skip
+
+
+def _percent(share: float) -> str:
+    return rf"{100 * share:.2g}\,\%" if math.isfinite(share) else r"\infty"
+
+
+def _sources(keys: list[str]) -> str:
+    if not keys:
+        return ""
+    items = []
+    for key in keys:
+        b = BIBLIOGRAPHY[key]
+        people = b.authors.split(" and ")
+        names = ", ".join(" ".join(reversed(p.split(", "))) for p in people[:4]) + (" et al." if len(people) > 4 else "")  # noqa: PLR2004
+        where = f"{b.journal}. " if b.journal else ""
+        where += f"arXiv:{b.arxiv}" if b.arxiv else ""
+        items.append(rf"\bibitem{{{key}}} {names}. \emph{{{b.title}}}. {where} ({b.year}).")
+    return "\\begin{thebibliography}{99}\n" + "\n".join(items) + "\n\\end{thebibliography}"

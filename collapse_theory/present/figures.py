@@ -1,0 +1,75 @@
+"""The figure of a study: theory as lines, simulations as points with error bars."""
+
+from __future__ import annotations
+
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from collapse_theory.present.latex import to_latex
+from collapse_theory.study import Series, Study
+from collapse_theory.symbols import NOTATION
+
+__all__ = ["draw_study"]
+
+_MARKERS = {"gaussian": "o", "real": "s"}
+_LABELS = {"gaussian": "simulation, Gaussian inputs", "real": "simulation, real inputs"}
+
+
+def draw_study(study: Study) -> Figure:
+    """Return the figure of a study: test error over the sweep, one colour per series.
+
+    Error bars are two standard errors. Axes are logarithmic where the values span more than a decade.
+    """
+    figure = Figure(figsize=(7.0, 4.6), layout="constrained")
+    axes = figure.add_subplot()
+    for number, series in enumerate(study.series):
+        colour = f"C{number}"
+        x = _positions(series)
+        theory = np.array([p.theory for p in series.points])
+        style = {"marker": "_", "markersize": 24} if len(x) == 1 else {}
+        axes.plot(x, theory, color=colour, label=series.name, **style)
+        for kind in study.settings.inputs:
+            at = [(xi, p.checks[kind].simulation) for xi, p in zip(x, series.points, strict=True) if kind in p.checks]
+            axes.errorbar(
+                [xi for xi, _ in at], [s.mean for _, s in at], yerr=[2 * s.sem for _, s in at],
+                color=colour, marker=_MARKERS[kind], mfc="none" if kind == "real" else colour,
+                linestyle="none", markersize=5, capsize=3, elinewidth=1,
+            )  # fmt: skip
+    for kind in study.settings.inputs:
+        axes.errorbar([], [], yerr=[], color="0.3", marker=_MARKERS[kind], mfc="none" if kind == "real" else "0.3",
+                      linestyle="none", markersize=5, capsize=3, label=_LABELS[kind])  # fmt: skip
+    _scales(study, axes)
+    axes.set_xlabel(_axis_name(study.sweep))
+    axes.set_ylabel("test error (excess risk)")
+    axes.set_title(study.settings.title, fontsize="medium")
+    axes.grid(visible=True, which="major", alpha=0.25)
+    axes.legend(fontsize="small", framealpha=0.9)
+    return figure
+
+
+def _positions(series: Series) -> np.ndarray:
+    x = np.array([p.x for p in series.points])
+    return np.zeros(1) if np.isnan(x).any() else x
+
+
+def _scales(study: Study, axes: object) -> None:
+    x = np.concatenate([_positions(s) for s in study.series])
+    y = np.array([v for s in study.series for p in s.points for v in (p.theory, *(c.simulation.mean for c in p.checks.values()))])
+    for values, scale in ((x, "set_xscale"), (y, "set_yscale")):
+        finite = values[np.isfinite(values)]
+        if finite.size and finite.min() > 0 and finite.max() > 10 * finite.min():
+            getattr(axes, scale)("log")
+    if study.sweep is None:
+        axes.set_xticks([])  # type: ignore[attr-defined]
+    elif np.all(x == np.round(x)) and np.ptp(x) <= 20:  # noqa: PLR2004 - as many integer labels as fit
+        axes.set_xticks(sorted(set(x.tolist())))  # type: ignore[attr-defined]
+
+
+def _axis_name(sweep: str | None) -> str:
+    if sweep is None:
+        return ""
+    stem, _, field = sweep.rpartition(".")
+    symbol = NOTATION.get(field)
+    printed = f"${to_latex(symbol)}$" if symbol is not None else field.replace("_", " ")
+    return f"{stem} {printed}".strip()

@@ -1,0 +1,144 @@
+"""The report of a study: a standalone LaTeX document (and its PDF where a TeX engine is), figures, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from collapse_theory.describe.files import Settings
+from collapse_theory.present.document import study_document
+from collapse_theory.present.figures import draw_study
+from collapse_theory.present.files import whole_folder
+from collapse_theory.study import Study, run_study
+
+__all__ = ["TEX_ENGINES", "compile_tex", "study_data", "write_report"]
+
+TEX_ENGINES = ("pdflatex", "lualatex", "xelatex", "tectonic")
+_TEX_SECONDS = 120
+
+
+def write_report(
+    settings: Settings, folder: Path, progress: Callable[[str, int, int], None] = lambda *_: None
+) -> tuple[Study, list[Path]]:
+    """Run the study of a file and write its report.
+
+    Files appear whole or not at all; finished simulations are kept beside the folder until the report stands, so an
+    interrupted report resumes.
+
+    Args:
+        settings: From ``ct.load``.
+        folder: Where the report goes; existing files of the same names are replaced.
+        progress: See :func:`run_study`.
+
+    Returns:
+        The study and the files written.
+    """
+    partial = folder.parent / f".{folder.name}.partial"
+    with whole_folder(folder) as scratch:
+        if settings.inputs:
+            partial.mkdir(exist_ok=True)
+        study = run_study(settings, progress=progress, checkpoints=partial if settings.inputs else None)
+        figure = draw_study(study)
+        figure.savefig(scratch / "figure.pdf")
+        figure.savefig(scratch / "figure.png", dpi=160)
+        drawing = study.series[0].pipeline.draw()
+        drawing.savefig(scratch / "pipeline.pdf", bbox_inches="tight")
+        drawing.savefig(scratch / "pipeline.png", dpi=160, bbox_inches="tight")
+        _write_csv(study, scratch / "report.csv")
+        (scratch / "report.json").write_text(json.dumps(study_data(study), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        (scratch / "report.tex").write_text(study_document(study), encoding="utf-8")
+        compile_tex(scratch / "report.tex")
+        names = sorted(p.name for p in scratch.iterdir())
+    shutil.rmtree(partial, ignore_errors=True)
+    return study, [folder / name for name in names]
+
+
+def compile_tex(source: Path) -> Path | None:
+    """Compile a document beside its source; None if no TeX engine is installed.
+
+    Raises:
+        RuntimeError: If the engine fails: the document is ours, so that is a bug.
+    """
+    engine = next((e for e in TEX_ENGINES if shutil.which(e)), None)
+    if engine is None:
+        return None
+    options = [] if engine == "tectonic" else ["-interaction=nonstopmode", "-halt-on-error"]
+    for _ in range(1 if engine == "tectonic" else 2):  # twice for the references
+        run = subprocess.run(
+            [engine, *options, source.name], cwd=source.parent, capture_output=True, text=True, errors="replace",
+            timeout=_TEX_SECONDS, check=False,
+        )  # fmt: skip
+        if run.returncode:
+            raise RuntimeError(f"{engine} failed on {source.name}:\n{run.stdout[-2000:]}")
+    for suffix in (".aux", ".log", ".out"):
+        source.with_suffix(suffix).unlink(missing_ok=True)
+    return source.with_suffix(".pdf")
+
+
+def study_data(study: Study) -> dict[str, Any]:
+    """Return the study as plain data for JSON; infinities become strings."""
+    return {
+        "title": study.settings.title,
+        "sweep": study.sweep,
+        "seed": study.settings.seed,
+        "trials": study.settings.trials,
+        "series": [
+            {
+                "name": s.name,
+                "regime": s.formula.regime,
+                "method": s.formula.method,
+                "references": list(s.formula.references),
+                "latex": s.formula.latex(),
+                "diagnosis": None
+                if s.diagnosis is None
+                else {"verdict": s.diagnosis.verdict, "reason": s.diagnosis.reason, "directions": s.diagnosis.table()},
+                "points": [
+                    {
+                        "x": None if math.isnan(p.x) else p.x,
+                        "theory": plain(p.theory),
+                        "terms": {k: plain(v) for k, v in p.terms.items()},
+                        "checks": {
+                            kind: {
+                                "mean": plain(c.simulation.mean),
+                                "sem": plain(c.simulation.sem),
+                                "z": plain(c.z),
+                                "relative_gap": plain(c.relative_gap),
+                                "allowance": plain(c.allowance),
+                                "passed": c.passed,
+                            }
+                            for kind, c in p.checks.items()
+                        },
+                    }
+                    for p in s.points
+                ],
+            }
+            for s in study.series
+        ],
+    }
+
+
+def plain(value: float) -> float | str:
+    """Return a float that JSON can hold: infinities as text."""
+    return float(value) if math.isfinite(value) else str(float(value))
+
+
+def _write_csv(study: Study, path: Path) -> None:
+    terms = list(dict.fromkeys(k for s in study.series for p in s.points for k in p.terms))
+    kinds = study.settings.inputs
+    with path.open("w", newline="", encoding="utf-8") as f:
+        out = csv.writer(f)
+        head = ["series", study.sweep or "x", "theory", *terms]
+        out.writerow(head + [f"{kind}_{column}" for kind in kinds for column in ("mean", "sem", "z", "relative_gap")])
+        for s in study.series:
+            for p in s.points:
+                row: list[Any] = [s.name, "" if math.isnan(p.x) else p.x, p.theory, *(p.terms.get(k, "") for k in terms)]
+                for kind in kinds:
+                    c = p.checks.get(kind)
+                    row += [""] * 4 if c is None else [c.simulation.mean, c.simulation.sem, c.z, c.relative_gap]
+                out.writerow(row)
