@@ -28,7 +28,7 @@ def draw_study(study: Study) -> Figure:
         x = _positions(series)
         theory = np.array([p.theory for p in series.points])
         style = {"marker": "_", "markersize": 24} if len(x) == 1 else {}
-        axes.plot(x, theory, color=colour, label=series.name, **style)
+        axes.plot(x, theory, color=colour, label=series.name if len(study.series) > 1 else "theory", **style)
         for kind in study.settings.inputs:
             at = [(xi, p.checks[kind].simulation) for xi, p in zip(x, series.points, strict=True) if kind in p.checks]
             axes.errorbar(
