@@ -19,7 +19,16 @@ from collapse_theory.describe.spectra import Eigenvalues
 from collapse_theory.describe.targets import Energies
 from collapse_theory.errors import DomainError, ParseError, nearest
 
-__all__ = ["DATASETS", "Dataset", "KernelEnergies", "dataset", "digits", "from_data", "from_kernel", "principal_components"]
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "KernelEnergies",
+    "dataset",
+    "digits",
+    "from_data",
+    "from_kernel",
+    "principal_components",
+]
 
 _LARGE_LOSS = 0.01  # share of the target energy outside the kept directions that is worth a warning
 
@@ -64,8 +73,8 @@ def principal_components(X: Any, *, center: bool = True) -> tuple[np.ndarray, np
         center: Subtract the column means.
 
     Returns:
-        ``U`` of shape (N, r), whose columns are the rows' coordinates along the directions scaled to norm one, and ``S``
-        of shape (r,).
+        ``U`` of shape (N, r), whose columns are the rows' coordinates along the directions scaled to norm one, and
+        ``S`` of shape (r,).
 
     Raises:
         DomainError: If ``X`` is not a finite matrix, or no column varies.

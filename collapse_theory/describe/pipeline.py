@@ -38,7 +38,7 @@ class _Node:
     name: str
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and (self.owner, self.index) == (other.owner, other.index)  # type: ignore[attr-defined]
+        return type(self) is type(other) and (self.owner, self.index) == (other.owner, other.index)
 
     def __hash__(self) -> int:
         return hash((type(self).__name__, self.owner, self.index))
@@ -454,7 +454,7 @@ class Pipeline:
         pooled = self._pool(samples, "samples")
         a: tuple[Expr, ...] = (S.One,) * len(pooled)
         if weights is not None:
-            given = tuple(weights)
+            given = tuple(weights) if isinstance(weights, Iterable) else (weights,)
             if len(given) != len(pooled):
                 raise PipelineError(
                     f"weights needs one value per sample ({len(pooled)}), got {len(given)}: {given!r}; "
@@ -534,7 +534,7 @@ class Pipeline:
     def replaced(self, change: Mapping[Expr, Expr]) -> Pipeline:
         """Return a copy with every parameter rewritten by SymPy ``xreplace(change)``; names and order are kept."""
         out = Pipeline()
-        copy: dict[Sample | Fit, Any] = {}
+        copy: dict[Truth | Sample | Fit, Any] = {}
 
         def put(e: Expr | None) -> Expr | None:
             return None if e is None else e.xreplace(change)
@@ -585,7 +585,7 @@ class Pipeline:
         return node
 
     def _pool(self, samples: Any, argument: str) -> tuple[Sample, ...]:
-        pooled = (samples,) if isinstance(samples, Sample) else tuple(samples)
+        pooled = tuple(samples) if isinstance(samples, Iterable) else (samples,)
         if not pooled:
             raise PipelineError(f"{argument} needs at least one sample, got none; pass a sample of this pipeline")
         for s in pooled:

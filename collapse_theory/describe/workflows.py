@@ -25,7 +25,7 @@ __all__ = [
 def _count(value: Any, name: str, least: int) -> int:
     count = real(value, name, integer=True, error=PipelineError)
     if not count.is_Integer or count < least:
-        raise PipelineError(f"{name} needs to be an integer >= {least}, got {value!r}; a workflow is built round by round")
+        raise PipelineError(f"{name} needs to be an integer >= {least}, got {value!r}; rounds are built one by one")
     return int(count)
 
 
@@ -60,7 +60,8 @@ def replace(generations: int, generator: Stage | None = None, downstream: Stage 
     """
     n = _count(generations, "generations", 0)
     stages = [_stage(generator, "generator")] * n if n else []
-    pipe, last = Pipeline(), TRUTH
+    pipe = Pipeline()
+    last: Truth | Fit = TRUTH
     for stage in [*stages, _stage(downstream, "downstream")]:
         last = pipe.fit(_sample(pipe, stage, source=last), ridge=stage.ridge)
     return pipe
@@ -91,7 +92,8 @@ def accumulate(
     _choice(ridge_scaling, "ridge_scaling", ("normalised", "constant"))
     _choice(design, "design", ("fresh", "fixed"))
     _stage(stage, "stage")
-    pipe, last = Pipeline(), TRUTH
+    pipe = Pipeline()
+    last: Truth | Fit = TRUTH
     for k in range(1, n + 1):
         how: dict[str, Any] = {"design": pipe.samples[0]} if design == "fixed" and k > 1 else {}
         _sample(pipe, stage, source=last, **how)
@@ -133,7 +135,7 @@ def fresh_real(generations: int, real: Stage, synthetic: Stage, weight: Scalar |
         generations: Number of rounds ``n`` >= 0 after the clean fit.
         real: Each real sample and the ridge of the clean fit.
         synthetic: Each synthetic sample and the ridge of its round.
-        weight: Share ``w`` in [0, 1] of the real part in the total weight ``sum a_i T_i``; None leaves the rows unweighted.
+        weight: Share ``w`` in [0, 1] of the real part in the total weight ``sum a_i T_i``; None: unweighted rows.
 
     Raises:
         PipelineError: If an argument is out of range.
@@ -171,7 +173,8 @@ def last_k(generations: int, stage: Stage, k: int) -> Pipeline:
     [1, 2, 2, 2]
     """
     n, window = _count(generations, "generations", 1), _count(k, "k", 1)
-    pipe, last = Pipeline(), TRUTH
+    pipe = Pipeline()
+    last: Truth | Fit = TRUTH
     for _ in range(n):
         _sample(pipe, _stage(stage, "stage"), source=last)
         last = pipe.fit(pipe.samples[-window:], ridge=stage.ridge)
@@ -214,7 +217,8 @@ def accumulate_subsample(generations: int, stage: Stage) -> Pipeline:
     10
     """
     n = _count(generations, "generations", 1)
-    pipe, last = Pipeline(), TRUTH
+    pipe = Pipeline()
+    last: Truth | Fit = TRUTH
     pool: list[Sample] = []
     for _ in range(n):
         pool.append(_sample(pipe, _stage(stage, "stage"), source=last))
