@@ -37,7 +37,7 @@ def test_centring_matters():
 def test_the_scale_of_the_data_does_not_decide_what_is_live():
     X, y = data()
     for c in (1e-9, 1e9):
-        spectrum, target = ct.from_data(c * X, y)
+        spectrum, _ = ct.from_data(c * X, y)
         assert spectrum.rank == 5
         np.testing.assert_allclose(spectrum.eigenvalues, c**2 * ct.from_data(X, y)[0].eigenvalues, rtol=1e-10)
 

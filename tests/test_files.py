@@ -113,21 +113,49 @@ def test_order_between_the_kinds_does_not_matter(load):
 @pytest.mark.parametrize(
     ("text", "same"),
     [
-        ("generations = 2\n" + REPLACE, lambda st: ct.workflows.replace(2, st(60, symbols.lam0), st(symbols.T, symbols.lam))),
-        ('workflow = "accumulate"\ngenerations = 3\nridge_scaling = "constant"\ndesign = "fixed"\nstage = {T = 60, noise = 0.5, ridge = 0.1}',
-         lambda st: ct.workflows.accumulate(3, st(60, 0.1), ridge_scaling="constant", design="fixed")),
-        ('workflow = "keep_real"\ngenerations = 2\nreal.T = 60\nreal.noise = 0.5\n[synthetic]\nT = 40\nnoise = 0.5\nridge = "lam"',
-         lambda st: ct.workflows.keep_real(2, st(60, None), st(40, symbols.lam))),
-        ('workflow = "fresh_real"\ngenerations = 2\nweight = "w"\n[real]\nT = 60\nnoise = 0.5\n[synthetic]\nT = 40\nnoise = 0.5',
-         lambda st: ct.workflows.fresh_real(2, st(60, None), st(40, None), weight=symbols.w)),
-        ('workflow = "last_k"\ngenerations = 4\nk = 2\n[stage]\nT = 60\nnoise = 0.5', lambda st: ct.workflows.last_k(4, st(60, None), k=2)),
-        ('workflow = "random_past"\ngenerations = 3\n[stage]\nT = 60\nnoise = 0.5', lambda st: ct.workflows.random_past(3, st(60, None))),
-        ('workflow = "accumulate_subsample"\ngenerations = 3\n[stage]\nT = 60\nnoise = 0.5',
-         lambda st: ct.workflows.accumulate_subsample(3, st(60, None))),
-        ('workflow = "label_mix"\ngenerations = 2\nweight = 0.6\n[stage]\nT = 60\nnoise = 0.5\nridge = 0.1',
-         lambda st: ct.workflows.label_mix(2, st(60, 0.1), weight=0.6)),
+        (
+            "generations = 2\n" + REPLACE,
+            lambda st: ct.workflows.replace(2, st(60, symbols.lam0), st(symbols.T, symbols.lam)),
+        ),
+        (
+            (
+                'workflow = "accumulate"\ngenerations = 3\nridge_scaling = "constant"\ndesign = "fixed"\n'
+                "stage = {T = 60, noise = 0.5, ridge = 0.1}"
+            ),
+            lambda st: ct.workflows.accumulate(3, st(60, 0.1), ridge_scaling="constant", design="fixed"),
+        ),
+        (
+            (
+                'workflow = "keep_real"\ngenerations = 2\nreal.T = 60\nreal.noise = 0.5\n'
+                '[synthetic]\nT = 40\nnoise = 0.5\nridge = "lam"'
+            ),
+            lambda st: ct.workflows.keep_real(2, st(60, None), st(40, symbols.lam)),
+        ),
+        (
+            (
+                'workflow = "fresh_real"\ngenerations = 2\nweight = "w"\n'
+                "[real]\nT = 60\nnoise = 0.5\n[synthetic]\nT = 40\nnoise = 0.5"
+            ),
+            lambda st: ct.workflows.fresh_real(2, st(60, None), st(40, None), weight=symbols.w),
+        ),
+        (
+            'workflow = "last_k"\ngenerations = 4\nk = 2\n[stage]\nT = 60\nnoise = 0.5',
+            lambda st: ct.workflows.last_k(4, st(60, None), k=2),
+        ),
+        (
+            'workflow = "random_past"\ngenerations = 3\n[stage]\nT = 60\nnoise = 0.5',
+            lambda st: ct.workflows.random_past(3, st(60, None)),
+        ),
+        (
+            'workflow = "accumulate_subsample"\ngenerations = 3\n[stage]\nT = 60\nnoise = 0.5',
+            lambda st: ct.workflows.accumulate_subsample(3, st(60, None)),
+        ),
+        (
+            'workflow = "label_mix"\ngenerations = 2\nweight = 0.6\n[stage]\nT = 60\nnoise = 0.5\nridge = 0.1',
+            lambda st: ct.workflows.label_mix(2, st(60, 0.1), weight=0.6),
+        ),
     ],
-)  # fmt: skip
+)
 def test_workflows_are_those_of_python(load, text, same):
     pipe, _ = load(text)
     want = same(lambda T, ridge: ct.Stage(T=T, noise=0.5, ridge=ridge))
@@ -214,7 +242,11 @@ BAD = {
     "empty": ("", ct.PipelineError, r"\[\[sample\]\] and \[\[fit\]\]"),
     "fits missing": ('[[sample]]\nname = "a"\nT = 3', ct.PipelineError, "got"),
     "unknown top key": ("sed = 0\n" + GRAPH, ct.ParseError, "did you mean 'seed'"),
-    "unknown sample key": (GRAPH.replace("noise = 0.5", "nosie = 0.5"), ct.ParseError, r"\[\[sample\]\] number 1.*did you mean 'noise'"),
+    "unknown sample key": (
+        GRAPH.replace("noise = 0.5", "nosie = 0.5"),
+        ct.ParseError,
+        r"\[\[sample\]\] number 1.*did you mean 'noise'",
+    ),
     "unknown fit key": (GRAPH.replace("ridge = 0.1", "rigde = 0.1"), ct.ParseError, "did you mean 'ridge'"),
     "unknown sample": (GRAPH.replace('["real"]', '["rael"]'), ct.PipelineError, "fit 'm1'.*did you mean 'real'"),
     "unknown source": (GRAPH.replace("0.4*m1", "0.4*m3"), ct.ParseError, "unknown name 'm3'"),
@@ -237,7 +269,11 @@ BAD = {
     "unknown symbol": (GRAPH.replace('"lam"', '"lamm"'), ct.ParseError, "did you mean 'lam'"),
     "code": (GRAPH.replace('"2*T"', "\"__import__('os').getcwd()\""), ct.ParseError, "unexpected character"),
     "source not text": (GRAPH.replace('"0.6*truth + 0.4*m1"', "3"), ct.ParseError, "text"),
-    "pool with noise": (GRAPH + '[[sample]]\nname = "p"\npool = ["real"]\nT = 3\nnoise = 1\n', ct.PipelineError, "pool"),
+    "pool with noise": (
+        GRAPH + '[[sample]]\nname = "p"\npool = ["real"]\nT = 3\nnoise = 1\n',
+        ct.PipelineError,
+        "pool",
+    ),
     "sample not tables": ("sample = [1]\nfit = [2]", ct.ParseError, r"\[\[sample\]\]"),
     "sample not a list": ("sample = 1\nfit = 2", ct.ParseError, "a list"),
     "both": ("generations = 1\n" + REPLACE + GRAPH, ct.PipelineError, "either"),
@@ -245,9 +281,17 @@ BAD = {
     "workflow not text": ("workflow = 3", ct.ParseError, "text in quotes"),
     "unknown argument": ("generation = 1\n" + REPLACE, ct.ParseError, "did you mean 'generations'"),
     "argument of another workflow": ("generations = 1\nk = 3\n" + REPLACE, ct.ParseError, "'k'"),
-    "unknown stage key": ("generations = 1\n" + REPLACE.replace("noise", "nosie"), ct.ParseError, "generator.*did you mean 'noise'"),
+    "unknown stage key": (
+        "generations = 1\n" + REPLACE.replace("noise", "nosie"),
+        ct.ParseError,
+        "generator.*did you mean 'noise'",
+    ),
     "stage not a table": ('workflow = "accumulate"\ngenerations = 1\nstage = 3', ct.ParseError, "is a table"),
-    "argument a table": ('workflow = "accumulate"\n[stage]\nT = 3\n[generations]\nx = 1', ct.ParseError, "single value"),
+    "argument a table": (
+        'workflow = "accumulate"\n[stage]\nT = 3\n[generations]\nx = 1',
+        ct.ParseError,
+        "single value",
+    ),
     "argument missing": (REPLACE, ct.PipelineError, "needs generations"),
     "stage missing": ('workflow = "accumulate"\ngenerations = 1', ct.PipelineError, r"\[stage\]"),
     "stage without rows": ('workflow = "accumulate"\ngenerations = 1\n[stage]\nnoise = 1', ct.PipelineError, "needs T"),
@@ -263,12 +307,20 @@ BAD = {
     "unknown data": ('data = "digit"\n' + GRAPH, ct.ParseError, "did you mean 'digits'"),
     "data and spectrum": ('data = "digits"\n' + HEAD + GRAPH, ct.ParseError, "either data or"),
     "target alone": ('target = "random"\n' + GRAPH, ct.ParseError, "spectrum"),
-    "source without power law": ('spectrum = "isotropic:d=3"\ntarget = "source:r=1"\n' + GRAPH, ct.DomainError, "PowerLaw"),
+    "source without power law": (
+        'spectrum = "isotropic:d=3"\ntarget = "source:r=1"\n' + GRAPH,
+        ct.DomainError,
+        "PowerLaw",
+    ),
     "spectrum misspelt": ('spectrum = "powerlow:d=3"\n' + GRAPH, ct.ParseError, "did you mean 'powerlaw'"),
     "unknown inputs": ('inputs = ["reel"]\n' + GRAPH, ct.ParseError, "did you mean 'real'"),
     "real inputs without data": ('inputs = ["real"]\n' + GRAPH, ct.ParseError, "needs data"),
     "sweep of nothing": (GRAPH + "[sweep]\nlam0 = 1\n", ct.ParseError, "did you mean 'lam'"),
-    "sweep a misspelt argument": ("generations = 1\n" + REPLACE + "[sweep]\ngenerator.rigde = [0, 1]\n", ct.ParseError, "did you mean 'generator.ridge'"),
+    "sweep a misspelt argument": (
+        "generations = 1\n" + REPLACE + "[sweep]\ngenerator.rigde = [0, 1]\n",
+        ct.ParseError,
+        "did you mean 'generator.ridge'",
+    ),
     "sweep empty": (GRAPH + "[sweep]\nlam = []\n", ct.DomainError, "at least one"),
     "sweep of words": (GRAPH + '[sweep]\nlam = "lots"\n', ct.ParseError, r"\[sweep\] lam.*unknown name"),
     "sweep not a table": ("sweep = 3\n" + GRAPH, ct.ParseError, "a table"),
@@ -280,7 +332,7 @@ BAD = {
     "curve of nothing": (GRAPH + '[[curve]]\nname = "a"\nm1.rigde = 1\n', ct.ParseError, "did you mean 'm1.ridge'"),
     "curves of one name": (GRAPH + '[[curve]]\nname = "a"\n[[curve]]\nname = "a"\n', ct.ParseError, "differ"),
     "curve that cannot be built": (GRAPH + '[[curve]]\nname = "a"\nm1.ridge = -1\n', ct.PipelineError, ">= 0"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD)
