@@ -62,11 +62,17 @@ def main() -> None:
         predict(lam=0.1, **{**values, "T0": T0})
         line(f"compile ridge-replace, d={d}", time.perf_counter() - start, "")
         seconds, out = median_seconds(lambda: predict(lam=lam, **{**values, "T0": T0}))  # noqa: B023 - called at once
-        line(f"ridge-replace at 1,000 ridges, d={d}", seconds, f"minimum {out.min():.12g} at lam={lam[out.argmin()]:.4g}")
+        line(
+            f"ridge-replace at 1,000 ridges, d={d}", seconds, f"minimum {out.min():.12g} at lam={lam[out.argmin()]:.4g}"
+        )
     for T in (600, 300, 100):
         spectrum = ct.PowerLaw(300, beta=1.5)
         seconds, kappa = median_seconds(lambda: ct.effective_ridge(spectrum, T=T, lam=lam))  # noqa: B023
-        line(f"effective ridge at 1,000 ridges, d=300, T={T}", seconds, f"kappa in [{kappa.min():.6g}, {kappa.max():.6g}]")
+        line(
+            f"effective ridge at 1,000 ridges, d=300, T={T}",
+            seconds,
+            f"kappa in [{kappa.min():.6g}, {kappa.max():.6g}]",
+        )
 
     chain = ct.catalog["ridge-chain"].error
     at = {"T": 300, "T0": 200, "lam": 0.01, "lam0": 0.05, "sigma": 0.3, "sigma0": 0.3, "n": 100}

@@ -65,7 +65,7 @@ class Diagnosis:
 
     @property
     def verdict(self) -> Verdict:
-        """"trust", "caution" or "distrust"."""
+        """One of "trust", "caution", "distrust"."""
         scores = {"excess": self.excess.max(), "leverage": self.leverage.max()}
         if any(scores[k] >= _DISTRUST[k] for k in scores):
             return "distrust"

@@ -108,7 +108,8 @@ def run_study(
     """
     if settings.spectrum is None:
         raise DomainError('a report needs inputs, got neither spectrum nor data; add spectrum = "..." to the file')
-    name, *others = [*settings.sweep] or [None]
+    name = next(iter(settings.sweep), None)
+    others = [k for k in settings.sweep if k != name]
     lines = [
         (curve, dict(zip(others, values, strict=True)))
         for curve in settings.curves
@@ -125,7 +126,9 @@ class _Worker:
         self.settings, self.progress, self.checkpoints = settings, progress, checkpoints
         self.done, self.total = 0, total
 
-    def series(self, curve: Curve, fixed: Mapping[str, Any], name: str | None, xs: list[Any], simulated: set[int]) -> Series:
+    def series(
+        self, curve: Curve, fixed: Mapping[str, Any], name: str | None, xs: list[Any], simulated: set[int]
+    ) -> Series:
         label = ", ".join([curve.name, *(f"{k} = {v:g}" for k, v in fixed.items())])
         points, diagnoses = [], []
         for i, x in enumerate(xs):
@@ -136,13 +139,13 @@ class _Worker:
             used = {s.name for s in pipe.free_symbols}
             values = {k: v for k, v in values.items() if k in used}
             formula = test_error(pipe)
-            terms = formula.evaluate(
-                spectrum=self.settings.spectrum, target=self.settings.target, terms=True, **values
-            )
+            terms = formula.evaluate(spectrum=self.settings.spectrum, target=self.settings.target, terms=True, **values)
             checks = {}
             if i in simulated:
                 for kind in self.settings.inputs:
-                    self.progress(f"{label}{'' if name is None else f', {name} = {x:g}'}, {kind} inputs", self.done, self.total)
+                    self.progress(
+                        f"{label}{'' if name is None else f', {name} = {x:g}'}, {kind} inputs", self.done, self.total
+                    )
                     checks[kind] = self.check(kind, pipe, formula, sum(terms.values()), values)
                     self.done += 1
                     self.progress(label, self.done, self.total)
@@ -151,7 +154,9 @@ class _Worker:
                 diagnoses += _diagnoses(self.settings.data.X, pipe, values)
         return Series(label, pipe, formula, tuple(points), worst(diagnoses) if diagnoses else None)
 
-    def check(self, kind: str, pipe: Pipeline, formula: ErrorFormula, theory: float, values: dict[str, Any]) -> Validation:
+    def check(
+        self, kind: str, pipe: Pipeline, formula: ErrorFormula, theory: float, values: dict[str, Any]
+    ) -> Validation:
         settings = self.settings
         where: dict[str, Any] = {"spectrum": settings.spectrum, "target": settings.target}
         if kind == "real":
@@ -168,6 +173,7 @@ class _Worker:
 
 def _diagnoses(X: np.ndarray, pipe: Pipeline, values: Mapping[str, Any]) -> list[Diagnosis]:
     """Return one diagnosis per distinct (rows, ridge) of the fits."""
+
     def number(e: Any) -> float:
         return float(e.subs({s: values[s.name] for s in e.free_symbols}))
 

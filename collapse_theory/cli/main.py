@@ -24,16 +24,21 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-What = Annotated[str, typer.Argument(metavar="SLUG-or-FILE", help="A theorem of the catalogue or a .toml pipeline file.")]
+What = Annotated[
+    str, typer.Argument(metavar="SLUG-or-FILE", help="A theorem of the catalogue or a .toml pipeline file.")
+]
 File = Annotated[Path, typer.Argument(metavar="FILE.toml", help="A pipeline file.")]
 Slug = Annotated[str, typer.Argument(metavar="SLUG", help="A theorem of the catalogue; see collapse-theory list.")]
 Spectrum = Annotated[
-    str | None, typer.Option(help="isotropic:d=300, powerlaw:d=300,beta=1.5, spiked:d=100,spikes=20/10/5, file:values.npy")
+    str | None,
+    typer.Option(help="isotropic:d=300, powerlaw:d=300,beta=1.5, spiked:d=100,spikes=20/10/5, file:values.npy"),
 ]
 Target = Annotated[str | None, typer.Option(help="random:norm2=1, source:r=0.5, file:energies.npy")]
 Assign = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="A number, a list (lam=0.01,0.1,1) or a range (lam=log:1e-4:10:50)."),
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="A number, a list (lam=0.01,0.1,1) or a range (lam=log:1e-4:10:50)."
+    ),
 ]
 
 
@@ -64,15 +69,17 @@ def show(
         theorem = catalog[slug]
         formula = theorem.error
         if as_json:
-            print_json({
-                "slug": slug,
-                "title": theorem.title,
-                "hypotheses": theorem.hypotheses,
-                **_formula_data(formula),
-                "statement": theorem.statement(),
-                "bibtex": theorem.bibtex,
-                "relations": [{"to": r.to, "kind": r.kind, "note": r.note} for r in theorem.relations],
-            })
+            print_json(
+                {
+                    "slug": slug,
+                    "title": theorem.title,
+                    "hypotheses": theorem.hypotheses,
+                    **_formula_data(formula),
+                    "statement": theorem.statement(),
+                    "bibtex": theorem.bibtex,
+                    "relations": [{"to": r.to, "kind": r.kind, "note": r.note} for r in theorem.relations],
+                }
+            )
         elif latex or bibtex:
             say("\n\n".join([theorem.statement()] * latex + [theorem.bibtex] * bibtex))
         else:
@@ -84,7 +91,10 @@ def show(
 
 @app.command(epilog="Example: collapse-theory derive examples/mixed.toml --latex")
 def derive(
-    file: File, *, latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX only.")] = False, as_json: Json = False
+    file: File,
+    *,
+    latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX only.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Derive the test error of the last fit of a pipeline file."""
     with guarded():

@@ -10,6 +10,7 @@ from typing import Any
 from collapse_theory.derive import test_error
 from collapse_theory.describe import strings
 from collapse_theory.describe.files import load
+from collapse_theory.describe.recipe import located
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
 from collapse_theory.errors import ParseError
@@ -68,4 +69,5 @@ def _assignment(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise ParseError(f"--set needs NAME=VALUE, got {text!r}; write for example --set lam=0.01")
-    return name.strip(), strings.values(value.strip())
+    with located(f"--set {name.strip()}"):
+        return name.strip(), strings.values(value.strip())

@@ -42,7 +42,8 @@ def study_document(study: Study) -> str:
     keys = sorted({k for s in study.series for k in s.formula.references})
     parts = [
         _PREAMBLE,
-        rf"\title{{{escape(study.settings.title)}}}" + "\n" + r"\date{}" + "\n" + r"\begin{document}" + "\n" + r"\maketitle",
+        rf"\title{{{escape(study.settings.title)}}}",
+        "\n".join([r"\date{}", r"\begin{document}", r"\maketitle"]),
         _setting(study),
         r"\section{Theory}",
         *_formulas(study),
@@ -57,14 +58,14 @@ def study_document(study: Study) -> str:
 
 
 def _setting(study: Study) -> str:
-    settings = study.settings
+    settings, first = study.settings, escape(study.series[0].name)
     where = f"the spectrum {escape(repr(settings.spectrum))} and the target {escape(repr(settings.target))}"
     if settings.data is not None:
         where = f"spectrum and target energies estimated from data ({escape(settings.data.description)})"
     swept = "" if study.sweep is None else rf" The sweep varies \texttt{{{escape(study.sweep)}}}."
     return (
-        rf"The test error is the excess risk $\mathbb{{E}}\|\hat w-w_0\|_\Sigma^2$ of the last fit, without the label noise of "
-        rf"the test point, for {where}.{swept} Figure~\ref{{fig:pipeline}} shows the pipeline of \emph{{{escape(study.series[0].name)}}}."
+        r"The test error is the excess risk $\mathbb{E}\|\hat w-w_0\|_\Sigma^2$ of the last fit, without the label noise of "
+        rf"the test point, for {where}.{swept} Figure~\ref{{fig:pipeline}} shows the pipeline of \emph{{{first}}}."
         "\n\n"
         r"\begin{figure}[htb]\centering\includegraphics[width=\linewidth,height=0.32\textheight,keepaspectratio]{pipeline.pdf}"
         r"\caption{Who labels which samples, who fits on what.}\label{fig:pipeline}\end{figure}"
@@ -72,14 +73,19 @@ def _setting(study: Study) -> str:
 
 
 def _formulas(study: Study) -> list[str]:
-    out, seen = [], {}
+    out: list[str] = []
+    seen: dict[str, str] = {}
     for s in study.series:
         body = s.formula.latex()
         if body in seen:
             out.append(rf"\paragraph{{{escape(s.name)}}} As for {escape(seen[body])}.")
             continue
         seen[body] = s.name
-        last = "" if study.sweep is None else f" At the last point of the sweep ({escape(study.sweep)} = {s.points[-1].x:g}):"
+        last = (
+            ""
+            if study.sweep is None
+            else f" At the last point of the sweep ({escape(study.sweep)} = {s.points[-1].x:g}):"
+        )
         cite = rf" \cite{{{','.join(s.formula.references)}}}" if s.formula.references else ""
         out.append(
             rf"\paragraph{{{escape(s.name)}}} The formula is {_REGIMES.get(s.formula.regime, s.formula.regime)}{cite}.{last}"
@@ -114,9 +120,11 @@ def _findings(study: Study) -> str:
         out.append(
             rf"Largest gap with real inputs: ${100 * c.relative_gap:+.1f}\,\%$ ({_where(study, series, point)}; $z={c.z:+.2f}$)."
         )
-    for s in study.series:
-        if s.diagnosis is not None:
-            out.append(rf"\paragraph{{{escape(s.name)}: {s.diagnosis.verdict}.}} {escape(s.diagnosis.reason)}")
+    out.extend(
+        rf"\paragraph{{{escape(s.name)}: {s.diagnosis.verdict}.}} {escape(s.diagnosis.reason)}"
+        for s in study.series
+        if s.diagnosis is not None
+    )
     return "\n\n".join(out)
 
 
@@ -142,12 +150,15 @@ def _table(study: Study) -> str:
                 cells += ["", ""] if c is None else [
                     rf"${c.simulation.mean:.5g}\pm{c.simulation.sem:.2g}$", rf"${100 * c.relative_gap:+.1f}\,\%$"]  # fmt: skip
             rows.append(" & ".join(cells) + r" \\")
-    body = "\n".join(rows)
-    return (
-        r"{\footnotesize\setlength{\tabcolsep}{4pt}" "\n"
-        rf"\begin{{longtable}}{{{columns}}}" "\n" r"\toprule" "\n" + " & ".join(head) + r" \\ \midrule \endhead" "\n"
-        + body + "\n" r"\bottomrule" "\n" r"\end{longtable}}"
-    )  # fmt: skip
+    return "\n".join([
+        r"{\footnotesize\setlength{\tabcolsep}{4pt}",
+        rf"\begin{{longtable}}{{{columns}}}",
+        r"\toprule",
+        " & ".join(head) + r" \\ \midrule \endhead",
+        *rows,
+        r"\bottomrule",
+        r"\end{longtable}}",
+    ])  # fmt: skip
 
 
 def _percent(share: float) -> str:
@@ -161,7 +172,9 @@ def _sources(keys: list[str]) -> str:
     for key in keys:
         b = BIBLIOGRAPHY[key]
         people = b.authors.split(" and ")
-        names = ", ".join(" ".join(reversed(p.split(", "))) for p in people[:4]) + (" et al." if len(people) > 4 else "")  # noqa: PLR2004
+        names = ", ".join(" ".join(reversed(p.split(", "))) for p in people[:4]) + (
+            " et al." if len(people) > 4 else ""
+        )
         where = f"{b.journal}. " if b.journal else ""
         where += f"arXiv:{b.arxiv}" if b.arxiv else ""
         items.append(rf"\bibitem{{{key}}} {names}. \emph{{{b.title}}}. {where} ({b.year}).")

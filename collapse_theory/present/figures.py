@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -27,7 +28,7 @@ def draw_study(study: Study) -> Figure:
         colour = f"C{number}"
         x = _positions(series)
         theory = np.array([p.theory for p in series.points])
-        style = {"marker": "_", "markersize": 24} if len(x) == 1 else {}
+        style: dict[str, Any] = {"marker": "_", "markersize": 24} if len(x) == 1 else {}
         axes.plot(x, theory, color=colour, label=series.name if len(study.series) > 1 else "theory", **style)
         for kind in study.settings.inputs:
             at = [(xi, p.checks[kind].simulation) for xi, p in zip(x, series.points, strict=True) if kind in p.checks]
@@ -55,14 +56,16 @@ def _positions(series: Series) -> np.ndarray:
 
 def _scales(study: Study, axes: object) -> None:
     x = np.concatenate([_positions(s) for s in study.series])
-    y = np.array([v for s in study.series for p in s.points for v in (p.theory, *(c.simulation.mean for c in p.checks.values()))])
+    y = np.array(
+        [v for s in study.series for p in s.points for v in (p.theory, *(c.simulation.mean for c in p.checks.values()))]
+    )
     for values, scale in ((x, "set_xscale"), (y, "set_yscale")):
         finite = values[np.isfinite(values)]
         if finite.size and finite.min() > 0 and finite.max() > 10 * finite.min():
             getattr(axes, scale)("log")
     if study.sweep is None:
         axes.set_xticks([])  # type: ignore[attr-defined]
-    elif np.all(x == np.round(x)) and np.ptp(x) <= 20:  # noqa: PLR2004 - as many integer labels as fit
+    elif np.all(x == np.round(x)) and np.ptp(x) <= 20:
         axes.set_xticks(sorted(set(x.tolist())))  # type: ignore[attr-defined]
 
 

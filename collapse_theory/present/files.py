@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -32,6 +31,6 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         yield scratch
         folder.mkdir(exist_ok=True)
         for made in sorted(scratch.iterdir()):
-            os.replace(made, folder / made.name)
+            made.replace(folder / made.name)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -51,7 +51,9 @@ def write_report(
         drawing.savefig(scratch / "pipeline.pdf", bbox_inches="tight")
         drawing.savefig(scratch / "pipeline.png", dpi=160, bbox_inches="tight")
         _write_csv(study, scratch / "report.csv")
-        (scratch / "report.json").write_text(json.dumps(study_data(study), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        (scratch / "report.json").write_text(
+            json.dumps(study_data(study), indent=2, allow_nan=False) + "\n", encoding="utf-8"
+        )
         (scratch / "report.tex").write_text(study_document(study), encoding="utf-8")
         compile_tex(scratch / "report.tex")
         names = sorted(p.name for p in scratch.iterdir())
@@ -137,7 +139,12 @@ def _write_csv(study: Study, path: Path) -> None:
         out.writerow(head + [f"{kind}_{column}" for kind in kinds for column in ("mean", "sem", "z", "relative_gap")])
         for s in study.series:
             for p in s.points:
-                row: list[Any] = [s.name, "" if math.isnan(p.x) else p.x, p.theory, *(p.terms.get(k, "") for k in terms)]
+                row: list[Any] = [
+                    s.name,
+                    "" if math.isnan(p.x) else p.x,
+                    p.theory,
+                    *(p.terms.get(k, "") for k in terms),
+                ]
                 for kind in kinds:
                     c = p.checks.get(kind)
                     row += [""] * 4 if c is None else [c.simulation.mean, c.simulation.sem, c.z, c.relative_gap]

@@ -1,0 +1,163 @@
+"""Reports: whole files or none, a document that compiles, numbers that agree with the library."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import collapse_theory as ct
+from collapse_theory.describe.files import load
+from collapse_theory.present.document import study_document
+from collapse_theory.present.files import whole_folder
+from collapse_theory.present.report import TEX_ENGINES, write_report
+from collapse_theory.study import run_study
+
+ROOT = Path(__file__).parent.parent
+SMALL = """
+title = "A small study: 50% & more_of #1"
+spectrum = "powerlaw:d=40,beta=1.2"
+target = "random:norm2=1"
+inputs = ["gaussian"]
+workflow = "replace"
+seed = 2
+trials = 30
+generations = 1
+[generator]
+T = 60
+noise = 0.3
+ridge = 0.05
+[downstream]
+T = 80
+noise = 0.2
+ridge = "lam"
+[sweep]
+lam = "log:1e-3:1:5"
+[[curve]]
+name = "ridge generator"
+[[curve]]
+name = "least-squares generator"
+generator.ridge = 0
+"""
+
+tex = pytest.mark.skipif(not any(map(shutil.which, TEX_ENGINES)), reason="no TeX engine is installed")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    file = folder / "small.toml"
+    file.write_text(SMALL)
+    study, files = write_report(load(file)[1], folder / "out")
+    return study, {f.name: f for f in files}, folder
+
+
+def test_files_are_there_and_nothing_else_is_left(small):
+    _, files, folder = small
+    assert {"report.tex", "report.csv", "report.json", "figure.pdf", "figure.png", "pipeline.pdf"} <= set(files)
+    assert all(f.stat().st_size > 0 for f in files.values())
+    assert {p.name for p in folder.iterdir()} == {"small.toml", "out"}
+
+
+def test_numbers_agree_with_the_library(small):
+    _, files, _ = small
+    data = json.loads(files["report.json"].read_text())
+    series = data["series"][1]
+    assert series["name"] == "least-squares generator"
+    pipe = ct.workflows.replace(1, ct.Stage(T=60, noise=0.3), ct.Stage(T=80, noise=0.2, ridge=ct.symbols.lam))
+    lam = np.array([p["x"] for p in series["points"]])
+    want = ct.test_error(pipe).evaluate(spectrum=ct.PowerLaw(40, beta=1.2), target=ct.RandomTarget(norm2=1), lam=lam)
+    np.testing.assert_allclose([p["theory"] for p in series["points"]], want, rtol=1e-12)
+    sim = ct.simulate(
+        pipe, spectrum=ct.PowerLaw(40, beta=1.2), target=ct.RandomTarget(norm2=1), trials=30, seed=2, lam=lam[2]
+    )
+    assert series["points"][2]["checks"]["gaussian"]["mean"] == sim.mean
+    rows = list(csv.DictReader(files["report.csv"].read_text().splitlines()))
+    assert len(rows) == 10
+    assert float(rows[7]["theory"]) == pytest.approx(want[2], rel=1e-12)
+    assert float(rows[7]["gaussian_mean"]) == sim.mean
+
+
+@tex
+def test_document_compiles_and_says_its_title(small):
+    _, files, _ = small
+    assert files["report.pdf"].read_bytes()[:5] == b"%PDF-"
+    if shutil.which("pdftotext"):
+        text = subprocess.run(
+            ["pdftotext", files["report.pdf"], "-"], capture_output=True, text=True, check=True
+        ).stdout
+        assert "50% & more_of #1" in text
+        assert "??" not in text
+
+
+def test_document_has_formulas_not_code(small):
+    document = study_document(small[0])
+    assert r"\kappa" in document
+    assert r"\Sigma" in document
+    for leak in ("EffectiveRidge", "SpectralTrace", "ResidualDegrees", "T#", "nan"):
+        assert leak not in document
+
+
+def test_every_example_runs_without_simulations(tmp_path):
+    for example in sorted((ROOT / "examples").glob("*.toml")):
+        text = example.read_text()
+        lines = ["inputs = []", *(line for line in text.splitlines() if not line.startswith("inputs"))]
+        file = tmp_path / example.name
+        file.write_text("\n".join(lines))
+        study = run_study(load(file)[1])
+        for series in study.series:
+            assert all(np.isfinite(p.theory) and p.theory > 0 for p in series.points)
+
+
+def test_a_failing_report_leaves_nothing(tmp_path):
+    file = tmp_path / "bad.toml"
+    file.write_text(SMALL.replace('"log:1e-3:1:5"', '"lin:-1:1:3"'))
+    with pytest.raises(ct.CollapseTheoryError):
+        write_report(load(file)[1], tmp_path / "out")
+    assert {p.name for p in tmp_path.iterdir()} <= {"bad.toml", ".out.partial"}
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    def interrupted():
+        with whole_folder(tmp_path / "out") as scratch:
+            (scratch / "a").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("kept")
+    with whole_folder(tmp_path / "out") as scratch:
+        (scratch / "a").write_text("whole")
+    assert {p.name: p.read_text() for p in (tmp_path / "out").iterdir()} == {"a": "whole", "mine": "kept"}
+    with pytest.raises(ct.DomainError, match="folder"), whole_folder(tmp_path / "out" / "a"):
+        pass
+
+
+def test_an_interrupted_report_resumes(tmp_path):
+    file = tmp_path / "small.toml"
+    file.write_text(SMALL)
+    settings = load(file)[1]
+    seen = []
+
+    def stop(what, done, total):
+        seen.append(done)
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_report(settings, tmp_path / "out", stop)
+    kept = sorted(p.name for p in (tmp_path / ".out.partial").iterdir())
+    assert len(kept) == 3
+    study, _ = write_report(settings, tmp_path / "out")
+    assert not (tmp_path / ".out.partial").exists()
+    clean = run_study(settings)
+    for a, b in zip(study.checks("gaussian"), clean.checks("gaussian"), strict=True):
+        assert a[2].simulation.mean == b[2].simulation.mean
