@@ -8,11 +8,11 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from sympy import Add, Eq, Expr, S, Symbol
+from sympy import Add, Eq, Expr, Ge, Gt, S, Symbol
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory.errors import DomainError, nearest
-from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees
+from collapse_theory.spectral.collect import collected
 
 if TYPE_CHECKING:
     from collapse_theory.describe.pipeline import Fit, Pipeline
@@ -176,18 +176,34 @@ class ErrorFormula:
             DomainError: If there is no such symbol.
         """
         x = self.symbol(name)
-        return replace(self, parts={k: e.diff(x) for k, e in self.parts.items()}, pipeline=None)
+        return replace(self, parts={k: collected(e.diff(x)) for k, e in self.parts.items()}, pipeline=None)
 
     def subs(self, values: Mapping[Symbol | str, Any]) -> ErrorFormula:
         """Return the formula with symbols replaced by numbers or expressions, in terms and conditions.
 
         Args:
             values: Replacement by symbol or name.
+
+        Raises:
+            DomainError: If there is no such symbol, or a value is outside its range.
         """
         from collapse_theory.describe.numbers import real
 
-        change = {self.symbol(k): real(v, str(k)) for k, v in values.items()}
-        return self.mapped(lambda e: e.subs(change, simultaneous=True))
+        change: dict[Symbol, Expr] = {}
+        domain: list[Boolean] = []
+        for key, value in values.items():
+            x = self.symbol(key)
+            change[x] = new = real(
+                value,
+                x.name,
+                positive=bool(x.is_positive),
+                nonnegative=bool(x.is_nonnegative),
+                integer=bool(x.is_integer),
+            )
+            if x.is_nonnegative:  # what cannot be decided yet is checked at evaluation
+                domain.append(Gt(new, 0) if x.is_positive else Ge(new, 0))
+        out = self.mapped(lambda e: e.subs(change, simultaneous=True))
+        return replace(out, conditions=(*out.conditions, *(c for c in domain if c is not S.true)))
 
     def mapped(self, change: Callable[[Any], Any]) -> ErrorFormula:
         """Return the formula with ``change`` applied to every term and condition; conditions that become true drop out."""
@@ -236,14 +252,3 @@ class ErrorFormula:
 
     def __repr__(self) -> str:
         return f"ErrorFormula({self.name}: {' + '.join(self.parts)}; {self.regime})"
-
-
-def unfold_residuals(e: Expr) -> Expr:
-    """Return ``e`` with residual degrees of freedom written as ``T - df2``."""
-    return e.xreplace({x: x.doit() for x in e.atoms(ResidualDegrees)})
-
-
-def effective_ridges(e: Expr) -> list[EffectiveRidge]:
-    """Return the effective ridges of an expression, in a fixed order."""
-    found = e.atoms(EffectiveRidge) | {EffectiveRidge(*x.args) for x in e.atoms(ResidualDegrees)}
-    return sorted(found, key=lambda x: x.sort_key())

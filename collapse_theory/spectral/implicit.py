@@ -36,7 +36,8 @@ class EffectiveRidge(Function):
         lam: Ridge on the mean squared error.
 
     The derivatives come from the implicit function theorem:
-    :math:`\partial_\lambda\kappa=1/(1-\mathrm{df}_2/T)`, :math:`\partial_T\kappa=-(\kappa-\lambda)/(T-\mathrm{df}_2)`.
+    :math:`\partial_\lambda\kappa=1/(1-\mathrm{df}_2/T)`,
+    :math:`\partial_T\kappa=-(\kappa-\lambda)/(T-\mathrm{df}_2)=-\kappa\,\mathrm{df}_1/[T(T-\mathrm{df}_2)]`.
 
     >>> from collapse_theory.symbols import T, lam
     >>> EffectiveRidge(T, lam).diff(lam)
@@ -51,9 +52,11 @@ class EffectiveRidge(Function):
 
     def fdiff(self, argindex: int = 1) -> Expr:
         """Differentiate by the implicit function theorem; ``argindex`` is 1 for T, 2 for lam."""
-        x, T, lam = Dummy(), Dummy(), Dummy()
-        left, _ = _unexplained(x, T, lam)
+        x, T, lam = Dummy(positive=True), Dummy(positive=True), Dummy()
+        left, g = _unexplained(x, T, lam)
         slope = left.diff((T, lam)[argindex - 1])
+        # At the root x - lam is tr g / T, which does not cancel where the ridge dominates.
+        slope = slope.subs(x - lam, SpectralTrace(g) / T)
         return -slope.xreplace({x: self, T: self.args[0], lam: self.args[1]}) / ResidualDegrees(*self.args)
 
     @property
@@ -75,6 +78,7 @@ class ResidualDegrees(Function):
         T: Number of rows.
         lam: Ridge on the mean squared error.
 
+    >>> from collapse_theory.spectral.integrals import df
     >>> from collapse_theory.symbols import T, lam
     >>> ResidualDegrees(T, lam).doit() == T - df(2, EffectiveRidge(T, lam))
     True
@@ -93,7 +97,7 @@ class ResidualDegrees(Function):
         slope = left.diff(y) - SpectralTrace(factor(g.diff(y)))
         return slope.xreplace({T_: T, y: x})
 
-    def doit(self, **hints: Any) -> Expr:
+    def doit(self, **hints: Any) -> Expr:  # noqa: ARG002 - SymPy's signature
         """Return the definition."""
         T, lam = self.args
         return self.definition(T, EffectiveRidge(T, lam))

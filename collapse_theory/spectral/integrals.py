@@ -8,6 +8,7 @@ without input variance carries neither information nor risk.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sympy import Add, Expr, Integer, Mul, Pow, S, Symbol, factor, fraction, sympify, together
@@ -30,6 +31,8 @@ class SpectralIntegral(Expr):
     is_commutative = True
     is_extended_real = True
     is_finite = True
+    # SymPy's rewriting (cse, together, powsimp, ...) leaves atoms alone: it would pull the bound symbol out.
+    is_Atom = True
 
     def __new__(cls, integrand: Any) -> Expr:
         """Return the integral of ``integrand``, a SymPy expression in the bound eigenvalue."""
@@ -71,7 +74,19 @@ class SpectralIntegral(Expr):
         return None
 
     def _xreplace(self, rule: Any) -> tuple[Expr, bool]:
-        return super()._xreplace({old: new for old, new in rule.items() if not _bound(old) or old == self})
+        if self in rule:
+            return rule[self], True
+        if not isinstance(rule, Mapping):  # SymPy's internal transforms: the integral is one opaque object to them
+            return self, False
+        outer = {old: new for old, new in rule.items() if not _bound(old)}
+        inner, changed = self.integrand._xreplace(outer)
+        if not changed:
+            return self, False
+        if any(_bound(new) and self.integrand.has(old) for old, new in outer.items()):
+            raise DomainError(
+                f"xreplace would capture the eigenvalue bound in {self}; integrate the expression instead"
+            )
+        return type(self)(inner), True
 
     def _eval_expand_basic(self, **_: Any) -> Expr:
         """Split the numerator by powers of the eigenvalue: the linear normal form."""

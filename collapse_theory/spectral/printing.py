@@ -20,7 +20,7 @@ def matrix_name(s: Eigenvalue) -> str:
 
 
 def matrix_function(f: Expr, printer: Any) -> str:
-    """Return the LaTeX of ``f(Sigma)`` for a scalar expression ``f`` in bound eigenvalues.
+    r"""Return the LaTeX of ``f(Sigma)`` for a scalar expression ``f`` in bound eigenvalues.
 
     Args:
         f: The integrand.
@@ -29,7 +29,7 @@ def matrix_function(f: Expr, printer: Any) -> str:
     >>> from sympy.printing.latex import LatexPrinter
     >>> from collapse_theory.symbols import eigenvalue as s, kappa
     >>> matrix_function(s * (s + kappa) ** -2, LatexPrinter())
-    '\\\\Sigma \\\\left(\\\\Sigma + \\\\kappa I\\\\right)^{-2}'
+    '\\Sigma \\left(\\Sigma + \\kappa I\\right)^{-2}'
     """
     if not _has_eigenvalue(f):
         return "I" if f == 1 else rf"{printer.parenthesize(f, 50, strict=True)} I"
