@@ -19,6 +19,7 @@ from collapse_theory.evaluate.generations import run_generations
 from collapse_theory.evaluate.kernels import mpmath_kernels
 from collapse_theory.evaluate.measure import Measure
 from collapse_theory.evaluate.plan import Integrate, Plan, SolveRidge
+from collapse_theory.evaluate.ridge import upper_end
 from collapse_theory.symbols import Eigenvalue
 
 __all__ = ["evaluate_digits", "limit_at_threshold"]
@@ -27,7 +28,7 @@ MeasureFactory = Callable[[Any], Measure | None]
 ValueFactory = Callable[[Any], Mapping[str, Any]]
 
 _GUARD = 20
-_NEWTON = 500
+_NEWTON = 4000
 
 
 def evaluate_digits(plan: Plan, measure: MeasureFactory, values: ValueFactory, digits: int) -> dict[str, Any]:
@@ -51,8 +52,8 @@ def evaluate_digits(plan: Plan, measure: MeasureFactory, values: ValueFactory, d
     raise ConvergenceError(f"{digits} digits did not settle at {4 * digits + 6 * _GUARD} working digits: {before}")
 
 
-def limit_at_threshold(plan: Plan, measure: MeasureFactory, values: ValueFactory) -> dict[str, float]:
-    """Return the limit of the outputs as a vanishing ridge tends to zero where ``T = rank``.
+def limit_at_threshold(plan: Plan, measure: MeasureFactory, values: ValueFactory) -> tuple[dict[str, float], float]:
+    """Return the limits of the outputs and of their sum as a vanishing ridge tends to zero where ``T = rank``.
 
     Near it each output is a power of the ridge times a convergent series, so two tiny ridges tell the three cases
     apart: between them an output grows by many orders of magnitude (infinite), falls by many (zero), or stays.
@@ -64,13 +65,15 @@ def limit_at_threshold(plan: Plan, measure: MeasureFactory, values: ValueFactory
     """
     far, near = (_Interpreter(plan, 120, vanishing=exponent).run(measure, values) for exponent in (-40, -60))
     apart = mpmath.mpf(10) ** 5  # the ridges differ by 10^20; the slowest power of the ridge is its square root
-    out = {}
-    for name, value in near.items():
-        if abs(value) > apart * abs(far[name]):
-            out[name] = math.copysign(math.inf, value)
-        else:
-            out[name] = 0.0 if apart * abs(value) < abs(far[name]) else float(value)
-    return out
+
+    def limit(here: Any, there: Any) -> float:
+        if abs(here) > apart * abs(there):
+            return math.copysign(math.inf, here)
+        return 0.0 if apart * abs(here) < abs(there) else float(here)
+
+    # The sum has a limit of its own: infinite terms of a derivative may have opposite signs.
+    total = limit(sum(near.values()), sum(far.values()))
+    return {name: limit(value, far[name]) for name, value in near.items()}, total
 
 
 def _agree(a: Any, b: Any, digits: int) -> bool:
@@ -94,7 +97,7 @@ class _Interpreter:
             if isinstance(s, SolveRidge):
                 T, lam = self.tree(s.T, env), self.tree(s.lam, env)
                 if self.vanishing is not None and lam == 0 and atoms.rank == T:
-                    lam = max(atoms.nodes) * self.mp.mpf(10) ** self.vanishing
+                    lam = min(atoms.nodes) * self.mp.mpf(10) ** self.vanishing
                 env[s.kappa.name], env[s.residual.name] = self.ridge(atoms, T, lam)
             elif isinstance(s, Integrate):
                 nodes = {**env, _NODES: atoms.nodes}
@@ -143,7 +146,7 @@ class _Interpreter:
         s, m, mp = atoms.nodes, atoms.counts, self.mp
         if lam == 0 and atoms.rank <= T:
             return mp.zero, T - atoms.rank
-        x = lam + mp.fsum(s * m) / T
+        x = upper_end(T, lam, max(s), mp.fsum(s * m), atoms.rank, mp.sqrt)
         tolerance = mp.mpf(2) ** (8 - mp.prec)
         for _ in range(_NEWTON):
             inverse = 1 / (s + x)

@@ -9,6 +9,7 @@ import numpy as np
 from sympy import Expr, Symbol, lambdify
 from sympy.printing.numpy import NumPyPrinter
 
+from collapse_theory.errors import DomainError
 from collapse_theory.evaluate.generations import run_generations
 from collapse_theory.evaluate.kernels import float64_kernels
 from collapse_theory.evaluate.measure import Measure
@@ -78,6 +79,7 @@ class Float64Program:
                     T, lam = np.broadcast_arrays(*self._scalars((s.T, s.lam), env))
                     kappa = solve_effective_ridge(measure, T.ravel(), lam.ravel())
                     residual = residual_degrees(measure, T.ravel(), lam.ravel(), kappa)
+                    _refuse_extremes(measure, kappa)
                     env[s.kappa.name], env[s.residual.name] = kappa.reshape(T.shape), residual.reshape(T.shape)
                     threshold |= env[s.residual.name] == 0
                 elif isinstance(s, Integrate):
@@ -93,10 +95,14 @@ class Float64Program:
         functions = self._function(s.integrands)(columns, measure.nodes)
         for name, f, energy in zip(s.names, functions, s.energy, strict=True):
             weights = measure.energies if energy else measure.counts
+            if weights is None:
+                raise AssertionError("a quadratic form needs the energies of the target")
             env[name.name] = np.asarray(f) @ weights if np.ndim(f) else f * np.sum(weights)
 
     def _chain(self, s: RunChain, measure: Measure, env: dict[str, Any]) -> None:
-        stages = [tuple(v if np.ndim(v) == 0 else v[:, None] for v in self._scalars(stage, env)) for stage in s.stages]
+        stages: list[Any] = [
+            tuple(v if np.ndim(v) == 0 else v[:, None] for v in self._scalars(stage, env)) for stage in s.stages
+        ]
         env[s.bias.name], env[s.variance.name] = run_generations(measure, stages)
 
     def _scalars(self, expressions: tuple[Expr, ...], env: Mapping[str, Any]) -> list[np.ndarray]:
@@ -121,6 +127,19 @@ class _KernelPrinter(NumPyPrinter):
 
 _PRODUCT = 8
 _KERNEL_PRINTER = _KernelPrinter({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True})
+
+
+def _refuse_extremes(measure: Measure, kappa: np.ndarray) -> None:
+    """Refuse scales at which fourth powers in an integrand would silently overflow or vanish."""
+    scale = np.maximum(measure.nodes.max(), kappa)
+    if scale.min(initial=1.0) < 1 / _LARGEST_SCALE or scale.max(initial=1.0) > _LARGEST_SCALE:
+        raise DomainError(
+            f"float64 needs the spectrum and ridge to be of order {1 / _LARGEST_SCALE:.0e} to {_LARGEST_SCALE:.0e}, "
+            f"got {scale.min():.1e} to {scale.max():.1e}; rescale them together, or use digits="
+        )
+
+
+_LARGEST_SCALE = 1e75
 
 
 class _Vectorised:

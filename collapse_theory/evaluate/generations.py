@@ -36,9 +36,16 @@ def run_generations(measure: Measure, stages: Sequence[tuple[Any, Any, Any, Any]
         for i in range(int(repeats.max())):
             t = np.asarray(((s * product**2 + remainder) * g) @ counts)[..., None] / residual
             live = repeats > i
+            after = (
+                np.where(live, r**2 * remainder + kappa**2 * t * g, remainder),
+                np.where(live, lost * r + c, lost),
+                np.where(live, product * r, product),
+            )
+            if all(np.array_equal(new, old) for new, old in zip(after, (remainder, lost, product), strict=True)):
+                # Nothing changes any more: every generation that is left adds the same variance.
+                variance = variance + np.where(live, (repeats - i) * sigma**2 * t, 0 * t)
+                break
             variance = variance + np.where(live, sigma**2 * t, 0 * t)
-            remainder = np.where(live, r**2 * remainder + kappa**2 * t * g, remainder)
-            lost = np.where(live, lost * r + c, lost)
-            product = np.where(live, product * r, product)
+            remainder, lost, product = after
     bias = (s * lost**2 + remainder) @ energies
     return bias, variance[..., 0]

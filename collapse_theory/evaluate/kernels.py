@@ -19,7 +19,7 @@ def digamma_difference(x: Any, h: Any) -> np.ndarray:
     The recurrence :math:`\psi(x+1)=\psi(x)+1/x` shifts to large argument, where every term of the asymptotic series is
     differenced on its own.
 
-    >>> float(digamma_difference(1.0, 1.0))
+    >>> round(float(digamma_difference(1.0, 1.0)), 14)
     1.0
     """
     x, h = np.asarray(x, float), np.asarray(h, float)
@@ -34,16 +34,16 @@ def digamma_difference(x: Any, h: Any) -> np.ndarray:
     return total
 
 
-def geometric_sum(alpha: Any, n: Any) -> Any:
-    r"""Return :math:`\sum_{k<n}\alpha^k` without cancellation near :math:`\alpha=1`.
+def geometric_sum(x: Any, n: Any) -> Any:
+    r"""Return :math:`\sum_{k<n}(1-x)^k` for ``0 <= x <= 1`` without cancellation at small ``x``.
 
-    >>> float(geometric_sum(1.0, 5.0)), float(geometric_sum(0.5, 3.0))
+    >>> float(geometric_sum(0.0, 5.0)), float(geometric_sum(0.5, 3.0))
     (5.0, 1.75)
     """
-    alpha, n = np.broadcast_arrays(np.asarray(alpha, float), np.asarray(n, float))
+    x, n = np.broadcast_arrays(np.asarray(x, float), np.asarray(n, float))
     with np.errstate(divide="ignore", invalid="ignore"):
-        quotient = np.expm1(n * np.log(alpha)) / (alpha - 1)
-    return np.where(alpha == 1, n, np.where(n == 0, 0.0, np.where(alpha == 0, 1.0, quotient)))
+        quotient = -np.expm1(n * np.log1p(-x)) / x
+    return np.where(x == 0, n, np.where(n == 0, 0.0, quotient))
 
 
 def harmonic(n: Any, order: Any = 1) -> Any:
@@ -105,7 +105,7 @@ def mpmath_kernels(mp: Any) -> Mapping[str, Callable[..., Any]]:
     """Return the kernels in the mpmath context ``mp``, whose working precision carries guard digits."""
     return {
         "DigammaDifference": lambda x, h: mp.digamma(x + h) - mp.digamma(x),
-        "GeometricSum": lambda a, n: n if a == 1 else (1 - a**n) / (1 - a),
+        "GeometricSum": lambda x, n: n if x == 0 else (1 - (1 - x) ** n) / x,
         "harmonic": lambda n, m=1: mp.harmonic(n) if m == 1 else mp.zeta(m) - mp.zeta(m, n + 1),
         "digamma": mp.digamma,
         "polygamma": lambda m, x: mp.psi(int(m), x),

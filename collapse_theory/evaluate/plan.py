@@ -98,7 +98,7 @@ class _Builder:
 
     def lower(self, e: Expr) -> Expr:
         """Return ``e`` with every opaque node replaced by the name of the step that computes it."""
-        found = {node for node in _outermost(e)}
+        found = set(_outermost(e))
         return e.xreplace({node: self.name(node) for node in sorted(found, key=lambda x: x.sort_key())})
 
     def name(self, node: Expr) -> Symbol:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import mpmath
 import numpy as np
-from sympy import Expr, Ge, Gt, Le, Lt, Ne, Symbol, lambdify, nsimplify
+from sympy import Expr, Ge, Gt, Le, Lt, Ne, Rel, Symbol, lambdify
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory.describe.numbers import show
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
 from collapse_theory.errors import DomainError, nearest
+from collapse_theory.evaluate.arrays import broadcast_shape, float64_array
 from collapse_theory.evaluate.digits import evaluate_digits, limit_at_threshold
 from collapse_theory.evaluate.float64 import Float64Program
 from collapse_theory.evaluate.measure import Measure
@@ -63,6 +65,10 @@ class Predictor:
     """
 
     def __init__(self, program: Program, name: str, spectrum: Spectrum | None, target: Target | None) -> None:
+        if not isinstance(spectrum, Spectrum | None):
+            raise DomainError(f"spectrum needs to be a spectrum, got {spectrum!r}; write ct.Eigenvalues(values)")
+        if not isinstance(target, Target | None):
+            raise DomainError(f"target needs to be a target, got {target!r}; write ct.Energies(values)")
         if program.plan.steps and spectrum is None:
             raise DomainError(f"{name} needs a spectrum, got none; pass spectrum=ct.Isotropic(d=...) or another one")
         if program.plan.needs_target and target is None:
@@ -84,25 +90,28 @@ class Predictor:
             DomainError: If a value is missing, unknown, out of range, or violates a condition.
         """
         bound = self._bind(values, test_noise)
-        arrays = {name: _floats(name, value) for name, value in bound.items()}
-        shape = np.broadcast_shapes(*(a.shape for a in arrays.values())) if arrays else ()
+        arrays = {name: float64_array(name, value) for name, value in bound.items()}
+        shape = broadcast_shape(arrays)
         size = int(np.prod(shape))
         flat = {k: a if a.ndim == 0 else np.broadcast_to(a, shape).ravel() for k, a in arrays.items()}
         flat |= self._numbers
         self._check(flat)
         if size == 0:
             outputs: dict[str, Any] = {name: np.empty(0) for name, _ in self.program.plan.outputs}
+            total: Any = np.empty(0)
         else:
             outputs, threshold = self.program.float64.run(self.measure, flat, size)
+            with np.errstate(invalid="ignore"):
+                total = sum(outputs.values(), np.zeros(1))
             if np.any(threshold):
-                outputs = self._take_limits(outputs, np.broadcast_to(threshold, (size,)), flat, size)
-        if "test noise" in flat:
-            outputs["test noise"] = flat["test noise"] ** 2
+                outputs, total = self._take_limits(outputs, total, np.broadcast_to(threshold, (size,)), flat, size)
+        if test_noise is not None:
+            outputs["test noise"] = flat["test_noise"] ** 2
+            total = total + outputs["test noise"]
         shaped = {k: np.array(np.broadcast_to(v, (size,))).reshape(shape) for k, v in outputs.items()}
-        self._refuse_nan(shaped)
-        if terms:
-            return {k: _plain(v) for k, v in shaped.items()}
-        return _plain(sum(shaped.values(), np.zeros(shape)))
+        whole = np.array(np.broadcast_to(total, (size,))).reshape(shape)
+        self._refuse_nan(shaped if terms else {**shaped, "total": whole})
+        return {k: _plain(v) for k, v in shaped.items()} if terms else _plain(whole)
 
     def digits(self, digits: int, *, terms: bool = False, test_noise: Any = None, **values: Any) -> Any:
         """Return the test error as an mpmath number with ``digits`` significant digits, from scalar values.
@@ -110,24 +119,24 @@ class Predictor:
         Raises:
             DomainError: As in a call, and if a value is not a scalar.
         """
-        if not isinstance(digits, int) or digits < 1:
+        if not isinstance(digits, int | np.integer) or isinstance(digits, bool) or digits < 1:
             raise DomainError(f"digits needs to be a positive integer, got {digits!r}; give for example 30")
         bound = self._bind(values, test_noise)
-        for name, value in bound.items():
-            if np.ndim(value):
-                raise DomainError(
-                    f"{name} needs to be a scalar with digits=, got shape {np.shape(value)}; loop over it"
-                )
-        scalars = {name: np.asarray(float(v)) for name, v in bound.items()} | self._numbers
+        scalars = {name: float64_array(name, value) for name, value in bound.items()}
+        for name, array in scalars.items():
+            if array.ndim:
+                raise DomainError(f"{name} needs to be a scalar with digits=, got shape {array.shape}; loop over it")
+        scalars |= self._numbers
         self._check(scalars)
         _, threshold = self.program.float64.run(self.measure, scalars, 1)
         if np.any(threshold):
             raise DomainError(f"{self.name} is a limit at T = rank without ridge; evaluate it without digits=")
-        outputs = evaluate_digits(self.program.plan, self._exact_measure, lambda mp: self._exact(bound, mp), digits)
+        outputs = evaluate_digits(
+            self.program.plan, self._exact_measure, lambda mp: self._exact(bound, mp), int(digits)
+        )
         if test_noise is not None:
-            q = _rational(test_noise) ** 2
             with mpmath.workdps(digits + 10):
-                outputs["test noise"] = mpmath.mpf(q.numerator) / q.denominator
+                outputs["test noise"] = _exactly(test_noise, mpmath.mp) ** 2
         with mpmath.workdps(digits + 10):
             return outputs if terms else mpmath.fsum(outputs.values())
 
@@ -148,7 +157,7 @@ class Predictor:
             remedy = "pass a spectrum" if missing == ["d"] else f"pass {'=..., '.join(missing)}=..."
             raise DomainError(f"{self.name} needs a value for {', '.join(missing)}, got none; {remedy}")
         if test_noise is not None:
-            bound["test noise"] = test_noise
+            bound["test_noise"] = test_noise
         return bound
 
     @property
@@ -162,38 +171,32 @@ class Predictor:
         return {x.name: np.asarray(float(e)) for x, e in self.program.numbers}
 
     def _exact(self, bound: Mapping[str, Any], mp: Any) -> dict[str, Any]:
-        def convert(value: Any) -> Any:
-            if hasattr(value, "_mpf_"):
-                return mp.convert(value)
-            q = _rational(value)
-            return mp.mpf(q.numerator) / q.denominator
-
-        exact = {name: convert(value) for name, value in bound.items() if name != "test noise"}
+        exact = {name: _exactly(value, mp) for name, value in bound.items() if name != "test_noise"}
         return exact | {x.name: mp.mpf(e._to_mpmath(mp.prec)) for x, e in self.program.numbers}
 
     def _exact_measure(self, mp: Any) -> Measure | None:
         return None if self.spectrum is None else Measure.exact(self.spectrum, self.target, mp)
 
     def _take_limits(
-        self, outputs: Mapping[str, Any], threshold: np.ndarray, flat: Mapping[str, np.ndarray], size: int
-    ) -> dict[str, Any]:
+        self, outputs: Mapping[str, Any], total: Any, threshold: np.ndarray, flat: Mapping[str, np.ndarray], size: int
+    ) -> tuple[dict[str, Any], np.ndarray]:
         full = {k: np.array(np.broadcast_to(v, (size,))) for k, v in outputs.items()}
+        whole = np.array(np.broadcast_to(total, (size,)))
         numbers = {x.name for x, _ in self.program.numbers}
         for i in np.flatnonzero(threshold):
             point = {k: float(v if v.ndim == 0 else v[i]) for k, v in flat.items() if k not in numbers}
-            limits = limit_at_threshold(
-                self.program.plan, self._exact_measure, lambda mp, point=point: self._exact(point, mp)
-            )
+            limits, whole[i] = limit_at_threshold(self.program.plan, self._exact_measure, partial(self._exact, point))
             for k, v in limits.items():
                 full[k][i] = v
-        return full
+        return full, whole
 
     # ------------------------------------------------------------------ checking
     def _check(self, values: Mapping[str, np.ndarray]) -> None:
         for x in (*self.program.symbols, *(x for x, _ in self.program.numbers)):
             _check_assumptions(self.name, x, values[x.name])
-        if "test noise" in values and np.any(values["test noise"] < 0):
-            raise DomainError(f"test_noise needs to be >= 0, got {values['test noise']}; give a standard deviation")
+        noise = values.get("test_noise", np.zeros(1))
+        if not (np.isfinite(noise) & (noise >= 0)).all():
+            raise DomainError(f"test_noise needs to be finite and >= 0, got {noise}; give a standard deviation")
         for condition in self.program.conditions:
             self._check_condition(condition, values)
 
@@ -212,7 +215,7 @@ class Predictor:
     def _remedy(self, condition: Boolean) -> str:
         rows = sorted(_public(x) for x in condition.free_symbols if x.name.startswith(("T", "N")))
         if dimension in condition.free_symbols and rows:
-            return f'increase {rows[0]}, or use test_error(pipeline, method="operator"), which covers every T'
+            return f'increase {rows[0]}, or use test_error(pipeline, method="operator"), which covers chains at every T'
         return "change the arguments"
 
     def _refuse_nan(self, outputs: Mapping[str, np.ndarray]) -> None:
@@ -237,24 +240,16 @@ def _check_assumptions(owner: str, x: Symbol, value: np.ndarray) -> None:
             raise DomainError(f"{owner} needs {_public(x)} to be {want}, got {_number(bad)}; change {_public(x)}")
 
 
-def _floats(name: str, value: Any) -> np.ndarray:
-    try:
-        return np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as e:
-        raise DomainError(f"{name} needs to be a real number or an array, got {value!r}; {e}") from e
-
-
-def _rational(value: Any) -> Fraction:
-    """Return the exact rational behind a Python, NumPy or rational SymPy number."""
-    try:
-        return Fraction(value.item() if isinstance(value, np.generic) else value)
-    except (TypeError, ValueError):
-        pass
-    try:
-        numerator, denominator = nsimplify(value, rational=True).as_numer_denom()
-        return Fraction(int(numerator), int(denominator))
-    except (TypeError, ValueError, AttributeError) as e:
-        raise DomainError(f"digits= needs exact real numbers, got {value!r}; give an int, a float or a Rational") from e
+def _exactly(value: Any, mp: Any) -> Any:
+    """Return a number in an mpmath context: rationals and floats by their exact value, sqrt(2) to working precision."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.item()
+    if hasattr(value, "_mpf_"):
+        return mp.convert(value)
+    if isinstance(value, Expr) and not value.is_Rational:
+        return mp.mpf(value._to_mpmath(mp.prec))
+    q = Fraction(int(value.p), int(value.q)) if isinstance(value, Expr) else Fraction(value)
+    return mp.mpf(q.numerator) / q.denominator
 
 
 def _plain(value: np.ndarray) -> Any:
@@ -271,6 +266,8 @@ def _number(value: Any) -> str:
 
 
 def _readable(condition: Boolean) -> str:
+    if not isinstance(condition, Rel):
+        return show(condition)
     signs = {Ge: ">=", Gt: ">", Le: "<=", Lt: "<", Ne: "!="}
     sides = [show(side.xreplace({x: Symbol(_public(x)) for x in side.free_symbols})) for side in condition.args]
     return f"{sides[0]} {signs[type(condition)]} {sides[1]}"

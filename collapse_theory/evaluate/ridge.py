@@ -14,11 +14,12 @@ import numpy as np
 from collapse_theory.describe.numbers import real
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.errors import ConvergenceError, DomainError
+from collapse_theory.evaluate.arrays import broadcast_shape, float64_array
 from collapse_theory.evaluate.measure import Measure
 
 __all__ = ["degrees_of_freedom", "effective_ridge", "residual_degrees", "solve_effective_ridge"]
 
-_ITERATIONS = 400
+_ITERATIONS = 2400  # Newton at least halves its distance: this covers the exponents of float64
 _BLOCK = 1 << 15  # entries of a (batch, node) array worked on at a time: a few of them fit the cache
 _ROUND_OFF = 4 * np.finfo(float).eps
 
@@ -45,7 +46,9 @@ def effective_ridge(spectrum: Spectrum, *, T: Any, lam: Any) -> Any:
     0.707106781187
     """
     T, lam = _range(T, "T", strict=True), _range(lam, "lam", strict=False)
-    shape = np.broadcast_shapes(T.shape, lam.shape)
+    shape = broadcast_shape({"T": T, "lam": lam})
+    if not isinstance(spectrum, Spectrum):
+        raise DomainError(f"spectrum needs to be a spectrum, got {spectrum!r}; write ct.Eigenvalues(values)")
     kappa = solve_effective_ridge(Measure.of(spectrum), *(np.broadcast_to(x, shape).ravel() for x in (T, lam)))
     return float(kappa[0]) if shape == () else kappa.reshape(shape)
 
@@ -67,6 +70,8 @@ def degrees_of_freedom(spectrum: Spectrum, kappa: Any, order: int = 1) -> Any:
     """
     power = real(order, "order", positive=True, integer=True)
     x = _range(kappa, "kappa", strict=False)
+    if not isinstance(spectrum, Spectrum):
+        raise DomainError(f"spectrum needs to be a spectrum, got {spectrum!r}; write ct.Eigenvalues(values)")
     measure = Measure.of(spectrum)
     flat = x.reshape(-1, 1)
     step = max(1, _BLOCK // measure.nodes.size)
@@ -102,12 +107,34 @@ def residual_degrees(measure: Measure, T: np.ndarray, lam: np.ndarray, kappa: np
     return np.where(kappa > 0, unexplained + out.reshape(np.shape(kappa)), unexplained)
 
 
+def upper_end(T: Any, lam: Any, top: Any, mass: Any, rank: int, sqrt: Any, minimum: Any = min) -> Any:
+    r"""Return an upper bound of the effective ridge, where Newton's iteration starts.
+
+    :math:`\lambda+\operatorname{tr}\Sigma/T` always; where :math:`T\ge\operatorname{rank}` also the root of
+    :math:`\operatorname{rank}\kappa^2=T\lambda(s_1+\kappa)`, which is of the right order down to a vanishing ridge.
+
+    Args:
+        T: Rows.
+        lam: Ridge.
+        top: Largest eigenvalue.
+        mass: Trace of the covariance.
+        rank: Number of positive eigenvalues.
+        sqrt: Square root of the arithmetic.
+        minimum: Minimum of the arithmetic.
+    """
+    over = rank > T
+    plain, b = lam + mass / T, T * lam / rank
+    near_threshold = (b + sqrt(b) * sqrt(b + 4 * top)) / 2 * (1 + 1e-9)
+    return minimum(plain, near_threshold + over * plain)
+
+
 def _newton(measure: Measure, T: np.ndarray, lam: np.ndarray) -> np.ndarray:
     top = float(measure.nodes.max())  # the equation is homogeneous: work at unit scale, whatever the user's
     s, counts, rank = measure.nodes / top, measure.counts.astype(float), measure.rank
     mass = s * counts
     scaled = lam / top
-    kappa = np.where((scaled == 0) & (rank <= T), 0.0, scaled + mass.sum() / T)
+    start = upper_end(T, scaled, 1.0, mass.sum(), rank, np.sqrt, np.minimum)
+    kappa = np.where((scaled == 0) & (rank <= T), 0.0, start)
     live = np.flatnonzero(kappa > 0)
     gap = np.zeros(0)
     for _ in range(_ITERATIONS):
@@ -132,10 +159,7 @@ def _newton(measure: Measure, T: np.ndarray, lam: np.ndarray) -> np.ndarray:
 
 
 def _range(value: Any, name: str, *, strict: bool) -> np.ndarray:
-    try:
-        x = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as e:
-        raise DomainError(f"{name} needs to be a real number or an array, got {value!r}; {e}") from e
+    x = float64_array(name, value)
     bad = ~np.isfinite(x) | ((x <= 0) if strict else (x < 0))
     if bad.any():
         raise DomainError(
