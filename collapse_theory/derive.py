@@ -11,7 +11,12 @@ from collapse_theory.formula import ErrorFormula
 __all__ = ["test_error"]
 
 
-def test_error(pipeline: Pipeline, model: Fit | None = None, family: Any = None, method: str = "auto") -> ErrorFormula:
+def test_error(
+    pipeline: Pipeline,
+    model: Fit | None = None,  # noqa: PT028 - a verb of the field, not a pytest function
+    family: Any = None,  # noqa: PT028
+    method: str = "auto",  # noqa: PT028
+) -> ErrorFormula:
     r"""Return the test error of a fit as a derived formula.
 
     For linear regression it is the excess risk :math:`\|\hat w-w_0\|_\Sigma^2`, without the label noise of the test point.

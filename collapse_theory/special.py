@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Add, Expr, Function, Integer, S, Symbol, apart, digamma, fraction, oo, polygamma
+from sympy import Add, Dummy, Expr, Function, Integer, S, Symbol, apart, digamma, fraction, oo, polygamma
 
 __all__ = ["DigammaDifference", "GeometricSum", "sum_of_simple_poles"]
 
@@ -35,7 +35,7 @@ class DigammaDifference(Function):
             return Add(*terms)
         return None
 
-    def doit(self, **hints: Any) -> Expr:
+    def doit(self, **hints: Any) -> Expr:  # noqa: ARG002 - SymPy's signature
         """Return the difference of two digamma functions."""
         x, h = self.args
         return digamma(x + h) - digamma(x)
@@ -52,43 +52,45 @@ class DigammaDifference(Function):
 
 
 class GeometricSum(Function):
-    r"""The geometric sum :math:`\sum_{k<n}\alpha^k` as one object, because :math:`(1-\alpha^n)/(1-\alpha)` cancels near 1.
+    r"""The geometric sum :math:`\sum_{k<n}(1-x)^k` as one object, because :math:`[1-(1-x)^n]/x` cancels for small ``x``.
 
     Args:
-        alpha: The ratio, >= 0.
+        x: One minus the ratio, in [0, 1].
         n: The number of terms, >= 0.
 
-    >>> GeometricSum(Symbol("a"), 2)
-    a + 1
+    >>> GeometricSum(Symbol("x"), 2)
+    2 - x
     """
 
     nargs = 2
     is_extended_real = True
 
     @classmethod
-    def eval(cls, alpha: Expr, n: Expr) -> Expr | None:
+    def eval(cls, x: Expr, n: Expr) -> Expr | None:
         """Return the value where it is elementary."""
-        if alpha == 1:
+        if x.is_zero:
             return n
         if n.is_Integer and 0 <= n <= _ELEMENTARY:
-            return Add(*(alpha**k for k in range(int(n))))
+            return Add(*((1 - x) ** k for k in range(int(n))))
         return None
 
-    def doit(self, **hints: Any) -> Expr:
+    def doit(self, **hints: Any) -> Expr:  # noqa: ARG002 - SymPy's signature
         """Return the quotient."""
-        alpha, n = self.args
-        return (1 - alpha**n) / (1 - alpha)
+        x, n = self.args
+        return (1 - (1 - x) ** n) / x
 
     def fdiff(self, argindex: int = 1) -> Expr:
-        """Differentiate the quotient; ``argindex`` is 1 for alpha, 2 for n."""
-        return self.doit().diff(self.args[argindex - 1])
+        """Differentiate the quotient; ``argindex`` is 1 for x, 2 for n."""
+        x, n = Dummy(positive=True), Dummy()
+        slope = ((1 - (1 - x) ** n) / x).diff((x, n)[argindex - 1])
+        return slope.xreplace({x: self.args[0], n: self.args[1]})
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         body = printer.doprint(self.doit())
         return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
 
 
-_ELEMENTARY = 4  # longer telescoped sums are better left as one object
+_ELEMENTARY = 4  # longer sums are better left as one object
 
 
 def sum_of_simple_poles(summand: Expr, i: Symbol, n: Expr) -> Expr:

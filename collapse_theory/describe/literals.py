@@ -7,9 +7,12 @@ the structure (no ridge, no noise, unit weight).
 
 from __future__ import annotations
 
-from sympy import Expr, Number, Symbol
+from dataclasses import dataclass
+from typing import Any
 
-from collapse_theory.describe.pipeline import Fit, Pipeline, Sample, Source, rows_behind
+from sympy import Expr, Number, S, Symbol
+
+from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Source, Truth, rows_behind
 from collapse_theory.symbols import literal
 
 __all__ = ["Literals", "without_literals"]
@@ -63,28 +66,58 @@ def without_literals(pipeline: Pipeline, model: Fit) -> tuple[Pipeline, Fit, dic
         return None if e is None else literals.replace(e, role)
 
     out = Pipeline()
-    copy: dict[Sample | Fit, Sample | Fit] = {}
+    copies = _Copies({}, {})
     for node in pipeline.nodes:
         if isinstance(node, Fit):
             if node in needed:
                 weights = [literals.replace(a, "weight") for a in node.weights]
-                pooled = [copy[s] for s in node.samples]
-                copy[node] = out.fit(pooled, weights, put(node.ridge, "ridge"), node.name)
+                pooled = [copies.samples[s] for s in node.samples]
+                copies.fits[node] = out.fit(pooled, weights, put(node.ridge, "ridge"), node.name)
         elif node.index in behind or node.index in inputs:
-            copy[node] = _copied(node, out, copy, literals, only_inputs=node.index not in behind)
-    return out, copy[model], literals.numbers
+            copies.samples[node] = _copied(node, out, copies, literals, only_inputs=node.index not in behind)
+    return out, copies.fits[model], literals.numbers
 
 
-def _copied(s: Sample, out: Pipeline, copy: dict, literals: Literals, *, only_inputs: bool) -> Sample:
+@dataclass(frozen=True)
+class _Copies:
+    """The copy of each node copied so far."""
+
+    samples: dict[Sample, Sample]
+    fits: dict[Fit, Fit]
+
+
+def _copied(s: Sample, out: Pipeline, copies: _Copies, literals: Literals, *, only_inputs: bool) -> Sample:
+    def relabelled(m: Truth | Fit) -> Truth | Fit:
+        return copies.fits[m] if isinstance(m, Fit) else m
+
     if s.pool:
-        return out.subsample([copy[p] for p in s.pool], literals.replace(s.T, "T"), s.name)
-    where = {"T": literals.replace(s.T, "T")} if s.design is None else {"design": copy[s.design]}
+        return out.subsample([copies.samples[p] for p in s.pool], literals.replace(s.T, "T"), s.name)
+    where: dict[str, Any] = (
+        {"T": literals.replace(s.T, "T")} if s.design is None else {"design": copies.samples[s.design]}
+    )
     if only_inputs:
         return out.sample(**where, covariance=s.covariance, name=s.name)
     noise = None if s.noise is None else literals.replace(s.noise, "noise")
-    source = s.source
-    if isinstance(source, Source):
-        source = Source(tuple((copy.get(m, m), literals.replace(c, "number")) for m, c in source))
+    source: Source | OneOf
+    if isinstance(s.source, Source):
+        source = Source(tuple((relabelled(m), c) for m, c in _coefficients(s.source, literals)))
     else:
-        source = type(source)(tuple(copy.get(m, m) for m in source.labellers))
+        source = OneOf(tuple(relabelled(m) for m in s.source.labellers))
     return out.sample(**where, noise=noise, source=source, covariance=s.covariance, name=s.name)
+
+
+def _coefficients(source: Source, literals: Literals) -> list[tuple[Truth | Fit, Expr]]:
+    """Return a source's terms with symbols for numbers.
+
+    Coefficients that sum to one up to the rounding of their decimals stay an average: the last is one minus the others,
+    so that no bias is derived from round-off.
+    """
+    terms = [(m, literals.replace(c, "number")) for m, c in source]
+    numbers = [c for _, c in source]
+    if len(terms) > 1 and all(c.is_number for c in numbers) and abs(float(sum(numbers)) - 1) <= _ROUND_OFF:
+        others = sum((c for _, c in terms[:-1]), S.Zero)
+        terms[-1] = (terms[-1][0], 1 - others)
+    return terms
+
+
+_ROUND_OFF = 1e-15

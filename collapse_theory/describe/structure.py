@@ -68,7 +68,7 @@ class Increment:
         return self.fit.N
 
 
-def increments(pipeline: Pipeline, model: Fit) -> tuple[Increment, ...] | None:
+def increments(pipeline: Pipeline, model: Fit) -> tuple[Increment, ...] | None:  # noqa: ARG001 - as the other recognisers
     """Return the telescoping steps that lead to ``model`` if its fits replace or accumulate, else None.
 
     Every fit must pool, with equal weights, samples with inputs of their own: new ones labelled by one earlier fit (or
@@ -95,9 +95,13 @@ def increments(pipeline: Pipeline, model: Fit) -> tuple[Increment, ...] | None:
 
 
 def one_design(pipeline: Pipeline, model: Fit) -> Sample | None:
-    """Return the sample whose inputs all fits behind ``model`` use, if there is only one."""
-    inputs = {s.inputs for f in pipeline.ancestors(model) for s in f.samples}
-    if len(inputs) != 1:
+    """Return the sample whose inputs all fits behind ``model`` use, if there is only one.
+
+    A sample whose rows are labelled by a labeller drawn at random does not count: its labels are no linear combination.
+    """
+    samples = [s for f in pipeline.ancestors(model) for s in f.samples]
+    inputs = {s.inputs for s in samples}
+    if len(inputs) != 1 or any(isinstance(s.source, OneOf) for s in samples):
         return None
     sample = inputs.pop()
     return None if sample.covariance or sample.pool else sample

@@ -37,7 +37,7 @@ class ChainScalar(Expr):
         """The blocks."""
         return tuple(tuple(stage) for stage in self.args)
 
-    def doit(self, **hints: Any) -> Expr:
+    def doit(self, **hints: Any) -> Expr:  # noqa: ARG002 - SymPy's signature
         """Return the explicit expression.
 
         Raises:

@@ -53,7 +53,7 @@ def closed_form(e: Any, spectrum: Spectrum) -> Any:
         out = out.xreplace(scalars)
     out = out.xreplace({x: _integral(x, atoms) for x in out.atoms(SpectralIntegral)})
     if isinstance(spectrum, Isotropic):
-        out = out.xreplace({x: _isotropic_ridge(*x.args, spectrum) for x in out.atoms(EffectiveRidge)})
+        out = out.xreplace({x: _isotropic_ridge(x, spectrum) for x in out.atoms(EffectiveRidge)})
     return out.xreplace({d: Add(*(a.multiplicity for a, _ in atoms))})
 
 
@@ -73,10 +73,10 @@ def _integral(x: SpectralIntegral, atoms: list[tuple[Atom, Expr]]) -> Expr:
     )
 
 
-def _isotropic_ridge(T: Expr, lam: Expr, spectrum: Isotropic) -> Expr:
+def _isotropic_ridge(ridge: EffectiveRidge, spectrum: Isotropic) -> Expr:
     """Return the non-negative root of the defining equation, a quadratic for one distinct eigenvalue."""
     x = Dummy("kappa", positive=True)
-    equation = effective_ridge_equation(x, T, lam)
+    equation = effective_ridge_equation(x, *ridge.args)
     right = equation.rhs.xreplace(
         {t: _integral(t, [(spectrum.atoms()[0], S.One)]) for t in equation.rhs.atoms(SpectralTrace)}
     )

@@ -5,8 +5,9 @@ equivalent with a general deterministic regulariser :math:`\Lambda`,
 
 .. math:: (S+\Lambda)^{-1}\simeq D^{-1},\quad D=a\Sigma+\Lambda,\quad a\,\big(1+\tfrac1T\operatorname{tr}\Sigma D^{-1}\big)=1,
 
-where :math:`\Lambda=\lambda` gives :math:`\lambda R\simeq\kappa(\Sigma+\kappa)^{-1}` with :math:`\kappa=\lambda/a`. Differentiating at
-:math:`\Lambda=\lambda+zM` gives :math:`RMR\simeq D^{-1}(M+a'\Sigma)D^{-1}` with the *response* :math:`a'=da/dz|_0`. Hence
+where :math:`\Lambda=\lambda` gives :math:`\lambda R\simeq\kappa(\Sigma+\kappa)^{-1}` with :math:`\kappa=\lambda/a`.
+Differentiating at :math:`\Lambda=\lambda+zM` gives
+:math:`RMR\simeq D^{-1}(M+a'\Sigma)D^{-1}` with the *response* :math:`a'=da/dz|_0`. Hence
 
 .. math:: \mathcal G[M]=\mathbb E[A^\top MA]\simeq\Sigma^2(\Sigma+\kappa)^{-2}M+\kappa^2a'\,\Sigma(\Sigma+\kappa)^{-2},
    \qquad \tfrac1T\operatorname{tr}[M\,RSR]\simeq a',
@@ -73,9 +74,10 @@ def response(M: Expr, stage: Generation) -> Expr:
 
 @cache
 def _response_weight() -> tuple[Expr, Expr]:
-    r"""Return :math:`(\kappa,g)` such that :math:`a'=\operatorname{tr}[gM]/(T-\mathrm{df}_2)`, by implicit differentiation.
+    r"""Return :math:`(\kappa,g)` with :math:`a'=\operatorname{tr}[gM]/(T-\mathrm{df}_2)`, by implicit differentiation.
 
-    :math:`F(a,z)=a+\frac1T\operatorname{tr}f-1` with :math:`f=a\Sigma D^{-1}`, at the solution :math:`\lambda=a\kappa`, :math:`z=0`.
+    :math:`F(a,z)=a+\frac1T\operatorname{tr}f-1` with :math:`f=a\Sigma D^{-1}`, at the
+    solution :math:`\lambda=a\kappa`, :math:`z=0`.
     """
     a, ridge, kappa = (Dummy(name, positive=True) for name in ("a", "lam", "kappa"))
     z, M, T = Dummy("z"), Dummy("M"), Dummy("T", positive=True)
@@ -104,7 +106,8 @@ def chain_risk(stages: Sequence[Generation]) -> tuple[Expr, Expr]:
     >>> variance
     sigma**2*tr[Sigma**2/(Sigma + EffectiveRidge(T, lam))**2]/ResidualDegrees(T, lam)
     """
-    mean, spread, variance = S.One, [], S.Zero
+    mean, variance = S.One, S.Zero
+    spread: list[tuple[Expr, Expr]] = []
     for stage in reversed(stages):
         r, kappa = shrinkage(stage.kappa), stage.kappa
         answer = response(s * mean**2, stage) + sum((c * response(h, stage) for c, h in spread), S.Zero)

@@ -48,18 +48,27 @@ class Linear:
         if derived is None and method in {"auto", "operator"}:
             derived = _operator(copy, fit)
         if derived is None:
-            raise PipelineError(_not_covered(copy, fit, method))
-        formula = ErrorFormula(
+            raise PipelineError(_not_covered(fit, method))
+        return ErrorFormula(
             parts=derived.parts,
             regime=derived.regime,
             conditions=(*derived.conditions, *_domain(copy, fit)),
             references=derived.references,
             method=derived.method,
             numbers=numbers,
-            pipeline=lambda: pipeline,
+            pipeline=_Described(pipeline),
             model=tested,
         )
-        return formula
+
+
+@dataclass(frozen=True)
+class _Described:
+    """The pipeline a formula was derived from, as a function without parameters that pickles."""
+
+    pipeline: Pipeline
+
+    def __call__(self) -> Pipeline:
+        return self.pipeline
 
 
 def _exact(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
@@ -101,7 +110,7 @@ def _domain(pipeline: Pipeline, fit: Fit) -> tuple[Boolean, ...]:
     return tuple(c for c in dict.fromkeys(conditions) if c is not S.true)
 
 
-def _not_covered(pipeline: Pipeline, fit: Fit, method: str) -> str:
+def _not_covered(fit: Fit, method: str) -> str:
     if method == "operator":
         return (
             'method="operator" covers chains (one fresh sample per fit, labelled by the fit before), '

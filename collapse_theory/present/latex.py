@@ -28,7 +28,7 @@ _TERMS = {
 }
 
 
-class TheoryLatexPrinter(LatexPrinter):  # type: ignore[misc]
+class TheoryLatexPrinter(LatexPrinter):
     """SymPy's LaTeX printer with the symbols of the theory."""
 
     def __init__(self) -> None:

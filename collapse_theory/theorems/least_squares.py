@@ -49,7 +49,7 @@ def ols_replace() -> ErrorFormula:
     The increments are uncorrelated, and all generators contribute the same one.
     """
     pipe = _replace(1, T, T0, sigma, sigma0)
-    generator, tested = (telescoped_risk(increments(pipe, f))[0]["variance"] for f in pipe.fits)
+    generator, tested = (telescoped_risk(increments(pipe, f) or ())[0]["variance"] for f in pipe.fits)
     return ErrorFormula(
         parts={"bias": S.Zero, "variance": tested - generator, "synthetic_variance": n * generator},
         regime="exact",
@@ -64,8 +64,8 @@ def _accumulate(n: Any, T: Any, sigma: Any, design: Any = "fresh") -> Pipeline:
 @register(
     "ols-accumulate",
     title="Accumulate with fresh inputs: least squares on all data so far",
-    hypotheses=r"""Gaussian inputs, $n$ rounds of $T$ fresh rows each; round $k$ labels its rows by the fit of round $k-1$ (the truth for
-$k=1$) and fits least squares on all $kT$ rows""",
+    hypotheses=r"""Gaussian inputs, $n$ rounds of $T$ fresh rows each; round $k$ labels its rows by the fit of round $k-1$ (the
+truth for $k=1$) and fits least squares on all $kT$ rows""",
     build=_accumulate,
     sources=("gerstgrasser2024inevitable", "dey2024universality"),
     relations=(
@@ -139,8 +139,8 @@ def _mix(n: Any, T: Any, sigma: Any, w: Any) -> Pipeline:
 @register(
     "ols-mix-fixed-design",
     title="Mixing fresh real labels into synthetic ones on a fixed design",
-    hypotheses=r"""Gaussian inputs drawn once ($T$ rows); a clean least-squares fit, then $n$ fits whose labels are $w$ times fresh real
-labels plus $1-w$ times fresh labels of the previous fit""",
+    hypotheses=r"""Gaussian inputs drawn once ($T$ rows); a clean least-squares fit, then $n$ fits whose labels are $w$ times fresh
+real labels plus $1-w$ times fresh labels of the previous fit""",
     build=_mix,
     sources=("he2025golden", "garg2025overparametrization"),
 )
@@ -148,8 +148,9 @@ def ols_mix_fixed_design() -> ErrorFormula:
     r"""Derive the affine recursion :math:`v_{k+1}=w^2+(1-w)^2(1+v_k)` from three fits, and solve it."""
     clean = one_design_risk(*_tested(_mix(0, T, sigma, w)), T)[0]["variance"]
     factors = [(one_design_risk(*_tested(_mix(k, T, sigma, w)), T)[0]["variance"] / clean).factor() for k in range(3)]
+    v0, v1, v2 = factors
     return ErrorFormula(
-        parts={"bias": S.Zero, "variance": clean * affine_closed_form(*factors, n)},
+        parts={"bias": S.Zero, "variance": clean * affine_closed_form(v0, v1, v2, n)},
         regime="exact",
         conditions=(mean_inverse_gram(T)[1], Le(w, 1)),
     )

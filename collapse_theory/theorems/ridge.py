@@ -7,7 +7,7 @@ from typing import Any
 from sympy import Expr, S, factor, factor_terms
 
 from collapse_theory.describe import workflows
-from collapse_theory.describe.pipeline import TRUTH, Pipeline, Stage
+from collapse_theory.describe.pipeline import TRUTH, Pipeline, Source, Stage
 from collapse_theory.equivalents.chain import ChainBias, ChainVariance
 from collapse_theory.equivalents.least_squares import mean_inverse_gram
 from collapse_theory.equivalents.operator import Generation, chain_risk, response, shrinkage
@@ -34,7 +34,10 @@ def _clean(T: Any, lam: Any, sigma: Any) -> Pipeline:
     sources=("hastie2022surprises", "dohmatob2024regression"),
 )
 def ridge_clean() -> ErrorFormula:
-    r"""Derive :math:`B=\kappa^2w_0^\top\Sigma(\Sigma+\kappa)^{-2}w_0/(1-\mathrm{df}_2/T)` and :math:`V=\sigma^2\mathrm{df}_2/(T-\mathrm{df}_2)`."""
+    r"""Derive bias and variance as one step of the generation operator.
+
+    :math:`B=\kappa^2w_0^\top\Sigma(\Sigma+\kappa)^{-2}w_0/(1-\mathrm{df}_2/T)`, :math:`V=\sigma^2\mathrm{df}_2/(T-\mathrm{df}_2)`.
+    """
     stage = Generation(T, lam, sigma)
     bias, variance = chain_risk([stage])
     return ErrorFormula(parts={"bias": _gather(bias, stage), "variance": variance}, regime="proportional")
@@ -98,9 +101,9 @@ def _chain_at(n: int, **parameters: Any) -> ErrorFormula:
         if len(each) != n:
             raise PipelineError(f"{name} needs one value per generation ({n}), got {len(each)}; give n values or one")
         per_generation[name] = each
-    pipe, last = Pipeline(), TRUTH
+    pipe, last = Pipeline(), Source.of(TRUTH)
     for rows, ridge, noise in zip(*(per_generation[k] for k in ("T0", "lam0", "sigma0")), strict=True):
-        last = pipe.fit(pipe.sample(T=rows, noise=noise, source=last), ridge=ridge)
+        last = Source.of(pipe.fit(pipe.sample(T=rows, noise=noise, source=last), ridge=ridge))
     pipe.fit(pipe.sample(T=values["T"], noise=values["sigma"], source=last), ridge=values["lam"])
     return Linear().theory(pipe, method="operator").doit()
 
@@ -108,8 +111,8 @@ def _chain_at(n: int, **parameters: Any) -> ErrorFormula:
 @register(
     "ridge-chain",
     title="A chain of ridge fits: any rows, ridges and noises, under- and over-parametrized",
-    hypotheses=r"""$n$ generators on $T_0$ fresh rows each with ridge $\lambda_0\ge0$ (minimum norm at $\lambda_0=0$), the first labelled by
-the truth and the next by the previous fit, then ridge regression on $T$ fresh rows labelled by the last generator; any
+    hypotheses=r"""$n$ generators on $T_0$ fresh rows each with ridge $\lambda_0\ge0$ (minimum norm at $\lambda_0=0$), the first
+labelled by the truth and the next by the previous fit, then ridge regression on $T$ fresh rows labelled by the last generator; any
 $T_0,T\gtrless d$. $\mathcal G$ and $\mathcal G_0$ are the generation operators of the tested fit and of a generator""",
     build=_chain,
     sources=("dohmatob2024regression",),
