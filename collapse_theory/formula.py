@@ -41,6 +41,7 @@ class ErrorFormula:
         model: The tested fit of ``pipeline``; None means its last.
         name: Slug of the theorem, or "pipeline".
         family: The family of models that is simulated; None is linear regression.
+        dropped: Symbols that no term contains any more (a derivative may lose some); values for them are accepted.
     """
 
     parts: Mapping[str, Expr]
@@ -53,6 +54,7 @@ class ErrorFormula:
     model: Fit | None = None
     name: str = "pipeline"
     family: Any = None
+    dropped: tuple[Symbol, ...] = ()
 
     def __post_init__(self) -> None:
         """Freeze the mappings; refuse two symbols of one name."""
@@ -163,7 +165,7 @@ class ErrorFormula:
     def _program(self) -> Any:
         from collapse_theory.evaluate.predictor import Program
 
-        return Program.of(self.parts, self.conditions, self.numbers, self.free_symbols)
+        return Program.of(self.parts, self.conditions, self.numbers, self.free_symbols, self.dropped)
 
     # ------------------------------------------------------------------ algebra
     def diff(self, name: str | Symbol) -> ErrorFormula:
@@ -176,7 +178,10 @@ class ErrorFormula:
             DomainError: If there is no such symbol.
         """
         x = self.symbol(name)
-        return replace(self, parts={k: collected(e.diff(x)) for k, e in self.parts.items()}, pipeline=None)
+        parts = {k: collected(e.diff(x)) for k, e in self.parts.items()}
+        out = replace(self, parts=parts, pipeline=None)
+        lost = (self.free_symbols - out.free_symbols) | set(self.dropped)
+        return replace(out, dropped=tuple(sorted(lost, key=str)))
 
     def subs(self, values: Mapping[Symbol | str, Any]) -> ErrorFormula:
         """Return the formula with symbols replaced by numbers or expressions, in terms and conditions.

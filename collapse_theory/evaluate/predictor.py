@@ -36,6 +36,7 @@ class Program:
     symbols: tuple[Symbol, ...]
     numbers: tuple[tuple[Symbol, Expr], ...]
     conditions: tuple[Boolean, ...]
+    optional: tuple[Symbol, ...] = ()
 
     @classmethod
     def of(
@@ -44,11 +45,12 @@ class Program:
         conditions: tuple[Boolean, ...],
         numbers: Mapping[Symbol, Expr],
         symbols: Iterable[Symbol],
+        optional: tuple[Symbol, ...] = (),
     ) -> Program:
         """Compile the parts of a formula."""
         plan = compile_plan(parts)
         ordered = tuple(sorted(symbols, key=lambda x: x.name))
-        return cls(plan, Float64Program(plan), ordered, tuple(numbers.items()), conditions)
+        return cls(plan, Float64Program(plan), ordered, tuple(numbers.items()), conditions, optional)
 
 
 class Predictor:
@@ -150,7 +152,7 @@ class Predictor:
             if dimension.name in wanted:
                 bound[dimension.name] = self._rank
         for name in bound:
-            if name not in wanted:
+            if name not in wanted and name not in {x.name for x in self.program.optional}:
                 raise DomainError(f"{self.name} has no symbol {name!r}{nearest(name, wanted)}")
         missing = sorted(wanted - set(bound))
         if missing:
@@ -192,7 +194,8 @@ class Predictor:
 
     # ------------------------------------------------------------------ checking
     def _check(self, values: Mapping[str, np.ndarray]) -> None:
-        for x in (*self.program.symbols, *(x for x, _ in self.program.numbers)):
+        given = (x for x in self.program.optional if x.name in values)
+        for x in (*self.program.symbols, *given, *(x for x, _ in self.program.numbers)):
             _check_assumptions(self.name, x, values[x.name])
         noise = values.get("test_noise", np.zeros(1))
         if not (np.isfinite(noise) & (noise >= 0)).all():

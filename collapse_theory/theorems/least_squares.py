@@ -61,6 +61,18 @@ def _accumulate(n: Any, T: Any, sigma: Any, design: Any = "fresh") -> Pipeline:
     return workflows.accumulate(n, Stage(T=T, noise=sigma), design=design)
 
 
+def _accumulate_fixed(n: Any, T: Any, sigma: Any) -> Pipeline:
+    return _accumulate(n, T, sigma, design="fixed")
+
+
+def _first_round(T: Any, sigma: Any) -> Pipeline:
+    return _accumulate(1, T, sigma)
+
+
+def _first_round_fixed(T: Any, sigma: Any) -> Pipeline:
+    return _accumulate_fixed(1, T, sigma)
+
+
 @register(
     "ols-accumulate",
     title="Accumulate with fresh inputs: least squares on all data so far",
@@ -86,7 +98,7 @@ def ols_accumulate() -> ErrorFormula:
     "ols-accumulate-limit",
     title="Accumulate with fresh inputs for ever",
     hypotheses=r"The setting of \texttt{ols-accumulate} after infinitely many rounds",
-    build=lambda **values: _accumulate(1, **values),
+    build=_first_round,
     sources=("gerstgrasser2024inevitable", "dey2024universality"),
 )
 def ols_accumulate_limit() -> ErrorFormula:
@@ -99,7 +111,7 @@ def ols_accumulate_limit() -> ErrorFormula:
     title="Accumulate on the same inputs: the pi^2/6 law",
     hypotheses=r"""Gaussian inputs drawn once ($T$ rows); every round labels them anew by the fit of the round before and fits least
 squares on all labels so far""",
-    build=lambda **values: _accumulate(design="fixed", **values),
+    build=_accumulate_fixed,
     sources=("gerstgrasser2024inevitable",),
     relations=(Relation("ols-accumulate-fixed-design-limit", "tends to", {"n": oo}, r"$n\to\infty$"),),
 )
@@ -118,7 +130,7 @@ def ols_accumulate_fixed_design() -> ErrorFormula:
     "ols-accumulate-fixed-design-limit",
     title="Accumulate on the same inputs for ever",
     hypotheses=r"The setting of \texttt{ols-accumulate-fixed-design} after infinitely many rounds",
-    build=lambda **values: _accumulate(1, design="fixed", **values),
+    build=_first_round_fixed,
     sources=("gerstgrasser2024inevitable", "dey2024universality"),
 )
 def ols_accumulate_fixed_design_limit() -> ErrorFormula:

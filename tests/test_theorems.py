@@ -1,0 +1,203 @@
+"""The menu every catalogue entry passes, drawn from the registry."""
+
+import pickle
+
+import mpmath
+import numpy as np
+import pytest
+import sympy as sp
+from mpmath import mpf
+
+import collapse_theory as ct
+from tests import reference as ref
+
+D = 12
+S = np.arange(1, D + 1) ** -1.2
+W = np.linspace(1, 2, D)
+MEASURE = dict(spectrum=ct.Eigenvalues(S), target=ct.Energies(W))
+VALUES = dict(T=40, T0=37, N=60, n=2, lam=0.05, lam0=0.1, sigma=0.5, sigma0=0.7, w=0.6)
+SLUGS = [s for s in ct.catalog if {x.name for x in ct.catalog[s].error.free_symbols} <= {*VALUES, "d"}]
+CORE = ["ols-accumulate", "ols-accumulate-fixed-design", "ols-accumulate-fixed-design-limit", "ols-accumulate-limit", "ols-mix-fixed-design",
+        "ols-replace", "ridge-chain", "ridge-clean", "ridge-replace"]  # fmt: skip
+
+
+def settings_of(err):
+    return {x.name: VALUES[x.name] for x in err.free_symbols if x.name != "d"}
+
+
+def exact(slug, v):
+    """Return the test error to 50 digits by definition: sums over rounds and the literature's operator recursion."""
+    s, w2 = ref.numbers(S), ref.numbers(W)
+    v = {k: x if k == "n" else mpf(x) for k, x in v.items()}
+    one = mpf(D) / (v["T"] - D - 1)
+    match slug:
+        case "ols-replace":
+            return v["sigma"] ** 2 * one + v["n"] * v["sigma0"] ** 2 * D / (v["T0"] - D - 1)
+        case "ols-accumulate":
+            return v["sigma"] ** 2 * mpmath.fsum(mpf(D) / (i * (i * v["T"] - D - 1)) for i in range(1, v["n"] + 1))
+        case "ols-accumulate-limit":
+            return v["sigma"] ** 2 * mpmath.nsum(lambda i: D / (i * (i * v["T"] - D - 1)), [1, mpmath.inf])
+        case "ols-accumulate-fixed-design":
+            return v["sigma"] ** 2 * one * mpmath.fsum(mpf(1) / i**2 for i in range(1, v["n"] + 1))
+        case "ols-accumulate-fixed-design-limit":
+            return v["sigma"] ** 2 * one * mpmath.pi**2 / 6
+        case "ols-mix-fixed-design":
+            f = mpf(1)
+            for _ in range(v["n"]):
+                f = v["w"] ** 2 + (1 - v["w"]) ** 2 * (1 + f)
+            return v["sigma"] ** 2 * one * f
+        case "ridge-clean":
+            return sum(ref.chain(s, w2, [(v["T"], v["lam"], v["sigma"])]))
+        case "ridge-replace":
+            return sum(ref.ridge_replace(s, w2, v["n"], v["T"], v["T0"], v["lam"], v["sigma"], v["sigma0"]))
+        case "ridge-chain":
+            return sum(
+                ref.chain(s, w2, [(v["T0"], v["lam0"], v["sigma0"])] * v["n"] + [(v["T"], v["lam"], v["sigma"])])
+            )
+
+
+@pytest.mark.parametrize("slug", CORE)
+def test_values_agree_with_the_definition_to_fifty_digits(slug):
+    err = ct.catalog[slug].error
+    want = exact(slug, settings_of(err))
+    assert ref.relative(err.evaluate(**MEASURE, **settings_of(err)), want) < 1e-12
+    assert ref.relative(err.evaluate(digits=40, **MEASURE, **settings_of(err)), want) < 1e-38
+    assert ref.relative(err.evaluate(**MEASURE, **settings_of(err)) * 1.0001, want) > 1e-5
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_builds_states_and_cites(slug):
+    th = ct.catalog[slug]
+    assert th.error.regime in {"exact", "proportional", "upper bound", "lower bound", "leading order", "scaling"}
+    assert th.error.name == slug
+    assert all(key in th.bibtex for key in th.sources)
+    for text in (th.statement(), th.error.latex()):
+        assert balanced(text)
+        assert not any(
+            word in text for word in ("SpectralTrace", "Quadratic", "Effective", "Digamma", "Geometric", "Lambda")
+        )
+    count = {"n": 2} if "n" in {x.name for x in th.error.free_symbols} else {}
+    assert th.pipeline(**count).fits
+
+
+def balanced(text):
+    plain = text.replace(r"\{", "").replace(r"\}", "")
+    depths = np.cumsum([(c == "{") - (c == "}") for c in plain])
+    return depths[-1] == 0 and (depths >= 0).all() and text.count(r"\left") == text.count(r"\right")
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_latex_when_squared(slug):
+    for e in ct.catalog[slug].error.parts.values():
+        for node in {
+            *e.atoms(sp.Function),
+            *(x for x in sp.preorder_traversal(e) if type(x).__module__.startswith("collapse_theory")),
+        }:
+            if not isinstance(node, sp.Symbol):
+                assert balanced(sp.latex(node**2))
+                assert "^{2}" in sp.latex(node**2)
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_derivatives_are_the_slopes_of_finite_differences(slug):
+    err = ct.catalog[slug].error
+    for x in sorted(err.free_symbols, key=str):
+        if x.is_integer or (slug == "ridge-chain" and x.name != "d"):
+            continue
+        values = settings_of(err)
+        h = mpf(10) ** -25
+        at = [err.evaluate(digits=60, **MEASURE, **{**values, x.name: mpf(values[x.name]) + e}) for e in (h, -h)]
+        with mpmath.workdps(60):
+            want = (at[0] - at[1]) / (2 * h)
+        assert ref.relative(err.diff(x.name).evaluate(**MEASURE, **values), want) < 1e-9, x
+        assert err.diff(x).pipeline is None
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_pickles_and_unfolds(slug):
+    th = ct.catalog[slug]
+    again = pickle.loads(pickle.dumps(th.error))
+    values = settings_of(th.error)
+    want = th.error.evaluate(**MEASURE, **values)
+    assert again.evaluate(**MEASURE, **values) == want
+    assert sp.sympify(again) == th.error.expr
+    if "n" in values:
+        n = values.pop("n")
+        assert th.at(n=n).evaluate(**MEASURE, **values) == pytest.approx(want, rel=1e-11)
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_every_condition_guards_the_domain(slug):
+    err = ct.catalog[slug].error
+    for condition in err.conditions:
+        x = sorted(condition.free_symbols & (err.free_symbols - {ct.symbols.d}), key=str)[0]
+        for bad in (D + 1, 0, 1.5):
+            if condition.subs({x: bad, ct.symbols.d: D}) == sp.false:
+                with pytest.raises(ct.DomainError, match=x.name):
+                    err.evaluate(**MEASURE, **{**settings_of(err), x.name: bad})
+                break
+        else:
+            raise AssertionError(f"no value violates {condition}")
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_relations_hold(slug):
+    for relation in ct.catalog[slug].relations:
+        here, there = ct.catalog[slug].error, ct.catalog[relation.to].error
+        values = settings_of(here) | {k: (10**8 if v == sp.oo else v) for k, v in relation.at.items()}
+        other = {x.name: {**VALUES, **values}[x.name] for x in there.free_symbols if x.name != "d"}
+        if slug == "ols-replace":
+            other["lam"] = 0
+        left, right = here.evaluate(**MEASURE, **values), there.evaluate(**MEASURE, **other)
+        if relation.kind == "equals" and slug != "ols-replace":
+            assert left == pytest.approx(right, rel=1e-12), relation
+        elif relation.kind == "equals":  # exact T - d - 1 downstream against the proportional T - d
+            assert left == pytest.approx(right, rel=2 / (values["T"] - D)), relation
+        elif relation.kind == "tends to":
+            assert left == pytest.approx(right, rel=1e-6), relation
+        else:
+            assert relation.kind == "bounded by"
+            assert left < right, relation
+
+
+@pytest.mark.parametrize("slug", CORE)
+def test_simulation_agrees_and_rejects_a_mutant(slug):
+    """z-scores of theory and of a formula that is 30 % too large, by the same check."""
+    th = ct.catalog[slug]
+    values = settings_of(th.error)
+    if slug.endswith("limit"):
+        return
+    if "ridge" in slug:
+        values = {**values, **{k: v for k, v in (("T", 60), ("T0", 80)) if k in values}}
+    pipe = th.pipeline(**{"n": 2} if "n" in values else {})
+    free = {x.name for x in pipe.free_symbols}
+    sim = ct.simulate(pipe, **MEASURE, trials=600, seed=5, **{k: v for k, v in values.items() if k in free})
+    theory = th.error.evaluate(**MEASURE, **values)
+    allowance = 0 if th.error.regime == "exact" else 0.03 * theory
+
+    def agrees(value):
+        return abs(sim.mean - value) <= 4 * sim.sem + allowance
+
+    assert agrees(theory)
+    assert not agrees(1.3 * theory)
+    terms = th.error.evaluate(terms=True, **MEASURE, **values)
+    large = max(terms.values())
+    assert not agrees(theory - large)
+
+
+def test_catalogue_suggests_and_lists():
+    with pytest.raises(ct.DomainError, match="ridge-replace"):
+        ct.catalog["ridge-replce"]
+    with pytest.raises(KeyError):
+        ct.catalog["nothing"]
+    assert set(CORE) <= set(ct.catalog)
+    assert len(ct.catalog) == len(list(ct.catalog))
+
+
+def test_chain_takes_parameters_per_generation():
+    th = ct.catalog["ridge-chain"]
+    got = th.at(n=2, T0=[20, 8], lam0=[0.1, 0], sigma0=[0.2, 0.3]).evaluate(**MEASURE, T=30, lam=0.2, sigma=0.1)
+    stages = [(mpf(20), mpf(0.1), mpf(0.2)), (mpf(8), mpf(0), mpf(0.3)), (mpf(30), mpf(0.2), mpf(0.1))]
+    assert ref.relative(got, sum(ref.chain(ref.numbers(S), ref.numbers(W), stages))) < 1e-12
+    with pytest.raises(ct.PipelineError, match="one value per generation"):
+        th.at(n=3, T0=[20, 8])
