@@ -16,7 +16,8 @@ X, w, eps = rng.standard_normal((9, 3)), rng.standard_normal(3), rng.standard_no
 fit = np.linalg.lstsq(X, X @ w + eps, rcond=None)[0]
 step("w_k - w_{k-1} = (X'X)^-1 X' eps", np.allclose(fit - w, np.linalg.solve(X.T @ X, X.T @ eps)))
 
-# 2. Given X its risk is sigma^2 tr[Sigma (X'X)^{-1}], which does not depend on Sigma: with X = Z L, tr[L'L (L'Z'ZL)^{-1}] = tr (Z'Z)^{-1}.
+# 2. Given X its risk is sigma^2 tr[Sigma (X'X)^{-1}], which does not depend on Sigma: with X = Z L,
+#    tr[L'L (L'Z'ZL)^{-1}] = tr (Z'Z)^{-1}.
 L = rng.standard_normal((3, 3))
 whitened = np.trace(np.linalg.inv(X.T @ X))
 step("tr[Sigma (X'X)^-1] = tr (Z'Z)^-1", np.isclose(np.trace(L.T @ L @ np.linalg.inv(L.T @ X.T @ X @ L)), whitened))

@@ -62,9 +62,16 @@ for _ in range(3):
 
 # 3. With n symbolic the chain stays a power of the operator; unfolded and run on eigenvalues it is the same number.
 theorem = ct.catalog["ridge-chain"]
-values = dict(
-    spectrum=ct.PowerLaw(20, 1.5), target=ct.RandomTarget(), T=30, T0=12, lam=0.1, lam0=0, sigma=0.3, sigma0=0.2
-)
+values = {
+    "spectrum": ct.PowerLaw(20, 1.5),
+    "target": ct.RandomTarget(),
+    "T": 30,
+    "T0": 12,
+    "lam": 0.1,
+    "lam0": 0,
+    "sigma": 0.3,
+    "sigma0": 0.2,
+}
 step(
     "G^n by recursion = G^n unfolded",
     np.isclose(theorem.error.evaluate(n=3, **values), theorem.at(n=3).evaluate(**values), rtol=1e-12),

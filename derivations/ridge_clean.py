@@ -4,6 +4,8 @@ import sympy as sp
 from transcript import step
 
 import collapse_theory as ct
+from collapse_theory import symbols
+from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees
 
 # For two eigenvalues s1, s2 everything is explicit in kappa; T and kappa determine lam.
 s1, s2, w1, w2, k, T, sigma = sp.symbols("s1 s2 w1 w2 kappa T sigma", positive=True)
@@ -23,19 +25,9 @@ step("a'[Sigma] = df2/(T - df2)", sp.simplify(answer - df2 / (T - df2)) == 0)
 step("B = square/(1 - df2/T)", sp.simplify(bias - square / (1 - df2 / T)) == 0)
 
 # 4. The package, with the same two eigenvalues as spikes and kappa left as a symbol.
-from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees  # noqa: E402
-from collapse_theory.symbols import energy, lam  # noqa: E402
-from collapse_theory.symbols import T as rows  # noqa: E402
-from collapse_theory.symbols import sigma as noise  # noqa: E402
-
 terms = ct.catalog["ridge-clean"].error.doit(ct.Spiked(2, [s1, s2])).terms
-name = {
-    EffectiveRidge(rows, lam): k,
-    ResidualDegrees(rows, lam): T - df2,
-    rows: T,
-    noise: sigma,
-    energy("1"): w1,
-    energy("2"): w2,
-}
+stage = (symbols.T, symbols.lam)
+name = {EffectiveRidge(*stage): k, ResidualDegrees(*stage): T - df2, symbols.T: T, symbols.sigma: sigma}
+name |= {symbols.energy("1"): w1, symbols.energy("2"): w2}
 step("the package's bias", sp.simplify(terms["bias"].xreplace(name) - bias) == 0)
 step("the package's variance", sp.simplify(terms["variance"].xreplace(name) - sigma**2 * df2 / (T - df2)) == 0)

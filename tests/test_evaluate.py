@@ -18,7 +18,7 @@ import collapse_theory as ct
 from tests import reference as ref
 
 CLEAN, REPLACE, CHAIN = (ct.catalog[k].error for k in ("ridge-clean", "ridge-replace", "ridge-chain"))
-OLS = dict(spectrum=ct.Isotropic(50), T=80, T0=90, n=3, sigma=0.5, sigma0=0.4)
+OLS = {"spectrum": ct.Isotropic(50), "T": 80, "T0": 90, "n": 3, "sigma": 0.5, "sigma0": 0.4}
 
 
 @st.composite
@@ -118,7 +118,7 @@ def test_bias_derivative_does_not_cancel_where_the_ridge_dominates():
 
 
 def test_the_three_cases_without_ridge():
-    kw = dict(spectrum=ct.Isotropic(5), target=ct.RandomTarget(), lam=0, sigma=0.3)
+    kw = {"spectrum": ct.Isotropic(5), "target": ct.RandomTarget(), "lam": 0, "sigma": 0.3}
     got = CLEAN.evaluate(T=[3, 5, 8], **kw)
     assert got[1] == math.inf
     assert np.allclose(got[[0, 2]], [0.4 + 0.09 * 3 / 2, 0.09 * 5 / 3], rtol=1e-13)
@@ -218,7 +218,16 @@ def test_closed_forms_in_n_near_their_limits():
 
 
 def test_a_billion_generations_that_change_nothing_more_cost_nothing():
-    kw = dict(spectrum=ct.Isotropic(10), target=ct.RandomTarget(), T=15, T0=30, lam=0.1, lam0=0, sigma=1, sigma0=0.1)
+    kw = {
+        "spectrum": ct.Isotropic(10),
+        "target": ct.RandomTarget(),
+        "T": 15,
+        "T0": 30,
+        "lam": 0.1,
+        "lam0": 0,
+        "sigma": 1,
+        "sigma0": 0.1,
+    }
     few, many = CHAIN.evaluate(n=[10, 10**9], **kw)
     clean = CHAIN.evaluate(n=0, **kw)
     assert (many - clean) / 1e9 == pytest.approx((few - clean) / 10, rel=1e-10)

@@ -14,8 +14,8 @@ from tests import reference as ref
 D = 12
 S = np.arange(1, D + 1) ** -1.2
 W = np.linspace(1, 2, D)
-MEASURE = dict(spectrum=ct.Eigenvalues(S), target=ct.Energies(W))
-VALUES = dict(T=40, T0=37, N=60, n=2, lam=0.05, lam0=0.1, sigma=0.5, sigma0=0.7, w=0.6)
+MEASURE = {"spectrum": ct.Eigenvalues(S), "target": ct.Energies(W)}
+VALUES = {"T": 40, "T0": 37, "N": 60, "n": 2, "lam": 0.05, "lam0": 0.1, "sigma": 0.5, "sigma0": 0.7, "w": 0.6}
 SLUGS = [s for s in ct.catalog if {x.name for x in ct.catalog[s].error.free_symbols} <= {*VALUES, "d"}]
 CORE = ["ols-accumulate", "ols-accumulate-fixed-design", "ols-accumulate-fixed-design-limit", "ols-accumulate-limit", "ols-mix-fixed-design",
         "ols-replace", "ridge-chain", "ridge-clean", "ridge-replace"]  # fmt: skip
@@ -130,7 +130,7 @@ def test_pickles_and_unfolds(slug):
 def test_every_condition_guards_the_domain(slug):
     err = ct.catalog[slug].error
     for condition in err.conditions:
-        x = sorted(condition.free_symbols & (err.free_symbols - {ct.symbols.d}), key=str)[0]
+        x = min(condition.free_symbols & (err.free_symbols - {ct.symbols.d}), key=str)
         for bad in (D + 1, 0, 1.5):
             if condition.subs({x: bad, ct.symbols.d: D}) == sp.false:
                 with pytest.raises(ct.DomainError, match=x.name):

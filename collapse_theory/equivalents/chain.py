@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Any
 
 from sympy import Expr, S, Tuple
+from sympy.printing.precedence import PRECEDENCE
 
 from collapse_theory.equivalents.operator import Generation, chain_risk
 from collapse_theory.errors import DomainError
@@ -26,6 +27,7 @@ class ChainScalar(Expr):
     is_commutative = True
     is_extended_real = True
     is_nonnegative = True
+    precedence = PRECEDENCE["Add"]  # a sum when printed: a power needs parentheses
     _part: int
 
     def __new__(cls, *stages: Any) -> Expr:

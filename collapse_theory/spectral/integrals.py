@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sympy import Add, Expr, Integer, Mul, Pow, S, Symbol, factor, fraction, sympify, together
+from sympy.printing.precedence import PRECEDENCE
 
 from collapse_theory import symbols
 from collapse_theory.errors import DomainError
@@ -142,6 +143,8 @@ class QuadraticForm(SpectralIntegral):
     >>> QuadraticForm(3 * s)
     3*w0'[Sigma]w0
     """
+
+    precedence = PRECEDENCE["Mul"] + 1  # stands in a product as it is, but a power needs parentheses
 
     def _matrix_latex(self, printer: Any) -> str:
         inner = matrix_function(self.integrand, printer)
