@@ -173,7 +173,8 @@ def test_every_kind_of_real_number_counts(value):
     ({"T": 51}, ("T >= d + 2", "51", "operator")), ({"T0": 51.5}, ("T0 >= d + 2", "51.5")), ({"n": -1}, ("n", ">= 0")),
     ({"n": 2.5}, ("integer", "2.5")), ({"sigma": -1}, ("sigma", "-1")), ({"n": [1, 2], "T": [80, 81, 82]}, ("broadcast",)),
     ({"spectrum": [1, 2]}, ("ct.Eigenvalues",)), ({"target": 3}, ("ct.Energies",)), ({"test_noise": -1}, ("test_noise",)),
-    ({"test_noise": math.nan}, ("test_noise",)), ({"d": 3}, ("spectrum",)), ({"sgima": 1}, ("sigma",)), ({"spectrum": None}, ("spectrum",)),
+    ({"test_noise": math.nan}, ("test_noise",)), ({"d": 3}, ("spectrum",)), ({"sgima": 1}, ("sigma",)),
+    ({"spectrum": None}, ("spectrum",)),
 ])  # fmt: skip
 def test_errors_name_argument_condition_value_and_remedy(change, words):
     with pytest.raises(ct.DomainError) as caught:

@@ -17,8 +17,8 @@ W = np.linspace(1, 2, D)
 MEASURE = {"spectrum": ct.Eigenvalues(S), "target": ct.Energies(W)}
 VALUES = {"T": 40, "T0": 37, "N": 60, "n": 2, "lam": 0.05, "lam0": 0.1, "sigma": 0.5, "sigma0": 0.7, "w": 0.6}
 SLUGS = [s for s in ct.catalog if {x.name for x in ct.catalog[s].error.free_symbols} <= {*VALUES, "d"}]
-CORE = ["ols-accumulate", "ols-accumulate-fixed-design", "ols-accumulate-fixed-design-limit", "ols-accumulate-limit", "ols-mix-fixed-design",
-        "ols-replace", "ridge-chain", "ridge-clean", "ridge-replace"]  # fmt: skip
+CORE = ["ols-accumulate", "ols-accumulate-fixed-design", "ols-accumulate-fixed-design-limit", "ols-accumulate-limit",
+        "ols-mix-fixed-design", "ols-replace", "ridge-chain", "ridge-clean", "ridge-replace"]  # fmt: skip
 
 
 def settings_of(err):

@@ -1,0 +1,52 @@
+"""The generation operator and exact least squares: identities that need no simulation."""
+
+import pytest
+import sympy as sp
+
+import collapse_theory as ct
+from collapse_theory.equivalents.chain import ChainBias, ChainVariance
+from collapse_theory.equivalents.least_squares import affine_closed_form
+from collapse_theory.equivalents.operator import Generation, chain_risk, response
+from collapse_theory.spectral.implicit import ResidualDegrees
+from collapse_theory.spectral.integrals import df
+from collapse_theory.symbols import T0, T, eigenvalue, lam, lam0, n, sigma, sigma0
+
+FIRST, LAST = Generation(T0, lam0, sigma0), Generation(T, lam, sigma)
+
+
+def test_response_to_the_covariance():
+    assert response(eigenvalue, LAST) == df(2, LAST.kappa) / ResidualDegrees(T, lam)
+
+
+def test_opaque_chains_unfold_to_the_explicit_ones():
+    blocks = ((T0, lam0, sigma0, 1), (T, lam, sigma, 1))
+    assert (ChainBias(*blocks).doit(), ChainVariance(*blocks).doit()) == chain_risk([FIRST, LAST])
+    with pytest.raises(ct.DomainError, match="integer counts"):
+        ChainBias((T0, lam0, sigma0, n)).doit()
+
+
+def test_minimum_norm_generators_are_projections():
+    """Isotropic, lam = 0, T0 < d: the signal is kept by T0/d per generation, the noise by the same factor."""
+    pipe = ct.workflows.replace(2, ct.Stage(T=30, noise=0.5), ct.Stage(T=30, noise=0.5))
+    terms = ct.test_error(pipe, method="operator").evaluate(
+        spectrum=ct.Isotropic(100), target=ct.RandomTarget(), terms=True
+    )
+    assert terms["bias"] == pytest.approx(1 - 0.3**3, rel=1e-12)
+    assert terms["variance"] == pytest.approx(0.25 * 30 / 70 * (1 + 0.3 + 0.09), rel=1e-12)
+
+
+def test_affine_recursions():
+    v = [sp.Rational(1)]
+    for _ in range(8):
+        v.append(sp.Rational(2, 3) * v[-1] + sp.Rational(1, 5))
+    closed = affine_closed_form(v[0], v[1], v[2], n)
+    assert all(sp.simplify(closed.subs(n, k).doit() - x) == 0 for k, x in enumerate(v))
+
+
+def test_methods_disagree_only_by_the_constant():
+    pipe = ct.workflows.replace(0, downstream=ct.Stage(T=40, noise=1))
+    kw = {"spectrum": ct.Isotropic(10), "target": ct.RandomTarget()}
+    assert ct.test_error(pipe).evaluate(**kw) == pytest.approx(10 / 29, rel=1e-13)
+    assert ct.test_error(pipe, method="operator").evaluate(**kw) == pytest.approx(10 / 30, rel=1e-13)
+    with pytest.raises(ct.PipelineError, match="method"):
+        ct.test_error(pipe, method="guess")
