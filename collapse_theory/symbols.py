@@ -15,9 +15,42 @@ from types import MappingProxyType
 
 from sympy import Symbol
 
-__all__ = ["LATEX", "NOTATION", "Eigenvalue", "N", "T", "T0", "beta", "d", "declared", "eigenvalue", "ell", "energy",
-           "family_eigenvalue", "indexed", "k", "kappa", "lam", "lam0", "literal", "m", "n", "p1", "p2", "phi", "phi0", "r", "response_name", "rho2", "sigma", "sigma0",
-           "step", "summation_index", "w"]  # fmt: skip
+__all__ = [
+    "LATEX",
+    "NOTATION",
+    "T0",
+    "Eigenvalue",
+    "N",
+    "T",
+    "beta",
+    "d",
+    "declared",
+    "eigenvalue",
+    "ell",
+    "energy",
+    "family_eigenvalue",
+    "indexed",
+    "k",
+    "kappa",
+    "lam",
+    "lam0",
+    "literal",
+    "m",
+    "n",
+    "p1",
+    "p2",
+    "parameter",
+    "phi",
+    "phi0",
+    "r",
+    "response_name",
+    "rho2",
+    "sigma",
+    "sigma0",
+    "step",
+    "summation_index",
+    "w",
+]
 
 d = Symbol("d", positive=True, integer=True)
 T = Symbol("T", positive=True)
@@ -41,9 +74,12 @@ r = Symbol("r", positive=True)
 ell = Symbol("ell", nonnegative=True)
 rho2 = Symbol("rho2", nonnegative=True)
 
-NOTATION: Mapping[str, Symbol] = MappingProxyType({
-    s.name: s for s in (d, T, T0, N, sigma, sigma0, lam, lam0, n, m, k, w, p1, p2, phi, phi0, kappa, beta, r, ell, rho2)
-})
+NOTATION: Mapping[str, Symbol] = MappingProxyType(
+    {
+        s.name: s
+        for s in (d, T, T0, N, sigma, sigma0, lam, lam0, n, m, k, w, p1, p2, phi, phi0, kappa, beta, r, ell, rho2)
+    }
+)
 """Every free symbol of the notation table by its code name."""
 
 LATEX: Mapping[str, str] = MappingProxyType({"lam": r"\lambda", "lam0": r"\lambda_{0}", "rho2": r"\rho^{2}"})
@@ -99,6 +135,15 @@ _LITERAL_ASSUMPTIONS = {
     "weight": {"positive": True},
     "number": {"real": True},
 }
+
+
+def parameter(index: int, like: Symbol) -> Symbol:
+    """Return the canonical symbol of a pipeline template's parameter, with the assumptions of the symbol it replaces.
+
+    >>> parameter(2, lam), parameter(2, lam).is_nonnegative
+    (parameter#2, True)
+    """
+    return Symbol(f"parameter#{index}", **like.assumptions0)
 
 
 def response_name(index: str) -> Symbol:

@@ -68,7 +68,8 @@ def _expression(value: Any, name: str, error: type[Exception]) -> Expr:
     if isinstance(value, Expr):
         return value
     if isinstance(value, (bool, str)) or not isinstance(value, numbers.Real):
-        raise error(f"{name} needs to be a real number or a SymPy expression, got {value!r} of type {type(value).__name__}; convert it first")
+        kind = type(value).__name__
+        raise error(f"{name} needs to be a real number or a SymPy expression, got {value!r} of type {kind}; convert it")
     if isinstance(value, numbers.Integral):
         return Integer(int(value))
     if isinstance(value, numbers.Rational):

@@ -598,7 +598,8 @@ class Pipeline:
 
     def _own(self, node: Any, kind: type[Node], argument: str) -> Node:
         if not isinstance(node, kind):
-            raise PipelineError(f"{argument} needs a {kind.__name__} of this pipeline, got {node!r}; see Pipeline.{kind.__name__.lower()}")
+            what = kind.__name__
+            raise PipelineError(f"{argument} needs a {what} of this pipeline, got {node!r}; see Pipeline.{what.lower()}")
         if node.owner != self._key:
             raise PipelineError(
                 f"{argument} needs a node of this pipeline, got {node.name!r} of another pipeline; "

@@ -8,7 +8,7 @@ from sympy import Expr
 
 from collapse_theory.describe.pipeline import TRUTH, Fit, OneOf, Pipeline, Sample, Truth
 
-__all__ = ["Increment", "chain", "increments", "is_least_squares", "one_design", "sole_labeller"]
+__all__ = ["Increment", "chain", "increments", "is_least_squares", "one_design", "own_inputs", "sole_labeller"]
 
 
 def sole_labeller(sample: Sample) -> Truth | Fit | None:
@@ -47,6 +47,30 @@ def chain(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:
             return None
         used.add(s.inputs.index)
         expected = f
+    return fits
+
+
+def own_inputs(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:
+    """Return the fits behind ``model`` if every sample has inputs of its own, used by one fit with equal row weights.
+
+    >>> from collapse_theory.describe.workflows import fresh_real, keep_real
+    >>> from collapse_theory.describe.pipeline import Stage
+    >>> pipe = fresh_real(2, Stage(T=9), Stage(T=9))
+    >>> len(own_inputs(pipe, pipe.fits[-1]))
+    3
+    >>> pipe = keep_real(2, Stage(T=9), Stage(T=9))
+    >>> own_inputs(pipe, pipe.fits[-1]) is None
+    True
+    """
+    fits = pipeline.ancestors(model)
+    used: set[int] = set()
+    for f in fits:
+        if any(a != f.weights[0] for a in f.weights):
+            return None
+        for s in f.samples:
+            if s.covariance is not None or s.pool or isinstance(s.source, OneOf) or s.inputs.index in used:
+                return None
+            used.add(s.inputs.index)
     return fits
 
 

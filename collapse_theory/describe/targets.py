@@ -63,7 +63,7 @@ class Energies(Target):
         return values
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(<{np.size(self.values)} values>)"
+        return f"{type(self).__name__}(<{np.asarray(self.values).size} values>)"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -15,7 +15,6 @@ import numpy as np
 from sympy import Add, Expr, Mul, Number, NumberSymbol, Pow, Symbol
 
 from collapse_theory.errors import ConvergenceError, DomainError
-from collapse_theory.evaluate.generations import run_generations
 from collapse_theory.evaluate.kernels import mpmath_kernels
 from collapse_theory.evaluate.measure import Measure
 from collapse_theory.evaluate.plan import Integrate, Plan, SolveRidge
@@ -105,9 +104,8 @@ class _Interpreter:
                     weights = atoms.energies if energy else atoms.counts
                     env[name.name] = self.mp.fsum(np.broadcast_to(self.tree(f, nodes), atoms.nodes.shape) * weights)
             else:
-                stages = [tuple(self.tree(e, env) for e in stage) for stage in s.stages]
-                bias, variance = run_generations(atoms, stages)
-                env[s.bias.name], env[s.variance.name] = np.asarray(bias).item(), np.asarray(variance).item()
+                results = s.rule.run(atoms, [self.tree(e, env) for e in s.arguments])
+                env.update({x.name: np.asarray(v).item() for x, v in zip(s.names, results, strict=True)})
         return {name: self.tree(e, env) for name, e in self.plan.outputs}
 
     def tree(self, e: Expr, env: Mapping[str, Any]) -> Any:

@@ -10,10 +10,9 @@ from sympy import Expr, Symbol, lambdify
 from sympy.printing.numpy import NumPyPrinter
 
 from collapse_theory.errors import DomainError
-from collapse_theory.evaluate.generations import run_generations
 from collapse_theory.evaluate.kernels import float64_kernels
 from collapse_theory.evaluate.measure import Measure
-from collapse_theory.evaluate.plan import Integrate, Plan, RunChain, SolveRidge
+from collapse_theory.evaluate.plan import Integrate, Plan, Recurse, SolveRidge
 from collapse_theory.evaluate.ridge import residual_degrees, solve_effective_ridge
 from collapse_theory.symbols import Eigenvalue
 
@@ -85,7 +84,7 @@ class Float64Program:
                 elif isinstance(s, Integrate):
                     self._integrate(s, measure, env)
                 else:
-                    self._chain(s, measure, env)
+                    self._recurse(s, measure, env)
             names, outer = zip(*self.plan.outputs, strict=True)
             outputs = self._scalars(outer, env)
         return dict(zip(names, outputs, strict=True)), threshold
@@ -99,11 +98,9 @@ class Float64Program:
                 raise AssertionError("a quadratic form needs the energies of the target")
             env[name.name] = np.asarray(f) @ weights if np.ndim(f) else f * np.sum(weights)
 
-    def _chain(self, s: RunChain, measure: Measure, env: dict[str, Any]) -> None:
-        stages: list[Any] = [
-            tuple(v if np.ndim(v) == 0 else v[:, None] for v in self._scalars(stage, env)) for stage in s.stages
-        ]
-        env[s.bias.name], env[s.variance.name] = run_generations(measure, stages)
+    def _recurse(self, s: Recurse, measure: Measure, env: dict[str, Any]) -> None:
+        columns = [v if np.ndim(v) == 0 else v[:, None] for v in self._scalars(s.arguments, env)]
+        env.update(zip((x.name for x in s.names), s.rule.run(measure, columns), strict=True))
 
     def _scalars(self, expressions: tuple[Expr, ...], env: Mapping[str, Any]) -> list[np.ndarray]:
         return [np.asarray(x, dtype=float) for x in self._function(expressions)(env, None)]

@@ -12,14 +12,16 @@ from dataclasses import dataclass
 
 from sympy import Expr, Symbol, preorder_traversal
 
-from collapse_theory.equivalents.chain import ChainBias, ChainVariance
+from collapse_theory.equivalents.chain import ChainBias, ChainScalar, ChainVariance
+from collapse_theory.equivalents.mean_labeller import PooledBias, PooledVariance
+from collapse_theory.evaluate.recursions import Generations, Rule, pooled_labels
 from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees
 from collapse_theory.spectral.integrals import QuadraticForm, SpectralIntegral
 from collapse_theory.symbols import step
 
-__all__ = ["Integrate", "Plan", "RunChain", "SolveRidge", "Step", "compile_plan"]
+__all__ = ["Integrate", "Plan", "Recurse", "SolveRidge", "Step", "compile_plan"]
 
-OPAQUE = (EffectiveRidge, ResidualDegrees, SpectralIntegral, ChainBias, ChainVariance)
+OPAQUE = (EffectiveRidge, ResidualDegrees, SpectralIntegral, ChainScalar, PooledBias)
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,15 @@ class Integrate:
 
 
 @dataclass(frozen=True)
-class RunChain:
-    """Run the generation operator backwards over stages ``(kappa, residual, sigma, count)``, the tested fit last."""
+class Recurse:
+    """Run a recursion on the nodes; ``rule.run(measure, arguments)`` returns one value per name."""
 
-    bias: Symbol
-    variance: Symbol
-    stages: tuple[tuple[Symbol, Symbol, Expr, Expr], ...]
+    names: tuple[Symbol, ...]
+    rule: Rule
+    arguments: tuple[Expr, ...]
 
 
-Step = SolveRidge | Integrate | RunChain
+Step = SolveRidge | Integrate | Recurse
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Plan:
     @property
     def needs_target(self) -> bool:
         """Whether an integral against the target energies occurs."""
-        return any(isinstance(s, RunChain) or (isinstance(s, Integrate) and any(s.energy)) for s in self.steps)
+        return any(isinstance(s, Recurse) or (isinstance(s, Integrate) and any(s.energy)) for s in self.steps)
 
 
 def compile_plan(outputs: Mapping[str, Expr]) -> Plan:
@@ -105,8 +107,10 @@ class _Builder:
         if node not in self.names:
             if isinstance(node, (EffectiveRidge, ResidualDegrees)):
                 self._ridge(*node.args)
-            elif isinstance(node, (ChainBias, ChainVariance)):
+            elif isinstance(node, ChainScalar):
                 self._chain(node)
+            elif isinstance(node, PooledBias):
+                self._pooled(node)
             else:
                 self._integral(node)
         return self.names[node]
@@ -123,7 +127,7 @@ class _Builder:
         self.names[EffectiveRidge(T, lam)], self.names[ResidualDegrees(T, lam)] = solved.kappa, solved.residual
         self._place(solved, (solved.kappa, solved.residual), solved.T, solved.lam)
 
-    def _chain(self, node: ChainBias | ChainVariance) -> None:
+    def _chain(self, node: ChainScalar) -> None:
         stages = tuple(
             (
                 self.name(EffectiveRidge(T, lam)),
@@ -133,9 +137,20 @@ class _Builder:
             )
             for T, lam, sigma, count in node.stages
         )
-        run = RunChain(self._new(), self._new(), stages)
-        self.names[ChainBias(*node.args)], self.names[ChainVariance(*node.args)] = run.bias, run.variance
-        self._place(run, (run.bias, run.variance), *(e for stage in stages for e in stage))
+        arguments = tuple(e for stage in stages for e in stage)
+        self._recurse((ChainBias(*node.args), ChainVariance(*node.args)), Generations(len(stages)), arguments)
+
+    def _pooled(self, node: PooledBias) -> None:
+        rule, arguments = pooled_labels(node.stages)
+        kappas = tuple(self.name(EffectiveRidge(stage.T, stage.lam)) for stage in node.stages)
+        residuals = tuple(self.name(ResidualDegrees(stage.T, stage.lam)) for stage in node.stages)
+        lowered = tuple(self.lower(e) for e in arguments)
+        self._recurse((PooledBias(*node.args), PooledVariance(*node.args)), rule, kappas + residuals + lowered)
+
+    def _recurse(self, nodes: tuple[Expr, ...], rule: Rule, arguments: tuple[Expr, ...]) -> None:
+        run = Recurse(tuple(self._new() for _ in nodes), rule, arguments)
+        self.names.update(zip(nodes, run.names, strict=True))
+        self._place(run, run.names, *arguments)
 
     def _integral(self, node: SpectralIntegral) -> None:
         f, name = self.lower(node.integrand), self._new()

@@ -10,9 +10,10 @@ from sympy.logic.boolalg import Boolean
 
 from collapse_theory.describe.literals import without_literals
 from collapse_theory.describe.pipeline import Fit, Pipeline
-from collapse_theory.describe.structure import chain, increments, is_least_squares, one_design
+from collapse_theory.describe.structure import chain, increments, is_least_squares, one_design, own_inputs
 from collapse_theory.equivalents.chain import chain_scalars
 from collapse_theory.equivalents.least_squares import one_design_risk, telescoped_risk
+from collapse_theory.equivalents.mean_labeller import pooled_scalars
 from collapse_theory.equivalents.operator import Generation
 from collapse_theory.errors import PipelineError
 from collapse_theory.formula import ErrorFormula
@@ -33,7 +34,7 @@ class Linear:
         Args:
             pipeline: The training procedure.
             model: The tested fit; default the last.
-            method: "exact" (least squares), "operator" (chains), or "auto": the strongest that applies.
+            method: "exact" (least squares), "operator" (inputs used by one fit each), or "auto": the strongest that applies.
 
         Raises:
             PipelineError: If the method does not cover the pipeline.
@@ -90,7 +91,7 @@ def _exact(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
 def _operator(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
     fits = chain(pipeline, fit)
     if fits is None:
-        return None
+        return _pooled(pipeline, fit)
     stages = [
         Generation(f.samples[0].T, (f.ridge or S.Zero) / f.weights[0], f.samples[0].noise or S.Zero) for f in fits
     ]
@@ -98,6 +99,14 @@ def _operator(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
     return ErrorFormula(
         {"bias": bias, "variance": variance}, "proportional", (), ("dohmatob2024regression",), "operator"
     )
+
+
+def _pooled(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
+    if own_inputs(pipeline, fit) is None:
+        return None
+    bias, variance = pooled_scalars(pipeline, fit)
+    sources = ("dohmatob2024regression", "dohmatob2024strong")
+    return ErrorFormula({"bias": bias, "variance": variance}, "proportional", (), sources, "operator")
 
 
 def _domain(pipeline: Pipeline, fit: Fit) -> tuple[Boolean, ...]:
@@ -113,8 +122,8 @@ def _domain(pipeline: Pipeline, fit: Fit) -> tuple[Boolean, ...]:
 def _not_covered(fit: Fit, method: str) -> str:
     if method == "operator":
         return (
-            'method="operator" covers chains (one fresh sample per fit, labelled by the fit before), '
-            f'got a pipeline that shares or pools samples before {fit.name!r}; use method="auto" or ct.simulate'
+            'method="operator" covers pipelines whose samples have inputs of their own, used by one fit with equal weights, '
+            f'got a pipeline that shares inputs or weights rows before {fit.name!r}; use method="auto" or ct.simulate'
         )
     if method == "exact":
         return (
@@ -122,6 +131,6 @@ def _not_covered(fit: Fit, method: str) -> str:
             f'got another pipeline at {fit.name!r}; use method="operator" for chains with a ridge, or ct.simulate'
         )
     return (
-        "test_error covers chains (one fresh sample per fit) and least squares that replaces, accumulates or stays on one "
-        f"design, got a pipeline with shared or pooled samples at {fit.name!r} that is not covered yet; use ct.simulate"
+        "test_error covers pipelines whose inputs are used by one fit each, and least squares that accumulates or stays on one "
+        f"design, got a pipeline with shared inputs or row weights at {fit.name!r} that is not covered yet; use ct.simulate"
     )

@@ -1,0 +1,138 @@
+"""The mean-labeller theorem: against the operator on chains, against an explicit recursion, and against simulation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import collapse_theory as ct
+from collapse_theory.describe.literals import without_literals
+from collapse_theory.equivalents.mean_labeller import (
+    PooledBias,
+    PooledVariance,
+    pooled_risk,
+    pooled_scalars,
+    pooled_stages,
+)
+from collapse_theory.equivalents.template import parametrised
+
+SPECTRUM, TARGET = ct.PowerLaw(60, beta=1.1), ct.RandomTarget(norm2=1.0)
+
+
+@st.composite
+def pipelines(draw, fits=4):
+    """Random pipelines whose samples have inputs of their own: mixed labellers, several samples per fit, any ridge."""
+    pipe = ct.Pipeline()
+    rows, noise = st.integers(15, 120), st.floats(0.05, 1)
+    for _ in range(draw(st.integers(1, fits))):
+        samples = []
+        for _ in range(draw(st.integers(1, 3))):
+            source = ct.Source(())
+            for labeller in (ct.TRUTH, *pipe.fits):
+                if draw(st.booleans()):
+                    source = source + draw(st.floats(-1, 1).filter(lambda x: abs(x) > 0.01)) * labeller
+            samples.append(pipe.sample(T=draw(rows), noise=draw(noise), source=source))
+        ridge = draw(st.sampled_from([0, 1e-3, 0.05, 1.0]))
+        if sum(int(s.T) for s in samples) == SPECTRUM.rank:
+            ridge = 0.05
+        pipe.fit(samples, ridge=ridge)
+    return pipe
+
+
+@given(pipelines())
+@settings(max_examples=40, deadline=None)
+def test_explicit_and_opaque_forms_agree_and_are_not_negative(pipe):
+    copy, fit, _ = without_literals(pipe, pipe.fits[-1])
+    formula = ct.test_error(pipe, method="operator")
+    structure, parameters = parametrised(copy, fit)
+    opaque = replace(
+        formula, parts={"bias": PooledBias(structure, *parameters), "variance": PooledVariance(structure, *parameters)}
+    )
+    a = formula.evaluate(spectrum=SPECTRUM, target=TARGET, terms=True)
+    b = opaque.evaluate(spectrum=SPECTRUM, target=TARGET, terms=True)
+    for name in a:
+        assert a[name] >= 0
+        assert b[name] == pytest.approx(a[name], rel=1e-10, abs=1e-14)
+
+
+@given(st.integers(0, 3), st.sampled_from([0, 0.01, 0.5]), st.sampled_from([0, 0.1]))
+@settings(max_examples=20, deadline=None)
+def test_chains_agree_with_the_generation_operator(n, ridge, generator_ridge):
+    pipe = ct.workflows.replace(
+        n, ct.Stage(T=45, noise=0.3, ridge=generator_ridge), ct.Stage(T=90, noise=0.2, ridge=ridge)
+    )
+    chain = ct.test_error(pipe, method="operator")
+    copy, fit, _ = without_literals(pipe, pipe.fits[-1])
+    bias, variance = pooled_risk(pooled_stages(copy.ancestors(fit)))
+    pooled = replace(chain, parts={"bias": bias, "variance": variance})
+    a, b = (f.evaluate(spectrum=SPECTRUM, target=TARGET, terms=True) for f in (chain, pooled))
+    assert b["bias"] == pytest.approx(a["bias"], rel=1e-12)
+    assert b["variance"] == pytest.approx(a["variance"], rel=1e-12)
+
+
+def test_a_combination_equal_to_the_truth_is_the_truth():
+    def error(split):
+        pipe = ct.Pipeline()
+        samples = [pipe.sample(T=40, noise=0.3, source=c * ct.TRUTH) for c in ([1, 1] if split else [1])]
+        if not split:
+            samples = [pipe.sample(T=80, noise=0.3)]
+        pipe.fit(samples, ridge=0.1)
+        return ct.test_error(pipe, method="operator").evaluate(spectrum=SPECTRUM, target=TARGET)
+
+    assert error(split=True) == pytest.approx(error(split=False), rel=1e-13)
+
+
+def mixed():
+    pipe = ct.Pipeline()
+    a = pipe.fit(pipe.sample(T=180, noise=0.2), ridge=0.1)
+    b = pipe.fit(pipe.sample(T=120, noise=0.3), ridge=0.01)
+    labels = [(140, 0.5 * a + 0.3 * b + 0.2 * ct.TRUTH), (100, a - 0.5 * b), (80, ct.TRUTH)]
+    pipe.fit([pipe.sample(T=T, noise=0.1, source=source) for T, source in labels], ridge=0.05)
+    return pipe
+
+
+def test_against_simulation_with_a_mutant():
+    """200 directions: the finite-size gap is below the Monte Carlo error; without the disagreement noise it fails."""
+    spectrum = ct.PowerLaw(200, beta=1.0)
+    formula = ct.test_error(mixed())
+    check = ct.validate(formula, spectrum=spectrum, target=TARGET, trials=200, seed=4)
+    assert abs(check.z) < 4, str(check)
+    agreeing = ct.Pipeline()  # the mutant: the same mean labeller, but all labels from it, so that nothing disagrees
+    fits = [agreeing.fit(agreeing.sample(T=T, noise=s), ridge=r) for T, s, r in ((180, 0.2, 0.1), (120, 0.3, 0.01))]
+    p = np.array([140, 100, 80]) / 320
+    mean = (0.5 * p[0] + p[1]) * fits[0] + (0.3 * p[0] - 0.5 * p[1]) * fits[1] + (0.2 * p[0] + p[2]) * ct.TRUTH
+    agreeing.fit(agreeing.sample(T=320, noise=0.1, source=mean), ridge=0.05)
+    mutant = ct.test_error(agreeing).evaluate(spectrum=spectrum, target=TARGET)
+    assert abs(check.simulation.mean - mutant) > 4 * check.simulation.sem
+
+
+def test_long_pipelines_stay_small_and_symbolic():
+    real, synthetic = ct.Stage(T=80, noise=0.3, ridge=0.1), ct.Stage(T=120, noise=0.2, ridge=ct.symbols.lam)
+    pipe = ct.workflows.fresh_real(12, real, synthetic)
+    formula = ct.test_error(pipe)
+    assert formula.expr.count_ops() < 100
+    assert formula.free_symbols == {ct.symbols.lam}
+    values = formula.evaluate(spectrum=SPECTRUM, target=TARGET, lam=[0.0, 0.1, 1.0])
+    assert values.shape == (3,)
+    exact = formula.evaluate(spectrum=SPECTRUM, target=TARGET, lam=0.1, digits=25)
+    assert float(exact) == pytest.approx(values[1], rel=1e-12)
+
+
+def test_pooled_scalars_unfold():
+    pipe = ct.workflows.fresh_real(3, ct.Stage(T=80, noise=0.3, ridge=0.1), ct.Stage(T=120, noise=0.2, ridge=0.05))
+    copy, fit, _ = without_literals(pipe, pipe.fits[-1])
+    bias, variance = pooled_scalars(copy, fit)
+    assert (bias.doit(), variance.doit()) == pooled_risk(pooled_stages(copy.ancestors(fit)))
+
+
+def test_shared_inputs_and_row_weights_are_refused():
+    keep = ct.workflows.keep_real(1, ct.Stage(T=40, ridge=0.1), ct.Stage(T=40, ridge=0.1))
+    with pytest.raises(ct.PipelineError, match="operator"):
+        ct.test_error(keep, method="operator")
+    weighted = ct.workflows.fresh_real(1, ct.Stage(T=40, ridge=0.1), ct.Stage(T=60, ridge=0.1), weight=0.3)
+    with pytest.raises(ct.PipelineError, match="operator"):
+        ct.test_error(weighted, method="operator")
