@@ -36,3 +36,7 @@ from .simulate.trials import simulate as simulate
 from .theorems.catalog import catalog as catalog
 from .validate import Validation as Validation
 from .validate import validate as validate
+from .families.categorical import Categorical as Categorical
+from .families.gaussian import Gaussian as Gaussian
+from .families.protocol import covariances as covariances
+from .families.regular import Regular as Regular

@@ -1,0 +1,262 @@
+r"""Token distributions: the fit is the vector of (weighted) empirical frequencies. Exact for every pipeline.
+
+``Cov(p_a, p_b) = c_ab (diag p - p p^T)`` with ``c`` of :mod:`~collapse_theory.families.calculus`, hence
+
+``E|p_k - p|^2 = c_kk (1 - sum p^2)`` and the diversity ``E[1 - sum p_k^2] = (1 - c_kk)(1 - sum p^2)``.
+
+What depends on more than two moments (collapse, survival) is taken from the law of a single token's count.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, ClassVar
+
+import numpy as np
+from sympy import Expr, Float, Rational, S
+
+from collapse_theory.describe.numbers import real, real_array
+from collapse_theory.describe.pipeline import Fit, Pipeline
+from collapse_theory.errors import DomainError
+from collapse_theory.families.calculus import RowLaw
+from collapse_theory.families.protocol import Family, Theory
+from collapse_theory.families.vocabulary import TokenGroups, group
+from collapse_theory.families.wright_fisher import Chain, chain
+
+__all__ = ["Categorical"]
+
+_SUM_TOLERANCE = 1e-9
+_SQUARING_FROM = 16  # a jump of this many generations per state is cheaper by repeated squaring than step by step
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Categorical(Family):
+    """A distribution over tokens, fitted by empirical frequencies.
+
+    Args:
+        p: Token probabilities, non-negative, summing to one.
+
+    Raises:
+        DomainError: If a probability is negative or they do not sum to one.
+
+    >>> fam = Categorical([0.5, 0.3, 0.15, 0.05])
+    >>> round(fam.total_collapse_probability(T=20, generations=20), 9)
+    0.401128789
+    """
+
+    p: np.ndarray
+    gini: Expr = field(init=False)
+    """``1 - sum p^2``, the diversity of the truth."""
+
+    name: ClassVar[str] = "Categorical"
+    law: ClassVar[RowLaw] = RowLaw.TOKENS
+    convex: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Check that ``p`` is a distribution."""
+        given = self.p if isinstance(self.p, np.ndarray) else list(self.p)
+        p = real_array([float(x) for x in given] if isinstance(given, list) else given, "p")
+        if (p < 0).any():
+            j = int(np.flatnonzero(p < 0)[0])
+            raise DomainError(f"p needs every probability >= 0, got {p[j]!r} at position {j}; give token probabilities")
+        total = math.fsum(p)
+        if abs(total - 1) > _SUM_TOLERANCE:
+            raise DomainError(f"p needs to sum to 1, got probabilities that sum to {total:.12g}; divide them by their sum")
+        object.__setattr__(self, "p", p)
+        object.__setattr__(self, "gini", _gini(given, p))
+
+    def __repr__(self) -> str:
+        return f"Categorical({len(self.p)} tokens)"
+
+    # ------------------------------------------------------------------ second moments
+    def theory(self, pipeline: Pipeline, model: Fit) -> Theory:
+        """Return ``E|p_hat - p|^2 = c (1 - sum p^2)`` of a fit; unbiased, so all of it is variance."""
+        moments = self.moments(pipeline)
+        c = S(moments.covariances[model.index, model.index])
+        return Theory({"bias": S.Zero, "variance": c * self.gini}, "exact", (), ("seddik2024", "suresh2024"))
+
+    def trial(self, pipeline: Pipeline, model: Fit) -> Callable[[np.random.Generator], float]:
+        """Return one simulated squared error ``|p_hat - p|^2`` as a function of the generator."""
+        from collapse_theory.families.sampling import token_trial
+
+        self.check(pipeline)
+        return token_trial(pipeline, model, self.p)
+
+    def diversity(self, pipeline: Pipeline, model: Fit | None = None) -> float:
+        """Return ``E[1 - sum p_hat^2] = (1 - c)(1 - sum p^2)``: the chance that two tokens of the model differ.
+
+        Args:
+            pipeline: Numeric.
+            model: The tested fit; None is the last.
+
+        Raises:
+            PipelineError: If the pipeline means nothing for tokens.
+        """
+        k = pipeline.model(model).index
+        return float((1 - self.moments(pipeline, exact=False).covariances[k, k]) * self.gini)
+
+    # ------------------------------------------------------------------ collapse under replacement
+    def total_collapse_probability(self, T: int, generations: Any) -> Any:
+        r"""Return the probability that one token has taken all ``T`` rows by resampling ``generations``.
+
+        ``sum_k Pr(count of token k is T)``, from the (T+1)-state chain of each different token.
+
+        Args:
+            T: Rows of each resampling, >= 1.
+            generations: Number of resamplings, the first one from the truth, >= 0; may be an array.
+
+        Returns:
+            A float, or an array of the shape of ``generations``.
+
+        Raises:
+            DomainError: If an argument is out of range.
+        """
+        c = chain(_rows(T))
+        at_zero = float((self.p == 1).any())
+        return self._sum_over_tokens(c, (c.states == c.T).astype(float), generations, at_zero)
+
+    def collapse_time_probability(self, T: int, generations: Any) -> Any:
+        """Return ``Pr(total collapse happens exactly at that resampling)``; the increments of the collapse curve.
+
+        >>> round(float(Categorical([0.5, 0.5]).collapse_time_probability(T=2, generations=2)), 6)
+        0.25
+        """
+        m = _generations(generations)
+        before = self.total_collapse_probability(T, np.maximum(m - 1, 0))
+        return _like(m, np.where(m > 0, np.asarray(self.total_collapse_probability(T, m)) - before, before))
+
+    def mean_collapse_time(self, T: int) -> float:
+        r"""Return the expected number of resamplings until total collapse.
+
+        ``sum_k E w(Bin(T, p_k))`` with ``(I - P) w = j/T`` on the interior counts, plus the first resampling: the excess of
+        ``j/T``, the chance that the token wins in the end, over the chance that it has won, summed over generations.
+
+        Raises:
+            DomainError: If ``T`` < 1.
+
+        >>> round(Categorical([0.5, 0.5]).mean_collapse_time(T=2), 12)
+        2.0
+        """
+        if (self.p == 1).any():
+            return 0.0
+        c, groups = chain(_rows(T)), group(self.p)
+        inside = (c.states > 0) & (c.states < c.T)
+        w = np.zeros(len(c.states))
+        if inside.any():
+            step = c.step if isinstance(c.step, np.ndarray) else c.step.toarray()
+            step = step[np.ix_(inside, inside)]
+            w[inside] = np.linalg.solve(np.eye(len(step)) - step, c.states[inside] / c.T)
+        return 1.0 + float(groups.weights @ (c.start(groups.p) @ w))
+
+    def expected_survivors(self, T: int, generations: Any) -> Any:
+        """Return the expected number of tokens that still occur after that many resamplings of ``T`` rows.
+
+        Args:
+            T: Rows of each resampling, >= 1.
+            generations: Number of resamplings, >= 0; may be an array.
+
+        Raises:
+            DomainError: If an argument is out of range.
+        """
+        c = chain(_rows(T))
+        return self._sum_over_tokens(c, (c.states > 0).astype(float), generations, float((self.p > 0).sum()))
+
+    def survival_probability(self, token: int, T: int, generations: Any) -> Any:
+        """Return the probability that ``token`` (its position in ``p``) occurs in the sample of that resampling.
+
+        Raises:
+            DomainError: If an argument is out of range.
+        """
+        p = self._probability(token)
+        c = chain(_rows(T))
+        one = TokenGroups(np.array([p]), np.ones(1), exact=True)
+        return self._sum_over_tokens(c, (c.states > 0).astype(float), generations, float(p > 0), one)
+
+    def survival_lower_bound(self, token: int, T: int, generations: Any) -> Any:
+        r"""Return the lower bound ``1 - exp(-T p g_m)``, ``g_{k+1} = 1 - exp(-g_k)``, ``g_0 = oo``, on the survival.
+
+        Exact if the counts are Poisson instead of binomial (Suresh, Thangaraj, Khandavally 2024).
+
+        Raises:
+            DomainError: If an argument is out of range.
+
+        >>> fam = Categorical([0.9, 0.1])
+        >>> fam.survival_lower_bound(1, T=10, generations=5) <= fam.survival_probability(1, T=10, generations=5)
+        True
+        """
+        p, T, m = self._probability(token), _rows(T), _generations(generations)
+        g = np.ones(max(int(m.max(initial=0)), 1) + 1)
+        g[0] = np.inf
+        for k in range(1, len(g)):
+            g[k] = -np.expm1(-g[k - 1])
+        mean = T * p * g[m] if p > 0 else np.zeros(m.shape)
+        return _like(m, -np.expm1(-mean))
+
+    # ------------------------------------------------------------------ helpers
+    def _probability(self, token: Any) -> float:
+        if isinstance(token, bool) or not isinstance(token, (int, np.integer)) or not 0 <= token < len(self.p):
+            raise DomainError(f"token needs to be a position in 0..{len(self.p) - 1}, got {token!r}; give an integer")
+        return float(self.p[token])
+
+    def _sum_over_tokens(
+        self, c: Chain, f: np.ndarray, generations: Any, at_zero: float, groups: TokenGroups | None = None
+    ) -> Any:
+        """Return ``sum_k E f(count of token k after m resamplings)`` for each m; ``at_zero`` is its value at m = 0."""
+        m = _generations(generations)
+        tokens = group(self.p) if groups is None else groups
+        functional = np.asarray(tokens.weights @ c.start(tokens.p)).ravel()
+        values = {0: at_zero}
+        at = 1
+        for target in sorted(set(m.ravel().tolist()) - {0}):
+            f, at = _advance(c, f, target - at), target
+            values[target] = float(functional @ f)
+        return _like(m, np.array([values[x] for x in m.ravel().tolist()]).reshape(m.shape))
+
+
+def _advance(c: Chain, f: np.ndarray, generations: int) -> np.ndarray:
+    """Return ``P^generations f``."""
+    if generations <= _SQUARING_FROM * len(c.states):
+        return next(itertools.islice(c.powers(f), generations, None))
+    power = c.step if isinstance(c.step, np.ndarray) else c.step.toarray()
+    while generations:
+        if generations & 1:
+            f = power @ f
+        generations >>= 1
+        if generations:
+            power = power @ power
+    return f
+
+
+def _gini(given: Any, p: np.ndarray) -> Expr:
+    """Return ``1 - sum p^2``, exact if every probability was given as a rational number."""
+    if isinstance(given, list) and all(isinstance(x, (int, Fraction)) or getattr(x, "is_Rational", False) for x in given):
+        exact = [Rational(x.numerator, x.denominator) if isinstance(x, Fraction) else S(x) for x in given]
+        return 1 - sum((x**2 for x in exact), S.Zero)
+    return Float(math.fsum(p * (1 - p)))
+
+
+def _rows(T: Any) -> int:
+    rows = real(T, "T", positive=True, integer=True)
+    if not rows.is_Integer or rows < 1:
+        raise DomainError(f"T needs to be an integer >= 1, got {T!r}; give the rows of each resampling")
+    return int(rows)
+
+
+def _generations(generations: Any) -> np.ndarray:
+    m = np.asarray(generations)
+    if m.dtype.kind == "f" and np.isfinite(m).all() and (m == np.floor(m)).all():
+        m = m.astype(np.int64)
+    if m.dtype.kind not in "iu":
+        raise DomainError(f"generations needs integers >= 0, got {generations!r}; count resamplings")
+    if (m < 0).any():
+        raise DomainError(f"generations needs to be >= 0, got {int(m.min())}; count resamplings")
+    return m.astype(np.int64)
+
+
+def _like(m: np.ndarray, values: np.ndarray) -> Any:
+    """Return a float for a scalar question, else the array."""
+    return float(values) if m.ndim == 0 else values
