@@ -90,11 +90,10 @@ def moments(pipeline: Pipeline, law: RowLaw, *, exact: bool | None = None) -> Mo
     [1/10, 1/10],
     [1/10,  1/8]])
     """
-    parameters = list(pipeline.parameters())
+    parameters = list(dict.fromkeys(pipeline.parameters()))
     if exact is None:
-        exact = bool(pipeline.free_symbols) or (
-            len(pipeline.samples) <= EXACT_SAMPLES and all(e.is_Rational for e in parameters)
-        )
+        rational = all(e.is_Rational for e in parameters)
+        exact = not all(e.is_number for e in parameters) or (rational and len(pipeline.samples) <= EXACT_SAMPLES)
     scalars = _fractions(parameters) if exact else _floats()
     state = _Substitution(pipeline, law, scalars)
     weights, samples = state.pooling, state.between
@@ -162,11 +161,11 @@ class _Substitution:
             fits = [(m.index, c) for m, c in labellers if isinstance(m, Fit)]
             if fits:
                 at = np.array([m for m, _ in fits])
-                direction = self._array([c for _, c in fits]) @ _rows(self.pooling, at)[:, :i]
+                direction = self._array([c for _, c in fits]) @ _rows(self.pooling, at, i)
             second = sum((c * (one if isinstance(m, Truth) else self.second_fit[m.index]) for m, c in labellers), zero)
             averaged = labellers if len(labellers) > 1 and not isinstance(s.source, OneOf) else None
         active = np.flatnonzero(direction != zero)
-        row = direction[active] @ _rows(self.between, active)[:, :i] if len(active) else self._zeros(i)
+        row = direction[active] @ _rows(self.between, active, i) if len(active) else self._zeros(i)
         spread = row[active] @ direction[active] if len(active) else zero
         r = self._row_variance(second, spread, averaged)
         self.between[i, :i] = row
@@ -206,11 +205,11 @@ class _Substitution:
         return (N - T) / (T * (N if self.law is RowLaw.CONSTANT else N - self.x.one))
 
 
-def _rows(matrix: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Return rows of a matrix, without a copy where they are consecutive (most pools and pasts are)."""
+def _rows(matrix: np.ndarray, at: np.ndarray, width: int) -> np.ndarray:
+    """Return the first columns of some rows, without a copy where the rows are consecutive (most pools and pasts are)."""
     if len(at) == at[-1] - at[0] + 1 and (np.diff(at) == 1).all():
-        return matrix[at[0] : at[-1] + 1]
-    return matrix[at]
+        return matrix[at[0] : at[-1] + 1, :width]
+    return matrix[at, :width]
 
 
 def _floats() -> _Scalars:
