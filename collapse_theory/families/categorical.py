@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -23,9 +23,12 @@ from collapse_theory.describe.numbers import real, real_array
 from collapse_theory.describe.pipeline import Fit, Pipeline
 from collapse_theory.errors import DomainError
 from collapse_theory.families.calculus import RowLaw
-from collapse_theory.families.protocol import Family, Theory
+from collapse_theory.families.protocol import Family
+from collapse_theory.families.sampling import Run, TokenSampler, numeric
 from collapse_theory.families.vocabulary import TokenGroups, group
 from collapse_theory.families.wright_fisher import Chain, chain
+from collapse_theory.formula import Regime
+from collapse_theory.simulate.protocol import Setting, Trial
 
 __all__ = ["Categorical"]
 
@@ -54,6 +57,8 @@ class Categorical(Family):
 
     name: ClassVar[str] = "Categorical"
     law: ClassVar[RowLaw] = RowLaw.TOKENS
+    regime: ClassVar[Regime] = "exact"
+    references: ClassVar[tuple[str, ...]] = ("seddik2024bad", "suresh2024rate")
     convex: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -73,18 +78,15 @@ class Categorical(Family):
         return f"Categorical({len(self.p)} tokens)"
 
     # ------------------------------------------------------------------ second moments
-    def theory(self, pipeline: Pipeline, model: Fit) -> Theory:
+    def error_terms(self, pipeline: Pipeline, model: Fit) -> Mapping[str, Expr]:
         """Return ``E|p_hat - p|^2 = c (1 - sum p^2)`` of a fit; unbiased, so all of it is variance."""
-        moments = self.moments(pipeline)
-        c = S(moments.covariances[model.index, model.index])
-        return Theory({"bias": S.Zero, "variance": c * self.gini}, "exact", (), ("seddik2024", "suresh2024"))
+        c = S(self.moments(pipeline).covariances[model.index, model.index])
+        return {"bias": S.Zero, "variance": c * self.gini}
 
-    def trial(self, pipeline: Pipeline, model: Fit) -> Callable[[np.random.Generator], float]:
+    def trial(self, pipeline: Pipeline, model: Fit, setting: Setting) -> Trial:
         """Return one simulated squared error ``|p_hat - p|^2`` as a function of the generator."""
-        from collapse_theory.families.sampling import token_trial
-
         self.check(pipeline)
-        return token_trial(pipeline, model, self.p)
+        return Run(numeric(pipeline, setting), model.index, TokenSampler(self.p / self.p.sum()))
 
     def diversity(self, pipeline: Pipeline, model: Fit | None = None) -> float:
         """Return ``E[1 - sum p_hat^2] = (1 - c)(1 - sum p^2)``: the chance that two tokens of the model differ.

@@ -10,7 +10,7 @@ and the one-dimensional variance has the exact law :class:`VarianceLaw`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,9 +21,11 @@ from collapse_theory.describe.numbers import real
 from collapse_theory.describe.pipeline import Fit, Pipeline, Truth
 from collapse_theory.errors import DomainError, PipelineError
 from collapse_theory.families.calculus import RowLaw
-from collapse_theory.families.protocol import Family, Theory
-from collapse_theory.families.sampling import gaussian_trial
+from collapse_theory.families.protocol import Family
+from collapse_theory.families.sampling import GaussianSampler, Run, numeric
 from collapse_theory.families.variance_law import VarianceLaw
+from collapse_theory.formula import Regime
+from collapse_theory.simulate.protocol import Setting, Trial
 
 __all__ = ["Gaussian"]
 
@@ -48,21 +50,22 @@ class Gaussian(Family):
 
     name: ClassVar[str] = "Gaussian"
     law: ClassVar[RowLaw] = RowLaw.GAUSSIAN
+    regime: ClassVar[Regime] = "exact"
+    references: ClassVar[tuple[str, ...]] = ("shumailov2023curse", "kazdan2024collapse")
     convex: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check the dimension."""
         object.__setattr__(self, "d", int(real(self.d, "d", positive=True, integer=True)))
 
-    def theory(self, pipeline: Pipeline, model: Fit) -> Theory:
+    def error_terms(self, pipeline: Pipeline, model: Fit) -> Mapping[str, Expr]:
         """Return ``E|mu_hat - mu|^2 / tr Sigma = c`` of a fit; unbiased, so all of it is variance."""
-        c = S(self.moments(pipeline).covariances[model.index, model.index])
-        return Theory({"bias": S.Zero, "variance": c}, "exact", (), ("shumailov2023", "kazdan2024"))
+        return {"bias": S.Zero, "variance": S(self.moments(pipeline).covariances[model.index, model.index])}
 
-    def trial(self, pipeline: Pipeline, model: Fit) -> Callable[[np.random.Generator], float]:
+    def trial(self, pipeline: Pipeline, model: Fit, setting: Setting) -> Trial:
         """Return one simulated ``|mu_hat - mu|^2 / tr Sigma`` as a function of the generator."""
         self.check(pipeline)
-        return gaussian_trial(pipeline, model, self.d)
+        return Run(numeric(pipeline, setting), model.index, GaussianSampler(self.d))
 
     def covariance_factor(self, pipeline: Pipeline, model: Fit | None = None) -> Any:
         """Return ``v`` with ``E Sigma_hat = v Sigma``: a float, or an expression if symbols are free.

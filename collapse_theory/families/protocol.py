@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-from sympy import Expr, ImmutableMatrix, S, Symbol, cancel
+from sympy import Expr, Ge, ImmutableMatrix, S, Symbol, cancel
 
 from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample
 from collapse_theory.errors import PipelineError
 from collapse_theory.families.calculus import Moments, RowLaw, moments
+from collapse_theory.formula import ErrorFormula, Regime
+from collapse_theory.simulate.protocol import Setting, Trial
 
-__all__ = ["Family", "Theory", "covariances"]
+__all__ = ["Family", "covariances"]
 
 _SUM_TOLERANCE = 1e-9  # float coefficients such as 0.7 + 0.2 + 0.1 miss one by a few units in the last place
-
-
-@dataclass(frozen=True)
-class Theory:
-    """The expected error of one fit under a family.
-
-    Attributes:
-        terms: Named parts, which add up to the error.
-        regime: "exact" or "leading order".
-        conditions: What has to hold, as text-free SymPy conditions.
-        references: BibTeX keys.
-        method: How it was derived.
-    """
-
-    terms: Mapping[str, Expr]
-    regime: str
-    conditions: tuple[Any, ...]
-    references: tuple[str, ...]
-    method: str = "calculus"
 
 
 class Family(abc.ABC):
@@ -43,16 +25,47 @@ class Family(abc.ABC):
 
     name: ClassVar[str]
     law: ClassVar[RowLaw]
+    regime: ClassVar[Regime]
+    references: ClassVar[tuple[str, ...]]
     convex: ClassVar[bool]
     """Whether a linear source needs non-negative coefficients (a probability distribution)."""
 
     @abc.abstractmethod
-    def theory(self, pipeline: Pipeline, model: Fit) -> Theory:
-        """Return the expected error of ``model``."""
+    def error_terms(self, pipeline: Pipeline, model: Fit) -> Mapping[str, Expr]:
+        """Return the named parts of the expected error of ``model``."""
 
     @abc.abstractmethod
-    def trial(self, pipeline: Pipeline, model: Fit) -> Callable[[np.random.Generator], float]:
-        """Return a picklable function that simulates the pipeline once and returns the error of ``model``."""
+    def trial(self, pipeline: Pipeline, model: Fit, setting: Setting) -> Trial:
+        """Return a picklable function of a generator: one simulated run and the error of ``model``."""
+
+    def theory(self, pipeline: Pipeline, model: Fit | None = None, method: str = "auto") -> ErrorFormula:
+        """Return the expected error of a fit as a derived formula; its evaluation needs no spectrum.
+
+        Args:
+            pipeline: Without noise, ridge or reused designs; numbers or symbols.
+            model: The tested fit; None is the last.
+            method: "auto", or "exact" for the families that are exact.
+
+        Raises:
+            PipelineError: If the pipeline means nothing for the family, or it has no such method.
+        """
+        methods = ("auto", "exact") if self.regime == "exact" else ("auto",)
+        if method not in methods:
+            raise PipelineError(
+                f"method of {self.name} needs to be one of {', '.join(methods)}, got {method!r}: its theory is the "
+                f"covariance calculus ({self.regime}); use 'auto'"
+            )
+        fit = pipeline.model(model)
+        rows = dict.fromkeys(s.T for s in pipeline.samples if not s.T.is_number)
+        return ErrorFormula(
+            parts=self.error_terms(pipeline, fit),
+            regime=self.regime,
+            conditions=tuple(c for T in rows if (c := Ge(T, 1)) is not S.true),
+            references=self.references,
+            method="exact" if self.regime == "exact" else "calculus",
+            pipeline=lambda: pipeline,
+            model=fit,
+        )
 
     def moments(self, pipeline: Pipeline, *, exact: bool | None = None) -> Moments:
         """Return the covariances of all fits, after checking that the family can run the pipeline."""

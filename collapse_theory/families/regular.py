@@ -6,18 +6,19 @@ The maximum-likelihood fit on pooled rows solves ``sum_i alpha_i E_i[score] = 0`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-from sympy import S
+from sympy import Expr, S
 
 from collapse_theory.describe.pipeline import Fit, Pipeline
 from collapse_theory.errors import PipelineError
 from collapse_theory.families.calculus import RowLaw
-from collapse_theory.families.protocol import Family, Theory
-from collapse_theory.families.sampling import RegularModel, regular_trial
+from collapse_theory.families.protocol import Family
+from collapse_theory.families.sampling import RegularModel, RegularSampler, Run, numeric
+from collapse_theory.formula import Regime
+from collapse_theory.simulate.protocol import Setting, Trial
 
 __all__ = ["Regular"]
 
@@ -33,7 +34,7 @@ class Regular(Family):
     >>> from collapse_theory.describe import workflows
     >>> from collapse_theory.describe.pipeline import Stage
     >>> pipe = workflows.accumulate(3, Stage(T=100))
-    >>> Regular().theory(pipe, pipe.model()).terms["variance"]
+    >>> Regular().theory(pipe).terms["variance"]
     49/36
     """
 
@@ -41,20 +42,17 @@ class Regular(Family):
 
     name: ClassVar[str] = "Regular"
     law: ClassVar[RowLaw] = RowLaw.CONSTANT
+    regime: ClassVar[Regime] = "leading order"
+    references: ClassVar[tuple[str, ...]] = ("gerstgrasser2024inevitable", "dey2024universality", "he2025golden")
     convex: ClassVar[bool] = False
 
-    def theory(self, pipeline: Pipeline, model: Fit) -> Theory:
+    def error_terms(self, pipeline: Pipeline, model: Fit) -> Mapping[str, Expr]:
         """Return ``T_1 c``: the asymptotic variance relative to one fit on the rows of the first sample."""
         moments = self.moments(pipeline)
         relative = S(moments.covariances[model.index, model.index]) * pipeline.samples[0].T
-        return Theory(
-            {"bias": S.Zero, "variance": relative.cancel() if moments.exact else relative},
-            "leading order",
-            (),
-            ("gerstgrasser2024", "dey2024", "he2025"),
-        )
+        return {"bias": S.Zero, "variance": relative.cancel() if moments.exact else relative}
 
-    def trial(self, pipeline: Pipeline, model: Fit) -> Callable[[np.random.Generator], float]:
+    def trial(self, pipeline: Pipeline, model: Fit, setting: Setting) -> Trial:
         """Return one simulated ``T_1 (theta_hat - theta)^T I (theta_hat - theta)/q`` as a function of the generator.
 
         Raises:
@@ -66,4 +64,5 @@ class Regular(Family):
                 "Regular needs a model with sample, fit, truth and information to simulate, got None; "
                 "pass ct.Regular(model), for example collapse_theory.families.models.LogisticRegression([1.0])"
             )
-        return regular_trial(pipeline, model, self.model, int(pipeline.samples[0].T))
+        values = numeric(pipeline, setting)
+        return Run(values, model.index, RegularSampler(self.model), scale=float(values.samples[0].T))

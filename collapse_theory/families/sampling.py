@@ -1,25 +1,30 @@
 """One simulated run of a pipeline for the families beyond regression. No formula is imported here.
 
-A :class:`Sampler` says what rows, subsets of rows and fits are; :class:`Trial` walks the DAG with it.
+A :class:`Sampler` says what rows, subsets of rows and fits are; :class:`Run` walks the DAG with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 import numpy as np
 
-from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, rows_behind
-from collapse_theory.errors import PipelineError
+from collapse_theory.describe.numbers import real
+from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Truth, rows_behind
+from collapse_theory.errors import DomainError
+from collapse_theory.simulate.protocol import Setting, digest
 
-__all__ = ["GaussianSampler", "RegularModel", "RegularSampler", "Sampler", "TokenSampler", "Trial", "gaussian_trial",
-           "regular_trial", "token_trial"]  # fmt: skip
+__all__ = ["GaussianSampler", "RegularModel", "RegularSampler", "Run", "Sampler", "TokenSampler", "numeric"]
 
 
 class Sampler(Protocol):
     """Rows and fits of one family. A mixture is a tuple of models with shares; rows may be of any type."""
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """Plain data that tell this sampler from another of its class."""
 
     def truth(self) -> Any:
         """Return the true model."""
@@ -41,8 +46,8 @@ class Sampler(Protocol):
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One run: ``trial(rng)`` is the error of the tested fit. Picklable.
+class Run:
+    """One run: ``run(rng)`` is the error of the tested fit. Picklable.
 
     Attributes:
         pipeline: Numeric pipeline.
@@ -59,9 +64,6 @@ class Trial:
 
     def __post_init__(self) -> None:
         """Keep only the nodes that the tested fit depends on, in order."""
-        if self.pipeline.free_symbols:
-            names = ", ".join(sorted(map(str, self.pipeline.free_symbols)))
-            raise PipelineError(f"simulation needs numbers throughout, got free symbols {names}; substitute values first")
         fits = self.pipeline.ancestors(self.pipeline.fits[self.fit])
         used = {s.index for f in fits for s in rows_behind(f.samples)}
         plan: list[Sample | Fit] = []
@@ -72,6 +74,12 @@ class Trial:
                     plan.append(s)
             plan.append(f)
         object.__setattr__(self, "plan", tuple(plan))
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the pipeline, the family and the truth."""
+        nodes = [_record(node) for node in self.plan]
+        return digest(type(self.sampler).__name__, *self.sampler.identity, self.scale, *nodes)
 
     def model(self, rng: np.random.Generator) -> Any:
         """Return the tested model of one run."""
@@ -107,6 +115,11 @@ class TokenSampler:
 
     p: np.ndarray
 
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """The true frequencies."""
+        return (self.p,)
+
     def truth(self) -> np.ndarray:
         """Return the true frequencies."""
         return self.p
@@ -139,6 +152,11 @@ class GaussianSampler:
     """Rows in d dimensions; a model is (mean, covariance), the truth N(0, I). The error is ``|mean|^2/d``."""
 
     d: int
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """The dimension."""
+        return (self.d,)
 
     def truth(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the standard normal model."""
@@ -199,6 +217,11 @@ class RegularSampler:
 
     model: RegularModel
 
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """The class and truth of the parametric model."""
+        return (type(self.model).__name__, self.model.truth)
+
     def truth(self) -> np.ndarray:
         """Return the true parameter."""
         return self.model.truth
@@ -226,16 +249,33 @@ class RegularSampler:
         return float(gap @ self.model.information @ gap) / len(gap)
 
 
-def token_trial(pipeline: Pipeline, model: Fit, p: np.ndarray) -> Trial:
-    """Return the trial of a token model."""
-    return Trial(pipeline, model.index, TokenSampler(p / p.sum()))
+def numeric(pipeline: Pipeline, setting: Setting) -> Pipeline:
+    """Return the pipeline with the setting's values for its symbols.
+
+    Raises:
+        DomainError: If the setting has inputs of a regression, or a symbol has no value or a value no symbol.
+    """
+    given = [f.name for f in fields(setting) if f.name != "values" and getattr(setting, f.name) is not None]
+    if given:
+        raise DomainError(f"{given[0]} belongs to linear regression; this family needs only the pipeline, omit it")
+    symbols = {s.name: s for s in pipeline.free_symbols}
+    if set(symbols) != set(setting.values):
+        raise DomainError(
+            f"simulate needs a value for each symbol of the pipeline ({', '.join(sorted(symbols)) or 'none'}), got "
+            f"{', '.join(sorted(setting.values)) or 'none'}; pass them by name"
+        )
+    return pipeline.replaced({symbols[name]: real(value, name) for name, value in setting.values.items()}) if symbols else pipeline
 
 
-def gaussian_trial(pipeline: Pipeline, model: Fit, d: int) -> Trial:
-    """Return the trial of a Gaussian model in ``d`` dimensions."""
-    return Trial(pipeline, model.index, GaussianSampler(d))
+def _record(node: Sample | Fit) -> tuple[Any, ...]:
+    """Return a node as plain data, for the fingerprint."""
+    if isinstance(node, Fit):
+        return ("fit", node.index, tuple(s.index for s in node.samples), tuple(map(float, node.weights)))
+    pool = tuple(s.index for s in node.pool)
+    if isinstance(node.source, OneOf):
+        return ("mixed", node.index, int(node.T), tuple(_place(m) for m in node.source.labellers))
+    return ("sample", node.index, int(node.T), pool, tuple((_place(m), float(c)) for m, c in node.source))
 
 
-def regular_trial(pipeline: Pipeline, model: Fit, regular: RegularModel, rows: int) -> Trial:
-    """Return the trial of a parametric model, in units of the variance of one fit on ``rows`` rows."""
-    return Trial(pipeline, model.index, RegularSampler(regular), scale=float(rows))
+def _place(m: Truth | Fit) -> int:
+    return m.index if isinstance(m, Fit) else -1
