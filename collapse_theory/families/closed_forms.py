@@ -214,8 +214,7 @@ def random_past_rounds(law: RowLaw) -> ClosedForm:
     k = _index()
     a, b = _replace_round(law, T)
     # (k+1) c_{k+1} - k c_k = a c_k + b, written for round k
-    factor, offset = factor((k - 1 + a) / k), factor(b / k)
-    value = solve_affine(factor, offset, k, m)
+    value = solve_affine(factor((k - 1 + a) / k), factor(b / k), k, m)
     return ClosedForm(law, value, S.One if _collapses(law) else oo, S.false)
 
 

@@ -121,7 +121,8 @@ def _split(a: Expr, k: Symbol) -> tuple[list[Expr], list[Expr]] | None:
     if not a.is_rational_function(k):
         return None
     top, bottom = (Poly(e, k) for e in cancel(a).as_numer_denom())
-    if max(top.degree(), bottom.degree()) > 2 or cancel(top.LC() / bottom.LC() - 1) != 0:
+    degrees = [part.degree() for p in (top, bottom) for part, _ in p.factor_list()[1]]
+    if max(degrees) > 2 or top.degree() != bottom.degree() or cancel(top.LC() / bottom.LC() - 1) != 0:
         return None
     return _roots(top), _roots(bottom)
 
@@ -134,7 +135,8 @@ def _sum(b: Expr, k: Symbol, first: int, m: Symbol) -> Expr:
     """Return ``sum_{k=first..m} b_k``: rational terms by partial fractions as harmonic numbers of one argument."""
     if not b.is_rational_function(k):
         return summation(b, (k, first, m))
-    return Add(*(_pole_sum(part, k, first, m) for part in Add.make_args(apart(b, k))))
+    # expanded, so that the harmonic numbers of telescoping parts cancel
+    return Add(*(_pole_sum(part, k, first, m) for part in Add.make_args(apart(b, k)))).expand()
 
 
 def _pole_sum(part: Expr, k: Symbol, first: int, m: Symbol) -> Expr:
