@@ -21,10 +21,12 @@ from sympy import Expr, Float, Rational, S
 
 from collapse_theory.describe.numbers import real, real_array
 from collapse_theory.describe.pipeline import Fit, Pipeline
-from collapse_theory.errors import DomainError
+from collapse_theory.errors import DomainError, PipelineError
 from collapse_theory.families.calculus import RowLaw
 from collapse_theory.families.protocol import Family
+from collapse_theory.families.rates import CollapseRates
 from collapse_theory.families.sampling import Run, TokenSampler, numeric
+from collapse_theory.families.token_errors import Bracket, distinct_tokens, total_variation
 from collapse_theory.families.vocabulary import TokenGroups, group
 from collapse_theory.families.wright_fisher import Chain, chain
 from collapse_theory.formula import Regime
@@ -58,7 +60,7 @@ class Categorical(Family):
     name: ClassVar[str] = "Categorical"
     law: ClassVar[RowLaw] = RowLaw.TOKENS
     regime: ClassVar[Regime] = "exact"
-    references: ClassVar[tuple[str, ...]] = ("seddik2024bad", "suresh2024rate")
+    references: ClassVar[tuple[str, ...]] = ("seddik2024synthetic", "suresh2024rate")
     convex: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -100,6 +102,38 @@ class Categorical(Family):
         """
         k = pipeline.model(model).index
         return float((1 - self.moments(pipeline, exact=False).covariances[k, k]) * self.gini)
+
+    def total_variation(self, pipeline: Pipeline, model: Fit | None = None) -> Bracket:
+        """Return the expected total variation distance of a model from the truth: exact, or a lower and an upper bound.
+
+        Args:
+            pipeline: Numeric.
+            model: The tested fit; None is the last.
+
+        Raises:
+            PipelineError: If the pipeline means nothing for tokens or has free symbols.
+        """
+        self._numeric(pipeline)
+        return total_variation(pipeline, pipeline.model(model), self.p)
+
+    def distinct_tokens(self, pipeline: Pipeline, model: Fit | None = None) -> Bracket:
+        """Return the expected number of tokens that a model of any pipeline still gives: exact, or two bounds.
+
+        Args:
+            pipeline: Numeric.
+            model: The tested fit; None is the last.
+
+        Raises:
+            PipelineError: If the pipeline means nothing for tokens or has free symbols.
+        """
+        self._numeric(pipeline)
+        return distinct_tokens(pipeline, pipeline.model(model), self.p)
+
+    def _numeric(self, pipeline: Pipeline) -> None:
+        self.check(pipeline)
+        if pipeline.free_symbols:
+            names = ", ".join(sorted(map(str, pipeline.free_symbols)))
+            raise PipelineError(f"this quantity needs numbers throughout, got free symbols {names}; substitute values")
 
     # ------------------------------------------------------------------ collapse under replacement
     def total_collapse_probability(self, T: int, generations: Any) -> Any:
@@ -197,6 +231,10 @@ class Categorical(Family):
             g[k] = -np.expm1(-g[k - 1])
         mean = T * p * g[m] if p > 0 else np.zeros(m.shape)
         return _like(m, -np.expm1(-mean))
+
+    def collapse_rates(self) -> CollapseRates:
+        """Return the rates of collapse under replacement, in symbolic ``T``: exponential in generations, linear in rows."""
+        return CollapseRates.of(self.p)
 
     # ------------------------------------------------------------------ helpers
     def _probability(self, token: Any) -> float:

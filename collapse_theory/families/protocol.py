@@ -65,6 +65,7 @@ class Family(abc.ABC):
             method="exact" if self.regime == "exact" else "calculus",
             pipeline=lambda: pipeline,
             model=fit,
+            family=self,
         )
 
     def moments(self, pipeline: Pipeline, *, exact: bool | None = None) -> Moments:

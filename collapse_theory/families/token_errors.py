@@ -1,0 +1,178 @@
+r"""Total variation and distinct tokens of a model in any pipeline: exact where a finite sum exists, else named bounds.
+
+Exact sums: de Moivre's mean deviation for a clean fit, the Wright-Fisher chain for replace, the elimination of
+:mod:`~collapse_theory.families.token_law` for small pipelines, and binomial survival where all rows descend from real samples
+that the model still pools. Otherwise, with ``c`` and the covariance ``g`` of model and a real sample R of variance ``1/T_R``:
+
+``sum_k max[ c p(1-p)/max(p, 1-p),  max_R (g T_R) E|Bin(T_R,p)/T_R - p| ] / 2  <=  E TV  <=  sum_k sqrt(c p(1-p)) / 2``.
+
+Above: Jensen. Below: ``|p_hat - p| <= max(p, 1-p)``, and the mean of the model given R alone, which is linear in R.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Source, Truth
+from collapse_theory.families.binomial import mean_absolute_deviation
+from collapse_theory.families.calculus import RowLaw, moments
+from collapse_theory.families.token_law import token_law
+from collapse_theory.families.wright_fisher import EXACT_ROWS, chain
+
+__all__ = ["Bracket", "distinct_tokens", "total_variation"]
+
+_CHAIN_WORK = 2e9
+_LAW_TOKENS = 200
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """An expectation: exact, or between two bounds.
+
+    Attributes:
+        lower: Lower bound; the value itself if exact.
+        upper: Upper bound; the value itself if exact.
+        leading_order: The value for Gaussian fluctuations (common tokens, large samples); nan where there is none.
+        method: Where it comes from.
+    """
+
+    lower: float
+    upper: float
+    leading_order: float
+    method: str
+
+    @property
+    def exact(self) -> bool:
+        """Whether the value is exact."""
+        return self.lower == self.upper
+
+    @property
+    def value(self) -> float:
+        """The exact value, else the leading-order value clipped to the bounds."""
+        return self.lower if self.exact else min(max(self.leading_order, self.lower), self.upper)
+
+
+def total_variation(pipeline: Pipeline, model: Fit, p: np.ndarray) -> Bracket:
+    """Return ``E |p_hat - p|_1 / 2`` of a numeric pipeline that the family has checked.
+
+    >>> pipe = Pipeline(); m = pipe.fit(pipe.sample(T=2))
+    >>> total_variation(pipe, m, np.array([0.5, 0.5]))
+    Bracket(lower=0.25, upper=0.25, leading_order=0.28209479177387814, method='binomial deviation')
+    """
+    x, count = np.unique(p[p > 0], return_counts=True)
+    c, links = _variance_and_links(pipeline, model)
+    spread = np.sqrt(c * x * (1 - x))
+    leading = float(count @ spread) * float(np.sqrt(2 / np.pi)) / 2
+    exact, method = _exact_deviation(pipeline, model, x)
+    if exact is not None:
+        value = float(count @ exact) / 2
+        return Bracket(value, value, leading, method)
+    below = c * x * (1 - x) / np.maximum(x, 1 - x)
+    for weight, rows in links:
+        below = np.maximum(below, weight * mean_absolute_deviation(rows, x))
+    return Bracket(float(count @ below) / 2, float(count @ spread) / 2, leading, "bounds")
+
+
+def distinct_tokens(pipeline: Pipeline, model: Fit, p: np.ndarray) -> Bracket:
+    """Return the expected number of tokens with positive frequency in the model, of a numeric checked pipeline.
+
+    The bounds, where no exact sum exists: at least the tokens of the real samples that the model pools, at most all.
+    """
+    positive = p[p > 0]
+    roots, whole = _support(model)
+    real_rows = sum(int(s.T) for s in roots)
+    if whole:
+        value = float(-np.expm1(real_rows * np.log1p(-np.minimum(positive, 1 - 1e-300))).sum())
+        return Bracket(value, value, value, "descendants of real samples")
+    walk = _equal_chain(pipeline, model)
+    if walk is not None:
+        from collapse_theory.families.categorical import Categorical
+
+        value = float(Categorical(p).expected_survivors(T=walk[0], generations=walk[1]))
+        return Bracket(value, value, value, "Wright-Fisher chain")
+    x, count = np.unique(positive, return_counts=True)
+    law = token_law(pipeline, model, x) if len(x) <= _LAW_TOKENS else None
+    if law is not None:
+        value = float(count @ law.probability[law.frequency > 0].sum(axis=0))
+        return Bracket(value, value, value, "elimination")
+    lower = float(-np.expm1(real_rows * np.log1p(-positive)).sum())
+    return Bracket(lower, float(len(positive)), float("nan"), "bounds")
+
+
+def _exact_deviation(pipeline: Pipeline, model: Fit, x: np.ndarray) -> tuple[np.ndarray | None, str]:
+    """Return ``E |p_hat - p|`` of each token, or None."""
+    walk = _equal_chain(pipeline, model)
+    if walk is not None:
+        T, m = walk
+        if m == 1:
+            return mean_absolute_deviation(T, x), "binomial deviation"
+        if T <= EXACT_ROWS and m * len(x) * T**1.5 <= _CHAIN_WORK:
+            c = chain(T)
+            law = c.start(x).toarray().T
+            transposed = c.step.T
+            for _ in range(m - 1):
+                law = transposed @ law
+            return (np.abs(c.states[:, None] / T - x) * law).sum(axis=0), "Wright-Fisher chain"
+    law = token_law(pipeline, model, x) if len(x) <= _LAW_TOKENS else None
+    if law is None:
+        return None, "bounds"
+    return (np.abs(law.frequency[:, None] - x) * law.probability).sum(axis=0), "elimination"
+
+
+def _equal_chain(pipeline: Pipeline, model: Fit) -> tuple[int, int] | None:
+    """Return (T, fits) if the model ends a chain of fits on one sample of T rows each, else None."""
+    fit: Truth | Fit = model
+    rows = []
+    while isinstance(fit, Fit):
+        s = fit.samples[0]
+        if len(fit.samples) > 1 or s.pool or isinstance(s.source, OneOf) or len(s.labellers) != 1:
+            return None
+        rows.append(int(s.T))
+        fit = s.labellers[0]
+    return (rows[0], len(rows)) if len(set(rows)) == 1 else None
+
+
+def _variance_and_links(pipeline: Pipeline, model: Fit) -> tuple[float, list[tuple[float, int]]]:
+    """Return ``c`` of the model and, for each real sample, (coefficient of the model's mean given it, rows)."""
+    scratch = pipeline.replaced({})
+    real = [s for s in scratch.samples if not s.pool and s.labellers and _is_real(s)]
+    first = len(scratch.fits)
+    for s in real:
+        scratch.fit(s)
+    c = np.asarray(moments(scratch, RowLaw.TOKENS, exact=False).covariances)
+    links = [(float(c[model.index, first + i]) * float(s.T), int(s.T)) for i, s in enumerate(real)]
+    return float(c[model.index, model.index]), [link for link in links if link[0] > 0]
+
+
+def _is_real(s: Sample) -> bool:
+    return isinstance(s.source, Source) and all(isinstance(m, Truth) for m in s.labellers)
+
+
+def _support(fit: Fit) -> tuple[list[Sample], bool]:
+    """Return the real samples that the fit pools, and whether every other row of it repeats a token of theirs."""
+    pooled = [s for s, a in zip(fit.samples, fit.weights, strict=True) if a != 0]
+    real = [s for s in pooled if not s.pool and _is_real(s)]
+    known = {s.index for s in real}
+    whole = bool(real) and all(_descends(s, known) for s in pooled)
+    return real, whole
+
+
+def _descends(s: Sample, known: set[int]) -> bool:
+    """Whether every row of ``s`` is drawn, through any number of models, from rows of the known samples."""
+    seen: set[int] = set()
+    todo = [s]
+    while todo:
+        x = todo.pop()
+        if x.index in known or x.index in seen:
+            continue
+        seen.add(x.index)
+        if x.pool:
+            todo += x.pool
+            continue
+        for m in x.labellers:
+            if not isinstance(m, Fit):
+                return False
+            todo += m.samples
+    return True
