@@ -44,6 +44,7 @@ class Categorical(Family):
 
     Args:
         p: Token probabilities, non-negative, summing to one.
+        relative: Give the squared error in units of the diversity ``1 - sum p^2``, where it does not depend on ``p``.
 
     Raises:
         DomainError: If a probability is negative or they do not sum to one.
@@ -54,10 +55,12 @@ class Categorical(Family):
     """
 
     p: np.ndarray
+    relative: bool = False
     gini: Expr = field(init=False)
     """``1 - sum p^2``, the diversity of the truth."""
 
     name: ClassVar[str] = "Categorical"
+    quantity: ClassVar[str] = r"expected error $E=\mathbb{E}\|\hat p-p\|^2$ (in units of $1-\sum p^2$ if relative)"
     law: ClassVar[RowLaw] = RowLaw.TOKENS
     regime: ClassVar[Regime] = "exact"
     references: ClassVar[tuple[str, ...]] = ("seddik2024synthetic", "suresh2024rate")
@@ -75,6 +78,8 @@ class Categorical(Family):
             raise DomainError(f"p needs to sum to 1, got probabilities that sum to {total:.12g}; divide them by their sum")
         object.__setattr__(self, "p", p)
         object.__setattr__(self, "gini", _gini(given, p))
+        if self.relative and self.gini == 0:
+            raise DomainError("relative needs two tokens of positive probability, got one; its diversity is 0")
 
     def __repr__(self) -> str:
         return f"Categorical({len(self.p)} tokens)"
@@ -83,12 +88,13 @@ class Categorical(Family):
     def error_terms(self, pipeline: Pipeline, model: Fit) -> Mapping[str, Expr]:
         """Return ``E|p_hat - p|^2 = c (1 - sum p^2)`` of a fit; unbiased, so all of it is variance."""
         c = S(self.moments(pipeline).covariances[model.index, model.index])
-        return {"bias": S.Zero, "variance": c * self.gini}
+        return {"bias": S.Zero, "variance": c if self.relative else c * self.gini}
 
     def trial(self, pipeline: Pipeline, model: Fit, setting: Setting) -> Trial:
         """Return one simulated squared error ``|p_hat - p|^2`` as a function of the generator."""
         self.check(pipeline)
-        return Run(numeric(pipeline, setting), model.index, TokenSampler(self.p / self.p.sum()))
+        scale = 1 / float(self.gini) if self.relative else 1.0
+        return Run(numeric(pipeline, setting), model.index, TokenSampler(self.p / self.p.sum()), scale)
 
     def diversity(self, pipeline: Pipeline, model: Fit | None = None) -> float:
         """Return ``E[1 - sum p_hat^2] = (1 - c)(1 - sum p^2)``: the chance that two tokens of the model differ.

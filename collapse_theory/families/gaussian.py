@@ -49,6 +49,7 @@ class Gaussian(Family):
     d: int = 1
 
     name: ClassVar[str] = "Gaussian"
+    quantity: ClassVar[str] = r"expected error $E=\mathbb{E}\|\hat\mu-\mu\|^2/\operatorname{tr}\Sigma$ of the mean"
     law: ClassVar[RowLaw] = RowLaw.GAUSSIAN
     regime: ClassVar[Regime] = "exact"
     references: ClassVar[tuple[str, ...]] = ("shumailov2023curse", "kazdan2024collapse")

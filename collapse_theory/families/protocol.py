@@ -25,6 +25,8 @@ class Family(abc.ABC):
 
     name: ClassVar[str]
     law: ClassVar[RowLaw]
+    quantity: ClassVar[str]
+    """What the error is, in words with LaTeX, for statements."""
     regime: ClassVar[Regime]
     references: ClassVar[tuple[str, ...]]
     convex: ClassVar[bool]

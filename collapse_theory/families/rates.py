@@ -7,15 +7,19 @@ The chain's eigenvalues are ``lambda_j = prod_{i<j} (1 - i/T)``; diversity and t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from sympy import Dummy, Expr, Float, Product, S, log
 
 from collapse_theory import symbols
+from collapse_theory.describe.pipeline import Fit, Pipeline
 from collapse_theory.families import closed_forms
 from collapse_theory.families.calculus import RowLaw
+from collapse_theory.families.sampling import Run, TokenSampler, numeric
+from collapse_theory.simulate.protocol import Setting, Trial
 
-__all__ = ["CollapseRates", "eigenvalue"]
+__all__ = ["CollapseRates", "NoTotalCollapse", "eigenvalue"]
 
 
 def eigenvalue(j: int, T: Expr = symbols.T) -> Expr:
@@ -60,3 +64,27 @@ class CollapseRates:
         variance = closed_forms.replace(RowLaw.TOKENS).variance
         exponent = -(T * variance.diff(T) / variance).subs(m, 1).cancel()
         return CollapseRates(rate, log(2) / rate, -log(eigenvalue(3) / eigenvalue(2)), Float(entropy) * T, S(exponent))
+
+
+@dataclass(frozen=True)
+class NoTotalCollapse:
+    """The event that the tested token model still has two tokens; simulated from ``tokens`` equally likely ones.
+
+    Attributes:
+        tokens: Vocabulary of the simulation.
+    """
+
+    tokens: int = 4
+    quantity: ClassVar[str] = r"probability $E$ that the tested model has more than one token"
+
+    def trial(self, pipeline: Pipeline, model: Fit, setting: Setting) -> Trial:
+        """Return one simulated indicator of the event as a function of the generator."""
+        return Run(numeric(pipeline, setting), model.index, _Collapse(np.full(self.tokens, 1 / self.tokens)))
+
+
+class _Collapse(TokenSampler):
+    """Token counts with the indicator of two tokens or more as the error."""
+
+    def error(self, model: np.ndarray) -> float:
+        """Return 1 if two tokens are left, else 0."""
+        return float((model > 0).sum() > 1)

@@ -41,6 +41,7 @@ class Regular(Family):
     model: RegularModel | None = None
 
     name: ClassVar[str] = "Regular"
+    quantity: ClassVar[str] = r"asymptotic variance $E$ relative to one fit on the rows of the first sample"
     law: ClassVar[RowLaw] = RowLaw.CONSTANT
     regime: ClassVar[Regime] = "leading order"
     references: ClassVar[tuple[str, ...]] = ("gerstgrasser2024inevitable", "dey2024universality", "he2025golden")

@@ -18,8 +18,8 @@ from collapse_theory.families.binomial import probabilities
 
 __all__ = ["MAX_WORK", "TokenLaw", "token_law"]
 
-MAX_WORK = 4e8
-"""Multiplications beyond which the law is not computed."""
+MAX_WORK = 3e7
+"""Transition probabilities and products beyond which the law is not computed (a few seconds)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ def token_law(pipeline: Pipeline, model: Fit, p: np.ndarray, max_work: float = M
         pipeline: Numeric, already checked by the family.
         model: The tested fit.
         p: Token probabilities, shape (tokens,).
-        max_work: Multiplications allowed.
+        max_work: Transition probabilities and products allowed, over all nodes.
 
     >>> pipe = Pipeline(); m = pipe.fit(pipe.sample(T=2))
     >>> token_law(pipe, m, np.array([0.5])).probability.ravel().tolist()
@@ -60,10 +60,12 @@ def token_law(pipeline: Pipeline, model: Fit, p: np.ndarray, max_work: float = M
     last_use = _last_uses(samples, model)
     registers: list[_Register] = []
     law = np.ones((1, len(p)))
+    work = 0.0
     for time, s in enumerate(samples):
         T = int(s.T)
         mixed = not s.pool and len(s.labellers) > 1 and any(isinstance(m, Truth) for m in s.labellers)
-        if len(law) * (T + 1) * (len(p) if mixed or len(law) > 1 else 1) > max_work:
+        work += len(law) * (T + 1) * (len(p) if mixed else 1 + len(p) / 10)
+        if work > max_work:
             return None
         transition = _transition(s, registers, len(law), p)
         uses = {u: c for u, c in _uses(s, samples, model).items() if last_use[u] > time}

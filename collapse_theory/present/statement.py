@@ -16,6 +16,9 @@ _REGIME = {
 }
 
 
+_EXCESS_RISK = r"expected excess risk $E=\mathbb{E}\|\hat w-w_0\|_\Sigma^2$"
+
+
 def theorem_statement(theorem: Theorem) -> str:
     r"""Return the ``theorem`` environment of a catalogue entry.
 
@@ -24,11 +27,12 @@ def theorem_statement(theorem: Theorem) -> str:
     '\\begin{theorem}[Replace: n least-squares generators, least squares downstream]\\label{thm:ols-replace}'
     """
     formula = theorem.error
+    quantity = _EXCESS_RISK if formula.family is None else formula.family.quantity
     cite = rf"\cite{{{','.join(theorem.sources)}}}"
     return "\n".join([
         rf"\begin{{theorem}}[{theorem.title}]\label{{thm:{theorem.slug}}}",
         f"{theorem.hypotheses}.",
-        rf"Then the expected excess risk $E=\mathbb{{E}}\|\hat w-w_0\|_\Sigma^2$ {_REGIME[formula.regime]}",
+        rf"Then the {quantity} {_REGIME[formula.regime]}",
         r"\[",
         formula.latex(),
         r"\]",
