@@ -81,8 +81,8 @@ class Run:
         nodes = [_record(node) for node in self.plan]
         return digest(type(self.sampler).__name__, *self.sampler.identity, self.scale, *nodes)
 
-    def model(self, rng: np.random.Generator) -> Any:
-        """Return the tested model of one run."""
+    def models(self, rng: np.random.Generator) -> dict[int, Any]:
+        """Return the models of one run by the position of their fit."""
         rows: dict[int, Any] = {}
         models: dict[int, Any] = {}
         for node in self.plan:
@@ -93,7 +93,7 @@ class Run:
                 rows[node.index] = self.sampler.subset(rng, [rows[s.index] for s in node.pool], int(node.T))
             else:
                 rows[node.index] = self._rows(rng, node, models)
-        return models[self.fit]
+        return models
 
     def _rows(self, rng: np.random.Generator, node: Sample, models: dict[int, Any]) -> Any:
         mixed = isinstance(node.source, OneOf)
@@ -106,7 +106,7 @@ class Run:
 
     def __call__(self, rng: np.random.Generator) -> float:
         """Return the error of the tested model of one run."""
-        return self.scale * self.sampler.error(self.model(rng))
+        return self.scale * self.sampler.error(self.models(rng)[self.fit])
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ import numpy as np
 from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Source, Truth
 from collapse_theory.families.binomial import mean_absolute_deviation
 from collapse_theory.families.calculus import RowLaw, moments
-from collapse_theory.families.token_law import token_law
+from collapse_theory.families.token_law import MAX_WORK, token_law
 from collapse_theory.families.wright_fisher import EXACT_ROWS, chain
 
 __all__ = ["Bracket", "distinct_tokens", "total_variation"]
@@ -54,7 +54,7 @@ class Bracket:
         return self.lower if self.exact else min(max(self.leading_order, self.lower), self.upper)
 
 
-def total_variation(pipeline: Pipeline, model: Fit, p: np.ndarray) -> Bracket:
+def total_variation(pipeline: Pipeline, model: Fit, p: np.ndarray, max_work: float = MAX_WORK) -> Bracket:
     """Return ``E |p_hat - p|_1 / 2`` of a numeric pipeline that the family has checked.
 
     >>> pipe = Pipeline(); m = pipe.fit(pipe.sample(T=2))
@@ -65,7 +65,7 @@ def total_variation(pipeline: Pipeline, model: Fit, p: np.ndarray) -> Bracket:
     c, links = _variance_and_links(pipeline, model)
     spread = np.sqrt(c * x * (1 - x))
     leading = float(count @ spread) * float(np.sqrt(2 / np.pi)) / 2
-    exact, method = _exact_deviation(pipeline, model, x)
+    exact, method = _exact_deviation(pipeline, model, x, max_work)
     if exact is not None:
         value = float(count @ exact) / 2
         return Bracket(value, value, leading, method)
@@ -75,7 +75,7 @@ def total_variation(pipeline: Pipeline, model: Fit, p: np.ndarray) -> Bracket:
     return Bracket(float(count @ below) / 2, float(count @ spread) / 2, leading, "bounds")
 
 
-def distinct_tokens(pipeline: Pipeline, model: Fit, p: np.ndarray) -> Bracket:
+def distinct_tokens(pipeline: Pipeline, model: Fit, p: np.ndarray, max_work: float = MAX_WORK) -> Bracket:
     """Return the expected number of tokens with positive frequency in the model, of a numeric checked pipeline.
 
     The bounds, where no exact sum exists: at least the tokens of the real samples that the model pools, at most all.
@@ -84,7 +84,7 @@ def distinct_tokens(pipeline: Pipeline, model: Fit, p: np.ndarray) -> Bracket:
     roots, whole = _support(model)
     real_rows = sum(int(s.T) for s in roots)
     if whole:
-        value = float(-np.expm1(real_rows * np.log1p(-np.minimum(positive, 1 - 1e-300))).sum())
+        value = _survivors(positive, real_rows)
         return Bracket(value, value, value, "descendants of real samples")
     walk = _equal_chain(pipeline, model)
     if walk is not None:
@@ -93,15 +93,20 @@ def distinct_tokens(pipeline: Pipeline, model: Fit, p: np.ndarray) -> Bracket:
         value = float(Categorical(p).expected_survivors(T=walk[0], generations=walk[1]))
         return Bracket(value, value, value, "Wright-Fisher chain")
     x, count = np.unique(positive, return_counts=True)
-    law = token_law(pipeline, model, x) if len(x) <= _LAW_TOKENS else None
+    law = token_law(pipeline, model, x, max_work) if len(x) <= _LAW_TOKENS else None
     if law is not None:
         value = float(count @ law.probability[law.frequency > 0].sum(axis=0))
         return Bracket(value, value, value, "elimination")
-    lower = float(-np.expm1(real_rows * np.log1p(-positive)).sum())
-    return Bracket(lower, float(len(positive)), float("nan"), "bounds")
+    return Bracket(_survivors(positive, real_rows), float(len(positive)), float("nan"), "bounds")
 
 
-def _exact_deviation(pipeline: Pipeline, model: Fit, x: np.ndarray) -> tuple[np.ndarray | None, str]:
+def _survivors(p: np.ndarray, rows: int) -> float:
+    """Return the expected number of tokens in ``rows`` real rows."""
+    with np.errstate(divide="ignore"):  # a token of probability 1 survives: log 0 = -oo
+        return float(-np.expm1(rows * np.log1p(-p)).sum()) if rows else 0.0
+
+
+def _exact_deviation(pipeline: Pipeline, model: Fit, x: np.ndarray, max_work: float) -> tuple[np.ndarray | None, str]:
     """Return ``E |p_hat - p|`` of each token, or None."""
     walk = _equal_chain(pipeline, model)
     if walk is not None:
@@ -115,7 +120,7 @@ def _exact_deviation(pipeline: Pipeline, model: Fit, x: np.ndarray) -> tuple[np.
             for _ in range(m - 1):
                 law = transposed @ law
             return (np.abs(c.states[:, None] / T - x) * law).sum(axis=0), "Wright-Fisher chain"
-    law = token_law(pipeline, model, x) if len(x) <= _LAW_TOKENS else None
+    law = token_law(pipeline, model, x, max_work) if len(x) <= _LAW_TOKENS else None
     if law is None:
         return None, "bounds"
     return (np.abs(law.frequency[:, None] - x) * law.probability).sum(axis=0), "elimination"

@@ -18,8 +18,8 @@ from collapse_theory.families.binomial import probabilities
 
 __all__ = ["MAX_WORK", "TokenLaw", "token_law"]
 
-MAX_WORK = 3e7
-"""Transition probabilities and products beyond which the law is not computed (a few seconds)."""
+MAX_WORK = 1e7
+"""Transition probabilities and products beyond which the law is not computed (about a second)."""
 
 
 @dataclass(frozen=True, eq=False)
