@@ -21,7 +21,9 @@ def main(text: str, out: str = "text") -> None:
         Path(f"{out}_{name}.csv").write_text(as_csv(points), encoding="utf-8")
         draw_text_collapse(points).savefig(f"{out}_{name}.png", dpi=150)
         worst = max(abs(p.simulated - p.theory) / p.sem for p in points if p.lower == p.upper and p.sem > 0)
-        print(f"{name}: {len(points)} points, largest z-score of the exact ones {worst:.2f}; see {out}_{name}.csv, .png")
+        print(
+            f"{name}: {len(points)} points, largest z-score of the exact ones {worst:.2f}; see {out}_{name}.csv, .png"
+        )
 
 
 if __name__ == "__main__":

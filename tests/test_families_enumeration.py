@@ -35,16 +35,18 @@ def hypergeometric(counts, pool):
 
 
 def enumerate_models(pipe, p=P):
-    """Return the exact joint law of all models: a list of (probability, models), over every count vector of every sample."""
+    """Return the exact joint law of all models: pairs (probability, models), over every count vector."""
     k = len(p)
     worlds = [(Fraction(1), (), ())]
-    nodes = sorted([*pipe.samples, *pipe.fits], key=lambda node: pipe._nodes.index(node))
+    nodes = sorted([*pipe.samples, *pipe.fits], key=pipe._nodes.index)
     for node in nodes:
         new = {}
         for probability, rows, models in worlds:
             if isinstance(node, ct.Fit):
                 weights = [Fraction(str(float(a))) for a in node.weights]
-                total = [sum(a * rows[s.index][t] for a, s in zip(weights, node.samples, strict=True)) for t in range(k)]
+                total = [
+                    sum(a * rows[s.index][t] for a, s in zip(weights, node.samples, strict=True)) for t in range(k)
+                ]
                 model = tuple(x / sum(total) for x in total)
                 key = (rows, (*models, model))
                 new[key] = new.get(key, 0) + probability
@@ -187,7 +189,7 @@ def test_collapse_and_survival(T):
 
 
 def test_random_past_labels_row_by_row():
-    """Rows that each draw their own past model follow prod (1 - 1/(T j^2)); one draw per round gives prod (1 - 1/(T j))."""
+    """A draw for each row gives prod (1 - 1/(T j^2)), one draw per round prod (1 - 1/(T j))."""
     T, k = 2, 3
     pipe = W.random_past(k, Stage(T=T))
     worlds = enumerate_models(pipe)

@@ -6,7 +6,8 @@ Sample ``i`` has the statistic ``f_i`` (token frequencies, row average, ...). Gi
 
 and fit ``k`` is ``theta_k = sum_i alpha_ki f_i`` with ``alpha_i = a_i T_i / sum_j a_j T_j``. Labellers are themselves
 averages of earlier samples, so every node is a known combination of samples, and one forward substitution over the DAG
-gives the covariances ``S_ij`` of the samples in units of the shape: ``S_i,<i = b_i S_<i,<i``, where ``q_i = b_i f``, and
+gives the covariances ``S_ij`` of the samples in units of the shape: ``S_i,<i = b_i S_<i,<i``, where ``q_i = b_i f``,
+and
 ``S_ii = b_i S b_i + r_i / T_i``. The covariances of the fits are ``c = A S A^T``, ``A`` the pooling weights.
 
 Families differ only in the row variance ``r_i`` (:class:`RowLaw`). ``s_i`` below is the factor of the expected second
@@ -195,7 +196,7 @@ class _Substitution:
         return self.second_fit[m.index] - a @ self.between @ a
 
     def _divisor(self, s: Sample) -> Any:
-        """Return ``1/T``, or ``(N-T)/(T(N-1))`` for T rows drawn without replacement from N (``1/T - 1/N`` to leading order)."""
+        """Return ``1/T``, for T of N rows without replacement ``(N-T)/(T(N-1))`` (``1/T - 1/N`` to leading order)."""
         T = self.rows[s.index]
         if not s.pool:
             return self.x.one / T
@@ -206,7 +207,7 @@ class _Substitution:
 
 
 def _rows(matrix: np.ndarray, at: np.ndarray, width: int) -> np.ndarray:
-    """Return the first columns of some rows, without a copy where the rows are consecutive (most pools and pasts are)."""
+    """Return the first columns of some rows, without a copy where the rows are consecutive (most are)."""
     if len(at) == at[-1] - at[0] + 1 and (np.diff(at) == 1).all():
         return matrix[at[0] : at[-1] + 1, :width]
     return matrix[at, :width]
@@ -217,7 +218,7 @@ def _floats() -> _Scalars:
 
 
 def _fractions(parameters: list[Expr]) -> _Scalars:
-    """Return exact scalars: fractions of polynomials in whatever the parameters are made of; floats by their binary value."""
+    """Return exact scalars: fractions of polynomials in the parameters' symbols; floats by binary value."""
     rational = [_rationalised(e) for e in parameters]
     domain, _ = construct_domain([*rational, S.Half], field=True)
     return _Scalars(

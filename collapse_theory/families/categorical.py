@@ -54,7 +54,7 @@ class Categorical(Family):
     0.401128789
     """
 
-    p: np.ndarray
+    p: Any
     relative: bool = False
     gini: Expr = field(init=False)
     """``1 - sum p^2``, the diversity of the truth."""
@@ -75,7 +75,9 @@ class Categorical(Family):
             raise DomainError(f"p needs every probability >= 0, got {p[j]!r} at position {j}; give token probabilities")
         total = math.fsum(p)
         if abs(total - 1) > _SUM_TOLERANCE:
-            raise DomainError(f"p needs to sum to 1, got probabilities that sum to {total:.12g}; divide them by their sum")
+            raise DomainError(
+                f"p needs to sum to 1, got probabilities that sum to {total:.12g}; divide them by their sum"
+            )
         object.__setattr__(self, "p", p)
         object.__setattr__(self, "gini", _gini(given, p))
         if self.relative and self.gini == 0:
@@ -174,7 +176,8 @@ class Categorical(Family):
     def mean_collapse_time(self, T: int) -> float:
         r"""Return the expected number of resamplings until total collapse.
 
-        ``sum_k E w(Bin(T, p_k))`` with ``(I - P) w = j/T`` on the interior counts, plus the first resampling: the excess of
+        ``sum_k E w(Bin(T, p_k))`` with ``(I - P) w = j/T`` on the interior counts, plus the first resampling: the
+        excess of
         ``j/T``, the chance that the token wins in the end, over the chance that it has won, summed over generations.
 
         Raises:
@@ -239,7 +242,7 @@ class Categorical(Family):
         return _like(m, -np.expm1(-mean))
 
     def collapse_rates(self) -> CollapseRates:
-        """Return the rates of collapse under replacement, in symbolic ``T``: exponential in generations, linear in rows."""
+        """Return the rates of collapse under replacement, exponential in generations, in symbolic ``T``."""
         return CollapseRates.of(self.p)
 
     # ------------------------------------------------------------------ helpers
@@ -279,7 +282,9 @@ def _advance(c: Chain, f: np.ndarray, generations: int) -> np.ndarray:
 
 def _gini(given: Any, p: np.ndarray) -> Expr:
     """Return ``1 - sum p^2``, exact if every probability was given as a rational number."""
-    if isinstance(given, list) and all(isinstance(x, (int, Fraction)) or getattr(x, "is_Rational", False) for x in given):
+    if isinstance(given, list) and all(
+        isinstance(x, (int, Fraction)) or getattr(x, "is_Rational", False) for x in given
+    ):
         exact = [Rational(x.numerator, x.denominator) if isinstance(x, Fraction) else S(x) for x in given]
         return 1 - sum((x**2 for x in exact), S.Zero)
     return Float(math.fsum(p * (1 - p)))

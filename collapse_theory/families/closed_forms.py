@@ -1,8 +1,10 @@
 r"""Variance after m rounds of the standard workflows, in symbolic ``m``.
 
-Each round is run through the calculus on a probe: a pipeline whose previous fit has an undetermined variance ``c`` (a fit
+Each round is run through the calculus on a probe: a pipeline whose previous fit has an undetermined variance ``c`` (a
+fit
 on ``1/c`` real rows). What comes out is affine in ``c``, and :mod:`~collapse_theory.families.recurrence` solves it.
-Variances are in units of one row, so that one clean fit on ``T`` rows has ``1/T``; ``T`` counts real rows or the rows of
+Variances are in units of one row, so that one clean fit on ``T`` rows has ``1/T``; ``T`` counts real rows or the rows
+of
 every round, ``T0`` synthetic rows where they differ.
 """
 
@@ -21,8 +23,20 @@ from collapse_theory.describe.pipeline import Fit, Pipeline
 from collapse_theory.families.calculus import RowLaw, moments
 from collapse_theory.families.recurrence import affine, limit_of_sum, product_limit, solve_affine
 
-__all__ = ["ClosedForm", "accumulate", "accumulate_subsample", "fresh_real", "keep_real", "last_k_decay", "last_k_growth",
-           "random_past", "random_past_rounds", "replace", "replace_geometric", "replace_growing"]  # fmt: skip
+__all__ = [
+    "ClosedForm",
+    "accumulate",
+    "accumulate_subsample",
+    "fresh_real",
+    "keep_real",
+    "last_k_decay",
+    "last_k_growth",
+    "random_past",
+    "random_past_rounds",
+    "replace",
+    "replace_geometric",
+    "replace_growing",
+]
 
 T, T0, m, w, K = symbols.T, symbols.T0, symbols.m, symbols.w, symbols.k
 
@@ -92,9 +106,11 @@ def _replace_round(law: RowLaw, rows: Expr) -> tuple[Expr, Expr]:
 def replace_growing(law: RowLaw, exponent: Scalar) -> ClosedForm:
     r"""Return replace with ``T k^s`` rows in round k: the limit is finite exactly if ``s > 1``.
 
-    Regular: ``H_m^{(s)}/T -> zeta(s)/T``. In general the sum of ``1/T_k`` decides: growth that is only linear still collapses.
+    Regular: ``H_m^{(s)}/T -> zeta(s)/T``. In general the sum of ``1/T_k`` decides: growth that is only linear still
+    collapses.
 
     Args:
+        law: Row law of the family.
         exponent: ``s``, a number or symbol.
 
     >>> replace_growing(RowLaw.CONSTANT, 2).limit
@@ -115,6 +131,7 @@ def replace_geometric(law: RowLaw, ratio: Scalar) -> ClosedForm:
     r"""Return replace with ``T q^(k-1)`` rows in round k; the limit is finite exactly if ``q > 1``.
 
     Args:
+        law: Row law of the family.
         ratio: ``q``, a number or symbol.
 
     >>> replace_geometric(RowLaw.CONSTANT, 2).limit
@@ -148,7 +165,7 @@ def accumulate(law: RowLaw) -> ClosedForm:
 
 
 def _accumulate_round(law: RowLaw, k: Symbol) -> tuple[Expr, Expr]:
-    """Return round k: the earlier k-1 samples enter as one, with the share (k-1)/k and the variance of their average."""
+    """Return round k: the earlier samples enter as one, with the share (k-1)/k and their average's variance."""
 
     def build(pipe: Pipeline, last: Fit) -> None:
         past = pipe.samples[0]
@@ -180,6 +197,7 @@ def fresh_real(law: RowLaw, weighted: bool = False) -> ClosedForm:
     r"""Return fresh_real after m rounds: ``T`` new real rows pooled with ``T0`` synthetic ones in every round.
 
     Args:
+        law: Row law of the family.
         weighted: Give the real part the share ``w`` of the total weight, instead of ``T/(T + T0)``.
     """
 
@@ -194,7 +212,8 @@ def fresh_real(law: RowLaw, weighted: bool = False) -> ClosedForm:
 def random_past(law: RowLaw) -> ClosedForm:
     r"""Return random_past: each row labelled by a past fit (or the truth) drawn uniformly, for the fit of round m.
 
-    The mixture ``q_{k+1} = (k q_k + theta_k)/(k+1)`` gains as much variance as accumulated data does in round k+1, so the law
+    The mixture ``q_{k+1} = (k q_k + theta_k)/(k+1)`` gains as much variance as accumulated data does in round k+1, so
+    the law
     is that of accumulate, with Gamma functions at ``+-1/sqrt T``.
     """
     k = _index()
@@ -208,7 +227,8 @@ def random_past(law: RowLaw) -> ClosedForm:
 def random_past_rounds(law: RowLaw) -> ClosedForm:
     r"""Return the variant of random_past that draws *one* past model per round for all of its rows.
 
-    Averaged over the draws, ``c_{k+1} = a mean(c_0, ..., c_k) + b``, hence ``1 - c_m = Gamma(m+1-1/T)/(m! Gamma(1-1/T))`` for tokens
+    Averaged over the draws, ``c_{k+1} = a mean(c_0, ..., c_k) + b``, hence ``1 - c_m = Gamma(m+1-1/T)/(m!
+    Gamma(1-1/T))`` for tokens
     and Gaussians: it decays to 0 like ``m^(-1/T)``. It is not a pipeline but a mixture of pipelines.
     """
     k = _index()
@@ -260,10 +280,10 @@ def _subsample_spread(law: RowLaw) -> Expr:
 
 
 def last_k_growth() -> Expr:
-    r"""Return the variance that each round of last_k adds for regular models, ``4/((K+1)^2 T)``, in symbolic window ``k``.
+    r"""Return the variance that each round of last_k adds for regular models, ``4/((K+1)^2 T)``, window symbol ``k``.
 
-    A fresh noise enters the long run with the weight that it keeps: sample j is used by the fits of rounds j, ..., j+K-1, so
-    the stationary weight of age i is proportional to ``(K-i)/K``, and the newest has ``1/sum_i (K-i)/K``.
+    A fresh noise enters the long run with the weight that it keeps: sample j is used by the fits of rounds j to j+K-1,
+    so the stationary weight of age i is proportional to ``(K-i)/K``, and the newest has ``1/sum_i (K-i)/K``.
 
     >>> last_k_growth()
     4/(T*(k + 1)**2)
@@ -274,9 +294,9 @@ def last_k_growth() -> Expr:
 
 
 def last_k_decay(window: int, rows: int) -> float:
-    r"""Return the factor by which last_k multiplies the remaining diversity per round in the long run (tokens, Gaussians).
+    r"""Return the factor by which each round of last_k multiplies the diversity in the long run (tokens, Gaussians).
 
-    The spectral radius of the linear map of ``1 - S_ij`` over the last ``window`` samples: the new sample has the average
+    The spectral radius of the linear map of ``1 - S_ij`` over the last ``window`` samples: the new sample has
     ``(1/K) sum_i (1 - S_ij)`` with sample j, and ``(1 - 1/T)(1/K^2) sum_ij (1 - S_ij)`` with itself.
 
     Args:

@@ -1,4 +1,4 @@
-r"""What a workflow is worth: effective sample size, best weights, and how much synthetic data an error budget allows."""
+"""What a workflow is worth: effective sample size, best weights, and the synthetic data that an error budget allows."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from sympy import Dummy, Expr, Integer, Poly, S, factor, real_roots, solve
 
 from collapse_theory import symbols
 from collapse_theory.describe.numbers import Scalar, real
-from collapse_theory.describe.pipeline import Fit, Pipeline, Sample, Source
+from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Source, Truth
 from collapse_theory.errors import DomainError, PipelineError
 from collapse_theory.families import closed_forms
-from collapse_theory.families.calculus import RowLaw, moments
+from collapse_theory.families.calculus import moments
 from collapse_theory.families.protocol import Family
 
 __all__ = ["OptimalWeights", "best_stationary_weight", "effective_sample_size", "largest_synthetic", "optimal_weights",
@@ -40,7 +40,9 @@ def effective_sample_size(pipeline: Pipeline, family: Family, model: Fit | None 
 
 
 def relative_efficiency(pipeline: Pipeline, family: Family, model: Fit | None = None) -> Any:
-    """Return the effective sample size over the rows of the first sample: variance of a clean fit on them over that of ``model``.
+    """Return the effective sample size over the rows of the first sample.
+
+    It is the variance of a clean fit on these rows over that of ``model``.
 
     >>> from collapse_theory.families.regular import Regular
     >>> from collapse_theory.describe import workflows
@@ -70,7 +72,8 @@ class OptimalWeights:
 def optimal_weights(pipeline: Pipeline, family: Family) -> OptimalWeights:
     r"""Return the pooling weights that minimise the variance of each fit, forward over the DAG.
 
-    ``min alpha^T S alpha`` over ``alpha >= 0, sum alpha = 1``, with ``S`` the covariances of the pooled samples given the fits
+    ``min alpha^T S alpha`` over ``alpha >= 0, sum alpha = 1``, with ``S`` the covariances of the pooled samples given
+    the fits
     before. Where every sample is used by one fit only, a smaller variance before can only help, so the last fit is then
     globally the best; with reused samples each fit is the best given those before it.
 
@@ -91,7 +94,8 @@ def optimal_weights(pipeline: Pipeline, family: Family) -> OptimalWeights:
     family.check(pipeline)
     if pipeline.free_symbols:
         raise PipelineError(
-            f"optimal_weights needs numbers, got free symbols {sorted(map(str, pipeline.free_symbols))}; substitute values"
+            f"optimal_weights needs numbers, got free symbols {sorted(map(str, pipeline.free_symbols))}; "
+            "substitute values"
         )
     out = Pipeline()
     copy: dict[Sample | Fit, Any] = {}
@@ -107,9 +111,13 @@ def optimal_weights(pipeline: Pipeline, family: Family) -> OptimalWeights:
 def _copy_sample(out: Pipeline, copy: dict[Sample | Fit, Any], s: Sample) -> Sample:
     if s.pool:
         return out.subsample([copy[p] for p in s.pool], s.T, name=s.name)
-    if isinstance(s.source, Source):
-        return out.sample(T=s.T, source=Source(tuple((copy.get(m, m), c) for m, c in s.source)), name=s.name)  # type: ignore[call-overload, misc]
-    return out.sample(T=s.T, source=type(s.source)(tuple(copy.get(m, m) for m in s.source.labellers)), name=s.name)  # type: ignore[call-overload, misc]
+
+    def put(m: Truth | Fit) -> Any:
+        return copy[m] if isinstance(m, Fit) else m
+
+    if isinstance(s.source, OneOf):
+        return out.sample(T=s.T, source=OneOf(tuple(put(m) for m in s.source.labellers)), name=s.name)
+    return out.sample(T=s.T, source=Source(tuple((put(m), c) for m, c in s.source)), name=s.name)
 
 
 def _copy_fits(
@@ -121,7 +129,11 @@ def _copy_fits(
     shares: list[tuple[float, ...]],
 ) -> None:
     """Append the fits that ``before`` is labelled by (all remaining ones if None), each with its best weights."""
-    last = len(pipeline.fits) - 1 if before is None else max((m.index for m in before.labellers if isinstance(m, Fit)), default=-1)
+    last = (
+        len(pipeline.fits) - 1
+        if before is None
+        else max((m.index for m in before.labellers if isinstance(m, Fit)), default=-1)
+    )
     for fit in pipeline.fits[len(out.fits) : last + 1]:
         pooled = [copy[s] for s in fit.samples]
         share = _least_variance(_sample_covariance(out, pooled, family)) if len(pooled) > 1 else np.ones(1)
@@ -152,12 +164,13 @@ def _least_variance(S_: np.ndarray) -> np.ndarray:
 
 
 def best_stationary_weight(family: Family) -> Expr:
-    r"""Return the real share ``w`` that minimises the limiting variance of fresh_real, ``T`` real and ``T0`` synthetic rows a round.
+    r"""Return the real share ``w`` that minimises the limiting variance of fresh_real.
 
-    Stationary point of the closed form in (0, 1); with ``T0 = T`` the golden ratio for regular models.
+    Every round has ``T`` real and ``T0`` synthetic rows. It is the stationary point of the closed form in (0, 1); with
+    ``T0 = T`` the golden ratio for regular models.
 
     >>> from collapse_theory.families.regular import Regular
-    >>> best_stationary_weight(Regular()).subs({symbols.T0: symbols.T})
+    >>> best_stationary_weight(Regular()).subs(symbols.T0, symbols.T).cancel()
     -1/2 + sqrt(5)/2
     """
     limit = closed_forms.fresh_real(family.law, weighted=True).limit
@@ -171,11 +184,11 @@ def best_stationary_weight(family: Family) -> Expr:
 def largest_synthetic(
     family: Family, T: Scalar, factor: Scalar, real_data: str = "fixed", generations: int | None = None
 ) -> float:
-    r"""Return the largest number of synthetic rows per round that keeps the error within ``factor`` times that of the real data.
+    r"""Return the most synthetic rows per round that keep the error within ``factor`` times that of the real data.
 
     The error is that of keep_real ("fixed": the same ``T`` real rows in every round) or fresh_real ("fresh"), after
-    ``generations`` rounds or in the limit; the reference is one clean fit on ``T`` real rows. With fixed real data no amount
-    of synthetic rows exceeds a factor of about 3/2; with fresh real data none exceeds 1.
+    ``generations`` rounds or in the limit; the reference is one clean fit on ``T`` real rows. With fixed real data no
+    amount of synthetic rows exceeds a factor of about 3/2; with fresh real data none exceeds 1.
 
     Args:
         family: Regular, Categorical or Gaussian.
@@ -185,8 +198,8 @@ def largest_synthetic(
         generations: Rounds, >= 1; None is the limit.
 
     Returns:
-        The number of rows up to which every number is allowed; ``math.inf`` if all are. (After few rounds the error falls
-        again at very large numbers: they only repeat the model.)
+        The number of rows up to which every number is allowed; ``math.inf`` if all are. (After few rounds the error
+        falls again at very large numbers: they only repeat the model.)
 
     Raises:
         DomainError: If an argument is out of range.

@@ -1,10 +1,13 @@
 r"""Gaussians fitted by maximum likelihood: mean and covariance, exact in expectation for every pipeline.
 
-``Cov(mu_a, mu_b) = c_ab Sigma`` and ``E Sigma_k = v_k Sigma``; ``v_k = 1 - c_kk`` whenever rows come from single models or
-from densities mixed row by row (:func:`~collapse_theory.describe.pipeline.one_of`). A linear source is the Gaussian with
+``Cov(mu_a, mu_b) = c_ab Sigma`` and ``E Sigma_k = v_k Sigma``; ``v_k = 1 - c_kk`` whenever rows come from single
+models or
+from densities mixed row by row (:func:`~collapse_theory.describe.pipeline.one_of`). A linear source is the Gaussian
+with
 the averaged mean and covariance, whose rows spread less than the mixture; then ``v_k = s_k - c_kk`` with ``s_k < 1``.
 
-Along a chain (each fit on one sample labelled by the fit before) the determinants are products of independent chi-squares
+Along a chain (each fit on one sample labelled by the fit before) the determinants are products of independent
+chi-squares
 and the one-dimensional variance has the exact law :class:`VarianceLaw`.
 """
 
@@ -35,7 +38,8 @@ class Gaussian(Family):
     """A Gaussian whose mean and covariance are both fitted by maximum likelihood.
 
     Args:
-        d: Dimension, >= 1. The errors of mean and covariance in units of Sigma do not depend on it; the determinant does.
+        d: Dimension, >= 1. The errors of mean and covariance in units of Sigma do not depend on it; the determinant
+        does.
 
     Raises:
         DomainError: If ``d`` < 1.
@@ -91,7 +95,7 @@ class Gaussian(Family):
         """
         total = S.Zero
         for T in self._chain(pipeline, model):
-            if T.is_number and T <= self.d:
+            if T.is_number and self.d >= T:
                 raise DomainError(f"expected_log_determinant needs T >= d + 1, got T={T}, d={self.d}; add rows")
             total += sum((digamma((T - i) / 2) + log(2 / T) for i in range(1, self.d + 1)), S.Zero)
         return total
@@ -130,7 +134,8 @@ class Gaussian(Family):
     def collapse_time(self, T: int, below: float = 0.01, typical: bool = False) -> int:
         r"""Return the first resampling at which the fitted variance is at most ``below`` times the true one.
 
-        In expectation, ``(1 - 1/T)^m <= below``; ``typical``: for the mean logarithm in d dimensions per direction, which
+        In expectation, ``(1 - 1/T)^m <= below``; ``typical``: for the mean logarithm in d dimensions per direction,
+        which
         collapses earlier because rare runs keep a large variance.
 
         Raises:
@@ -144,7 +149,9 @@ class Gaussian(Family):
             raise DomainError(f"below needs to be in (0, 1), got {below!r}; it is a fraction of the true variance")
         if typical:
             if rows <= self.d:
-                raise DomainError(f"collapse_time of the typical run needs T >= d + 1, got T={rows}, d={self.d}; add rows")
+                raise DomainError(
+                    f"collapse_time of the typical run needs T >= d + 1, got T={rows}, d={self.d}; add rows"
+                )
             per_round = sum(digamma((rows - i) / 2) + log(2 / rows) for i in range(1, self.d + 1)) / self.d
         elif rows == 1:
             return 1

@@ -60,7 +60,9 @@ class _GeneralisedLinear:
             theta = theta + step / max(1.0, float(np.linalg.norm(step)))
             if np.linalg.norm(step) < _TOLERANCE:
                 return theta
-        raise ConvergenceError(f"maximum likelihood did not converge: last step {np.linalg.norm(step):.1e}; use more rows")
+        raise ConvergenceError(
+            f"maximum likelihood did not converge: last step {np.linalg.norm(step):.1e}; use more rows"
+        )
 
     def _mean(self, u: np.ndarray) -> np.ndarray:
         raise NotImplementedError

@@ -1,6 +1,7 @@
 r"""Rates of collapse under replacement: exponential in generations, polynomial in sample size.
 
-The chain's eigenvalues are ``lambda_j = prod_{i<j} (1 - i/T)``; diversity and the chance of not having collapsed decay like
+The chain's eigenvalues are ``lambda_j = prod_{i<j} (1 - i/T)``; diversity and the chance of not having collapsed
+decay like
 ``lambda_2^m = (1 - 1/T)^m``, a token's deviation from this single rate like ``(lambda_3/lambda_2)^m = (1 - 2/T)^m``.
 """
 
@@ -37,10 +38,12 @@ class CollapseRates:
     """Rates under replacement with ``T`` rows.
 
     Attributes:
-        per_generation: Rate of the exponential decay of diversity and of the chance of no total collapse, ``-log(1 - 1/T)``.
+        per_generation: Rate of the exponential decay of diversity and of the chance of no total collapse, ``-log(1 -
+        1/T)``.
         half_life: Generations in which the diversity halves, ``log 2 / rate``, which grows like ``T log 2``.
         onset: Rate at which the decay becomes a single exponential, ``-log(1 - 2/T)``.
-        collapse_time: Leading order of the mean time of total collapse, ``-2 T sum (1-p) log(1-p)``, relative error O(1/T).
+        collapse_time: Leading order of the mean time of total collapse, ``-2 T sum (1-p) log(1-p)``, relative error
+        O(1/T).
         error_exponent: ``gamma`` in ``E|p_hat - p|^2 ~ T^-gamma`` at a fixed number of generations.
     """
 

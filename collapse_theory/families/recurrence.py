@@ -1,6 +1,7 @@
 r"""First-order recursions ``x_k = a_k x_{k-1} + b_k`` solved in symbolic ``m``.
 
-Three shapes occur and each has one closed form: ``a`` and ``b`` constant (geometric), ``a = 1`` (a sum), and a fixed point
+Three shapes occur and each has one closed form: ``a`` and ``b`` constant (geometric), ``a = 1`` (a sum), and a fixed
+point
 ``b_k/(1 - a_k)`` that does not depend on ``k`` (a product, in Gamma functions where ``a_k`` has roots in closed form).
 """
 
@@ -78,7 +79,8 @@ def limit_of_sum(value: Expr, m: Symbol) -> Expr:
 def product_limit(a: Expr, k: Symbol, first: int) -> Expr:
     r"""Return ``prod_{k >= first} a_k``.
 
-    With ``a_k = prod (k - x_i)/prod (k - y_j)`` it is ``prod Gamma(first - y)/prod Gamma(first - x)`` if ``sum x = sum y``, and 0
+    With ``a_k = prod (k - x_i)/prod (k - y_j)`` it is ``prod Gamma(first - y)/prod Gamma(first - x)`` if ``sum x =
+    sum y``, and 0
     if ``sum x > sum y`` (Stirling). A product without closed roots is returned as it is.
 
     >>> from sympy import Symbol

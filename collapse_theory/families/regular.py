@@ -1,7 +1,8 @@
-r"""Regular parametric models, to leading order in 1/T: fits are averages of earlier fits plus fresh noise of variance 1/T.
+r"""Regular parametric models, to leading order in 1/T: a fit averages earlier fits plus fresh noise of variance 1/T.
 
 The maximum-likelihood fit on pooled rows solves ``sum_i alpha_i E_i[score] = 0``; linearised at the truth, it is
-``theta_k = sum_i alpha_ki (theta_source(i) + xi_i)`` with ``Cov xi_i = I^{-1}/T_i``, ``I`` the Fisher information of one row.
+``theta_k = sum_i alpha_ki (theta_source(i) + xi_i)`` with ``Cov xi_i = I^{-1}/T_i``, ``I`` the Fisher information of
+one row.
 """
 
 from __future__ import annotations

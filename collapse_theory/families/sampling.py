@@ -129,7 +129,9 @@ class TokenSampler:
         q = sum((c * m for c, m in zip(shares, models, strict=True)), np.zeros(len(self.p)))
         return q / q.sum()
 
-    def draw(self, rng: np.random.Generator, T: int, models: Sequence[np.ndarray], shares: Sequence[float]) -> np.ndarray:
+    def draw(
+        self, rng: np.random.Generator, T: int, models: Sequence[np.ndarray], shares: Sequence[float]
+    ) -> np.ndarray:
         """Return the counts of T rows of the mixture."""
         return rng.multinomial(T, self.average(models, shares))
 
@@ -230,7 +232,9 @@ class RegularSampler:
         """Return the averaged parameter."""
         return np.asarray(shares) @ np.asarray(models)
 
-    def draw(self, rng: np.random.Generator, T: int, models: Sequence[np.ndarray], shares: Sequence[float]) -> np.ndarray:
+    def draw(
+        self, rng: np.random.Generator, T: int, models: Sequence[np.ndarray], shares: Sequence[float]
+    ) -> np.ndarray:
         """Return T rows, each from a model drawn with these shares."""
         counts = rng.multinomial(T, shares) if len(models) > 1 else [T]
         return np.concatenate([self.model.sample(m, int(n), rng) for n, m in zip(counts, models, strict=True)])
@@ -264,7 +268,11 @@ def numeric(pipeline: Pipeline, setting: Setting) -> Pipeline:
             f"simulate needs a value for each symbol of the pipeline ({', '.join(sorted(symbols)) or 'none'}), got "
             f"{', '.join(sorted(setting.values)) or 'none'}; pass them by name"
         )
-    return pipeline.replaced({symbols[name]: real(value, name) for name, value in setting.values.items()}) if symbols else pipeline
+    return (
+        pipeline.replaced({symbols[name]: real(value, name) for name, value in setting.values.items()})
+        if symbols
+        else pipeline
+    )
 
 
 def _record(node: Sample | Fit) -> tuple[Any, ...]:

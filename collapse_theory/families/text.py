@@ -1,6 +1,7 @@
 r"""Unigram and bigram models trained on a real text, then on what they generate: theory against simulation.
 
-The truth is the empirical distribution of the text. A unigram model is one token distribution; a bigram model is one per
+The truth is the empirical distribution of the text. A unigram model is one token distribution; a bigram model is one
+per
 context, with the contexts kept as prompts: each gets its fixed share of the rows in every round.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -23,7 +25,17 @@ from collapse_theory.families.categorical import Categorical
 from collapse_theory.families.sampling import Run, TokenSampler
 from collapse_theory.families.token_errors import distinct_tokens, total_variation
 
-__all__ = ["QUANTITIES", "WORKFLOWS", "Context", "TextPoint", "as_csv", "bigram", "read_tokens", "text_collapse", "unigram"]
+__all__ = [
+    "QUANTITIES",
+    "WORKFLOWS",
+    "Context",
+    "TextPoint",
+    "as_csv",
+    "bigram",
+    "read_tokens",
+    "text_collapse",
+    "unigram",
+]
 
 _EFFORT = 2e5  # per context and generation; beyond it total variation is given by its bounds
 QUANTITIES = ("distinct tokens", "diversity", "total variation")
@@ -93,7 +105,9 @@ def read_tokens(path: str | Path, unit: str = "word") -> list[str]:
         raise DomainError(f"path needs to be a readable UTF-8 text file, got {str(path)!r}: {e}; check the name") from e
     tokens = list(text) if unit == "character" else re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*", text.lower())
     if len(tokens) < 2:
-        raise DomainError(f"path needs a text of at least two tokens, got {len(tokens)} in {str(path)!r}; use a longer text")
+        raise DomainError(
+            f"path needs a text of at least two tokens, got {len(tokens)} in {str(path)!r}; use a longer text"
+        )
     return tokens
 
 
@@ -124,7 +138,7 @@ def bigram(tokens: Sequence[str], rows: int | None = None) -> list[Context]:
     total = len(tokens) - 1
     size = _positive(rows, total)
     following: dict[str, Counter[str]] = {}
-    for a, b in zip(tokens[:-1], tokens[1:], strict=True):
+    for a, b in itertools.pairwise(tokens):
         following.setdefault(a, Counter())[b] += 1
     counts = sorted(following.items(), key=lambda item: (-item[1].total(), item[0]))
     kept = [c for _, c in counts if round(c.total() * size / total) >= 1]
@@ -145,7 +159,9 @@ def text_collapse(contexts: Sequence[Context], generations: int = 10, runs: int 
         DomainError: If an argument is out of range.
     """
     if generations < 0 or runs < 2:
-        raise DomainError(f"text_collapse needs generations >= 0 and runs >= 2, got {generations} and {runs}; raise them")
+        raise DomainError(
+            f"text_collapse needs generations >= 0 and runs >= 2, got {generations} and {runs}; raise them"
+        )
     points = []
     for name, build in WORKFLOWS.items():
         pipelines = [build(generations, Stage(T=c.rows)) for c in contexts]

@@ -1,8 +1,10 @@
 r"""The exact law of one token's frequency in any pipeline, by elimination along the DAG.
 
-A token's count in a sample is binomial given the frequencies of its labellers, hypergeometric for a subsample. Walking the
+A token's count in a sample is binomial given the frequencies of its labellers, hypergeometric for a subsample.
+Walking the
 nodes in order, the state is what later nodes still need: samples that nobody needs any more are summed out, and samples
-that all later fits use in one fixed proportion are kept as one sum. Replace needs one count, accumulate one running sum,
+that all later fits use in one fixed proportion are kept as one sum. Replace needs one count, accumulate one running
+sum,
 keep_real the real and the newest count. Many tokens are carried along as columns.
 """
 
@@ -53,7 +55,7 @@ def token_law(pipeline: Pipeline, model: Fit, p: np.ndarray, max_work: float = M
         max_work: Transition probabilities and products allowed, over all nodes.
 
     >>> pipe = Pipeline(); m = pipe.fit(pipe.sample(T=2))
-    >>> token_law(pipe, m, np.array([0.5])).probability.ravel().tolist()
+    >>> token_law(pipe, m, np.array([0.5])).probability.ravel().round(12).tolist()
     [0.25, 0.5, 0.25]
     """
     samples = _samples(pipeline, model)
@@ -109,17 +111,24 @@ def _last_uses(samples: list[Sample], model: Fit) -> dict[Sample | Fit, int]:
 
 def _frequency(fit: Fit, registers: list[_Register], states: int) -> np.ndarray:
     total = sum(float(a) * float(s.T) for a, s in zip(fit.weights, fit.samples, strict=True))
-    return sum((r.uses[fit] * r.value for r in registers if fit in r.uses), np.zeros(states)) / total
+    count = np.zeros(states)
+    for r in registers:
+        if fit in r.uses:
+            count += r.uses[fit] * r.value
+    return np.asarray(count / total)
 
 
 def _transition(s: Sample, registers: list[_Register], states: int, p: np.ndarray) -> np.ndarray:
-    """Return probabilities of the new count, shape (states, T+1), or (states, T+1, tokens) where they differ by token."""
+    """Return probabilities of the new count: (states, T+1), or (states, T+1, tokens) where tokens differ."""
     T = int(s.T)
     count = np.arange(T + 1)
     if s.pool:
         N = sum(int(x.T) for x in s.pool)
-        pooled = sum((r.uses[s] * r.value for r in registers if s in r.uses), np.zeros(states)).round().astype(int)
-        return hypergeom.pmf(count[None, :], N, pooled[:, None], T)
+        pooled = np.zeros(states)
+        for r in registers:
+            if s in r.uses:
+                pooled += r.uses[s] * r.value
+        return np.asarray(hypergeom.pmf(count[None, :], N, pooled.round().astype(int)[:, None], T))
     if isinstance(s.source, OneOf):
         shares = [(m, 1 / len(s.source.labellers)) for m in s.source.labellers]
     else:
@@ -157,9 +166,7 @@ def _draw(transition: np.ndarray, law: np.ndarray, group: np.ndarray, groups: in
     return out.reshape(-1, tokens)
 
 
-def _merged(
-    registers: list[_Register], law: np.ndarray, live: set[Sample | Fit]
-) -> tuple[list[_Register], np.ndarray]:
+def _merged(registers: list[_Register], law: np.ndarray, live: set[Sample | Fit]) -> tuple[list[_Register], np.ndarray]:
     """Add up registers that all live consumers use in one proportion, then states that became equal."""
     merged: list[_Register] = []
     for r in registers:

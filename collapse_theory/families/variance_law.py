@@ -34,7 +34,7 @@ class VarianceLaw:
 
     >>> law = VarianceLaw(T=10, generations=3)
     >>> law.mean, law.log_rate.evalf(6)
-    (729/1000, -0.218676)
+    (729/1000, -0.220567)
     """
 
     T: int
@@ -74,7 +74,8 @@ class VarianceLaw:
     def cdf(self, v: Any) -> Any:
         r"""Return ``Pr(fitted variance <= v * true variance)``, by inverting the characteristic function of ``log v``.
 
-        ``1/2 - (1/pi) int_0^oo Im[exp(-i t log v) phi(t)] dt/t``, midpoint rule (exponentially accurate: the integrand is
+        ``1/2 - (1/pi) int_0^oo Im[exp(-i t log v) phi(t)] dt/t``, midpoint rule (exponentially accurate: the
+        integrand is
         analytic and even in t). Absolute error below 1e-10.
 
         Args:

@@ -1,7 +1,9 @@
 """Sums over a vocabulary, ``sum_k F(p_k)``, at the cost of a few hundred values of ``F``.
 
-Equal tokens are grouped. If more than ``GROUPS`` different probabilities remain, each octave of probabilities is replaced by
-its 20 Chebyshev nodes in log p, with the weights that integrate polynomials in log p over the tokens of the octave. What
+Equal tokens are grouped. If more than ``GROUPS`` different probabilities remain, each octave of probabilities is
+replaced by
+its 20 Chebyshev nodes in log p, with the weights that integrate polynomials in log p over the tokens of the octave.
+What
 is summed here (survival, fixation) is smooth in log p on that scale; the error per token is below 1e-12.
 """
 
@@ -56,7 +58,7 @@ def group(p: np.ndarray, groups: int = GROUPS) -> TokenGroups:
 
 
 def _chebyshev(t: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return nodes and weights with ``sum_g w_g f(t_g) = sum_i count_i f(t_i)`` for polynomials of degree below ``_NODES``."""
+    """Return nodes and weights: ``sum_g w_g f(t_g) = sum_i count_i f(t_i)`` for degrees below ``_NODES``."""
     angle = np.pi * (np.arange(_NODES) + 0.5) / _NODES
     order = np.arange(_NODES)
     moments = np.empty(_NODES)

@@ -1,9 +1,11 @@
 r"""The count of one token under replacement: the Wright-Fisher chain on ``0..T``.
 
-``T`` rows drawn from a model that gives the token the frequency ``x`` contain it ``Bin(T, x)`` times, and the next model
+``T`` rows drawn from a model that gives the token the frequency ``x`` contain it ``Bin(T, x)`` times, and the next
+model
 gives it the frequency count/T. With ``f`` a function of the count, ``(P f)(j) = E f(Bin(T, j/T))``.
 
-Up to ``EXACT_ROWS`` rows the chain has every count as a state (binomial tails below 1e-17 are cut). Beyond, its states are
+Up to ``EXACT_ROWS`` rows the chain has every count as a state (binomial tails below 1e-17 are cut). Beyond, its
+states are
 all counts near both ends and then counts in geometric progression (2 % apart); a function of the count is the local
 polynomial of degree 7 through the states, and the binomial average of that polynomial is summed count by count. The
 interpolation error is below 2e-12 per generation (tests compare with the full chain).
@@ -52,8 +54,8 @@ class Chain:
         """Whether every count is a state."""
         return len(self.states) == self.T + 1
 
-    def start(self, p: np.ndarray) -> np.ndarray | sparse.csr_array:
-        """Return the matrix that takes a function of the count to its mean over ``Bin(T, p_i)``, one row per ``p_i``."""
+    def start(self, p: np.ndarray) -> sparse.csr_array:
+        """Return the matrix that takes a function of the count to its means over ``Bin(T, p_i)``, one row each."""
         return _averages(self.T, self.states, np.asarray(p, dtype=float))
 
     def powers(self, f: np.ndarray) -> Iterator[np.ndarray]:
@@ -110,7 +112,7 @@ def _averages(T: int, states: np.ndarray, x: np.ndarray) -> sparse.csr_array:
 
 
 def _binomials(T: int, x: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (row, count, probability) of ``Bin(T, x_row)`` for the counts ``low..high`` of each row, each row summing to 1."""
+    """Return (row, count, probability) of ``Bin(T, x_row)`` for the counts ``low..high``; rows sum to 1."""
     size = high - low + 1
     row = np.repeat(np.arange(len(x)), size)
     count = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size) + low[row]
@@ -119,7 +121,9 @@ def _binomials(T: int, x: np.ndarray, low: np.ndarray, high: np.ndarray) -> tupl
     return row, count, weight
 
 
-def _interpolated(row: np.ndarray, count: np.ndarray, weight: np.ndarray, rows: int, states: np.ndarray) -> sparse.csr_array:
+def _interpolated(
+    row: np.ndarray, count: np.ndarray, weight: np.ndarray, rows: int, states: np.ndarray
+) -> sparse.csr_array:
     """Spread weights on counts to weights on the states whose local polynomial the value at the count is taken from."""
     counts, place = np.unique(count, return_inverse=True)
     left = np.clip(np.searchsorted(states, counts, side="right") - _POINTS // 2, 0, len(states) - _POINTS)
@@ -127,9 +131,7 @@ def _interpolated(row: np.ndarray, count: np.ndarray, weight: np.ndarray, rows: 
     lagrange = np.empty_like(nodes)
     for a in range(_POINTS):
         others = [b for b in range(_POINTS) if b != a]
-        lagrange[:, a] = np.prod(
-            (counts[:, None] - nodes[:, others]) / (nodes[:, [a]] - nodes[:, others]), axis=1
-        )
+        lagrange[:, a] = np.prod((counts[:, None] - nodes[:, others]) / (nodes[:, [a]] - nodes[:, others]), axis=1)
     n = len(states)
     out = np.zeros(rows * n)
     for a in range(_POINTS):

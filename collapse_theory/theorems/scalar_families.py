@@ -1,8 +1,10 @@
 r"""Token distributions, Gaussians and regular models: the error after the standard workflows, in symbolic n.
 
-Every formula is solved by :mod:`collapse_theory.families.closed_forms` from rounds that the covariance calculus derives.
+Every formula is solved by :mod:`collapse_theory.families.closed_forms` from rounds that the covariance calculus
+derives.
 The three families share one calculus, so each workflow is registered once per family, in the family's unit: of
-``1 - sum p^2`` (tokens), of ``tr Sigma`` (Gaussian mean), of the variance of one clean fit on ``T`` rows (regular models).
+``1 - sum p^2`` (tokens), of ``tr Sigma`` (Gaussian mean), of the variance of one clean fit on ``T`` rows (regular
+models).
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ _WORKFLOWS = (
     _Workflow(
         "replace",
         "Replace",
-        "$n$ models in a chain before the tested one, each fitted to $T$ fresh rows of the previous model (the first to real ones)",
+        "$n$ models in a chain before the tested one, each fitted to $T$ rows of the model before (first: real ones)",
         closed_forms.replace,
         n + 1,
         (),
@@ -66,7 +68,7 @@ _WORKFLOWS = (
     _Workflow(
         "accumulate",
         "Accumulate",
-        "$n$ rounds; round $k$ draws $T$ rows from the model before (the truth for $k=1$) and fits all $kT$ rows so far",
+        "$n$ rounds; round $k$ draws $T$ rows from the model before (first: the truth) and fits all $kT$ rows so far",
         closed_forms.accumulate,
         n,
         (Ge(n, 1),),
@@ -84,8 +86,8 @@ _WORKFLOWS = (
     _Workflow(
         "fresh-real",
         "Fresh real data every round",
-        "a clean fit on $T$ real rows, then $n$ rounds on $T$ new real rows with the share $w$ of the total weight and $T_0$ rows "
-        "of the model before",
+        "a clean fit on $T$ real rows, then $n$ rounds on $T$ new real rows with the share $w$ of the total weight and "
+        "$T_0$ rows of the model before",
         lambda law: closed_forms.fresh_real(law, weighted=True),
         n,
         (Ge(T0, 1), Ge(1 - w, 0)),
@@ -129,7 +131,7 @@ def _formula(family: Family, unit: Expr, value: Expr, conditions: tuple[Any, ...
 
 
 def _register(workflow: _Workflow, name: str, model: str, family: Family, unit: Expr) -> None:
-    limited = workflow.slug not in {"replace"}
+    limited = workflow.slug != "replace"
     limit_slug = f"{name}-{workflow.slug}-limit"
 
     @register(
@@ -166,32 +168,47 @@ for _workflow in _WORKFLOWS:
 @register(
     "regular-fresh-real-golden",
     title="Golden ratio: the best share of fresh real data",
-    hypotheses=r"""A regular parametric model, to leading order in $1/T$; every round pools $T$ new real rows with the best share
+    hypotheses=r"""A regular parametric model, to leading order in $1/T$; every round pools $T$ new real rows with the
+    best share
 $w=(\sqrt5-1)/2$ and $T$ rows of the model before, for ever""",
-    build=lambda: workflows.fresh_real(20, Stage(T=1000), Stage(T=1000), weight=best_stationary_weight(Regular()).subs(T0, T)),
+    build=lambda: workflows.fresh_real(
+        20, Stage(T=1000), Stage(T=1000), weight=best_stationary_weight(Regular()).subs(T0, T)
+    ),
     sources=("he2025golden",),
 )
 def regular_golden() -> ErrorFormula:
-    r"""Minimise the limit over ``w`` at equal rows: the least relative variance is the best share itself, ``(sqrt 5 - 1)/2``."""
+    r"""Minimise the limit over ``w`` at equal rows: the least relative variance is the best share itself."""
     best = best_stationary_weight(Regular()).subs(T0, T)
     limit = closed_forms.fresh_real(Regular.law, weighted=True).limit.subs(T0, T).subs(w, best)
-    return ErrorFormula({"bias": S.Zero, "variance": cancel(T * limit).radsimp()}, "leading order", (), method="calculus", family=Regular())
+    return ErrorFormula(
+        {"bias": S.Zero, "variance": cancel(T * limit).radsimp()},
+        "leading order",
+        (),
+        method="calculus",
+        family=Regular(),
+    )
 
 
 @register(
     "token-total-collapse",
     title="Total collapse is exponentially certain",
-    hypotheses=r"""Token frequencies, $p$ any distribution; replace with $T$ rows per model, $n$ models before the tested one""",
+    hypotheses=r"""Token frequencies, $p$ any distribution; replace with $T$ rows per model, $n$ models before the
+    tested one""",
     build=lambda n, T: workflows.replace(n, Stage(T=T), Stage(T=T)),
     sources=("suresh2024rate", "seddik2024synthetic"),
 )
 def token_total_collapse() -> ErrorFormula:
     r"""Bound the chance that two tokens are left by Markov's inequality for the diversity.
 
-    A model with two tokens or more has diversity at least ``1 - (1 - 1/T)^2 - 1/T^2 = 2(T-1)/T^2``; its mean is at most ``1 - c``.
+    A model with two tokens or more has diversity at least ``1 - (1 - 1/T)^2 - 1/T^2 = 2(T-1)/T^2``; its mean is at
+    most ``1 - c``.
     """
     least = factor(1 - (1 - 1 / T) ** 2 - 1 / T**2)
     diversity = 1 - closed_forms.replace(Categorical.law).variance.subs(m, n + 1)
     return ErrorFormula(
-        {"bias": S.Zero, "variance": diversity / least}, "upper bound", (Gt(T, 1),), method="exact", family=NoTotalCollapse()
+        {"bias": S.Zero, "variance": diversity / least},
+        "upper bound",
+        (Gt(T, 1),),
+        method="exact",
+        family=NoTotalCollapse(),
     )
