@@ -62,7 +62,7 @@ def test_law_of_many_generations(T, m):
         assert abs(law.cdf(at) - q) < 4 * math.sqrt(q * (1 - q) / 20_000)
     assert abs(law.cdf(float(np.quantile(v, 0.5))) - 0.52) > 0.01  # control
     assert float(law.mean) == pytest.approx((1 - 1 / T) ** m)
-    assert float(law.moment(2)) == pytest.approx(float(((T + 1) * (T - 1) / T**2)) ** m)
+    assert float(law.moment(2)) == pytest.approx(float((T + 1) * (T - 1) / T**2) ** m)
     assert np.log(v).mean() == pytest.approx(m * float(law.log_rate), abs=4 * np.log(v).std() / math.sqrt(20_000))
     assert np.log(v).var() == pytest.approx(float(law.log_variance), rel=0.05)
 
