@@ -273,8 +273,7 @@ def test_largest_synthetic():
 def test_symbolic_and_picklable():
     for fam in (ct.Categorical([0.5, 0.5]), ct.Gaussian(), ct.Regular()):
         err = ct.test_error(W.accumulate(2, Stage(T=T)), family=fam)
-        predict = pickle.loads(pickle.dumps(err.compile()))
-        assert predict(T=5) == err.evaluate(T=5)
+        assert pickle.loads(pickle.dumps(err)).evaluate(T=5) == err.evaluate(T=5)
         np.testing.assert_allclose(err.evaluate(T=np.array([5, 9])), [
             ct.test_error(W.accumulate(2, Stage(T=t)), family=fam).evaluate() for t in (5, 9)])  # fmt: skip
 

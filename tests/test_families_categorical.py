@@ -168,3 +168,21 @@ def test_text(tmp_path):
         assert len(draw_text_collapse(points).axes) == 3
     with pytest.raises(ct.DomainError, match="missing"):
         read_tokens(tmp_path / "missing.txt")
+
+
+def test_text_report_from_the_command_line(tmp_path):
+    from typer.testing import CliRunner
+
+    from collapse_theory.cli.main import app
+
+    (tmp_path / "a.txt").write_text("a rose is a rose is a rose " * 9, encoding="utf-8")
+    file = tmp_path / "a.toml"
+    file.write_text('text = "a.txt"\ngenerations = 2\nruns = 5\n', encoding="utf-8")
+    done = CliRunner().invoke(app, ["report", str(file), "-o", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["text.csv", "text.pdf", "text.png"]
+    file.write_text('text = "a.txt"\ngeneration = 2\n', encoding="utf-8")
+    done = CliRunner().invoke(app, ["report", str(file), "-o", str(tmp_path / "other")])
+    assert done.exit_code == 2
+    assert "generations" in done.output
+    assert not (tmp_path / "other").exists()

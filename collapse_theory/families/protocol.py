@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -65,7 +66,7 @@ class Family(abc.ABC):
             conditions=tuple(c for T in rows if (c := Ge(T, 1)) is not S.true),
             references=self.references,
             method="exact" if self.regime == "exact" else "calculus",
-            pipeline=lambda: pipeline,
+            pipeline=_Described(pipeline),
             model=fit,
             family=self,
         )
@@ -104,6 +105,16 @@ class Family(abc.ABC):
                 f"{self.name} needs non-negative coefficients in a source, got {sample.source} for sample "
                 f"{sample.name!r}; a mixture with negative parts is not a distribution"
             )
+
+
+@dataclass(frozen=True)
+class _Described:
+    """The pipeline that a formula describes, as the picklable function that a formula holds."""
+
+    pipeline: Pipeline
+
+    def __call__(self) -> Pipeline:
+        return self.pipeline
 
 
 _WHY = {
