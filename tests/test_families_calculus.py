@@ -300,3 +300,35 @@ def test_bad_input():
         ct.simulate(W.accumulate(2, Stage(T=5)), family=ct.Regular(), trials=2)
     with pytest.raises(ct.PipelineError, match="method"):
         ct.test_error(W.accumulate(2, Stage(T=5)), family=fam, method="operator")
+
+
+FAMILY_THEOREMS = sorted(slug for slug in ct.catalog if slug.split("-")[0] in {"token", "gaussian", "regular"})
+
+
+@pytest.mark.parametrize("slug", FAMILY_THEOREMS)
+def test_theorem_menu(slug):
+    """Floats equal digits also after many rounds, the pipeline's own calculus agrees, limits are approached."""
+    theorem = ct.catalog[slug]
+    err = theorem.error
+    names = {x.name for x in err.free_symbols}
+    at = {k: v for k, v in {"T": 50, "T0": 30, "w": 0.625, "n": 6}.items() if k in names}
+    for n in (1, 6, 500):
+        point = {**at, "n": n} if "n" in names else at
+        value = err.evaluate(**point)
+        assert value == pytest.approx(float(err.evaluate(digits=30, **point)), rel=1e-11)
+    assert theorem.statement().startswith(r"\begin{theorem}")
+    assert theorem.bibtex
+    if err.regime != "upper bound" and "n" in names:
+        direct = ct.test_error(theorem.pipeline(**at), family=err.family).evaluate()
+        assert err.evaluate(**at) == pytest.approx(direct, rel=1e-11)
+    for relation in theorem.relations:
+        limit = ct.catalog[relation.to].error.evaluate(**{k: v for k, v in at.items() if k != "n"})
+        assert err.evaluate(**{**at, "n": 100_000}) == pytest.approx(limit, rel=2e-5)
+
+
+def test_total_collapse_bound_by_simulation():
+    theorem = ct.catalog["token-total-collapse"]
+    sim = ct.simulate(theorem.pipeline(T=6, n=20), family=theorem.error.family, trials=1000, seed=2)
+    exact = 1 - ct.Categorical([0.25] * 4).total_collapse_probability(T=6, generations=21)
+    assert abs(sim.mean - exact) < 4 * sim.sem
+    assert exact <= theorem.error.evaluate(T=6, n=20)

@@ -11,23 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sympy import Add, Expr, Ge, Gt, S, cancel, factor, oo
 
 from collapse_theory.describe import workflows
 from collapse_theory.describe.pipeline import Pipeline, Stage
 from collapse_theory.families import closed_forms
-from collapse_theory.families.categorical import Categorical
+from collapse_theory.families.calculus import RowLaw
 from collapse_theory.families.closed_forms import ClosedForm
-from collapse_theory.families.efficiency import best_stationary_weight
-from collapse_theory.families.gaussian import Gaussian
-from collapse_theory.families.protocol import Family
-from collapse_theory.families.rates import NoTotalCollapse
-from collapse_theory.families.regular import Regular
 from collapse_theory.formula import ErrorFormula
 from collapse_theory.symbols import T0, T, m, n, w
 from collapse_theory.theorems.theorem import Relation, register
+
+if TYPE_CHECKING:
+    from collapse_theory.families.protocol import Family
 
 __all__: list[str] = []
 
@@ -113,16 +111,69 @@ _WORKFLOWS = (
     ),
 )
 
-_FAMILIES: tuple[tuple[str, str, Family, Expr], ...] = (
-    ("token", "Token frequencies, $p$ any distribution", Categorical([0.5, 0.3, 0.2], relative=True), S.One),
-    ("gaussian", "Gaussians fitted by maximum likelihood", Gaussian(), S.One),
-    ("regular", "A regular parametric model, maximum likelihood, to leading order in $1/T$", Regular(), T),
+
+def _tokens() -> Family:
+    from collapse_theory.families.categorical import Categorical
+
+    return Categorical([0.5, 0.3, 0.2], relative=True)
+
+
+def _gaussians() -> Family:
+    from collapse_theory.families.gaussian import Gaussian
+
+    return Gaussian()
+
+
+def _regular() -> Family:
+    from collapse_theory.families.regular import Regular
+
+    return Regular()
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """One family.
+
+    Attributes:
+        name: First half of the theorem's name.
+        model: The family in words.
+        family: Returns it; a call, so that the catalogue lists without importing SciPy.
+        unit: Unit of the variance.
+        sources: BibTeX keys.
+    """
+
+    name: str
+    model: str
+    family: Callable[[], Family]
+    unit: Expr
+    sources: tuple[str, ...]
+
+
+_KINDS = (
+    _Kind(
+        "token", "Token frequencies, $p$ any distribution", _tokens, S.One, ("seddik2024synthetic", "suresh2024rate")
+    ),
+    _Kind(
+        "gaussian",
+        "Gaussians fitted by maximum likelihood",
+        _gaussians,
+        S.One,
+        ("shumailov2023curse", "kazdan2024collapse"),
+    ),
+    _Kind(
+        "regular",
+        "A regular parametric model, maximum likelihood, to leading order in $1/T$",
+        _regular,
+        T,
+        ("gerstgrasser2024inevitable", "dey2024universality", "he2025golden"),
+    ),
 )
 
 
-def _formula(family: Family, unit: Expr, value: Expr, conditions: tuple[Any, ...]) -> ErrorFormula:
+def _formula(kind: _Kind, value: Callable[[Any], Expr], conditions: tuple[Any, ...]) -> ErrorFormula:
+    family = kind.family()
     return ErrorFormula(
-        parts={"bias": S.Zero, "variance": Add(*(unit * part for part in Add.make_args(value)))},
+        parts={"bias": S.Zero, "variance": Add(*(kind.unit * part for part in Add.make_args(value(family.law))))},
         regime=family.regime,
         conditions=(Ge(T, 1), *conditions),
         method="exact" if family.regime == "exact" else "calculus",
@@ -130,39 +181,47 @@ def _formula(family: Family, unit: Expr, value: Expr, conditions: tuple[Any, ...
     )
 
 
-def _register(workflow: _Workflow, name: str, model: str, family: Family, unit: Expr) -> None:
+def _register(workflow: _Workflow, kind: _Kind) -> None:
     limited = workflow.slug != "replace"
-    limit_slug = f"{name}-{workflow.slug}-limit"
+    limit_slug = f"{kind.name}-{workflow.slug}-limit"
 
     @register(
-        f"{name}-{workflow.slug}",
-        title=f"{workflow.title} ({name})",
-        hypotheses=f"{model}; {workflow.setting}",
+        f"{kind.name}-{workflow.slug}",
+        title=f"{workflow.title} ({kind.name})",
+        hypotheses=f"{kind.model}; {workflow.setting}",
         build=workflow.build,
-        sources=family.references,
+        sources=kind.sources,
         relations=(Relation(limit_slug, "tends to", {"n": oo}, r"$n\to\infty$"),) if limited else (),
     )
     def rounds() -> ErrorFormula:
-        form = workflow.form(family.law)
-        return _formula(family, unit, form.variance.subs(m, workflow.rounds), workflow.conditions)
+        def value(law: Any) -> Expr:
+            return workflow.form(law).variance.subs(m, workflow.rounds)
+
+        return _formula(kind, value, workflow.conditions)
 
     if limited:
 
         @register(
             limit_slug,
-            title=f"{workflow.title} for ever ({name})",
-            hypotheses=f"{model}; {workflow.setting}, as $n\\to\\infty$",
+            title=f"{workflow.title} for ever ({kind.name})",
+            hypotheses=f"{kind.model}; {workflow.setting}, as $n\\to\\infty$",
             build=lambda **values: workflow.build(n=1, **values),
-            sources=family.references,
+            sources=kind.sources,
         )
         def limit() -> ErrorFormula:
             conditions = tuple(c for c in workflow.conditions if n not in c.free_symbols)
-            return _formula(family, unit, workflow.form(family.law).limit, conditions)
+            return _formula(kind, lambda law: workflow.form(law).limit, conditions)
 
 
 for _workflow in _WORKFLOWS:
-    for _name, _model, _family, _unit in _FAMILIES:
-        _register(_workflow, _name, _model, _family, _unit)
+    for _kind in _KINDS:
+        _register(_workflow, _kind)
+
+
+def _best_share() -> Expr:
+    from collapse_theory.families.efficiency import best_stationary_weight
+
+    return best_stationary_weight(_regular()).subs(T0, T)
 
 
 @register(
@@ -171,21 +230,19 @@ for _workflow in _WORKFLOWS:
     hypotheses=r"""A regular parametric model, to leading order in $1/T$; every round pools $T$ new real rows with the
     best share
 $w=(\sqrt5-1)/2$ and $T$ rows of the model before, for ever""",
-    build=lambda: workflows.fresh_real(
-        20, Stage(T=1000), Stage(T=1000), weight=best_stationary_weight(Regular()).subs(T0, T)
-    ),
+    build=lambda: workflows.fresh_real(20, Stage(T=1000), Stage(T=1000), weight=_best_share()),
     sources=("he2025golden",),
 )
 def regular_golden() -> ErrorFormula:
     r"""Minimise the limit over ``w`` at equal rows: the least relative variance is the best share itself."""
-    best = best_stationary_weight(Regular()).subs(T0, T)
-    limit = closed_forms.fresh_real(Regular.law, weighted=True).limit.subs(T0, T).subs(w, best)
+    family = _regular()
+    limit = closed_forms.fresh_real(family.law, weighted=True).limit.subs(T0, T).subs(w, _best_share())
     return ErrorFormula(
         {"bias": S.Zero, "variance": cancel(T * limit).radsimp()},
         "leading order",
         (),
         method="calculus",
-        family=Regular(),
+        family=family,
     )
 
 
@@ -203,8 +260,10 @@ def token_total_collapse() -> ErrorFormula:
     A model with two tokens or more has diversity at least ``1 - (1 - 1/T)^2 - 1/T^2 = 2(T-1)/T^2``; its mean is at
     most ``1 - c``.
     """
+    from collapse_theory.families.rates import NoTotalCollapse
+
     least = factor(1 - (1 - 1 / T) ** 2 - 1 / T**2)
-    diversity = 1 - closed_forms.replace(Categorical.law).variance.subs(m, n + 1)
+    diversity = 1 - closed_forms.replace(RowLaw.TOKENS).variance.subs(m, n + 1)
     return ErrorFormula(
         {"bias": S.Zero, "variance": diversity / least},
         "upper bound",
