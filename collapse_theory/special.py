@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Add, Dummy, Expr, Function, Integer, S, Symbol, apart, digamma, fraction, oo, polygamma
+from sympy import Add, Dummy, Expr, Function, Integer, S, Symbol, apart, digamma, fraction, gamma, oo, polygamma
 
-__all__ = ["DigammaDifference", "GeometricSum", "sum_of_simple_poles"]
+__all__ = ["DigammaDifference", "GammaRatio", "GeometricSum", "sum_of_simple_poles"]
 
 
 class DigammaDifference(Function):
@@ -49,6 +49,44 @@ class DigammaDifference(Function):
         x, h = self.args
         body = rf"\left[\psi\left({printer.doprint(x + h)}\right) - \psi\left({printer.doprint(x)}\right)\right]"
         return body if exp is None else f"{body}^{{{exp}}}"
+
+
+class GammaRatio(Function):
+    r"""The ratio :math:`\Gamma(x+h)/\Gamma(x)` as one object, because both overflow at large ``x``.
+
+    Args:
+        x: Base point, positive.
+        h: Increment, with ``x + h`` positive.
+
+    >>> GammaRatio(3, 0), GammaRatio(3, 2).doit()
+    (1, 12)
+    """
+
+    nargs = 2
+    is_extended_real = True
+
+    @classmethod
+    def eval(cls, x: Expr, h: Expr) -> Expr | None:
+        """Return 1 at ``h = 0``."""
+        return S.One if h.is_zero else None
+
+    def doit(self, **hints: Any) -> Expr:
+        """Return the ratio of two Gamma functions."""
+        x, h = self.args
+        return gamma(x + h) / gamma(x)
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        """Differentiate; ``argindex`` is 1 for x, 2 for h."""
+        x, h = self.args
+        return self * (DigammaDifference(x, h) if argindex == 1 else digamma(x + h))
+
+    def _eval_evalf(self, prec: int) -> Expr:
+        return self.doit()._eval_evalf(prec)
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        x, h = self.args
+        body = rf"\frac{{\Gamma\left({printer.doprint(x + h)}\right)}}{{\Gamma\left({printer.doprint(x)}\right)}}"
+        return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
 
 
 class GeometricSum(Function):

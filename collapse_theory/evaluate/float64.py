@@ -121,11 +121,6 @@ class _KernelPrinter(NumPyPrinter):
         product = "*".join([f"({self._print(base)})"] * abs(int(exponent)))
         return f"(1/({product}))" if exponent < 0 else f"({product})"
 
-    def _print_RisingFactorial(self, expr: Expr) -> str:
-        """Call the kernel; SymPy's own rewriting to Gamma functions overflows."""
-        x, h = expr.args
-        return f"RisingFactorial({self._print(x)}, {self._print(h)})"
-
 
 _PRODUCT = 8
 _KERNEL_PRINTER = _KernelPrinter({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True})

@@ -87,7 +87,7 @@ def loggamma(x: Any) -> Any:
     return gammaln(x)
 
 
-def rising_factorial(x: Any, h: Any) -> Any:
+def gamma_ratio(x: Any, h: Any) -> Any:
     """Return ``Gamma(x + h)/Gamma(x)``, which does not overflow at large ``x``."""
     from scipy.special import poch
 
@@ -105,7 +105,7 @@ def float64_kernels() -> Mapping[str, Callable[..., Any]]:
         "zeta": zeta,
         "gamma": gamma,
         "loggamma": loggamma,
-        "RisingFactorial": rising_factorial,
+        "GammaRatio": gamma_ratio,
     }
 
 
@@ -120,7 +120,7 @@ def mpmath_kernels(mp: Any) -> Mapping[str, Callable[..., Any]]:
         "zeta": mp.zeta,
         "gamma": mp.gamma,
         "loggamma": mp.loggamma,
-        "RisingFactorial": mp.rf,
+        "GammaRatio": mp.rf,
         "exp": mp.exp,
         "log": mp.log,
         "sin": mp.sin,

@@ -13,7 +13,6 @@ from sympy import (
     Mul,
     Poly,
     Product,
-    RisingFactorial,
     S,
     Symbol,
     apart,
@@ -26,6 +25,8 @@ from sympy import (
     roots,
     summation,
 )
+
+from collapse_theory.special import GammaRatio
 
 __all__ = ["affine", "limit_of_sum", "product_limit", "solve_affine"]
 
@@ -104,8 +105,8 @@ def _product(a: Expr, k: Symbol, first: int, m: Symbol) -> Expr:
     if split is None:
         return Product(a, (k, first, m))
     zeros, poles = split
-    # ratios Gamma(m+1-x)/Gamma(m+1-y) as rising factorials, which do not overflow at large m
-    growth = Mul(*(RisingFactorial(m + 1 - y, y - x) for x, y in zip(zeros, poles, strict=True)))
+    # ratios Gamma(m+1-x)/Gamma(m+1-y) as one object each, which do not overflow at large m
+    growth = Mul(*(GammaRatio(m + 1 - y, y - x) for x, y in zip(zeros, poles, strict=True)))
     return gammasimp(_gammas(zeros, poles, first)) * growth
 
 

@@ -238,7 +238,7 @@ def regular_golden() -> ErrorFormula:
     family = _regular()
     limit = closed_forms.fresh_real(family.law, weighted=True).limit.subs(T0, T).subs(w, _best_share())
     return ErrorFormula(
-        {"bias": S.Zero, "variance": cancel(T * limit).radsimp()},
+        {"bias": S.Zero, "variance": cancel(T * limit).radsimp().expand()},
         "leading order",
         (),
         method="calculus",

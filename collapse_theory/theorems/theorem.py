@@ -105,8 +105,18 @@ class Theorem:
 
         return bibtex(self.sources)
 
+    def __reduce__(self) -> tuple[Callable[[str], Theorem], tuple[str]]:
+        """Pickle by name: a theorem is its entry in the catalogue."""
+        return _entry, (self.slug,)
+
     def __repr__(self) -> str:
         return f"Theorem({self.slug!r}: {self.title})"
+
+
+def _entry(slug: str) -> Theorem:
+    from collapse_theory.theorems.catalog import catalog
+
+    return catalog[slug]
 
 
 REGISTRY: dict[str, Theorem] = {}
