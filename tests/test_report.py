@@ -106,6 +106,8 @@ def test_document_has_formulas_not_code(small):
 def test_every_example_runs_without_simulations(tmp_path):
     for example in sorted((ROOT / "examples").glob("*.toml")):
         text = example.read_text()
+        if "workflow" not in text and "[[fit]]" not in text:
+            continue  # a text model, tested with its family
         lines = ["inputs = []", *(line for line in text.splitlines() if not line.startswith("inputs"))]
         file = tmp_path / example.name
         file.write_text("\n".join(lines))

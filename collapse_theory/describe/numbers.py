@@ -54,7 +54,9 @@ def real(
     elif nonnegative:
         want, fails = ">= 0", expr.is_negative is True
     if fails:
-        raise error(f"{name} needs to be {want}, got {value!r}; give a {'positive' if positive else 'non-negative'} value")
+        raise error(
+            f"{name} needs to be {want}, got {value!r}; give a {'positive' if positive else 'non-negative'} value"
+        )
     if integer and expr.is_number:
         if not (expr.is_integer or (isinstance(expr, Float) and float(expr).is_integer())):
             raise error(f"{name} needs to be an integer, got {value!r}; round it")

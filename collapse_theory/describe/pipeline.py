@@ -389,7 +389,9 @@ class Pipeline:
                 )
             covariance = design.inputs.covariance
         if covariance is not None and (not isinstance(covariance, str) or not covariance.isidentifier()):
-            raise PipelineError(f"covariance needs to be a name such as 'Sigma1', got {covariance!r}; use an identifier")
+            raise PipelineError(
+                f"covariance needs to be a name such as 'Sigma1', got {covariance!r}; use an identifier"
+            )
         checked = source if isinstance(source, OneOf) else Source.of(source)
         for labeller in checked.labellers if isinstance(checked, OneOf) else (m for m, _ in checked):
             if isinstance(labeller, Fit):
@@ -553,7 +555,11 @@ class Pipeline:
             else:
                 where = {"T": put(node.T)} if node.design is None else {"design": copy[node.design]}
                 copy[node] = out.sample(
-                    **where, noise=put(node.noise), source=translate(node.source), covariance=node.covariance, name=node.name
+                    **where,
+                    noise=put(node.noise),
+                    source=translate(node.source),
+                    covariance=node.covariance,
+                    name=node.name,
                 )
         return out
 
@@ -599,7 +605,9 @@ class Pipeline:
     def _own(self, node: Any, kind: type[Node], argument: str) -> Node:
         if not isinstance(node, kind):
             what = kind.__name__
-            raise PipelineError(f"{argument} needs a {what} of this pipeline, got {node!r}; see Pipeline.{what.lower()}")
+            raise PipelineError(
+                f"{argument} needs a {what} of this pipeline, got {node!r}; see Pipeline.{what.lower()}"
+            )
         if node.owner != self._key:
             raise PipelineError(
                 f"{argument} needs a node of this pipeline, got {node.name!r} of another pipeline; "

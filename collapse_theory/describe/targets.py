@@ -152,14 +152,17 @@ class SourceTarget(Target):
     def energies(self, spectrum: Spectrum) -> np.ndarray:
         """Return ``scale * j**-(1 + 2 r beta) / s_j``."""
         power_law = self._power_law(spectrum)
-        r, scale, beta, top = (float(real_number(x, self)) for x in (self.r, self.scale, power_law.beta, power_law.scale))
+        r, scale, beta, top = (
+            float(real_number(x, self)) for x in (self.r, self.scale, power_law.beta, power_law.scale)
+        )
         return scale / top * np.arange(1, power_law.dimension + 1, dtype=np.float64) ** (beta - 1 - 2 * r * beta)
 
     def exact_energies(self, spectrum: Spectrum, mp: Any) -> list[Any]:
         """Return ``scale * j**-(1 + 2 r beta) / s_j`` at the working precision of ``mp``."""
         power_law = self._power_law(spectrum)
         r, scale, beta, top = (
-            mp.mpf(real_number(x, self)._to_mpmath(mp.prec)) for x in (self.r, self.scale, power_law.beta, power_law.scale)
+            mp.mpf(real_number(x, self)._to_mpmath(mp.prec))
+            for x in (self.r, self.scale, power_law.beta, power_law.scale)
         )
         return [scale / top * mp.mpf(j) ** (beta - 1 - 2 * r * beta) for j in range(1, power_law.dimension + 1)]
 
