@@ -1,0 +1,229 @@
+r"""The operator-valued fixed point :math:`G=(F-\eta(G))^{-1}`, solved along its structure in any arithmetic.
+
+The recursion is written once. An :class:`Arithmetic` says what the entries are: arrays over the eigenvalues in float64,
+or elements of a field of rational functions. In block triangular form, for atoms :math:`A<B`,
+
+.. math:: G_{AB}=-G_{AA}\Big(M_{AB}G_{BB}+\sum_{A<C<B}M_{AC}G_{CB}\Big),\qquad M_{AC}=F_{AC}-\eta_{AC},
+
+where only :math:`\eta_{AB}` has unknowns of the pair itself: a small linear system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sympy import Expr, S
+
+from collapse_theory.equivalents.components import Feed, Structure, Unknown
+
+__all__ = ["Arithmetic", "Atom", "Solution", "solve"]
+
+Entries = dict[tuple[int, int], Any]
+
+
+class Arithmetic(Protocol):
+    """What the recursion asks of its numbers. Functions support ``+``, ``-`` and ``*``, also with scalars."""
+
+    def function(self, f: Expr) -> Any:
+        """Return a function of the eigenvalues."""
+
+    def trace(self, dimension: Expr, f: Any) -> Any:
+        """Return the trace of a function over a space, a scalar."""
+
+    def inverse(self, dimension: Expr, m: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+        """Return the inverse of a small matrix of functions."""
+
+    def nonlinear(self, atom: Atom) -> Sequence[Any]:
+        """Return the solution of the unknowns of one atom."""
+
+    def linear(self, unknowns: Sequence[Unknown], constant: Sequence[Any], slope: Mapping[tuple[int, int], Any]) -> Sequence[Any]:
+        """Return ``x = constant + slope x``, where a missing slope is zero. Entries are functions before the trace.
+
+        The trace of each is taken with the unknown's weight and dimension.
+        """
+
+
+@dataclass(frozen=True)
+class Atom:
+    """One irreducible diagonal block: its deterministic part, its terms of eta and its unknowns.
+
+    Attributes:
+        groups: Indices by dimension.
+        fixed: The deterministic entries.
+        feeds: The terms of eta within the atom.
+        unknowns: Its unknowns.
+    """
+
+    groups: Mapping[Expr, tuple[int, ...]]
+    fixed: Mapping[tuple[int, int], Expr]
+    feeds: tuple[Feed, ...]
+    unknowns: tuple[Unknown, ...]
+
+    @classmethod
+    def of(cls, structure: Structure, a: int) -> Atom:
+        """Return atom ``a`` of a structure."""
+        members = structure.atoms[a]
+        groups: dict[Expr, tuple[int, ...]] = {}
+        for i in members:
+            p = structure.pencil.dimensions[i]
+            groups[p] = (*groups.get(p, ()), i)
+        blocks = structure.pencil.blocks
+        fixed = {(i, j): blocks[i, j].fixed for i in members for j in members if (i, j) in blocks and blocks[i, j].fixed != 0}
+        return cls(groups, fixed, structure.feeds_by_pair.get((a, a), ()), structure.unknowns_by_pair.get((a, a), ()))
+
+    def signature(self, *, transposed: bool = False) -> tuple[Any, tuple[int, ...]]:
+        """Return a hashable form equal for equal atoms, and the order of the unknowns in it.
+
+        With ``transposed`` the form of the transposed atom, whose unknowns have the same values.
+        """
+        place = {i: n for n, i in enumerate(sorted(i for g in self.groups.values() for i in g))}
+
+        def at(i: int, j: int) -> tuple[int, int]:
+            return (place[j], place[i]) if transposed else (place[i], place[j])
+
+        def code(u: Unknown) -> tuple[Any, ...]:
+            return (str(u.dimension), str(u.weight), *at(u.k, u.l))
+
+        dims = tuple(sorted((place[i], str(p)) for p, g in self.groups.items() for i in g))
+        fixed = tuple(sorted((at(i, j), str(f)) for (i, j), f in self.fixed.items()))
+        feeds = tuple(sorted((at(f.i, f.j), str(f.factor), code(f.unknown)) for f in self.feeds))
+        order = sorted(range(len(self.unknowns)), key=lambda n: code(self.unknowns[n]))
+        return (dims, fixed, feeds), tuple(order)
+
+    def green(self, arithmetic: Arithmetic, values: Mapping[Unknown, Any]) -> Entries:
+        """Return the entries of ``G = (F - eta)^{-1}`` at given values of the unknowns."""
+        m: Entries = {key: arithmetic.function(f) for key, f in self.fixed.items()}
+        for f in self.feeds:
+            _add(m, (f.i, f.j), -(arithmetic.function(f.factor) * values[f.unknown]))
+        zero, out = arithmetic.function(S.Zero), {}
+        for p, g in self.groups.items():
+            inverse = arithmetic.inverse(p, [[m.get((i, j), zero) for j in g] for i in g])
+            out.update({(i, j): inverse[r][c] for r, i in enumerate(g) for c, j in enumerate(g)})
+        return out
+
+    def response(self, arithmetic: Arithmetic, green: Mapping[tuple[int, int], Any]) -> dict[tuple[int, int], Any]:
+        """Return the derivative of unknown ``a``'s function by unknown ``b``: ``G_ki factor G_jl``, by position."""
+        return _response(arithmetic, self.unknowns, self.feeds, green)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The solved fixed point.
+
+    Attributes:
+        green: The needed entries of ``G``.
+        values: The unknowns.
+    """
+
+    green: Mapping[tuple[int, int], Any]
+    values: Mapping[Unknown, Any]
+
+
+def solve(structure: Structure, arithmetic: Arithmetic) -> Solution:
+    """Solve the fixed point along its structure.
+
+    Atoms that are equal, or transposes of each other, share one solution.
+    """
+    green: Entries = {}
+    values: dict[Unknown, Any] = {}
+    solved: dict[Any, tuple[Any, ...]] = {}
+    count = len(structure.atoms)
+    for a in range(count):
+        if (a, a) in structure.needed:
+            atom = Atom.of(structure, a)
+            values.update(_atom_values(atom, arithmetic, solved))
+            green.update(atom.green(arithmetic, values))
+    middle: dict[tuple[int, int], Entries] = {}
+    for distance in range(1, count):
+        for a in range(count - distance):
+            if (a, a + distance) in structure.needed:
+                _solve_pair(structure, arithmetic, (a, a + distance), green, middle, values)
+    return Solution(green, values)
+
+
+def _atom_values(atom: Atom, arithmetic: Arithmetic, solved: dict[Any, tuple[Any, ...]]) -> dict[Unknown, Any]:
+    for transposed in (False, True):
+        key, order = atom.signature(transposed=transposed)
+        if key in solved:
+            return {atom.unknowns[n]: x for n, x in zip(order, solved[key], strict=True)}
+    key, order = atom.signature()
+    x = arithmetic.nonlinear(atom)
+    solved[key] = tuple(x[n] for n in order)
+    return dict(zip(atom.unknowns, x, strict=True))
+
+
+def _solve_pair(
+    structure: Structure,
+    arithmetic: Arithmetic,
+    pair: tuple[int, int],
+    green: Entries,
+    middle: dict[tuple[int, int], Entries],
+    values: dict[Unknown, Any],
+) -> None:
+    """Solve the entries of ``G`` between two atoms; the unknowns of shorter intervals are known."""
+    a, b = pair
+    own = structure.unknowns_by_pair.get(pair, ())
+    own_feeds = tuple(f for f in structure.feeds_by_pair.get(pair, ()) if f.unknown in own)
+    inner: Entries = {}
+    for c in range(a + 1, b + 1):
+        if structure.linked[a, c]:
+            if (a, c) not in middle:
+                middle[a, c] = _between(structure, arithmetic, (a, c), values)
+            for (i, j), x in middle[a, c].items():
+                for l in structure.atoms[b]:
+                    if (j, l) in green:
+                        _add(inner, (i, l), x * green[j, l])
+    base: Entries = {}
+    for (i, l), x in inner.items():
+        for k in structure.atoms[a]:
+            if (k, i) in green:
+                _add(base, (k, l), -(green[k, i] * x))
+    if own:
+        zero = arithmetic.function(S.Zero)
+        constant = [base.get((u.k, u.l), zero) for u in own]
+        x = arithmetic.linear(own, constant, _response(arithmetic, own, own_feeds, green))
+        values.update(zip(own, x, strict=True))
+        middle.pop(pair, None)  # it lacks its own unknowns, which are known from here on
+    for f in own_feeds:
+        eta = arithmetic.function(f.factor) * values[f.unknown]
+        for k in structure.atoms[a]:
+            for l in structure.atoms[b]:
+                if (k, f.i) in green and (f.j, l) in green:
+                    _add(base, (k, l), green[k, f.i] * eta * green[f.j, l])
+    green.update(base)
+
+
+def _between(structure: Structure, arithmetic: Arithmetic, pair: tuple[int, int], values: Mapping[Unknown, Any]) -> Entries:
+    """Return the entries of ``M`` between two atoms, without its own unknowns as long as they are not solved."""
+    a, b = pair
+    m: Entries = {}
+    for i in structure.atoms[a]:
+        for j in structure.atoms[b]:
+            block = structure.pencil.blocks.get((i, j))
+            if block is not None and block.fixed != 0:
+                m[i, j] = arithmetic.function(block.fixed)
+    own = structure.unknowns_by_pair.get(pair, ())
+    for f in structure.feeds_by_pair.get(pair, ()):
+        if f.unknown not in own or f.unknown in values:
+            _add(m, (f.i, f.j), -(arithmetic.function(f.factor) * values[f.unknown]))
+    return m
+
+
+def _response(
+    arithmetic: Arithmetic, unknowns: Sequence[Unknown], feeds: Sequence[Feed], green: Mapping[tuple[int, int], Any]
+) -> dict[tuple[int, int], Any]:
+    place = {u: n for n, u in enumerate(unknowns)}
+    out: dict[tuple[int, int], Any] = {}
+    for f in feeds:
+        factor = arithmetic.function(f.factor)
+        for n, u in enumerate(unknowns):
+            left, right = green.get((u.k, f.i)), green.get((f.j, u.l))
+            if left is not None and right is not None:
+                _add(out, (n, place[f.unknown]), left * factor * right)
+    return out
+
+
+def _add(entries: dict[tuple[int, int], Any], key: tuple[int, int], x: Any) -> None:
+    entries[key] = entries[key] + x if key in entries else x

@@ -1,0 +1,266 @@
+r"""From a SymPy matrix expression to its pencil.
+
+The expression is read as a straight-line program: "apply :math:`E` to the vector :math:`x`" introduces one variable and
+one equation for each distinct pair, so that the pencil grows with the expression's graph of shared sub-expressions.
+A letter gives :math:`y-Zx=0`; an inverse :math:`y=E^{-1}x` the equation :math:`Ey-x=0`. Constant pivots are then
+eliminated.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sympy import Expr, Identity, MatAdd, MatMul, MatPow, MatrixExpr, MatrixSymbol, S, Transpose, ZeroMatrix, preorder_traversal
+from sympy.matrices.expressions.inverse import Inverse
+from sympy.matrices.expressions.special import GenericIdentity, OneMatrix
+
+from collapse_theory.equivalents.matrices import Covariance, GaussianMatrix
+from collapse_theory.equivalents.pencil import Block, Letter, Pencil, Rows, eliminate
+from collapse_theory.errors import DomainError, NonCommutingError
+
+__all__ = ["linearise"]
+
+
+def linearise(expression: MatrixExpr) -> Pencil:
+    """Return the pencil whose solution operator, from input ``x`` to output ``y``, is ``expression``.
+
+    Args:
+        expression: Sums, products, transposes, inverses and integer powers of Gaussian matrices, covariances and the
+            identity, with scalar coefficients.
+
+    Raises:
+        DomainError: If shapes do not fit or the expression is outside the language; the message has the culprit.
+        NonCommutingError: If covariances that are not of one commuting family act on one space.
+
+    >>> from collapse_theory import symbols
+    >>> Z = GaussianMatrix("Z", symbols.T, symbols.d)
+    >>> print(linearise((Z.T * Z + Identity(symbols.d)).inv()))
+    (Z.T)*x0[T] + (1)*x1[d] = x
+    (1)*x0[T] + (-Z)*x1[d] = 0
+    result x = x1[d]
+    """
+    families = _check(expression)
+    program = _Program()
+    start = program.variable(expression.cols)
+    program.rows[start] = {start: Block(S.One)}
+    out = program.apply(expression, start)
+    if out is None:
+        return Pencil((expression.rows, expression.rows), {(0, 0): Block(S.One), (1, 1): Block(S.One)}, {"x": 0}, {"x": 1}, families)
+    return _assemble(program, start, out, families)
+
+
+def _assemble(program: _Program, start: int, out: int, families: dict[Expr, tuple[str, ...]]) -> Pencil:
+    """Eliminate constant pivots and number what is left, equations and variables of one dimension side by side."""
+    rows = eliminate(program.rows, [start], [out])
+    unused = sorted({j for row in rows.values() for j in row})
+    variable, equation, dimensions = {}, {}, []
+    for p in dict.fromkeys(program.dimensions[j] for j in unused):
+        mine = [j for j in unused if program.dimensions[j] == p]
+        equations = [i for i in sorted(rows) if program.dimensions[i] == p]
+        for j, i in zip(mine, equations, strict=True):
+            variable[j], equation[i] = len(dimensions), len(dimensions)
+            dimensions.append(p)
+    blocks = {(equation[i], variable[j]): b for i, row in rows.items() for j, b in row.items()}
+    for i in set(range(len(dimensions))) - {equation[start]}:
+        if blocks.get((i, i), Block()).fixed.could_extract_minus_sign():  # equal parts are to look equal
+            blocks.update({key: Block(-S.One) * b for key, b in blocks.items() if key[0] == i})
+    return Pencil(tuple(dimensions), blocks, {"x": equation[start]}, {"x": variable[out]}, families)
+
+
+class _Program:
+    """The straight-line program under construction."""
+
+    def __init__(self) -> None:
+        self.dimensions: list[Expr] = []
+        self.rows: Rows = {}
+        self.known: dict[tuple[MatrixExpr, int], int | None] = {}
+
+    def variable(self, dimension: Expr) -> int:
+        self.dimensions.append(dimension)
+        return len(self.dimensions) - 1
+
+    def define(self, dimension: Expr, terms: dict[int, Block]) -> int:
+        """Return a new variable ``y`` with the equation ``y - sum_j terms_j x_j = 0``."""
+        y = self.variable(dimension)
+        minus = Block(-S.One)
+        self.rows[y] = {j: minus * b for j, b in terms.items()} | {y: Block(S.One)}
+        return y
+
+    def apply(self, e: MatrixExpr, x: int) -> int | None:
+        """Return the variable ``e x``, or None if it is zero."""
+        key = (e, x)
+        if key not in self.known:
+            self.known[key] = self._apply(e, x)
+        return self.known[key]
+
+    def _apply(self, e: MatrixExpr, x: int) -> int | None:
+        function = _deterministic(e)
+        if function is not None:
+            return x if function == 1 else None if function == 0 else self.define(e.rows, {x: Block(function)})
+        if isinstance(e, GaussianMatrix):
+            return self.define(e.rows, {x: Block(random={Letter(e, False): S.One})})
+        if isinstance(e, Transpose):
+            return self._transposed(e.arg, x)
+        if isinstance(e, MatMul):
+            return self._product(e, x)
+        if isinstance(e, MatAdd):
+            return self._sum(e, x)
+        base, exponent = (e.arg, -1) if isinstance(e, Inverse) else (e.base, int(e.exp))
+        y: int | None = x
+        for _ in range(abs(exponent)):
+            if y is not None:
+                y = self.apply(base, y) if exponent > 0 else self._inverse(base, y)
+        return y
+
+    def _transposed(self, e: MatrixExpr, x: int) -> int | None:
+        if isinstance(e, GaussianMatrix):
+            return self.define(e.cols, {x: Block(random={Letter(e, True): S.One})})
+        return self.apply(_push_transpose(e), x)
+
+    def _product(self, e: MatMul, x: int) -> int | None:
+        scalar, factors = e.as_coeff_matrices()
+        y: int | None = x
+        for factor in reversed(factors):
+            y = None if y is None else self.apply(factor, y)
+        if y is None or scalar == 0:
+            return None
+        return y if scalar == 1 else self.define(e.rows, {y: Block(scalar)})
+
+    def _sum(self, e: MatAdd, x: int) -> int | None:
+        terms: dict[int, Block] = {}
+        for term in e.args:
+            y = self.apply(term, x)
+            if y is not None:
+                terms[y] = terms.get(y, Block()) + Block(S.One)
+        return self.define(e.rows, terms) if terms else None
+
+    def _inverse(self, e: MatrixExpr, x: int) -> int:
+        known = (Inverse(e), x)
+        if self.known.get(known) is not None:
+            return self.known[known]  # type: ignore[return-value]
+        y = self.variable(e.rows)
+        image = self.apply(e, y)
+        if image is None:
+            raise DomainError(f"deterministic_equivalent needs invertible matrices, got the inverse of {e}, which is zero; remove it")
+        self.rows[y] = {image: Block(S.One), x: Block(-S.One)}
+        self.known[known] = y
+        return y
+
+
+def _push_transpose(e: MatrixExpr) -> MatrixExpr:
+    """Return the transpose of ``e`` with the transposes moved down to the letters."""
+    if isinstance(e, MatMul):
+        scalar, factors = e.as_coeff_matrices()
+        return MatMul(scalar, *(f.T for f in reversed(factors)))
+    if isinstance(e, MatAdd):
+        return MatAdd(*(f.T for f in e.args))
+    if isinstance(e, Inverse):
+        return Inverse(e.arg.T)
+    return MatPow(e.base.T, e.exp)
+
+
+def _deterministic(e: MatrixExpr) -> Expr | None:
+    """Return ``e`` as a function of the bound eigenvalues, or None if it is random."""
+    if isinstance(e, Covariance):
+        return e.eigenvalue
+    if isinstance(e, Identity):
+        return S.One
+    if isinstance(e, ZeroMatrix):
+        return S.Zero
+    if e.has(GaussianMatrix):
+        return None
+    if isinstance(e, MatMul):
+        scalar, factors = e.as_coeff_matrices()
+        return scalar * _product_of([_deterministic(f) for f in factors])
+    if isinstance(e, MatAdd):
+        return sum((_deterministic(f) for f in e.args), S.Zero)
+    if isinstance(e, Inverse):
+        return 1 / _deterministic(e.arg)
+    if isinstance(e, MatPow):
+        return _deterministic(e.base) ** e.exp
+    return _deterministic(e.arg)
+
+
+def _product_of(values: list[Any]) -> Expr:
+    out = S.One
+    for v in values:
+        out *= v
+    return out
+
+
+# ---------------------------------------------------------------------- what the language admits
+def _check(expression: Any) -> dict[Expr, tuple[str, ...]]:
+    """Check every sub-expression and return the covariances acting on each dimension."""
+    if not isinstance(expression, MatrixExpr):
+        raise DomainError(
+            f"deterministic_equivalent needs a matrix expression, got {expression!r} of type {type(expression).__name__}; "
+            "build it from ct.GaussianMatrix, ct.Covariance and Identity"
+        )
+    role: dict[str, MatrixSymbol] = {}
+    families: dict[Expr, Covariance] = {}
+    for e in preorder_traversal(expression):
+        if isinstance(e, MatrixExpr):
+            _check_node(e)
+        elif isinstance(e, Expr) and any(isinstance(a, MatrixExpr) for a in e.args):
+            raise DomainError(f"deterministic_equivalent needs scalars without matrices, got {e}; name the scalar by a symbol")
+        if isinstance(e, MatrixSymbol):
+            if role.setdefault(e.name, e) != e:
+                raise DomainError(
+                    f"deterministic_equivalent needs one meaning per name, got {e.name!r} as {_describe(role[e.name])} and as {_describe(e)}; rename one"
+                )
+        if isinstance(e, Covariance):
+            first = families.setdefault(e.rows, e)
+            if first.family != e.family:
+                raise NonCommutingError(
+                    f"deterministic_equivalent needs the covariances of one space to commute, got {first.name} and {e.name} in {expression}; "
+                    "declare ct.commuting(...) if they share eigenvectors (no theory here covers them if not)"
+                )
+    if expression.rows != expression.cols:
+        raise DomainError(
+            f"deterministic_equivalent needs a square matrix, got {expression} of shape {expression.rows} x {expression.cols}; "
+            "multiply it to a square one"
+        )
+    return {p: tuple(sorted({e.name for e in role.values() if isinstance(e, Covariance) and e.rows == p})) for p in families}
+
+
+def _describe(e: MatrixSymbol) -> str:
+    kind = {GaussianMatrix: "Gaussian", Covariance: "deterministic"}.get(type(e), "unknown")
+    return f"{kind} {e.rows} x {e.cols}" + (f" of family {', '.join(e.family)}" if isinstance(e, Covariance) else "")
+
+
+def _check_node(e: MatrixExpr) -> None:
+    if isinstance(e, (GaussianMatrix, Covariance, Transpose)):
+        return
+    if isinstance(e, (Identity, ZeroMatrix)) and not isinstance(e, (GenericIdentity, OneMatrix)):
+        return
+    if isinstance(e, MatrixSymbol):
+        raise DomainError(
+            f"deterministic_equivalent needs to know what {e.name} is, got a plain MatrixSymbol; "
+            "declare it with ct.GaussianMatrix or ct.Covariance"
+        )
+    if isinstance(e, MatAdd):
+        _same([(a.rows, a.cols) for a in e.args], e, "the terms of a sum to have one shape")
+    elif isinstance(e, MatMul):
+        factors = [a for a in e.args if isinstance(a, MatrixExpr)]
+        for a, b in zip(factors, factors[1:], strict=False):
+            _same([(a.cols,), (b.rows,)], e, f"the columns of {a} to match the rows of {b}")
+    elif isinstance(e, (Inverse, MatPow)):
+        base = e.arg if isinstance(e, Inverse) else e.base
+        if base.rows != base.cols:
+            what = "an inverse" if isinstance(e, Inverse) else f"the power {e.exp}"
+            raise DomainError(
+                f"deterministic_equivalent needs a square matrix under {what}, got {base} of shape {base.rows} x {base.cols}; "
+                "unequal sizes cannot be multiplied this way"
+            )
+        if isinstance(e, MatPow) and not e.exp.is_Integer and (not e.exp.is_Rational or base.has(GaussianMatrix)):
+            raise DomainError(f"deterministic_equivalent needs integer powers of random matrices, got {e}; roots are not rational")
+    else:
+        raise DomainError(
+            f"deterministic_equivalent needs sums, products, transposes, inverses and integer powers, got {e} of type {type(e).__name__}; "
+            "other functions of random matrices are outside the theory"
+        )
+
+
+def _same(shapes: list[tuple[Expr, ...]], e: MatrixExpr, want: str) -> None:
+    if len(set(shapes)) > 1:
+        raise DomainError(f"deterministic_equivalent needs {want}, got {shapes} in {e}; check the dimensions")
