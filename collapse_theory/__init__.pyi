@@ -21,6 +21,12 @@ from .describe.targets import RandomTarget as RandomTarget
 from .describe.targets import SourceTarget as SourceTarget
 from .diagnose import Diagnosis as Diagnosis
 from .diagnose import diagnose as diagnose
+from .equivalents.equivalent import DeterministicEquivalent as DeterministicEquivalent
+from .equivalents.equivalent import deterministic_equivalent as deterministic_equivalent
+from .equivalents.matrices import Covariance as Covariance
+from .equivalents.matrices import GaussianMatrix as GaussianMatrix
+from .equivalents.matrices import commuting as commuting
+from .equivalents.matrices import sqrt as sqrt
 from .errors import CollapseTheoryError as CollapseTheoryError
 from .errors import ConvergenceError as ConvergenceError
 from .errors import DomainError as DomainError

@@ -169,6 +169,24 @@ def indexed(role: Symbol, index: int) -> Symbol:
     return Symbol(f"{role.name}_{index}", **role.assumptions0)
 
 
+def implicit_scalar(index: int) -> Symbol:
+    """Return the name of an implicit scalar of a deterministic equivalent that has no name of its own.
+
+    >>> implicit_scalar(2)
+    tau_2
+    """
+    return Symbol(f"tau_{index}", real=True)
+
+
+def trace_scalar(index: int) -> Symbol:
+    """Return the name of a scalar that is given by traces of earlier ones, while a derivation is under way.
+
+    >>> trace_scalar(2)
+    theta_2
+    """
+    return Symbol(f"theta_{index}", real=True)
+
+
 def declared(name: str) -> Symbol:
     """Return the symbol that a user's file declares: the notation table's if it has the name, else a real one.
 

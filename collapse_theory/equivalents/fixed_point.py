@@ -53,7 +53,7 @@ class Atom:
         groups: Indices by dimension.
         fixed: The deterministic entries.
         feeds: The terms of eta within the atom.
-        unknowns: Its unknowns.
+        unknowns: The unknowns in these terms.
     """
 
     groups: Mapping[Expr, tuple[int, ...]]
@@ -71,7 +71,8 @@ class Atom:
             groups[p] = (*groups.get(p, ()), i)
         blocks = structure.pencil.blocks
         fixed = {(i, j): blocks[i, j].fixed for i in members for j in members if (i, j) in blocks and blocks[i, j].fixed != 0}
-        return cls(groups, fixed, structure.feeds_by_pair.get((a, a), ()), structure.unknowns_by_pair.get((a, a), ()))
+        feeds = structure.feeds_by_pair.get((a, a), ())
+        return cls(groups, fixed, feeds, tuple(dict.fromkeys(f.unknown for f in feeds)))
 
     def signature(self, *, transposed: bool = False) -> tuple[Any, tuple[int, ...]]:
         """Return a hashable form equal for equal atoms, and the order of the unknowns in it.
@@ -94,14 +95,21 @@ class Atom:
 
     def green(self, arithmetic: Arithmetic, values: Mapping[Unknown, Any]) -> Entries:
         """Return the entries of ``G = (F - eta)^{-1}`` at given values of the unknowns."""
-        m: Entries = {key: arithmetic.function(f) for key, f in self.fixed.items()}
-        for f in self.feeds:
-            _add(m, (f.i, f.j), -(arithmetic.function(f.factor) * values[f.unknown]))
-        zero, out = arithmetic.function(S.Zero), {}
-        for p, g in self.groups.items():
-            inverse = arithmetic.inverse(p, [[m.get((i, j), zero) for j in g] for i in g])
-            out.update({(i, j): inverse[r][c] for r, i in enumerate(g) for c, j in enumerate(g)})
+        out: Entries = {}
+        for p in self.groups:
+            out.update(self.block(arithmetic, p, values))
         return out
+
+    def block(self, arithmetic: Arithmetic, dimension: Expr, values: Mapping[Unknown, Any]) -> Entries:
+        """Return the entries of ``G`` on one space, which only needs the unknowns that feed it."""
+        g = self.groups[dimension]
+        m: Entries = {key: arithmetic.function(f) for key, f in self.fixed.items() if key[0] in g}
+        for f in self.feeds:
+            if f.i in g:
+                _add(m, (f.i, f.j), -(arithmetic.function(f.factor) * values[f.unknown]))
+        zero = arithmetic.function(S.Zero)
+        inverse = arithmetic.inverse(dimension, [[m.get((i, j), zero) for j in g] for i in g])
+        return {(i, j): inverse[r][c] for r, i in enumerate(g) for c, j in enumerate(g)}
 
     def response(self, arithmetic: Arithmetic, green: Mapping[tuple[int, int], Any]) -> dict[tuple[int, int], Any]:
         """Return the derivative of unknown ``a``'s function by unknown ``b``: ``G_ki factor G_jl``, by position."""
@@ -135,6 +143,8 @@ def solve(structure: Structure, arithmetic: Arithmetic) -> Solution:
             atom = Atom.of(structure, a)
             values.update(_atom_values(atom, arithmetic, solved))
             green.update(atom.green(arithmetic, values))
+            read = [u for u in structure.unknowns_by_pair.get((a, a), ()) if u not in values]  # for later components only
+            values.update(zip(read, arithmetic.linear(read, [green[u.k, u.l] for u in read], {}), strict=True))
     middle: dict[tuple[int, int], Entries] = {}
     for distance in range(1, count):
         for a in range(count - distance):

@@ -52,6 +52,13 @@ def linearise(expression: MatrixExpr) -> Pencil:
 def _assemble(program: _Program, start: int, out: int, families: dict[Expr, tuple[str, ...]]) -> Pencil:
     """Eliminate constant pivots and number what is left, equations and variables of one dimension side by side."""
     rows = eliminate(program.rows, [start], [out])
+    users = [i for i, row in rows.items() if i != start and start in row]
+    if out != start and len(users) == 1 and rows[users[0]][start].fixed in {1, -1}:
+        (enters,) = users  # the input stands in one equation only: it is that equation's right-hand side
+        sign = Block(-rows[enters].pop(start).fixed)
+        rows[enters] = {j: sign * b for j, b in rows[enters].items()}
+        del rows[start]
+        start = enters
     unused = sorted({j for row in rows.values() for j in row})
     variable, equation, dimensions = {}, {}, []
     for p in dict.fromkeys(program.dimensions[j] for j in unused):

@@ -19,6 +19,7 @@ from sympy import MatPow, MatrixExpr, MatrixSymbol, Rational, Tuple, sympify
 from sympy.core.symbol import Str
 
 from collapse_theory.errors import DomainError, NonCommutingError
+from collapse_theory.spectral.printing import matrix_name
 from collapse_theory.symbols import Eigenvalue, family_eigenvalue
 
 __all__ = ["Covariance", "GaussianMatrix", "commuting", "sqrt"]
@@ -79,6 +80,10 @@ class Covariance(MatrixSymbol):
     def eigenvalue(self) -> Eigenvalue:
         """The bound symbol of its eigenvalue in spectral integrals."""
         return family_eigenvalue(self.name)
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        del printer
+        return matrix_name(self.eigenvalue) if exp is None else rf"{matrix_name(self.eigenvalue)}^{{{exp}}}"
 
     def _eval_transpose(self) -> Covariance:
         return self

@@ -13,6 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components, maximum_bipartite_matching
 from sympy import Expr, S
 
 from collapse_theory.equivalents.matrices import GaussianMatrix
@@ -143,16 +146,18 @@ Rows = dict[int, dict[int, Block]]
 
 
 def eliminate(rows: Rows, keep_rows: Iterable[int], keep_columns: Iterable[int]) -> Rows:
-    """Return the Schur complement on constant pivots, as long as the system stays affine.
+    """Return the Schur complement on constant pivots, as long as the system stays affine and block triangular.
 
-    A pivot is a deterministic block that is a number (or a quantity known to be non-zero) times the identity. It is
-    taken if no product of two random blocks arises; cheapest fill-in first, so that shared parts stay shared.
+    A pivot is a deterministic block that is a number (or a quantity known to be non-zero) times the identity, within one
+    irreducible part of the system. It is taken if no product of two random blocks arises; cheapest fill-in first, so
+    that shared parts stay shared.
 
     Args:
         rows: The blocks of each equation by variable; not modified.
         keep_rows: Equations that are not to be eliminated (they have right-hand sides).
         keep_columns: Variables that are not to be eliminated (they are results).
     """
+    part_of_row, part_of_column = _parts(rows)
     rows = {i: dict(row) for i, row in rows.items()}
     columns: dict[int, set[int]] = {}
     for i, row in rows.items():
@@ -166,27 +171,49 @@ def eliminate(rows: Rows, keep_rows: Iterable[int], keep_columns: Iterable[int])
                 for i, row in rows.items()
                 if i not in keep_rows
                 for j, block in row.items()
-                if j not in keep_columns and _is_pivot(block) and _stays_affine(rows, columns, i, j)
+                if j not in keep_columns
+                and part_of_row[i] == part_of_column[j]
+                and _is_pivot(block)
+                and _stays_affine(rows, columns, i, j)
             ),
             default=None,
         )
         if best is None:
             return rows
-        _, i, j = best
-        pivot_row = rows.pop(i)
-        scale = Block(-1 / pivot_row.pop(j).fixed)
-        for other in pivot_row:
-            columns[other].discard(i)
-        for q in columns.pop(j) - {i}:
-            head = rows[q].pop(j) * scale
-            for other, block in pivot_row.items():
-                total = rows[q].get(other, Block()) + head * block
-                if total:
-                    rows[q][other] = total
-                    columns[other].add(q)
-                else:
-                    rows[q].pop(other, None)
-                    columns[other].discard(q)
+        _pivot(rows, columns, *best[1:])
+
+
+def _pivot(rows: Rows, columns: dict[int, set[int]], i: int, j: int) -> None:
+    """Solve equation ``i`` for variable ``j`` and substitute."""
+    row = rows.pop(i)
+    scale = Block(-1 / row.pop(j).fixed)
+    for other in row:
+        columns[other].discard(i)
+    for q in columns.pop(j) - {i}:
+        head = rows[q].pop(j) * scale
+        for other, block in row.items():
+            total = rows[q].get(other, Block()) + head * block
+            if total:
+                rows[q][other] = total
+                columns[other].add(q)
+            else:
+                rows[q].pop(other, None)
+                columns[other].discard(q)
+
+
+def _parts(rows: Rows) -> tuple[dict[int, int], dict[int, int]]:
+    """Return the irreducible part that each equation and each variable belongs to."""
+    names = sorted(rows)
+    place = {j: n for n, j in enumerate(names)}
+    pattern = np.zeros((len(names), len(names)), dtype=bool)
+    for i, row in rows.items():
+        for j in row:
+            pattern[place[i], place[j]] = True
+    match = maximum_bipartite_matching(csr_array(pattern), perm_type="row")
+    if (match < 0).any():  # singular; reported where the structure is analysed
+        return dict.fromkeys(names, 0), dict.fromkeys(names, 0)
+    _, label = connected_components(csr_array(pattern[match]), directed=True, connection="strong")
+    return {names[match[n]]: int(label[n]) for n in range(len(names))}, {j: int(label[place[j]]) for j in names}
 
 
 def _is_pivot(block: Block) -> bool:

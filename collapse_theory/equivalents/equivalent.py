@@ -1,0 +1,265 @@
+r"""Deterministic equivalents of matrix expressions: the public face of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from sympy import Eq, Expr, MatrixExpr, Symbol, preorder_traversal
+from sympy.matrices.expressions.inverse import Inverse
+
+from collapse_theory.describe.spectra import Spectrum
+from collapse_theory.equivalents.components import Structure, structure_of
+from collapse_theory.equivalents.fixed_point import Solution
+from collapse_theory.equivalents.linearise import linearise
+from collapse_theory.equivalents.numeric import Nodes, solve_numeric
+from collapse_theory.equivalents.pencil import Pencil
+from collapse_theory.equivalents.implicit_scalars import trace_over
+from collapse_theory.equivalents.symbolic import ClosedForm, solve_symbolic
+from collapse_theory.errors import ConvergenceError, DomainError, nearest
+from collapse_theory.spectral.integrals import QuadraticForm
+
+__all__ = ["DeterministicEquivalent", "EquivalentValues", "deterministic_equivalent"]
+
+_RESULT = "x"
+
+
+@dataclass(frozen=True)
+class EquivalentValues:
+    """An equivalent at numbers.
+
+    Attributes:
+        values: ``g(s_j)`` in the order of the spectrum; a scalar on a space without covariance.
+        residual: Largest relative residual of the nonlinear equations.
+    """
+
+    values: np.ndarray
+    residual: float
+
+
+@dataclass(frozen=True)
+class DeterministicEquivalent:
+    r"""A function :math:`g(\Sigma)` such that :math:`\operatorname{tr}[BE]\simeq\operatorname{tr}[Bg(\Sigma)]` for deterministic :math:`B`.
+
+    The equivalence holds as the dimensions grow together, for bounded :math:`B`. Made by :func:`deterministic_equivalent`.
+
+    Attributes:
+        expression: The random matrix expression ``E``.
+        structure: Its pencil in block triangular form.
+    """
+
+    expression: MatrixExpr
+    structure: Structure = field(compare=False, repr=False)
+
+    @property
+    def pencil(self) -> Pencil:
+        """The linear system behind the expression; ``print`` shows it equation by equation."""
+        return self.structure.pencil
+
+    @cached_property
+    def closed_form(self) -> ClosedForm:
+        """The solution with the scalars in it named and defined one by one."""
+        return solve_symbolic(self.structure)
+
+    @cached_property
+    def expr(self) -> Expr:
+        """``g`` as a SymPy expression in the eigenvalue of each covariance, effective ridges, traces and parameters."""
+        return self.closed_form.explicit(_RESULT)
+
+    @property
+    def equations(self) -> tuple[Eq, ...]:
+        """The defining equation of every implicit scalar in ``expr``, as SymPy ``Eq``."""
+        from collapse_theory.present.naming import implicit_equations, named, ridge_names
+
+        shown = self.expr
+        rest = tuple(self.closed_form.equations.values())
+        return implicit_equations(shown) + tuple(Eq(*(named(side, ridge_names(shown)) for side in eq.args), evaluate=False) for eq in rest)
+
+    def latex(self) -> str:
+        r"""Return the statement :math:`E\simeq g(\Sigma)` and the equations of its scalars."""
+        from collapse_theory.present.latex import TheoryLatexPrinter, to_latex
+        from collapse_theory.present.naming import named, ridge_names
+        from collapse_theory.spectral.printing import matrix_function
+
+        body = matrix_function(named(self.expr, ridge_names(self.expr)), TheoryLatexPrinter())
+        lines = [rf"{to_latex(self.expression)} &\simeq {body}"]
+        lines += [rf"{to_latex(eq.lhs)} &= {to_latex(eq.rhs)}" for eq in self.equations]
+        return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex()}$"
+
+    def trace(self) -> Expr:
+        r"""Return :math:`\operatorname{tr}g(\Sigma)` as a SymPy expression."""
+        return trace_over(self.expression.rows, self.expr)
+
+    def quadratic_form(self) -> Expr:
+        r"""Return :math:`w_0^\top g(\Sigma)w_0` as a SymPy expression."""
+        return QuadraticForm(self.expr)
+
+    def evaluate(self, spectrum: Spectrum | Mapping[str, Spectrum] | None = None, **values: Any) -> np.ndarray:
+        """Return the values ``g(s_j)``.
+
+        Args:
+            spectrum: Eigenvalues of the covariance; a mapping by name where there are several, listed in their common
+                eigenbasis. Omitted if the expression has no covariance.
+            **values: A value for every symbol of the expression, by name; arrays broadcast. The dimension of a
+                covariance comes from its spectrum.
+
+        Returns:
+            float64 array of the broadcast shape of the values followed by the dimension (no last axis on a space without
+            covariance).
+
+        Raises:
+            DomainError: If a value is missing, unknown or out of range, or the expression is singular there.
+            ConvergenceError: If a nonlinear component is not solved.
+        """
+        names = sorted(values)
+        try:
+            arrays = np.broadcast_arrays(*(np.asarray(values[n], dtype=float) for n in names))
+        except (TypeError, ValueError) as e:
+            raise DomainError(f"evaluate needs real numbers or arrays that broadcast, got {values!r}; {e}") from e
+        shape = arrays[0].shape if arrays else ()
+        rows = [self.solve(spectrum, **{n: float(a[i]) for n, a in zip(names, arrays, strict=True)}).values for i in np.ndindex(shape)]
+        return np.reshape(np.array(rows), shape + rows[0].shape)
+
+    def solve(self, spectrum: Spectrum | Mapping[str, Spectrum] | None = None, **values: float) -> EquivalentValues:
+        """Return the values at one point together with the residual; arguments as in :meth:`evaluate`."""
+        spectra = self._spectra(spectrum)
+        parameters = self._parameters(spectra, values)
+        spaces = {}
+        for p in self.pencil.dimensions:
+            spaces[p] = self._space(p, spectra, parameters)
+        solution, residual = _limit(self.structure, spaces, parameters)
+        entry = solution.green.get((self.pencil.outputs[_RESULT], self.pencil.inputs[_RESULT]), 0.0)
+        dimension = self.expression.rows
+        if dimension in self.pencil.families:
+            g = np.broadcast_to(entry, spaces[dimension].counts.shape)
+            counts = spaces[dimension].counts.astype(int)
+            return EquivalentValues(np.repeat(g, counts), residual)
+        return EquivalentValues(np.reshape(entry, ()).astype(float), residual)
+
+    # ------------------------------------------------------------------ arguments
+    @cached_property
+    def symbols(self) -> Mapping[str, Symbol]:
+        """The scalar symbols of the expression by name."""
+        return {x.name: x for x in sorted(self.expression.atoms(Symbol), key=lambda x: x.name)}
+
+    def _spectra(self, spectrum: Spectrum | Mapping[str, Spectrum] | None) -> dict[str, Spectrum]:
+        wanted = sorted(name for names in self.pencil.families.values() for name in names)
+        if isinstance(spectrum, Spectrum):
+            if len(wanted) != 1:
+                raise DomainError(f"evaluate needs one spectrum for each of {wanted}, got a single one; pass a mapping by name")
+            return {wanted[0]: spectrum}
+        given = dict(spectrum or {})
+        if sorted(given) != wanted:
+            raise DomainError(f"evaluate needs a spectrum for {', '.join(wanted) or 'no covariance'}, got {', '.join(sorted(given)) or 'none'}; pass spectrum=")
+        return given
+
+    def _parameters(self, spectra: Mapping[str, Spectrum], values: Mapping[str, float]) -> dict[Symbol, float]:
+        known: dict[Symbol, float] = {}
+        for p, names in self.pencil.families.items():
+            sizes = {name: spectra[name].dimension for name in names}
+            size = next(iter(sizes.values()))
+            if len(set(sizes.values())) > 1:
+                raise DomainError(f"evaluate needs spectra of one length in the common eigenbasis, got {sizes}; list every eigenvalue")
+            if p.is_number and int(p) != size:
+                raise DomainError(f"evaluate needs {p} eigenvalues for {', '.join(names)}, got {size}; change the spectrum")
+            if isinstance(p, Symbol):
+                known[p] = float(size)
+        for name, x in values.items():
+            if name not in self.symbols:
+                raise DomainError(f"evaluate got an unknown value {name!r}{nearest(name, self.symbols)}")
+            symbol = self.symbols[name]
+            if known.get(symbol, x) != x:
+                raise DomainError(f"evaluate needs {name} = {known[symbol]:g}, the length of the spectrum, got {x!r}; omit it")
+            if not np.isfinite(x) or (symbol.is_positive and x <= 0) or (symbol.is_nonnegative and x < 0):
+                raise DomainError(f"evaluate needs {name} finite{' and > 0' if symbol.is_positive else ' and >= 0' if symbol.is_nonnegative else ''}, got {x!r}; change {name}")
+            known[symbol] = x
+        missing = sorted(n for n, x in self.symbols.items() if x not in known)
+        if missing:
+            raise DomainError(f"evaluate needs a value for {', '.join(missing)}; pass it by name")
+        return known
+
+    def _space(self, p: Expr, spectra: Mapping[str, Spectrum], parameters: Mapping[Symbol, float]) -> Nodes:
+        names = self.pencil.families.get(p, ())
+        if len(names) == 1:
+            one = spectra[names[0]]
+            return Nodes({names[0]: one.nodes}, one.counts.astype(float))
+        if names:
+            return Nodes({name: spectra[name].eigenvalues for name in names}, np.ones(spectra[names[0]].dimension))
+        size = float(p.xreplace(dict(parameters)))
+        if not size > 0:
+            raise DomainError(f"evaluate needs positive dimensions, got {p} = {size:g}; change it")
+        return Nodes({}, np.array([size]))
+
+
+def deterministic_equivalent(expression: MatrixExpr) -> DeterministicEquivalent:
+    r"""Derive the deterministic equivalent of a rational expression in Gaussian matrices.
+
+    Args:
+        expression: A square SymPy matrix expression: sums, products, transposes, inverses and integer powers of
+            :class:`GaussianMatrix`, :class:`Covariance` and the identity, with scalar coefficients.
+
+    Raises:
+        DomainError: If the expression is outside that language, or singular where the Gaussian matrices vanish.
+        NonCommutingError: If covariances of one space are not declared commuting.
+
+    >>> from sympy import Identity
+    >>> from collapse_theory.symbols import T, d, lam
+    >>> from collapse_theory.equivalents.matrices import Covariance, GaussianMatrix, sqrt
+    >>> X = GaussianMatrix("Z", T, d) * sqrt(Covariance("Sigma", d))
+    >>> deterministic_equivalent((X.T * X / T + lam * Identity(d)).inv()).expr
+    EffectiveRidge(T, lam)/(lam*(Sigma + EffectiveRidge(T, lam)))
+    """
+    pencil = linearise(expression)
+    try:
+        structure = structure_of(pencil)
+    except DomainError as error:
+        raise DomainError(
+            f"deterministic_equivalent needs inverses that exist where the Gaussian matrices vanish, got {_culprit(expression)}; "
+            "add a ridge, and take the limit at evaluation"
+        ) from error
+    return DeterministicEquivalent(expression, structure)
+
+
+def _culprit(expression: MatrixExpr) -> MatrixExpr:
+    """Return the smallest inverse whose own pencil is singular, else the whole expression."""
+    inverses = {e for e in preorder_traversal(expression) if isinstance(e, Inverse) or (e.is_Pow and e.exp.is_negative)}
+    for e in sorted(inverses, key=lambda e: (e.count_ops(), str(e))):
+        try:
+            structure_of(linearise(e))
+        except DomainError:
+            return e
+    return expression
+
+
+def _limit(structure: Structure, spaces: Mapping[Expr, Nodes], parameters: Mapping[Symbol, float]) -> tuple[Solution, float]:
+    """Solve at the given values; where a parameter is zero and that is singular at first sight, by continuity.
+
+    Small positive values only say where to start: the equations that are solved in the end are those at zero.
+    """
+    zeros = [x for x, value in parameters.items() if value == 0]
+    try:
+        return solve_numeric(structure, spaces, parameters)
+    except ConvergenceError:
+        if not zeros:
+            raise
+    start: dict[Any, float] = {}
+    top = max((float(v.max()) for space in spaces.values() for v in space.values.values()), default=1.0)
+    try:
+        for small in (1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 0.0):
+            near = dict(parameters) | dict.fromkeys(zeros, small * top)
+            solution, residual = solve_numeric(
+                structure, spaces, near, lambda atom: [start[u] for u in atom.unknowns] if start else None
+            )
+            start.update(solution.values)
+    except ConvergenceError as error:
+        raise DomainError(
+            f"evaluate needs the expression to have a limit at {', '.join(f'{x} = 0' for x in zeros)}, got one that diverges; "
+            "give a positive value"
+        ) from error
+    return solution, residual
