@@ -177,11 +177,12 @@ class _Reduction:
         return cancel(e).xreplace(traces)
 
     def scale(self, u: Unknown) -> Expr:
-        """Return the constant that the unknown comes with where it first enters ``M``: with it, it is named."""
-        for f in self.atom.feeds:
-            if f.unknown == u:
-                return -f.factor.as_independent(*(x for x in f.factor.free_symbols if isinstance(x, Eigenvalue)), as_Add=False)[0]
-        raise ValueError("an unknown of an atom enters its equations")
+        """Return the factor an unknown is named with: as it enters ``M`` if it does so once, else a normalised trace."""
+        feeds = [f for f in self.atom.feeds if f.unknown == u]
+        if len(feeds) > 1:
+            return 1 / u.dimension
+        bound = [x for x in feeds[0].factor.free_symbols if isinstance(x, Eigenvalue)]
+        return -feeds[0].factor.as_independent(*bound, as_Add=False)[0] if bound else -feeds[0].factor
 
 
 class _Algebra:
@@ -241,8 +242,8 @@ def _order(atom: Atom, kept: Sequence[Unknown]) -> list[Expr]:
 
 
 def _cut(atom: Atom, spectral: Sequence[Unknown]) -> tuple[Unknown, ...]:
-    """Return the spectral unknowns and as few others as cut every cycle."""
-    others = [u for u in atom.unknowns if u not in spectral]
+    """Return the spectral unknowns and as few others as cut every cycle, diagonal entries of G before others."""
+    others = sorted((u for u in atom.unknowns if u not in spectral), key=lambda u: u.k != u.l)
     for size in range(len(others) + 1):
         for extra in combinations(others, size):
             kept = (*spectral, *extra)
