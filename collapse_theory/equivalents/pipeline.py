@@ -17,8 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sympy import Expr, S, sqrt
+from sympy import Expr, Integer, S, Tuple, sqrt
+from sympy.core.symbol import Str
 
 from collapse_theory import symbols
 from collapse_theory.describe.pipeline import Fit, Pipeline, Sample, Source, Truth
@@ -27,10 +29,19 @@ from collapse_theory.equivalents.pencil import Block, Letter, Pencil
 from collapse_theory.errors import PipelineError
 from collapse_theory.symbols import family_eigenvalue
 
-__all__ = ["PooledDesign", "PooledFit", "TestErrorPencil", "pooled", "test_error_pencil"]
+__all__ = ["COMMON", "Noise", "PooledDesign", "PooledFit", "PooledSystem", "TestErrorPencil", "pooled_system", "test_error_pencil"]
 
 COMMON = "Sigma"
 """Name of the covariance of the samples that have none of their own."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A sample's label noise in the averaged labels of one design."""
+
+    sample: int
+    share: Expr
+    sigma: Expr
 
 
 @dataclass(frozen=True)
@@ -38,44 +49,107 @@ class PooledDesign:
     """The rows of one fit that share inputs: labels averaged with the row weights.
 
     Attributes:
-        inputs: The sample that drew the inputs.
+        inputs: Index of the sample that drew the inputs.
+        covariance: Name of their covariance.
+        T: Number of rows.
         weight: Total row weight.
-        labellers: Coefficient of each earlier fit, by its index.
         truth: Coefficient of the truth.
-        noises: Coefficient of each sample's label noise, by its index.
+        labellers: Position among the system's fits, and coefficient, of each earlier fit.
+        noises: Label noises.
     """
 
-    inputs: Sample
+    inputs: int
+    covariance: str
+    T: Expr
     weight: Expr
-    labellers: Mapping[int, Expr]
     truth: Expr
-    noises: Mapping[int, Expr]
-
-    @property
-    def covariance(self) -> str:
-        """Name of the covariance of the inputs."""
-        return self.inputs.covariance or COMMON
+    labellers: tuple[tuple[int, Expr], ...]
+    noises: tuple[Noise, ...]
 
 
 @dataclass(frozen=True)
 class PooledFit:
-    """A fit as the weighted sum over its distinct designs."""
+    """A fit as the weighted sum over its distinct designs.
 
-    fit: Fit
+    Attributes:
+        ridge: Ridge on the mean squared error.
+        N: All rows, those of weight zero included.
+        designs: The distinct designs of positive weight.
+    """
+
+    ridge: Expr
+    N: Expr
     designs: tuple[PooledDesign, ...]
 
+
+@dataclass(frozen=True)
+class PooledSystem:
+    """Everything the test error of a linear pipeline depends on; the tested fit is the last.
+
+    Attributes:
+        fits: The fits behind the tested one, and itself.
+        test_covariance: Name of the covariance of the test inputs.
+    """
+
+    fits: tuple[PooledFit, ...]
+    test_covariance: str = COMMON
+
     @property
-    def ridge(self) -> Expr:
-        """The ridge; none given means zero."""
-        return S.Zero if self.fit.ridge is None else self.fit.ridge
+    def covariances(self) -> tuple[str, ...]:
+        """Names of the covariances that occur, sorted."""
+        return tuple(sorted({design.covariance for f in self.fits for design in f.designs} | {self.test_covariance}))
+
+    def args(self) -> tuple[Any, ...]:
+        """Return the system as SymPy arguments, from which :meth:`of` rebuilds it."""
+        fits = [
+            Tuple(f.ridge, f.N, *(
+                Tuple(
+                    Integer(x.inputs), Str(x.covariance), x.T, x.weight, x.truth,
+                    Tuple(*(Tuple(Integer(m), c) for m, c in x.labellers)),
+                    Tuple(*(Tuple(Integer(e.sample), e.share, e.sigma) for e in x.noises)),
+                )
+                for x in f.designs
+            ))
+            for f in self.fits
+        ]  # fmt: skip
+        return (Str(self.test_covariance), *fits)
+
+    @classmethod
+    def of(cls, test_covariance: Str, *fits: Any) -> PooledSystem:
+        """Return the system of SymPy arguments."""
+        return cls(
+            tuple(
+                PooledFit(ridge, N, tuple(
+                    PooledDesign(
+                        int(inputs), covariance.name, T, weight, truth,
+                        tuple((int(m), c) for m, c in labellers),
+                        tuple(Noise(int(i), share, sigma) for i, share, sigma in noises),
+                    )
+                    for inputs, covariance, T, weight, truth, labellers, noises in designs
+                ))
+                for ridge, N, *designs in fits
+            ),
+            test_covariance.name,
+        )  # fmt: skip
 
 
-def pooled(fit: Fit) -> PooledFit:
-    """Return the fit with samples of one design merged.
+def pooled_system(pipeline: Pipeline, model: Fit | None = None, test_covariance: str | None = None) -> PooledSystem:
+    """Return what the test error of ``model`` depends on.
+
+    Args:
+        pipeline: A linear pipeline.
+        model: The tested fit; None is the last.
+        test_covariance: Name of the covariance of the test inputs; None is that of the samples without one.
 
     Raises:
         PipelineError: If a sample is not of the linear kind.
     """
+    fits = pipeline.ancestors(pipeline.model(model))
+    place = {f.index: n for n, f in enumerate(fits)}
+    return PooledSystem(tuple(_pooled(f, place) for f in fits), test_covariance or COMMON)
+
+
+def _pooled(fit: Fit, place: Mapping[int, int]) -> PooledFit:
     groups: dict[Sample, list[tuple[Expr, Sample]]] = {}
     for a, s in zip(fit.weights, fit.samples, strict=True):
         if not isinstance(s.source, Source) or s.pool:
@@ -86,13 +160,14 @@ def pooled(fit: Fit) -> PooledFit:
             )
         if not a.is_zero:
             groups.setdefault(s.inputs, []).append((a, s))
-    return PooledFit(fit, tuple(_design(inputs, members) for inputs, members in groups.items()))
+    designs = tuple(_design(inputs, members, place) for inputs, members in groups.items())
+    return PooledFit(S.Zero if fit.ridge is None else fit.ridge, fit.N, designs)
 
 
-def _design(inputs: Sample, members: list[tuple[Expr, Sample]]) -> PooledDesign:
+def _design(inputs: Sample, members: list[tuple[Expr, Sample]], place: Mapping[int, int]) -> PooledDesign:
     total = sum((a for a, _ in members), S.Zero)
     labellers: dict[int, Expr] = {}
-    noises: dict[int, Expr] = {}
+    noises: list[Noise] = []
     truth = S.Zero
     for a, s in members:
         share = a / total
@@ -100,10 +175,10 @@ def _design(inputs: Sample, members: list[tuple[Expr, Sample]]) -> PooledDesign:
             if isinstance(m, Truth):
                 truth += share * c
             else:
-                labellers[m.index] = labellers.get(m.index, S.Zero) + share * c
+                labellers[place[m.index]] = labellers.get(place[m.index], S.Zero) + share * c
         if s.noise is not None and not s.noise.is_zero:
-            noises[s.index] = share
-    return PooledDesign(inputs, total, labellers, truth, noises)
+            noises.append(Noise(s.index, share, s.noise))
+    return PooledDesign(inputs.index, inputs.covariance or COMMON, inputs.T, total, truth, tuple(labellers.items()), tuple(noises))
 
 
 @dataclass(frozen=True)
@@ -111,18 +186,16 @@ class TestErrorPencil:
     """The pencil of a pipeline's test error.
 
     Attributes:
-        pencil: Results ``w0`` (a function of the covariance) and one ``noise i`` per noise source (a scalar per row).
-        fits: The pooled fits behind the tested one.
-        noises: The sample of each noise source by the name of its result.
-        error_of: Index of the error of each fit, by fit index.
-        residual_of: Index of the residuals, by fit index and sample index of the design.
+        pencil: Results ``w0`` (a function of the covariance) and one per noise source (a scalar per row).
+        noises: Variance of all rows, ``sigma_i^2 T_i``, of each noise source by the name of its result.
+        error_of: Index of the error of each fit, by position.
+        residual_of: Index of the residuals, by position of the fit and of the design in it.
     """
 
     __test__ = False  # the name starts like a test; test runners are not to collect it
 
     pencil: Pencil
-    fits: tuple[PooledFit, ...]
-    noises: Mapping[str, Sample]
+    noises: Mapping[str, Expr]
     error_of: Mapping[int, int]
     residual_of: Mapping[tuple[int, int], int]
 
@@ -133,82 +206,63 @@ class TestErrorPencil:
 
 
 def test_error_pencil(
-    pipeline: Pipeline,
-    model: Fit | None = None,
-    *,
-    test_covariance: str | None = None,
-    ridges: Mapping[int, Expr] | None = None,
-    vanishing: frozenset[int] = frozenset(),
+    system: PooledSystem, *, ridges: Mapping[int, Expr] | None = None, vanishing: frozenset[int] = frozenset()
 ) -> TestErrorPencil:
-    """Return the pencil of the test error of one fit.
+    """Return the pencil of the test error.
 
     Args:
-        pipeline: A linear pipeline.
-        model: The tested fit; None is the last.
-        test_covariance: Name of the covariance of the test inputs; None is that of the samples without one.
-        ridges: What to write for the ridge of a fit, by index; by default its own.
-        vanishing: Indices of the fits whose residuals vanish in the ridgeless limit: their scale is the ridge.
-
-    Raises:
-        PipelineError: If a sample is not of the linear kind.
+        system: The pooled fits.
+        ridges: What to write for the ridge of a fit, by position; by default its own.
+        vanishing: Positions of the fits whose residuals are scaled by the ridge.
     """
-    tested = pipeline.model(model)
-    fits = tuple(pooled(f) for f in pipeline.ancestors(tested))
-    noisy = sorted({i for f in fits for design in f.designs for i in design.noises})
+    noise_sources = {e.sample: (e.sigma, x.T) for f in system.fits for x in f.designs for e in x.noises}
     dimensions: list[Expr] = [symbols.d]
     error_of, residual_of, noise_of = {}, {}, {}
-    for f in fits:
-        error_of[f.fit.index] = len(dimensions)
+    for k, f in enumerate(system.fits):
+        error_of[k] = len(dimensions)
         dimensions.append(symbols.d)
-        for design in f.designs:
-            residual_of[f.fit.index, design.inputs.index] = len(dimensions)
-            dimensions.append(design.inputs.T)
-    for i in noisy:
+        for n, design in enumerate(f.designs):
+            residual_of[k, n] = len(dimensions)
+            dimensions.append(design.T)
+    for i, (_, T) in sorted(noise_sources.items()):
         noise_of[i] = len(dimensions)
-        dimensions.append(pipeline.samples[i].T)
+        dimensions.append(T)
     half: dict[tuple[int, int], Block] = {(i, i): Block(S.One) for i in (0, *noise_of.values())}
-    for f in fits:
-        ridge = (ridges or {}).get(f.fit.index, f.ridge)
-        half.update(_fit_blocks(f, ridge, f.fit.index in vanishing, error_of, residual_of, noise_of))
+    for k, f in enumerate(system.fits):
+        half.update(_fit_blocks(k, f, (ridges or {}).get(k, f.ridge), k in vanishing, (error_of, residual_of, noise_of)))
     n = len(dimensions)
     blocks = {key: b for key, b in half.items() if b}
     blocks |= {(n + j, n + i): b.transpose for (i, j), b in blocks.items()}
-    last = error_of[tested.index]
-    blocks[n + last, last] = Block(-family_eigenvalue(test_covariance or COMMON))
-    noises = {f"noise {i}": pipeline.samples[i] for i in noisy}
-    inputs = {"w0": 0} | {name: noise_of[s.index] for name, s in noises.items()}
-    family = {design.covariance for f in fits for design in f.designs} | {test_covariance or COMMON}
-    pencil = Pencil(
-        tuple(dimensions * 2), blocks, inputs, {name: n + i for name, i in inputs.items()}, {symbols.d: tuple(sorted(family))}
-    )
-    return TestErrorPencil(pencil, fits, noises, error_of, residual_of)
+    last = error_of[len(system.fits) - 1]
+    blocks[n + last, last] = Block(-family_eigenvalue(system.test_covariance))
+    inputs = {"w0": 0} | {f"noise {i}": j for i, j in noise_of.items()}
+    outputs = {name: n + i for name, i in inputs.items()}
+    pencil = Pencil(tuple(dimensions * 2), blocks, inputs, outputs, {symbols.d: system.covariances})
+    return TestErrorPencil(pencil, {f"noise {i}": sigma**2 * T for i, (sigma, T) in sorted(noise_sources.items())}, error_of, residual_of)
 
 
-def _fit_blocks(
-    f: PooledFit,
-    ridge: Expr,
-    vanishing: bool,
-    error_of: Mapping[int, int],
-    residual_of: Mapping[tuple[int, int], int],
-    noise_of: Mapping[int, int],
-) -> dict[tuple[int, int], Block]:
+test_error_pencil.__test__ = False  # type: ignore[attr-defined]
+
+
+def _fit_blocks(k: int, f: PooledFit, ridge: Expr, vanishing: bool, places: tuple[Mapping[Any, int], ...]) -> dict[tuple[int, int], Block]:
     """Return the equations of one fit."""
-    k = error_of[f.fit.index]
+    error_of, residual_of, noise_of = places
+    w = error_of[k]
     scale, penalty = (ridge, S.One) if vanishing else (S.One, ridge)
-    out = {(k, k): Block(penalty), (k, 0): Block(penalty)}
-    for design in f.designs:
-        r = residual_of[f.fit.index, design.inputs.index]
+    out = {(w, w): Block(penalty), (w, 0): Block(penalty)}
+    for n, design in enumerate(f.designs):
+        r = residual_of[k, n]
         X = Letter(
-            GaussianMatrix(f"Z_{design.inputs.name}", design.inputs.T, symbols.d), False, right=sqrt(family_eigenvalue(design.covariance))
+            GaussianMatrix(f"Z_{design.inputs}", design.T, symbols.d), transposed=False, right=sqrt(family_eigenvalue(design.covariance))
         )
-        out[k, r] = Block(random={X.transpose: -design.weight / f.fit.N})
+        out[w, r] = Block(random={X.transpose: -design.weight / f.N})
         out[r, r] = Block(scale)
-        out[r, k] = Block(random={X: S.One})
-        for m, c in design.labellers.items():
+        out[r, w] = Block(random={X: S.One})
+        for m, c in design.labellers:
             out[r, error_of[m]] = Block(random={X: -c})
-        surplus = 1 - design.truth - sum(design.labellers.values(), S.Zero)
+        surplus = 1 - design.truth - sum((c for _, c in design.labellers), S.Zero)
         if surplus != 0:
             out[r, 0] = Block(random={X: surplus})
-        for i, share in design.noises.items():
-            out[r, noise_of[i]] = Block(-share)
+        for e in design.noises:
+            out[r, noise_of[e.sample]] = Block(-e.share)
     return out

@@ -24,6 +24,9 @@ from collapse_theory.symbols import eigenvalue
 __all__ = ["ClosedForm", "in_degrees_of_freedom", "solve_symbolic"]
 
 
+_COMPACT = 120  # operations up to which a closed form is brought to its shortest form
+
+
 @dataclass(frozen=True)
 class ClosedForm:
     """The results of a pencil, with the definitions of the scalars in them.
@@ -46,8 +49,17 @@ class ClosedForm:
         Traces obey linear relations, so one function has many forms. Two are tried, as they come and in degrees of
         freedom, and the shorter one is returned.
         """
+        if sum(e.count_ops() for e in (*self.definitions.values(), self.results[name])) > _COMPACT:
+            return self._nested(name)
         forms = [self._written_out(name, reduce).xreplace(dict(self.ridges)) for reduce in (_as_is, in_degrees_of_freedom)]
         return min(forms, key=lambda e: e.count_ops())
+
+    def _nested(self, name: str) -> Expr:
+        """Return a result with definitions inserted as they are: what is too long to read need not be factored."""
+        known: dict[Expr, Expr] = dict(self.ridges)
+        for x, e in self.definitions.items():
+            known[x] = e.xreplace(known)
+        return self.results[name].xreplace(known)
 
     def _written_out(self, name: str, reduce: Callable[[Expr], Expr]) -> Expr:
         known: dict[Expr, Expr] = {}

@@ -14,14 +14,15 @@ from sympy import Expr, Symbol, preorder_traversal
 
 from collapse_theory.equivalents.chain import ChainBias, ChainScalar, ChainVariance
 from collapse_theory.equivalents.mean_labeller import PooledBias, PooledVariance
-from collapse_theory.evaluate.recursions import Generations, Rule, pooled_labels
+from collapse_theory.equivalents.pipeline_scalars import PipelineBias, PipelineScalar, PipelineVariance
+from collapse_theory.evaluate.recursions import FixedPoint, Generations, Rule, pooled_labels
 from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees
 from collapse_theory.spectral.integrals import QuadraticForm, SpectralIntegral
 from collapse_theory.symbols import step
 
 __all__ = ["Integrate", "Plan", "Recurse", "SolveRidge", "Step", "compile_plan"]
 
-OPAQUE = (EffectiveRidge, ResidualDegrees, SpectralIntegral, ChainScalar, PooledBias)
+OPAQUE = (EffectiveRidge, ResidualDegrees, SpectralIntegral, ChainScalar, PooledBias, PipelineScalar)
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,9 @@ class _Builder:
                 self._chain(node)
             elif isinstance(node, PooledBias):
                 self._pooled(node)
+            elif isinstance(node, PipelineScalar):
+                rule = FixedPoint(node.system)
+                self._recurse((PipelineBias(*node.args), PipelineVariance(*node.args)), rule, rule.symbols)
             else:
                 self._integral(node)
         return self.names[node]

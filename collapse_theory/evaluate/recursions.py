@@ -1,19 +1,24 @@
-"""Recursions over generations as steps of a plan: which arrays go where, in any arithmetic with arrays."""
+"""Recursions over fits as steps of a plan: which arrays go where, in any arithmetic with arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
-from sympy import Expr
+from sympy import Expr, Symbol
 
 from collapse_theory.equivalents.mean_labeller import Labels, PooledStage, forward_risk
+from collapse_theory.equivalents.numeric import Nodes
+from collapse_theory.equivalents.pipeline import COMMON, PooledSystem
+from collapse_theory.equivalents.pipeline_numeric import PipelineEquivalent
+from collapse_theory.errors import DomainError
 from collapse_theory.evaluate.generations import run_generations
 from collapse_theory.evaluate.measure import Measure
 
-__all__ = ["Generations", "PooledGenerations", "Rule", "pooled_labels"]
+__all__ = ["FixedPoint", "Generations", "PooledGenerations", "Rule", "pooled_labels"]
 
 
 class Rule(Protocol):
@@ -75,6 +80,49 @@ class PooledGenerations:
             lambda f: column(f, energies),
         )
         return bias[..., 0], np.asarray(variance)[..., 0]
+
+
+@dataclass(frozen=True)
+class FixedPoint:
+    """The operator-valued fixed point of a system of pooled fits, component by component."""
+
+    system: PooledSystem
+
+    @property
+    def symbols(self) -> tuple[Symbol, ...]:
+        """The arguments of :meth:`run`, in order."""
+        return _equivalent(self.system).symbols
+
+    def run(self, measure: Measure, arguments: Sequence[Any]) -> tuple[Any, Any]:
+        """Return bias and variance of the last fit, one point after the other.
+
+        Raises:
+            DomainError: In another arithmetic than float64, or for several covariances.
+        """
+        if measure.nodes.dtype == object:
+            raise DomainError("digits= does not cover pipelines whose fits share inputs; evaluate in float64 instead")
+        if self.system.covariances != (COMMON,):
+            raise DomainError(
+                f"evaluate takes one spectrum, got a pipeline with covariances {', '.join(self.system.covariances)}; "
+                "evaluate its PipelineEquivalent at the nodes of each"
+            )
+        if measure.energies is None:
+            raise AssertionError("a bias needs the energies of the target")
+        equivalent, nodes = _equivalent(self.system), Nodes({COMMON: measure.nodes}, measure.counts.astype(float))
+        columns = np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in arguments), np.zeros(()))[:-1]
+        shape = columns[0].shape if columns else ()
+        out = np.empty((2, *shape))
+        for i in np.ndindex(shape):
+            point = {x: float(c[i]) for x, c in zip(equivalent.symbols, columns, strict=True)}
+            error = equivalent.evaluate(nodes, measure.energies, point)
+            out[(slice(None), *i)] = error.bias, sum(error.variance.values())
+        bias, variance = out.reshape(2, -1) if shape else out
+        return bias, variance
+
+
+@lru_cache(maxsize=32)
+def _equivalent(system: PooledSystem) -> PipelineEquivalent:
+    return PipelineEquivalent(system)
 
 
 def pooled_labels(stages: Sequence[PooledStage]) -> tuple[PooledGenerations, tuple[Expr, ...]]:

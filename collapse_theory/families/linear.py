@@ -15,13 +15,15 @@ from collapse_theory.equivalents.chain import chain_scalars
 from collapse_theory.equivalents.least_squares import one_design_risk, telescoped_risk
 from collapse_theory.equivalents.mean_labeller import pooled_scalars
 from collapse_theory.equivalents.operator import Generation
+from collapse_theory.equivalents.pipeline import pooled_system
+from collapse_theory.equivalents.pipeline_scalars import pipeline_scalars
 from collapse_theory.errors import PipelineError
 from collapse_theory.formula import ErrorFormula
 
 __all__ = ["Linear", "Method"]
 
 Method = Literal["auto", "exact", "operator", "free-probability"]
-_METHODS = ("auto", "exact", "operator")
+_METHODS = ("auto", "exact", "operator", "free-probability")
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Linear:
         Args:
             pipeline: The training procedure.
             model: The tested fit; default the last.
-            method: "exact" (least squares), "operator" (inputs used by one fit each), or "auto": the strongest that applies.
+            method: "exact" (least squares), "operator" (inputs used by one fit each), "free-probability" (every linear
+                pipeline), or "auto": the strongest that applies.
 
         Raises:
             PipelineError: If the method does not cover the pipeline.
@@ -48,6 +51,8 @@ class Linear:
             derived = _exact(copy, fit)
         if derived is None and method in {"auto", "operator"}:
             derived = _operator(copy, fit)
+        if derived is None and method in {"auto", "free-probability"}:
+            derived = _free_probability(copy, fit)
         if derived is None:
             raise PipelineError(_not_covered(fit, method))
         return ErrorFormula(
@@ -109,6 +114,13 @@ def _pooled(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
     return ErrorFormula({"bias": bias, "variance": variance}, "proportional", (), sources, "operator")
 
 
+def _free_probability(pipeline: Pipeline, fit: Fit) -> ErrorFormula:
+    bias, variance = pipeline_scalars(pooled_system(pipeline, fit))
+    return ErrorFormula(
+        {"bias": bias, "variance": variance}, "proportional", (), ("subramonian2025autofpt",), "free-probability"
+    )
+
+
 def _domain(pipeline: Pipeline, fit: Fit) -> tuple[Boolean, ...]:
     """Return the ranges of rows, noise, ridge and weights that the symbols' assumptions do not already grant."""
     conditions: list[Boolean] = []
@@ -123,14 +135,9 @@ def _not_covered(fit: Fit, method: str) -> str:
     if method == "operator":
         return (
             'method="operator" covers pipelines whose samples have inputs of their own, used by one fit with equal weights, '
-            f'got a pipeline that shares inputs or weights rows before {fit.name!r}; use method="auto" or ct.simulate'
-        )
-    if method == "exact":
-        return (
-            'method="exact" covers least-squares fits on independent, accumulated or one fixed set of inputs, '
-            f'got another pipeline at {fit.name!r}; use method="operator" for chains with a ridge, or ct.simulate'
+            f'got a pipeline that shares inputs or weights rows before {fit.name!r}; use method="auto"'
         )
     return (
-        "test_error covers pipelines whose inputs are used by one fit each, and least squares that accumulates or stays on one "
-        f"design, got a pipeline with shared inputs or row weights at {fit.name!r} that is not covered yet; use ct.simulate"
+        'method="exact" covers least-squares fits on independent, accumulated or one fixed set of inputs, '
+        f'got another pipeline at {fit.name!r}; use method="auto"'
     )
