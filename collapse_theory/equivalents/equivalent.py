@@ -8,13 +8,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from sympy import Eq, Expr, MatrixExpr, Symbol, preorder_traversal
+from sympy import Eq, Expr, MatrixExpr, Symbol
 from sympy.matrices.expressions.inverse import Inverse
 
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.equivalents.components import Structure, structure_of
 from collapse_theory.equivalents.fixed_point import Solution
-from collapse_theory.equivalents.linearise import linearise
+from collapse_theory.equivalents.linearise import linearise, subexpressions
 from collapse_theory.equivalents.numeric import Nodes, solve_numeric
 from collapse_theory.equivalents.pencil import Pencil
 from collapse_theory.equivalents.implicit_scalars import trace_over
@@ -146,7 +146,7 @@ class DeterministicEquivalent:
     @cached_property
     def symbols(self) -> Mapping[str, Symbol]:
         """The scalar symbols of the expression by name."""
-        return {x.name: x for x in sorted(self.expression.atoms(Symbol), key=lambda x: x.name)}
+        return {x.name: x for x in sorted((x for x in subexpressions(self.expression) if isinstance(x, Symbol)), key=lambda x: x.name)}
 
     def _spectra(self, spectrum: Spectrum | Mapping[str, Spectrum] | None) -> dict[str, Spectrum]:
         wanted = sorted(name for names in self.pencil.families.values() for name in names)
@@ -228,7 +228,7 @@ def deterministic_equivalent(expression: MatrixExpr) -> DeterministicEquivalent:
 
 def _culprit(expression: MatrixExpr) -> MatrixExpr:
     """Return the smallest inverse whose own pencil is singular, else the whole expression."""
-    inverses = {e for e in preorder_traversal(expression) if isinstance(e, Inverse) or (e.is_Pow and e.exp.is_negative)}
+    inverses = {e for e in subexpressions(expression) if isinstance(e, Inverse) or (e.is_Pow and e.exp.is_negative)}
     for e in sorted(inverses, key=lambda e: (e.count_ops(), str(e))):
         try:
             structure_of(linearise(e))

@@ -8,9 +8,11 @@ eliminated.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
-from sympy import Expr, Identity, MatAdd, MatMul, MatPow, MatrixExpr, MatrixSymbol, S, Transpose, ZeroMatrix, preorder_traversal
+from sympy import Add, Basic, Expr, Identity, MatAdd, MatMul, MatPow, MatrixExpr, MatrixSymbol, Mul, Pow, S, Transpose, ZeroMatrix
 from sympy.matrices.expressions.inverse import Inverse
 from sympy.matrices.expressions.special import GenericIdentity, OneMatrix
 
@@ -18,7 +20,7 @@ from collapse_theory.equivalents.matrices import Covariance, GaussianMatrix
 from collapse_theory.equivalents.pencil import Block, Letter, Pencil, Rows, eliminate
 from collapse_theory.errors import DomainError, NonCommutingError
 
-__all__ = ["linearise"]
+__all__ = ["linearise", "subexpressions"]
 
 
 def linearise(expression: MatrixExpr) -> Pencil:
@@ -81,6 +83,7 @@ class _Program:
         self.dimensions: list[Expr] = []
         self.rows: Rows = {}
         self.known: dict[tuple[MatrixExpr, int], int | None] = {}
+        self.functions: dict[MatrixExpr, Expr | None] = {}
 
     def variable(self, dimension: Expr) -> int:
         self.dimensions.append(dimension)
@@ -100,8 +103,32 @@ class _Program:
             self.known[key] = self._apply(e, x)
         return self.known[key]
 
+    def function(self, e: MatrixExpr) -> Expr | None:
+        """Return ``e`` as a function of the bound eigenvalues, or None if it is random."""
+        if e not in self.functions:
+            self.functions[e] = self._function(e)
+        return self.functions[e]
+
+    def _function(self, e: MatrixExpr) -> Expr | None:
+        if isinstance(e, GaussianMatrix):
+            return None
+        if isinstance(e, Covariance):
+            return e.eigenvalue
+        if isinstance(e, (Identity, ZeroMatrix)):
+            return S.One if isinstance(e, Identity) else S.Zero
+        inner = [self.function(a) for a in e.args if isinstance(a, MatrixExpr)]
+        if any(f is None for f in inner):
+            return None
+        if isinstance(e, MatMul):
+            return Mul(*(a for a in e.args if not isinstance(a, MatrixExpr)), *inner)
+        if isinstance(e, MatAdd):
+            return Add(*inner)
+        if isinstance(e, (Inverse, MatPow)):
+            return Pow(inner[0], -1 if isinstance(e, Inverse) else e.exp)
+        return inner[0]
+
     def _apply(self, e: MatrixExpr, x: int) -> int | None:
-        function = _deterministic(e)
+        function = self.function(e)
         if function is not None:
             return x if function == 1 else None if function == 0 else self.define(e.rows, {x: Block(function)})
         if isinstance(e, GaussianMatrix):
@@ -166,35 +193,6 @@ def _push_transpose(e: MatrixExpr) -> MatrixExpr:
     return MatPow(e.base.T, e.exp)
 
 
-def _deterministic(e: MatrixExpr) -> Expr | None:
-    """Return ``e`` as a function of the bound eigenvalues, or None if it is random."""
-    if isinstance(e, Covariance):
-        return e.eigenvalue
-    if isinstance(e, Identity):
-        return S.One
-    if isinstance(e, ZeroMatrix):
-        return S.Zero
-    if e.has(GaussianMatrix):
-        return None
-    if isinstance(e, MatMul):
-        scalar, factors = e.as_coeff_matrices()
-        return scalar * _product_of([_deterministic(f) for f in factors])
-    if isinstance(e, MatAdd):
-        return sum((_deterministic(f) for f in e.args), S.Zero)
-    if isinstance(e, Inverse):
-        return 1 / _deterministic(e.arg)
-    if isinstance(e, MatPow):
-        return _deterministic(e.base) ** e.exp
-    return _deterministic(e.arg)
-
-
-def _product_of(values: list[Any]) -> Expr:
-    out = S.One
-    for v in values:
-        out *= v
-    return out
-
-
 # ---------------------------------------------------------------------- what the language admits
 def _check(expression: Any) -> dict[Expr, tuple[str, ...]]:
     """Check every sub-expression and return the covariances acting on each dimension."""
@@ -205,7 +203,7 @@ def _check(expression: Any) -> dict[Expr, tuple[str, ...]]:
         )
     role: dict[str, MatrixSymbol] = {}
     families: dict[Expr, Covariance] = {}
-    for e in preorder_traversal(expression):
+    for e in subexpressions(expression):
         if isinstance(e, MatrixExpr):
             _check_node(e)
         elif isinstance(e, Expr) and any(isinstance(a, MatrixExpr) for a in e.args):
@@ -230,6 +228,18 @@ def _check(expression: Any) -> dict[Expr, tuple[str, ...]]:
     return {p: tuple(sorted({e.name for e in role.values() if isinstance(e, Covariance) and e.rows == p})) for p in families}
 
 
+def subexpressions(e: Basic) -> Iterator[Basic]:
+    """Yield every distinct sub-expression once, outer ones first: a graph is not to be walked as a tree."""
+    seen: set[Basic] = set()
+    todo = [e]
+    while todo:
+        x = todo.pop()
+        if x not in seen:
+            seen.add(x)
+            yield x
+            todo += reversed(x.args)
+
+
 def _describe(e: MatrixSymbol) -> str:
     kind = {GaussianMatrix: "Gaussian", Covariance: "deterministic"}.get(type(e), "unknown")
     return f"{kind} {e.rows} x {e.cols}" + (f" of family {', '.join(e.family)}" if isinstance(e, Covariance) else "")
@@ -246,11 +256,16 @@ def _check_node(e: MatrixExpr) -> None:
             "declare it with ct.GaussianMatrix or ct.Covariance"
         )
     if isinstance(e, MatAdd):
-        _same([(a.rows, a.cols) for a in e.args], e, "the terms of a sum to have one shape")
+        if len({(a.rows, a.cols) for a in e.args}) > 1:
+            shapes = ", ".join(f"{a.rows} x {a.cols}" for a in e.args)
+            raise DomainError(f"deterministic_equivalent needs the terms of a sum to have one shape, got {shapes} in {e}; check the dimensions")
     elif isinstance(e, MatMul):
         factors = [a for a in e.args if isinstance(a, MatrixExpr)]
-        for a, b in zip(factors, factors[1:], strict=False):
-            _same([(a.cols,), (b.rows,)], e, f"the columns of {a} to match the rows of {b}")
+        for a, b in pairwise(factors):
+            if a.cols != b.rows:
+                raise DomainError(
+                    f"deterministic_equivalent needs the columns of {a} to match the rows of {b}, got {a.cols} and {b.rows} in {e}; check the dimensions"
+                )
     elif isinstance(e, (Inverse, MatPow)):
         base = e.arg if isinstance(e, Inverse) else e.base
         if base.rows != base.cols:
@@ -259,15 +274,10 @@ def _check_node(e: MatrixExpr) -> None:
                 f"deterministic_equivalent needs a square matrix under {what}, got {base} of shape {base.rows} x {base.cols}; "
                 "unequal sizes cannot be multiplied this way"
             )
-        if isinstance(e, MatPow) and not e.exp.is_Integer and (not e.exp.is_Rational or base.has(GaussianMatrix)):
+        if isinstance(e, MatPow) and not e.exp.is_Integer and (not e.exp.is_Rational or any(isinstance(x, GaussianMatrix) for x in subexpressions(base))):
             raise DomainError(f"deterministic_equivalent needs integer powers of random matrices, got {e}; roots are not rational")
     else:
         raise DomainError(
             f"deterministic_equivalent needs sums, products, transposes, inverses and integer powers, got {e} of type {type(e).__name__}; "
             "other functions of random matrices are outside the theory"
         )
-
-
-def _same(shapes: list[tuple[Expr, ...]], e: MatrixExpr, want: str) -> None:
-    if len(set(shapes)) > 1:
-        raise DomainError(f"deterministic_equivalent needs {want}, got {shapes} in {e}; check the dimensions")

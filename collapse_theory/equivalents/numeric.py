@@ -91,9 +91,7 @@ class NumericArithmetic:
         if not atom.unknowns:
             return []
         given = self.start(atom)
-        x, gap = (np.zeros(len(atom.unknowns)), np.inf) if given is not None else self._newton(atom, np.zeros(len(atom.unknowns)), 1.0)
-        if given is not None:
-            x, gap = self._newton(atom, np.array(given, dtype=float), 1.0)
+        x, gap = self._newton(atom, np.zeros(len(atom.unknowns)) if given is None else np.array(given, dtype=float), 1.0)
         if gap > _TOLERANCE:
             x = np.zeros(len(atom.unknowns))
             for strength in np.linspace(0, 1, 41)[1:] ** 0.5:
@@ -119,11 +117,13 @@ class NumericArithmetic:
                 stalled += 1
             if gap <= _SETTLED or (best_gap <= _TOLERANCE and stalled > 3):
                 break
-            trial = x + np.linalg.lstsq(np.eye(len(x)) - slope, image - x, rcond=None)[0]
+            size = np.where(image == 0, 1.0, np.abs(image))  # unknowns of very different sizes: solve in relative terms
+            matrix = np.eye(len(x)) - slope * size / size[:, None]
             try:
+                trial = x + size * np.linalg.solve(matrix, (image - x) / size)
                 following = self._image(atom, trial, strength)
                 accepted = _relative(following[0], trial) < gap and np.linalg.det(np.eye(len(x)) - following[1]) > 0
-            except ConvergenceError:
+            except (ConvergenceError, np.linalg.LinAlgError):
                 accepted = False
             if accepted:
                 x, (image, slope) = trial, following
