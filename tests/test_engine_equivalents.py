@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 from sympy import Identity, Rational, Symbol, groebner, numer, rem, sqrt, together
+from threadpoolctl import threadpool_limits
 
 import collapse_theory as ct
 from collapse_theory.spectral.implicit import EffectiveRidge
@@ -121,6 +122,7 @@ def test_random_features_end_in_two_coupled_equations():
 
 
 # ---------------------------------------------------------------------- Monte Carlo
+@threadpool_limits.wrap(limits=1)
 def simulate(build, eigenvalues, rows, trials, seed):
     rng = np.random.default_rng(seed)
     out = []

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sympy import cancel
+from threadpoolctl import threadpool_limits
 
 import collapse_theory as ct
 from collapse_theory.equivalents.numeric import Nodes
@@ -20,6 +21,7 @@ SPECTRUM = np.arange(1, 101) ** -0.8
 ENERGIES = np.arange(1, 101) ** -0.5 / (SPECTRUM * np.arange(1, 101) ** -0.5).sum()
 
 
+@threadpool_limits.wrap(limits=1)
 def simulate(pipe, eigenvalues, energies, trials, seed, spectra=None, test=None):
     """Excess risks by the definition of a pipeline: normal equations of every fit, one Gaussian draw per design."""
     rng = np.random.default_rng(seed)
@@ -37,8 +39,13 @@ def simulate(pipe, eigenvalues, energies, trials, seed, spectra=None, test=None)
                 labels[node] = x @ truth + float(node.noise or 0) * rng.standard_normal(len(x))
             else:
                 rows = sum(len(labels[s]) for s in node.samples)
-                gram = sum(float(a) * inputs[s.inputs].T @ inputs[s.inputs] for a, s in zip(node.weights, node.samples, strict=True))
-                moment = sum(float(a) * inputs[s.inputs].T @ labels[s] for a, s in zip(node.weights, node.samples, strict=True))
+                gram = sum(
+                    float(a) * inputs[s.inputs].T @ inputs[s.inputs]
+                    for a, s in zip(node.weights, node.samples, strict=True)
+                )
+                moment = sum(
+                    float(a) * inputs[s.inputs].T @ labels[s] for a, s in zip(node.weights, node.samples, strict=True)
+                )
                 fits[node] = np.linalg.solve(gram / rows + float(node.ridge) * np.eye(k), moment / rows)
         out.append(((fits[pipe.fits[-1]] - w0) ** 2 * (eigenvalues if test is None else test)).sum())
     return np.array(out)
@@ -96,7 +103,9 @@ def shared(design_shared: bool):
     pipe = ct.Pipeline()
     first = pipe.sample(T=90, noise=0.4)
     m1 = pipe.fit(first, ridge=0.05)
-    again = pipe.sample(design=first, noise=0.4, source=m1) if design_shared else pipe.sample(T=90, noise=0.4, source=m1)
+    again = (
+        pipe.sample(design=first, noise=0.4, source=m1) if design_shared else pipe.sample(T=90, noise=0.4, source=m1)
+    )
     pipe.fit(again, ridge=0.05)
     return pipe
 
@@ -166,8 +175,11 @@ def test_constant_unnormalised_ridge_telescopes():
 @pytest.mark.parametrize("rows", [60, 160])
 def test_the_ridgeless_limit(rows):
     """At ridge zero the value is the limit of small ridges, below and above the threshold."""
+
     def value(ridge):
-        return theory(ct.workflows.keep_real(2, real=ct.Stage(rows, 0.3, ridge), synthetic=ct.Stage(rows + 7, 0.3, ridge)))
+        return theory(
+            ct.workflows.keep_real(2, real=ct.Stage(rows, 0.3, ridge), synthetic=ct.Stage(rows + 7, 0.3, ridge))
+        )
 
     np.testing.assert_allclose(value(0), value(1e-11), rtol=1e-7)
 

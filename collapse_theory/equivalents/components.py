@@ -35,14 +35,14 @@ class Unknown:
     Attributes:
         dimension: The space of the trace.
         weight: A function of its eigenvalues.
-        k: Variable index of the entry.
-        l: Equation index of the entry.
+        row: Row ``k`` of the entry, a variable of the pencil.
+        column: Column ``l`` of the entry, an equation of the pencil.
     """
 
     dimension: Expr
     weight: Expr
-    k: int
-    l: int  # noqa: E741 - the index of the field's formula
+    row: int
+    column: int
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Structure:
         found: dict[tuple[int, int], dict[Unknown, None]] = {}
         for f in self.feeds:
             u = f.unknown
-            found.setdefault((self.atom_of[u.k], self.atom_of[u.l]), {})[u] = None
+            found.setdefault((self.atom_of[u.row], self.atom_of[u.column]), {})[u] = None
         return {pair: tuple(v) for pair, v in found.items()}
 
     @cached_property
@@ -108,7 +108,10 @@ class Structure:
             middle = [c for c in range(a + 1, b + 1) if linked[a, c]]
             reads = {(a, a), (b, b), *((c, b) for c in middle)}
             for c in [a, *middle]:
-                reads |= {(self.atom_of[f.unknown.k], self.atom_of[f.unknown.l]) for f in self.feeds_by_pair.get((a, c), ())}
+                reads |= {
+                    (self.atom_of[f.unknown.row], self.atom_of[f.unknown.column])
+                    for f in self.feeds_by_pair.get((a, c), ())
+                }
             todo += [r for r in reads if r not in seen]
         return frozenset(seen)
 
@@ -138,7 +141,7 @@ def structure_of(pencil: Pencil) -> Structure:
     pairs = list(_letter_pairs(pencil))
     while True:  # eta grows the pattern of M, which grows the pattern of G, which grows eta: to the least fixed point
         nonzero = _closure(pattern)
-        feeds = [f for f in pairs if nonzero[f.unknown.k, f.unknown.l]]
+        feeds = [f for f in pairs if nonzero[f.unknown.row, f.unknown.column]]
         grown = pattern.copy()
         for f in feeds:
             grown[f.i, f.j] = True
@@ -187,9 +190,9 @@ def _letter_pairs(pencil: Pencil) -> Iterable[Feed]:
             places.setdefault(letter.matrix, []).append((i, j, letter, c))
     for entries in places.values():
         for i, k, first, c in entries:
-            for l, j, second, c2 in entries:
+            for second_i, j, second, c2 in entries:
                 if first.transposed != second.transposed:
-                    unknown = Unknown(pencil.dimensions[k], first.right * second.left, k, l)
+                    unknown = Unknown(pencil.dimensions[k], first.right * second.left, k, second_i)
                     yield Feed(i, j, c * c2 * first.left * second.right, unknown)
 
 

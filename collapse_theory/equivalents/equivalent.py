@@ -14,10 +14,11 @@ from sympy.matrices.expressions.inverse import Inverse
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.equivalents.components import Structure, structure_of
 from collapse_theory.equivalents.fixed_point import Solution
-from collapse_theory.equivalents.linearise import linearise, subexpressions
+from collapse_theory.equivalents.implicit_scalars import trace_over
+from collapse_theory.equivalents.language import subexpressions
+from collapse_theory.equivalents.linearise import linearise
 from collapse_theory.equivalents.numeric import Nodes, solve_numeric
 from collapse_theory.equivalents.pencil import Pencil
-from collapse_theory.equivalents.implicit_scalars import trace_over
 from collapse_theory.equivalents.symbolic import ClosedForm, solve_symbolic
 from collapse_theory.errors import ConvergenceError, DomainError, nearest
 from collapse_theory.spectral.integrals import QuadraticForm
@@ -42,9 +43,9 @@ class EquivalentValues:
 
 @dataclass(frozen=True)
 class DeterministicEquivalent:
-    r"""A function :math:`g(\Sigma)` such that :math:`\operatorname{tr}[BE]\simeq\operatorname{tr}[Bg(\Sigma)]` for deterministic :math:`B`.
+    r"""A function :math:`g(\Sigma)` that stands for a random matrix :math:`E` as the dimensions grow together.
 
-    The equivalence holds as the dimensions grow together, for bounded :math:`B`. Made by :func:`deterministic_equivalent`.
+    For bounded deterministic :math:`B`, :math:`\operatorname{tr}[BE]\simeq\operatorname{tr}[B\,g(\Sigma)]`. Made by :func:`deterministic_equivalent`.
 
     Attributes:
         expression: The random matrix expression ``E``.
@@ -76,7 +77,9 @@ class DeterministicEquivalent:
 
         shown = self.expr
         rest = tuple(self.closed_form.equations.values())
-        return implicit_equations(shown) + tuple(Eq(*(named(side, ridge_names(shown)) for side in eq.args), evaluate=False) for eq in rest)
+        return implicit_equations(shown) + tuple(
+            Eq(*(named(side, ridge_names(shown)) for side in eq.args), evaluate=False) for eq in rest
+        )
 
     def latex(self) -> str:
         r"""Return the statement :math:`E\simeq g(\Sigma)` and the equations of its scalars."""
@@ -123,7 +126,10 @@ class DeterministicEquivalent:
         except (TypeError, ValueError) as e:
             raise DomainError(f"evaluate needs real numbers or arrays that broadcast, got {values!r}; {e}") from e
         shape = arrays[0].shape if arrays else ()
-        rows = [self.solve(spectrum, **{n: float(a[i]) for n, a in zip(names, arrays, strict=True)}).values for i in np.ndindex(shape)]
+        rows = [
+            self.solve(spectrum, **{n: float(a[i]) for n, a in zip(names, arrays, strict=True)}).values
+            for i in np.ndindex(shape)
+        ]
         return np.reshape(np.array(rows), shape + rows[0].shape)
 
     def solve(self, spectrum: Spectrum | Mapping[str, Spectrum] | None = None, **values: float) -> EquivalentValues:
@@ -146,17 +152,25 @@ class DeterministicEquivalent:
     @cached_property
     def symbols(self) -> Mapping[str, Symbol]:
         """The scalar symbols of the expression by name."""
-        return {x.name: x for x in sorted((x for x in subexpressions(self.expression) if isinstance(x, Symbol)), key=lambda x: x.name)}
+        return {
+            x.name: x
+            for x in sorted((x for x in subexpressions(self.expression) if isinstance(x, Symbol)), key=lambda x: x.name)
+        }
 
     def _spectra(self, spectrum: Spectrum | Mapping[str, Spectrum] | None) -> dict[str, Spectrum]:
         wanted = sorted(name for names in self.pencil.families.values() for name in names)
         if isinstance(spectrum, Spectrum):
             if len(wanted) != 1:
-                raise DomainError(f"evaluate needs one spectrum for each of {wanted}, got a single one; pass a mapping by name")
+                raise DomainError(
+                    f"evaluate needs one spectrum for each of {wanted}, got a single one; pass a mapping by name"
+                )
             return {wanted[0]: spectrum}
         given = dict(spectrum or {})
         if sorted(given) != wanted:
-            raise DomainError(f"evaluate needs a spectrum for {', '.join(wanted) or 'no covariance'}, got {', '.join(sorted(given)) or 'none'}; pass spectrum=")
+            raise DomainError(
+                f"evaluate needs a spectrum for {', '.join(wanted) or 'no covariance'}, "
+                f"got {', '.join(sorted(given)) or 'none'}; pass spectrum="
+            )
         return given
 
     def _parameters(self, spectra: Mapping[str, Spectrum], values: Mapping[str, float]) -> dict[Symbol, float]:
@@ -165,9 +179,13 @@ class DeterministicEquivalent:
             sizes = {name: spectra[name].dimension for name in names}
             size = next(iter(sizes.values()))
             if len(set(sizes.values())) > 1:
-                raise DomainError(f"evaluate needs spectra of one length in the common eigenbasis, got {sizes}; list every eigenvalue")
+                raise DomainError(
+                    f"evaluate needs spectra of one length in the common eigenbasis, got {sizes}; list every eigenvalue"
+                )
             if p.is_number and int(p) != size:
-                raise DomainError(f"evaluate needs {p} eigenvalues for {', '.join(names)}, got {size}; change the spectrum")
+                raise DomainError(
+                    f"evaluate needs {p} eigenvalues for {', '.join(names)}, got {size}; change the spectrum"
+                )
             if isinstance(p, Symbol):
                 known[p] = float(size)
         for name, x in values.items():
@@ -175,9 +193,12 @@ class DeterministicEquivalent:
                 raise DomainError(f"evaluate got an unknown value {name!r}{nearest(name, self.symbols)}")
             symbol = self.symbols[name]
             if known.get(symbol, x) != x:
-                raise DomainError(f"evaluate needs {name} = {known[symbol]:g}, the length of the spectrum, got {x!r}; omit it")
+                raise DomainError(
+                    f"evaluate needs {name} = {known[symbol]:g}, the length of the spectrum, got {x!r}; omit it"
+                )
             if not np.isfinite(x) or (symbol.is_positive and x <= 0) or (symbol.is_nonnegative and x < 0):
-                raise DomainError(f"evaluate needs {name} finite{' and > 0' if symbol.is_positive else ' and >= 0' if symbol.is_nonnegative else ''}, got {x!r}; change {name}")
+                range_ = " and > 0" if symbol.is_positive else " and >= 0" if symbol.is_nonnegative else ""
+                raise DomainError(f"evaluate needs {name} finite{range_}, got {x!r}; change {name}")
             known[symbol] = x
         missing = sorted(n for n, x in self.symbols.items() if x not in known)
         if missing:
@@ -237,7 +258,9 @@ def _culprit(expression: MatrixExpr) -> MatrixExpr:
     return expression
 
 
-def _limit(structure: Structure, spaces: Mapping[Expr, Nodes], parameters: Mapping[Symbol, float]) -> tuple[Solution, float]:
+def _limit(
+    structure: Structure, spaces: Mapping[Expr, Nodes], parameters: Mapping[Symbol, float]
+) -> tuple[Solution, float]:
     """Solve at the given values; where a parameter is zero and that is singular at first sight, by continuity.
 
     Small positive values only say where to start: the equations that are solved in the end are those at zero.

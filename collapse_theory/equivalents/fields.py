@@ -43,7 +43,9 @@ class FunctionField:
             found |= self._rational(e).free_symbols
         self.generators = tuple(sorted(found, key=_last_eigenvalues))
         self.domain = QQ.frac_field(*self.generators) if self.generators else QQ
-        self._back = {q: x ** Rational(1, k) for x, (q, k) in self.roots.items()} | {q: e for e, q in self._opaque.items()}
+        self._back = {q: x ** Rational(1, k) for x, (q, k) in self.roots.items()} | {
+            q: e for e, q in self._opaque.items()
+        }
         self._known: dict[Expr, Any] = {}
 
     def element(self, e: Expr) -> Any:
@@ -56,7 +58,9 @@ class FunctionField:
             try:
                 self._known[e] = self.domain.from_sympy(self._rational(e))
             except ValueError as error:
-                raise DomainError(f"a closed form needs rational functions, got {e}; use numbers through evaluate") from error
+                raise DomainError(
+                    f"a closed form needs rational functions, got {e}; use numbers through evaluate"
+                ) from error
         return self._known[e]
 
     def expression(self, x: Any) -> Expr:
@@ -107,7 +111,9 @@ def _roots(expressions: Iterable[Expr]) -> dict[Symbol, tuple[Dummy, int]]:
         for p in e.atoms(Pow):
             if p.base.is_Symbol and p.exp.is_Rational and not p.exp.is_Integer:
                 order[p.base] = lcm(order.get(p.base, 1), p.exp.q)
-    return {x: (Dummy(f"root_{x.name}", positive=True), k) for x, k in sorted(order.items(), key=lambda item: item[0].name)}
+    return {
+        x: (Dummy(f"root_{x.name}", positive=True), k) for x, k in sorted(order.items(), key=lambda item: item[0].name)
+    }
 
 
 def _last_eigenvalues(x: Symbol) -> tuple[bool, str, int]:

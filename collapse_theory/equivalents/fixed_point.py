@@ -12,33 +12,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Protocol
 
 from sympy import Expr, S
 
 from collapse_theory.equivalents.components import Feed, Structure, Unknown
 
-__all__ = ["Arithmetic", "Atom", "Solution", "solve"]
+__all__ = ["Algebra", "Arithmetic", "Atom", "Solution", "solve"]
 
 Entries = dict[tuple[int, int], Any]
 
 
-class Arithmetic(Protocol):
-    """What the recursion asks of its numbers. Functions support ``+``, ``-`` and ``*``, also with scalars."""
+class Algebra(Protocol):
+    """What a single block asks of its numbers. Functions support ``+``, ``-`` and ``*``, also with scalars."""
 
     def function(self, f: Expr) -> Any:
         """Return a function of the eigenvalues."""
 
-    def trace(self, dimension: Expr, f: Any) -> Any:
-        """Return the trace of a function over a space, a scalar."""
-
     def inverse(self, dimension: Expr, m: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
         """Return the inverse of a small matrix of functions."""
+
+
+class Arithmetic(Algebra, Protocol):
+    """What the recursion asks of its numbers."""
 
     def nonlinear(self, atom: Atom) -> Sequence[Any]:
         """Return the solution of the unknowns of one atom."""
 
-    def linear(self, unknowns: Sequence[Unknown], constant: Sequence[Any], slope: Mapping[tuple[int, int], Any]) -> Sequence[Any]:
+    def linear(
+        self, unknowns: Sequence[Unknown], constant: Sequence[Any], slope: Mapping[tuple[int, int], Any]
+    ) -> Sequence[Any]:
         """Return ``x = constant + slope x``, where a missing slope is zero. Entries are functions before the trace.
 
         The trace of each is taken with the unknown's weight and dimension.
@@ -70,7 +74,9 @@ class Atom:
             p = structure.pencil.dimensions[i]
             groups[p] = (*groups.get(p, ()), i)
         blocks = structure.pencil.blocks
-        fixed = {(i, j): blocks[i, j].fixed for i in members for j in members if (i, j) in blocks and blocks[i, j].fixed != 0}
+        fixed = {
+            (i, j): blocks[i, j].fixed for i in members for j in members if (i, j) in blocks and blocks[i, j].fixed != 0
+        }
         feeds = structure.feeds_by_pair.get((a, a), ())
         return cls(groups, fixed, feeds, tuple(dict.fromkeys(f.unknown for f in feeds)))
 
@@ -85,7 +91,7 @@ class Atom:
             return (place[j], place[i]) if transposed else (place[i], place[j])
 
         def code(u: Unknown) -> tuple[Any, ...]:
-            return (str(u.dimension), str(u.weight), *at(u.k, u.l))
+            return (str(u.dimension), str(u.weight), *at(u.row, u.column))
 
         dims = tuple(sorted((place[i], str(p)) for p, g in self.groups.items() for i in g))
         fixed = tuple(sorted((at(i, j), str(f)) for (i, j), f in self.fixed.items()))
@@ -100,7 +106,7 @@ class Atom:
             out.update(self.block(arithmetic, p, values))
         return out
 
-    def block(self, arithmetic: Arithmetic, dimension: Expr, values: Mapping[Unknown, Any]) -> Entries:
+    def block(self, arithmetic: Algebra, dimension: Expr, values: Mapping[Unknown, Any]) -> Entries:
         """Return the entries of ``G`` on one space, which only needs the unknowns that feed it."""
         g = self.groups[dimension]
         m: Entries = {key: arithmetic.function(f) for key, f in self.fixed.items() if key[0] in g}
@@ -143,8 +149,10 @@ def solve(structure: Structure, arithmetic: Arithmetic) -> Solution:
             atom = Atom.of(structure, a)
             values.update(_atom_values(atom, arithmetic, solved))
             green.update(atom.green(arithmetic, values))
-            read = [u for u in structure.unknowns_by_pair.get((a, a), ()) if u not in values]  # for later components only
-            values.update(zip(read, arithmetic.linear(read, [green[u.k, u.l] for u in read], {}), strict=True))
+            read = [
+                u for u in structure.unknowns_by_pair.get((a, a), ()) if u not in values
+            ]  # for later components only
+            values.update(zip(read, arithmetic.linear(read, [green[u.row, u.column] for u in read], {}), strict=True))
     middle: dict[tuple[int, int], Entries] = {}
     for distance in range(1, count):
         for a in range(count - distance):
@@ -173,39 +181,54 @@ def _solve_pair(
     values: dict[Unknown, Any],
 ) -> None:
     """Solve the entries of ``G`` between two atoms; the unknowns of shorter intervals are known."""
-    a, b = pair
     own = structure.unknowns_by_pair.get(pair, ())
     own_feeds = tuple(f for f in structure.feeds_by_pair.get(pair, ()) if f.unknown in own)
-    inner: Entries = {}
-    for c in range(a + 1, b + 1):
-        if structure.linked[a, c]:
-            if (a, c) not in middle:
-                middle[a, c] = _between(structure, arithmetic, (a, c), values)
-            for (i, j), x in middle[a, c].items():
-                for l in structure.atoms[b]:
-                    if (j, l) in green:
-                        _add(inner, (i, l), x * green[j, l])
-    base: Entries = {}
-    for (i, l), x in inner.items():
-        for k in structure.atoms[a]:
-            if (k, i) in green:
-                _add(base, (k, l), -(green[k, i] * x))
+    entries = _without_own(structure, arithmetic, pair, green, middle, values)
     if own:
         zero = arithmetic.function(S.Zero)
-        constant = [base.get((u.k, u.l), zero) for u in own]
+        constant = [entries.get((u.row, u.column), zero) for u in own]
         x = arithmetic.linear(own, constant, _response(arithmetic, own, own_feeds, green))
         values.update(zip(own, x, strict=True))
         middle.pop(pair, None)  # it lacks its own unknowns, which are known from here on
     for f in own_feeds:
         eta = arithmetic.function(f.factor) * values[f.unknown]
+        for k, q in product(structure.atoms[pair[0]], structure.atoms[pair[1]]):
+            if (k, f.i) in green and (f.j, q) in green:
+                _add(entries, (k, q), green[k, f.i] * eta * green[f.j, q])
+    green.update(entries)
+
+
+def _without_own(
+    structure: Structure,
+    arithmetic: Arithmetic,
+    pair: tuple[int, int],
+    green: Entries,
+    middle: dict[tuple[int, int], Entries],
+    values: Mapping[Unknown, Any],
+) -> Entries:
+    """Return the entries of ``G`` between two atoms with their own unknowns set to zero."""
+    a, b = pair
+    inner: Entries = {}
+    for c in range(a + 1, b + 1):
+        if not structure.linked[a, c]:
+            continue
+        if (a, c) not in middle:
+            middle[a, c] = _between(structure, arithmetic, (a, c), values)
+        for (i, j), x in middle[a, c].items():
+            for q in structure.atoms[b]:
+                if (j, q) in green:
+                    _add(inner, (i, q), x * green[j, q])
+    out: Entries = {}
+    for (i, q), x in inner.items():
         for k in structure.atoms[a]:
-            for l in structure.atoms[b]:
-                if (k, f.i) in green and (f.j, l) in green:
-                    _add(base, (k, l), green[k, f.i] * eta * green[f.j, l])
-    green.update(base)
+            if (k, i) in green:
+                _add(out, (k, q), -(green[k, i] * x))
+    return out
 
 
-def _between(structure: Structure, arithmetic: Arithmetic, pair: tuple[int, int], values: Mapping[Unknown, Any]) -> Entries:
+def _between(
+    structure: Structure, arithmetic: Arithmetic, pair: tuple[int, int], values: Mapping[Unknown, Any]
+) -> Entries:
     """Return the entries of ``M`` between two atoms, without its own unknowns as long as they are not solved."""
     a, b = pair
     m: Entries = {}
@@ -229,7 +252,7 @@ def _response(
     for f in feeds:
         factor = arithmetic.function(f.factor)
         for n, u in enumerate(unknowns):
-            left, right = green.get((u.k, f.i)), green.get((f.j, u.l))
+            left, right = green.get((u.row, f.i)), green.get((f.j, u.column))
             if left is not None and right is not None:
                 _add(out, (n, place[f.unknown]), left * factor * right)
     return out

@@ -111,19 +111,24 @@ class ImplicitScalars:
         out: dict[Symbol, Expr] = {}
         scale: dict[Unknown, Expr] = {}
         for u, t in by.kept.items():
-            while (name := symbols.implicit_scalar(index)).name in taken or name in self.equations or name in out.values():
+            while (
+                (name := symbols.implicit_scalar(index)).name in taken or name in self.equations or name in out.values()
+            ):
                 index += 1
             scale[u] = by.scale(u)
             out[t] = name / scale[u]
             index += 1
         traces = {
-            p: trace_over(u.dimension, factor(by.expression(by.images[u]).xreplace(out)))
-            for u, p in by.derived.items()
+            p: trace_over(u.dimension, factor(by.expression(by.images[u]).xreplace(out))) for u, p in by.derived.items()
         }
         for u, t in by.kept.items():
             f = by.expression(by.images[u])
             name = out[t] * scale[u]
-            value = trace_over(u.dimension, factor(f.xreplace(out))) if self._is_spectral(u) else factor(u.dimension * f.xreplace(out))
+            value = (
+                trace_over(u.dimension, factor(f.xreplace(out)))
+                if self._is_spectral(u)
+                else factor(u.dimension * f.xreplace(out))
+            )
             self.equations[name] = Eq(name, factor(scale[u] * value).xreplace(traces), evaluate=False)
         return out
 
@@ -152,8 +157,8 @@ class _Reduction:
             green.update(atom.block(arithmetic, p, self.values))
             for u in atom.unknowns:
                 if u.dimension == p and u not in self.values:
-                    self.values[u] = element(p) * element(u.weight) * green[u.k, u.l]
-        self.images = {u: element(u.weight) * green[u.k, u.l] for u in {**self.kept, **self.derived}}
+                    self.values[u] = element(p) * element(u.weight) * green[u.row, u.column]
+        self.images = {u: element(u.weight) * green[u.row, u.column] for u in {**self.kept, **self.derived}}
 
     @classmethod
     def of(cls, atom: Atom, kept: Sequence[Unknown], spectral: frozenset[Unknown]) -> _Reduction:
@@ -173,7 +178,10 @@ class _Reduction:
     def value(self, u: Unknown, solved: Mapping[Symbol, Expr]) -> Expr:
         """Return an unknown in terms of the implicit scalars."""
         e = self.expression(self.values[u]).xreplace(dict(solved))
-        traces = {p: trace_over(v.dimension, self.expression(self.images[v]).xreplace(dict(solved))) for v, p in self.derived.items()}
+        traces = {
+            p: trace_over(v.dimension, self.expression(self.images[v]).xreplace(dict(solved)))
+            for v, p in self.derived.items()
+        }
         return cancel(e).xreplace(traces)
 
     def scale(self, u: Unknown) -> Expr:
@@ -243,7 +251,7 @@ def _order(atom: Atom, kept: Sequence[Unknown]) -> list[Expr]:
 
 def _cut(atom: Atom, spectral: Sequence[Unknown]) -> tuple[Unknown, ...]:
     """Return the spectral unknowns and as few others as cut every cycle, diagonal entries of G before others."""
-    others = sorted((u for u in atom.unknowns if u not in spectral), key=lambda u: u.k != u.l)
+    others = sorted((u for u in atom.unknowns if u not in spectral), key=lambda u: u.row != u.column)
     for size in range(len(others) + 1):
         for extra in combinations(others, size):
             kept = (*spectral, *extra)
@@ -253,5 +261,3 @@ def _cut(atom: Atom, spectral: Sequence[Unknown]) -> tuple[Unknown, ...]:
                 continue
             return kept
     return atom.unknowns
-
-

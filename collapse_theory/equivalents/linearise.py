@@ -8,19 +8,28 @@ eliminated.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import pairwise
-from typing import Any
-
-from sympy import Add, Basic, Expr, Identity, MatAdd, MatMul, MatPow, MatrixExpr, MatrixSymbol, Mul, Pow, S, Transpose, ZeroMatrix
+from sympy import (
+    Add,
+    Expr,
+    Identity,
+    MatAdd,
+    MatMul,
+    MatPow,
+    MatrixExpr,
+    Mul,
+    Pow,
+    S,
+    Transpose,
+    ZeroMatrix,
+)
 from sympy.matrices.expressions.inverse import Inverse
-from sympy.matrices.expressions.special import GenericIdentity, OneMatrix
 
+from collapse_theory.equivalents.language import checked
 from collapse_theory.equivalents.matrices import Covariance, GaussianMatrix
 from collapse_theory.equivalents.pencil import Block, Letter, Pencil, Rows, eliminate
-from collapse_theory.errors import DomainError, NonCommutingError
+from collapse_theory.errors import DomainError
 
-__all__ = ["linearise", "subexpressions"]
+__all__ = ["linearise"]
 
 
 def linearise(expression: MatrixExpr) -> Pencil:
@@ -41,13 +50,19 @@ def linearise(expression: MatrixExpr) -> Pencil:
     (1)*x0[T] + (-Z)*x1[d] = 0
     result x = x1[d]
     """
-    families = _check(expression)
+    families = checked(expression)
     program = _Program()
     start = program.variable(expression.cols)
     program.rows[start] = {start: Block(S.One)}
     out = program.apply(expression, start)
     if out is None:
-        return Pencil((expression.rows, expression.rows), {(0, 0): Block(S.One), (1, 1): Block(S.One)}, {"x": 0}, {"x": 1}, families)
+        return Pencil(
+            (expression.rows, expression.rows),
+            {(0, 0): Block(S.One), (1, 1): Block(S.One)},
+            {"x": 0},
+            {"x": 1},
+            families,
+        )
     return _assemble(program, start, out, families)
 
 
@@ -62,7 +77,9 @@ def _assemble(program: _Program, start: int, out: int, families: dict[Expr, tupl
         del rows[start]
         start = enters
     unused = sorted({j for row in rows.values() for j in row})
-    variable, equation, dimensions = {}, {}, []
+    variable: dict[int, int] = {}
+    equation: dict[int, int] = {}
+    dimensions: list[Expr] = []
     for p in dict.fromkeys(program.dimensions[j] for j in unused):
         mine = [j for j in unused if program.dimensions[j] == p]
         equations = [i for i in sorted(rows) if program.dimensions[i] == p]
@@ -132,7 +149,7 @@ class _Program:
         if function is not None:
             return x if function == 1 else None if function == 0 else self.define(e.rows, {x: Block(function)})
         if isinstance(e, GaussianMatrix):
-            return self.define(e.rows, {x: Block(random={Letter(e, False): S.One})})
+            return self.define(e.rows, {x: Block(random={Letter(e, transposed=False): S.One})})
         if isinstance(e, Transpose):
             return self._transposed(e.arg, x)
         if isinstance(e, MatMul):
@@ -148,7 +165,7 @@ class _Program:
 
     def _transposed(self, e: MatrixExpr, x: int) -> int | None:
         if isinstance(e, GaussianMatrix):
-            return self.define(e.cols, {x: Block(random={Letter(e, True): S.One})})
+            return self.define(e.cols, {x: Block(random={Letter(e, transposed=True): S.One})})
         return self.apply(_push_transpose(e), x)
 
     def _product(self, e: MatMul, x: int) -> int | None:
@@ -175,7 +192,9 @@ class _Program:
         y = self.variable(e.rows)
         image = self.apply(e, y)
         if image is None:
-            raise DomainError(f"deterministic_equivalent needs invertible matrices, got the inverse of {e}, which is zero; remove it")
+            raise DomainError(
+                f"deterministic_equivalent needs invertible matrices, got the inverse of {e}, which is zero; remove it"
+            )
         self.rows[y] = {image: Block(S.One), x: Block(-S.One)}
         self.known[known] = y
         return y
@@ -191,93 +210,3 @@ def _push_transpose(e: MatrixExpr) -> MatrixExpr:
     if isinstance(e, Inverse):
         return Inverse(e.arg.T)
     return MatPow(e.base.T, e.exp)
-
-
-# ---------------------------------------------------------------------- what the language admits
-def _check(expression: Any) -> dict[Expr, tuple[str, ...]]:
-    """Check every sub-expression and return the covariances acting on each dimension."""
-    if not isinstance(expression, MatrixExpr):
-        raise DomainError(
-            f"deterministic_equivalent needs a matrix expression, got {expression!r} of type {type(expression).__name__}; "
-            "build it from ct.GaussianMatrix, ct.Covariance and Identity"
-        )
-    role: dict[str, MatrixSymbol] = {}
-    families: dict[Expr, Covariance] = {}
-    for e in subexpressions(expression):
-        if isinstance(e, MatrixExpr):
-            _check_node(e)
-        elif isinstance(e, Expr) and any(isinstance(a, MatrixExpr) for a in e.args):
-            raise DomainError(f"deterministic_equivalent needs scalars without matrices, got {e}; name the scalar by a symbol")
-        if isinstance(e, MatrixSymbol):
-            if role.setdefault(e.name, e) != e:
-                raise DomainError(
-                    f"deterministic_equivalent needs one meaning per name, got {e.name!r} as {_describe(role[e.name])} and as {_describe(e)}; rename one"
-                )
-        if isinstance(e, Covariance):
-            first = families.setdefault(e.rows, e)
-            if first.family != e.family:
-                raise NonCommutingError(
-                    f"deterministic_equivalent needs the covariances of one space to commute, got {first.name} and {e.name} in {expression}; "
-                    "declare ct.commuting(...) if they share eigenvectors (no theory here covers them if not)"
-                )
-    if expression.rows != expression.cols:
-        raise DomainError(
-            f"deterministic_equivalent needs a square matrix, got {expression} of shape {expression.rows} x {expression.cols}; "
-            "multiply it to a square one"
-        )
-    return {p: tuple(sorted({e.name for e in role.values() if isinstance(e, Covariance) and e.rows == p})) for p in families}
-
-
-def subexpressions(e: Basic) -> Iterator[Basic]:
-    """Yield every distinct sub-expression once, outer ones first: a graph is not to be walked as a tree."""
-    seen: set[Basic] = set()
-    todo = [e]
-    while todo:
-        x = todo.pop()
-        if x not in seen:
-            seen.add(x)
-            yield x
-            todo += reversed(x.args)
-
-
-def _describe(e: MatrixSymbol) -> str:
-    kind = {GaussianMatrix: "Gaussian", Covariance: "deterministic"}.get(type(e), "unknown")
-    return f"{kind} {e.rows} x {e.cols}" + (f" of family {', '.join(e.family)}" if isinstance(e, Covariance) else "")
-
-
-def _check_node(e: MatrixExpr) -> None:
-    if isinstance(e, (GaussianMatrix, Covariance, Transpose)):
-        return
-    if isinstance(e, (Identity, ZeroMatrix)) and not isinstance(e, (GenericIdentity, OneMatrix)):
-        return
-    if isinstance(e, MatrixSymbol):
-        raise DomainError(
-            f"deterministic_equivalent needs to know what {e.name} is, got a plain MatrixSymbol; "
-            "declare it with ct.GaussianMatrix or ct.Covariance"
-        )
-    if isinstance(e, MatAdd):
-        if len({(a.rows, a.cols) for a in e.args}) > 1:
-            shapes = ", ".join(f"{a.rows} x {a.cols}" for a in e.args)
-            raise DomainError(f"deterministic_equivalent needs the terms of a sum to have one shape, got {shapes} in {e}; check the dimensions")
-    elif isinstance(e, MatMul):
-        factors = [a for a in e.args if isinstance(a, MatrixExpr)]
-        for a, b in pairwise(factors):
-            if a.cols != b.rows:
-                raise DomainError(
-                    f"deterministic_equivalent needs the columns of {a} to match the rows of {b}, got {a.cols} and {b.rows} in {e}; check the dimensions"
-                )
-    elif isinstance(e, (Inverse, MatPow)):
-        base = e.arg if isinstance(e, Inverse) else e.base
-        if base.rows != base.cols:
-            what = "an inverse" if isinstance(e, Inverse) else f"the power {e.exp}"
-            raise DomainError(
-                f"deterministic_equivalent needs a square matrix under {what}, got {base} of shape {base.rows} x {base.cols}; "
-                "unequal sizes cannot be multiplied this way"
-            )
-        if isinstance(e, MatPow) and not e.exp.is_Integer and (not e.exp.is_Rational or any(isinstance(x, GaussianMatrix) for x in subexpressions(base))):
-            raise DomainError(f"deterministic_equivalent needs integer powers of random matrices, got {e}; roots are not rational")
-    else:
-        raise DomainError(
-            f"deterministic_equivalent needs sums, products, transposes, inverses and integer powers, got {e} of type {type(e).__name__}; "
-            "other functions of random matrices are outside the theory"
-        )

@@ -142,5 +142,7 @@ def _name(name: Any, what: str) -> Str:
 def _dimension(value: Any) -> Any:
     size = sympify(value, strict=True)
     if size.is_positive is False or (size.is_number and not size.is_integer):
-        raise DomainError(f"a matrix dimension needs to be a positive integer, got {value!r}; give rows and columns > 0")
+        raise DomainError(
+            f"a matrix dimension needs to be a positive integer, got {value!r}; give rows and columns > 0"
+        )
     return size

@@ -75,23 +75,31 @@ class NumericArithmetic:
         try:
             out = np.linalg.inv(stack)
         except np.linalg.LinAlgError as e:
-            raise ConvergenceError(f"a block of dimension {dimension} is singular at these values; move away from the threshold") from e
+            raise ConvergenceError(
+                f"a block of dimension {dimension} is singular at these values; move away from the threshold"
+            ) from e
         return [[out[..., r, c] for c in range(len(m))] for r in range(len(m))]
 
-    def linear(self, unknowns: Sequence[Unknown], constant: Sequence[Any], slope: Mapping[tuple[int, int], Any]) -> Sequence[float]:
+    def linear(
+        self, unknowns: Sequence[Unknown], constant: Sequence[Any], slope: Mapping[tuple[int, int], Any]
+    ) -> Sequence[float]:
         """Return the solution of a linear component."""
         c, x = self._system(unknowns, constant, slope)
         try:
             return list(np.linalg.solve(np.eye(len(c)) - x, c))
         except np.linalg.LinAlgError as e:
-            raise ConvergenceError("a linear component is singular at these values; move away from the threshold") from e
+            raise ConvergenceError(
+                "a linear component is singular at these values; move away from the threshold"
+            ) from e
 
     def nonlinear(self, atom: Atom) -> Sequence[float]:
         """Return the solution of one atom's unknowns, on the branch that connects to the deterministic matrix."""
         if not atom.unknowns:
             return []
         given = self.start(atom)
-        x, gap = self._newton(atom, np.zeros(len(atom.unknowns)) if given is None else np.array(given, dtype=float), 1.0)
+        x, gap = self._newton(
+            atom, np.zeros(len(atom.unknowns)) if given is None else np.array(given, dtype=float), 1.0
+        )
         if gap > _TOLERANCE:
             x = np.zeros(len(atom.unknowns))
             for strength in np.linspace(0, 1, 41)[1:] ** 0.5:
@@ -138,12 +146,14 @@ class NumericArithmetic:
             scaled = dict(zip(atom.unknowns, x * strength**2, strict=True))
             green = atom.green(self, scaled)
             slope = atom.response(self, green)
-            c, j = self._system(atom.unknowns, [green[u.k, u.l] for u in atom.unknowns], slope)
+            c, j = self._system(atom.unknowns, [green[u.row, u.column] for u in atom.unknowns], slope)
         if not (np.isfinite(c).all() and np.isfinite(j).all()):
             raise ConvergenceError("a nonlinear component left the domain of its equation; give a ridge > 0")
         return c, j * strength**2
 
-    def _system(self, unknowns: Sequence[Unknown], constant: Sequence[Any], slope: Mapping[tuple[int, int], Any]) -> tuple[np.ndarray, np.ndarray]:
+    def _system(
+        self, unknowns: Sequence[Unknown], constant: Sequence[Any], slope: Mapping[tuple[int, int], Any]
+    ) -> tuple[np.ndarray, np.ndarray]:
         weights = [self.function(u.weight) for u in unknowns]
         c = np.array([self.trace(u.dimension, w * f) for u, w, f in zip(unknowns, weights, constant, strict=True)])
         x = np.zeros((len(c), len(c)))
@@ -159,7 +169,7 @@ def _relative(a: np.ndarray, b: np.ndarray) -> float:
 def solve_numeric(
     structure: Structure,
     spaces: Mapping[Expr, Nodes],
-    parameters: Mapping[Symbol, float],
+    parameters: Mapping[Symbol, Any],
     start: Callable[[Atom], Sequence[float] | None] = lambda _: None,
 ) -> tuple[Solution, float]:
     """Return the solved fixed point and the largest relative residual of its nonlinear components."""
@@ -170,7 +180,7 @@ def solve_numeric(
     return solution, arithmetic.residual
 
 
-def tabulate(expressions: set[Expr], spaces: Mapping[Expr, Nodes], parameters: Mapping[Symbol, float]) -> dict[Expr, Any]:
+def tabulate(expressions: set[Expr], spaces: Mapping[Expr, Nodes], parameters: Mapping[Symbol, Any]) -> dict[Expr, Any]:
     """Return the values of expressions in parameters and eigenvalues; one compilation for all of them."""
     nodes = {name: values for space in spaces.values() for name, values in space.values.items()}
     open_ = sorted((e for e in expressions if e.free_symbols), key=str)

@@ -129,7 +129,11 @@ class Pencil:
         sources = {i: name for name, i in self.inputs.items()}
         lines = []
         for i in range(self.size):
-            terms = [f"({_show(b)})*{names[j]}" for (row, j), b in sorted(self.blocks.items(), key=lambda e: e[0]) if row == i]
+            terms = [
+                f"({_show(b)})*{names[j]}"
+                for (row, j), b in sorted(self.blocks.items(), key=lambda e: e[0])
+                if row == i
+            ]
             lines.append(f"{' + '.join(terms)} = {sources.get(i, 0)}")
         return "\n".join([*lines, *(f"result {name} = {names[j]}" for name, j in self.outputs.items())])
 

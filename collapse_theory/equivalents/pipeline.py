@@ -29,7 +29,16 @@ from collapse_theory.equivalents.pencil import Block, Letter, Pencil
 from collapse_theory.errors import PipelineError
 from collapse_theory.symbols import family_eigenvalue
 
-__all__ = ["COMMON", "Noise", "PooledDesign", "PooledFit", "PooledSystem", "TestErrorPencil", "pooled_system", "test_error_pencil"]
+__all__ = [
+    "COMMON",
+    "Noise",
+    "PooledDesign",
+    "PooledFit",
+    "PooledSystem",
+    "TestErrorPencil",
+    "error_pencil",
+    "pooled_system",
+]
 
 COMMON = "Sigma"
 """Name of the covariance of the samples that have none of their own."""
@@ -171,14 +180,16 @@ def _design(inputs: Sample, members: list[tuple[Expr, Sample]], place: Mapping[i
     truth = S.Zero
     for a, s in members:
         share = a / total
-        for m, c in s.source:
+        for m, c in Source.of(s.source):
             if isinstance(m, Truth):
                 truth += share * c
             else:
                 labellers[place[m.index]] = labellers.get(place[m.index], S.Zero) + share * c
         if s.noise is not None and not s.noise.is_zero:
             noises.append(Noise(s.index, share, s.noise))
-    return PooledDesign(inputs.index, inputs.covariance or COMMON, inputs.T, total, truth, tuple(labellers.items()), tuple(noises))
+    return PooledDesign(
+        inputs.index, inputs.covariance or COMMON, inputs.T, total, truth, tuple(labellers.items()), tuple(noises)
+    )
 
 
 @dataclass(frozen=True)
@@ -205,7 +216,7 @@ class TestErrorPencil:
         return i - half if i >= half else i
 
 
-def test_error_pencil(
+def error_pencil(
     system: PooledSystem, *, ridges: Mapping[int, Expr] | None = None, vanishing: frozenset[int] = frozenset()
 ) -> TestErrorPencil:
     """Return the pencil of the test error.
@@ -229,7 +240,9 @@ def test_error_pencil(
         dimensions.append(T)
     half: dict[tuple[int, int], Block] = {(i, i): Block(S.One) for i in (0, *noise_of.values())}
     for k, f in enumerate(system.fits):
-        half.update(_fit_blocks(k, f, (ridges or {}).get(k, f.ridge), k in vanishing, (error_of, residual_of, noise_of)))
+        half.update(
+            _fit_blocks(k, f, (ridges or {}).get(k, f.ridge), k in vanishing, (error_of, residual_of, noise_of))
+        )
     n = len(dimensions)
     blocks = {key: b for key, b in half.items() if b}
     blocks |= {(n + j, n + i): b.transpose for (i, j), b in blocks.items()}
@@ -238,13 +251,14 @@ def test_error_pencil(
     inputs = {"w0": 0} | {f"noise {i}": j for i, j in noise_of.items()}
     outputs = {name: n + i for name, i in inputs.items()}
     pencil = Pencil(tuple(dimensions * 2), blocks, inputs, outputs, {symbols.d: system.covariances})
-    return TestErrorPencil(pencil, {f"noise {i}": sigma**2 * T for i, (sigma, T) in sorted(noise_sources.items())}, error_of, residual_of)
+    return TestErrorPencil(
+        pencil, {f"noise {i}": sigma**2 * T for i, (sigma, T) in sorted(noise_sources.items())}, error_of, residual_of
+    )
 
 
-test_error_pencil.__test__ = False  # type: ignore[attr-defined]
-
-
-def _fit_blocks(k: int, f: PooledFit, ridge: Expr, vanishing: bool, places: tuple[Mapping[Any, int], ...]) -> dict[tuple[int, int], Block]:
+def _fit_blocks(
+    k: int, f: PooledFit, ridge: Expr, vanishing: bool, places: tuple[Mapping[Any, int], ...]
+) -> dict[tuple[int, int], Block]:
     """Return the equations of one fit."""
     error_of, residual_of, noise_of = places
     w = error_of[k]
@@ -253,7 +267,9 @@ def _fit_blocks(k: int, f: PooledFit, ridge: Expr, vanishing: bool, places: tupl
     for n, design in enumerate(f.designs):
         r = residual_of[k, n]
         X = Letter(
-            GaussianMatrix(f"Z_{design.inputs}", design.T, symbols.d), transposed=False, right=sqrt(family_eigenvalue(design.covariance))
+            GaussianMatrix(f"Z_{design.inputs}", design.T, symbols.d),
+            transposed=False,
+            right=sqrt(family_eigenvalue(design.covariance)),
         )
         out[w, r] = Block(random={X.transpose: -design.weight / f.N})
         out[r, r] = Block(scale)

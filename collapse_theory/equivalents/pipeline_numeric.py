@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from sympy import Expr, Symbol, lambdify
@@ -13,7 +14,7 @@ from collapse_theory import symbols
 from collapse_theory.equivalents.components import Structure, structure_of
 from collapse_theory.equivalents.fixed_point import Atom
 from collapse_theory.equivalents.numeric import Nodes, solve_numeric
-from collapse_theory.equivalents.pipeline import PooledFit, PooledSystem, TestErrorPencil, test_error_pencil
+from collapse_theory.equivalents.pipeline import PooledFit, PooledSystem, TestErrorPencil, error_pencil
 from collapse_theory.equivalents.resolvents import Resolvent, solve_resolvent
 from collapse_theory.symbols import Eigenvalue
 
@@ -78,7 +79,7 @@ class PipelineEquivalent:
         for f in self.system.fits:
             for e in (f.ridge, f.N, *(e for x in f.designs for e in (x.T, x.weight))):
                 found[e] = None
-        for e in test_error_pencil(self.system).noises.values():
+        for e in error_pencil(self.system).noises.values():
             found[e] = None
         expressions = list(found)
         names = sorted({x for e in expressions for x in e.free_symbols}, key=lambda x: x.name)
@@ -88,11 +89,13 @@ class PipelineEquivalent:
         """Return the pencil and its structure for the fits whose residuals are scaled by the ridge."""
         if vanishing not in self._structures:
             ridges = {k: symbols.indexed(symbols.lam, k) for k in range(len(self.system.fits))}
-            problem = test_error_pencil(self.system, ridges=ridges, vanishing=vanishing)
+            problem = error_pencil(self.system, ridges=ridges, vanishing=vanishing)
             self._structures[vanishing] = (problem, structure_of(problem.pencil))
         return self._structures[vanishing]
 
-    def evaluate(self, nodes: Nodes, energies: np.ndarray, values: Mapping[Symbol, float] | None = None) -> TestErrorValues:
+    def evaluate(
+        self, nodes: Nodes, energies: np.ndarray, values: Mapping[Symbol, float] | None = None
+    ) -> TestErrorValues:
         """Return bias and variances.
 
         Args:
@@ -109,11 +112,15 @@ class PipelineEquivalent:
         number = dict(zip(expressions, map(float, compiled(*(given[x] for x in names))), strict=True))
         resolvents = [_resolvent(f, nodes, number) for f in self.system.fits]
         problem, structure = self.structure(frozenset(k for k, r in enumerate(resolvents) if r.vanishing))
-        spaces = {symbols.d: nodes} | {x.T: Nodes({}, np.array([number[x.T]])) for f in self.system.fits for x in f.designs if x.T != symbols.d}
-        parameters: dict[Symbol, float | np.ndarray] = dict(given)
+        spaces = {symbols.d: nodes} | {
+            x.T: Nodes({}, np.array([number[x.T]])) for f in self.system.fits for x in f.designs if symbols.d != x.T
+        }
+        parameters: dict[Symbol, Any] = dict(given)
         for k, f in enumerate(self.system.fits):
             parameters[symbols.indexed(symbols.lam, k)] = _penalty(f, resolvents[k], nodes, number[f.ridge])
-        solution, residual = solve_numeric(structure, spaces, parameters, _Start(problem, self.system, resolvents, nodes, number))
+        solution, residual = solve_numeric(
+            structure, spaces, parameters, _Start(problem, self.system, resolvents, nodes, number)
+        )
         pencil = problem.pencil
         result = {name: solution.green.get((pencil.outputs[name], i), 0.0) for name, i in pencil.inputs.items()}
         bias = float(np.sum(energies * result["w0"]))
@@ -137,7 +144,7 @@ class _Start:
         design_of = {i: key for key, i in self.problem.residual_of.items()}
         out = []
         for u in atom.unknowns:
-            i = self.problem.untransposed(u.k)
+            i = self.problem.untransposed(u.row)
             if i in fit_of:
                 (s,) = (self.nodes.values[x.name] for x in u.weight.free_symbols if isinstance(x, Eigenvalue))
                 with np.errstate(invalid="ignore"):
@@ -152,7 +159,13 @@ def _parameters(system: PooledSystem) -> Iterator[Expr]:
     for f in system.fits:
         yield from (f.ridge, f.N)
         for x in f.designs:
-            yield from (x.T, x.weight, x.truth, *(c for _, c in x.labellers), *(e for y in x.noises for e in (y.share, y.sigma)))
+            yield from (
+                x.T,
+                x.weight,
+                x.truth,
+                *(c for _, c in x.labellers),
+                *(e for y in x.noises for e in (y.share, y.sigma)),
+            )
 
 
 def _resolvent(f: PooledFit, nodes: Nodes, number: Mapping[Expr, float]) -> Resolvent:

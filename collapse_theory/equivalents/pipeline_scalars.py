@@ -13,7 +13,7 @@ from sympy import Add, Eq, Expr
 
 from collapse_theory import symbols
 from collapse_theory.equivalents.components import structure_of
-from collapse_theory.equivalents.pipeline import PooledSystem, test_error_pencil
+from collapse_theory.equivalents.pipeline import PooledSystem, error_pencil
 from collapse_theory.equivalents.symbolic import ClosedForm, solve_symbolic
 from collapse_theory.spectral.integrals import QuadraticForm
 
@@ -73,7 +73,7 @@ class PipelineVariance(PipelineScalar):
     def doit(self, **hints: Any) -> Expr:
         """Return the explicit expression; its size grows quickly with the number of fits."""
         del hints
-        noises = test_error_pencil(self.system).noises
+        noises = error_pencil(self.system).noises
         return Add(*(variance * self.closed_form.explicit(name) for name, variance in noises.items()))
 
 
@@ -87,7 +87,7 @@ def _closed_form(args: tuple[Any, ...]) -> ClosedForm:
     """Solve in the scaling by the ridge: its entries are functions of the effective ridges, and have ridgeless limits."""
     system = PooledSystem.of(*args)
     ridges = {k: symbols.indexed(symbols.lam, k) for k in range(len(system.fits))}
-    problem = test_error_pencil(system, ridges=ridges, vanishing=frozenset(ridges))
+    problem = error_pencil(system, ridges=ridges, vanishing=frozenset(ridges))
     closed = solve_symbolic(structure_of(problem.pencil))
     back = {ridges[k]: f.ridge for k, f in enumerate(system.fits)}
     return ClosedForm(

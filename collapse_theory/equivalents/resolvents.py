@@ -41,7 +41,9 @@ class Resolvent:
     residual: float
 
 
-def solve_resolvent(s: np.ndarray, counts: np.ndarray, weights: np.ndarray, rows: np.ndarray, total_rows: float, ridge: float) -> Resolvent:
+def solve_resolvent(
+    s: np.ndarray, counts: np.ndarray, weights: np.ndarray, rows: np.ndarray, total_rows: float, ridge: float
+) -> Resolvent:
     """Solve the effective ridges of one fit.
 
     Args:
@@ -61,7 +63,9 @@ def solve_resolvent(s: np.ndarray, counts: np.ndarray, weights: np.ndarray, rows
     rank = float(counts[live].sum())
     vanishing = bool(rows.sum() < rank)
     if ridge == 0 and rows.sum() == rank:
-        raise DomainError(f"a fit without ridge needs rows != rank, got {rows.sum():g} rows and rank {rank:g}; the limit is infinite there")
+        raise DomainError(
+            f"a fit without ridge needs rows != rank, got {rows.sum():g} rows and rank {rank:g}; the limit is infinite there"
+        )
     top = float(s.max())
     unit, lam = s / top, ridge / top
     weight = unit * counts
@@ -75,7 +79,7 @@ def solve_resolvent(s: np.ndarray, counts: np.ndarray, weights: np.ndarray, rows
         slope = a[:, None] * ((weight * kernel**2) @ unit.T) * (mass / x**2)
         return kernel, gap, slope
 
-    x = _start(unit, weight, a, mass, constant, offset, rows.sum(), rank)
+    x = _start(weight, a, constant, offset, rows.sum(), rank)
     relative = np.inf
     for _ in range(_ITERATIONS):
         kernel, gap, slope = parts(x)
@@ -90,18 +94,18 @@ def solve_resolvent(s: np.ndarray, counts: np.ndarray, weights: np.ndarray, rows
             break
     else:
         if relative > 1e-12:
-            raise ConvergenceError(f"effective ridges did not settle, relative residual {relative:.1e} at rows={rows}, ridge={ridge}; move away from the threshold")
+            raise ConvergenceError(
+                f"effective ridges did not settle, relative residual {relative:.1e} at rows={rows}, ridge={ridge}; "
+                "move away from the threshold"
+            )
     kernel = 1 / (offset + (mass / x) @ unit)
     if not vanishing:  # directions without variance are never seen: the minimum-norm estimate is zero there
         kernel = np.where(live, kernel, np.inf if ridge == 0 else 1 / lam) / top
     return Resolvent(vanishing, x * (top if vanishing else 1.0), kernel, relative)
 
 
-def _start(
-    unit: np.ndarray, weight: np.ndarray, a: np.ndarray, mass: np.ndarray, constant: float, offset: float, rows: float, rank: float
-) -> np.ndarray:
+def _start(weight: np.ndarray, a: np.ndarray, constant: float, offset: float, rows: float, rank: float) -> np.ndarray:
     """Return a point above the root where one is known: there Newton's iteration is monotone."""
-    if rows <= rank:
-        # K <= 1 gives b <= lam + a tr Sigma; K/lam <= 1/lam gives v <= 1 + a tr Sigma / lam
+    if rows <= rank:  # K <= 1 gives b <= lam + a tr Sigma, and likewise for v
         return constant + a * weight.sum(axis=1) / offset
     return a / a.min() / (1 - rank / rows)

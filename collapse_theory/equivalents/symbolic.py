@@ -1,8 +1,8 @@
 r"""The fixed point in closed form: effective ridges, then linear components solved by traces.
 
-Every linear unknown over a space with covariance becomes a named scalar :math:`\theta_i`, given by traces of earlier ones:
-a component of one obeys :math:`\theta=\operatorname{tr}\alpha(\Sigma)+\theta\operatorname{tr}\beta(\Sigma)`. Unknowns over spaces without
-covariance are rational in the others.
+Every linear unknown over a space with covariance becomes a named scalar :math:`\theta_i`, given by traces of earlier
+ones: a component of one obeys :math:`\theta=\operatorname{tr}\alpha(\Sigma)+\theta\operatorname{tr}\beta(\Sigma)`.
+Unknowns over spaces without covariance are rational in the others.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ class ClosedForm:
         """
         if sum(e.count_ops() for e in (*self.definitions.values(), self.results[name])) > _COMPACT:
             return self._nested(name)
-        forms = [self._written_out(name, reduce).xreplace(dict(self.ridges)) for reduce in (_as_is, in_degrees_of_freedom)]
+        forms = [
+            self._written_out(name, reduce).xreplace(dict(self.ridges)) for reduce in (_as_is, in_degrees_of_freedom)
+        ]
         return min(forms, key=lambda e: e.count_ops())
 
     def _nested(self, name: str) -> Expr:
@@ -91,7 +93,7 @@ def _reduced(trace: SpectralTrace) -> Expr:
     top, bottom = fraction(together(trace.integrand))
     base, order = bottom.as_base_exp()
     pole = -(base - eigenvalue)
-    if not order.is_Integer or not pole.is_symbol and not (-pole).is_symbol:
+    if not order.is_Integer or (not pole.is_symbol and not (-pole).is_symbol):
         return trace
     numerator = top.as_poly(eigenvalue)
     if numerator is None:
@@ -122,7 +124,7 @@ def solve_symbolic(structure: Structure) -> ClosedForm:
     used = _used(results.values(), arithmetic.definitions)
     definitions = {x: e for x, e in arithmetic.definitions.items() if x in used}
     ridges = {x: k for x, k in implicit.ridges.items() if x in used}
-    return ClosedForm(results, definitions, ridges, {x: eq for x, eq in implicit.equations.items()})
+    return ClosedForm(results, definitions, ridges, dict(implicit.equations))
 
 
 def _used(expressions: Iterable[Expr], definitions: Mapping[Symbol, Expr]) -> set[Expr]:
@@ -144,9 +146,17 @@ class _Symbolic:
             if structure.pencil.families.get(u.dimension)
         ]
         self.families = structure.pencil.families
-        traced = [u for unknowns, values in atoms.items() for u, e in zip(unknowns, values, strict=True) if e.has(SpectralTrace)]
+        traced = [
+            u
+            for unknowns, values in atoms.items()
+            for u, e in zip(unknowns, values, strict=True)
+            if e.has(SpectralTrace)
+        ]
         self.names = {u: symbols.trace_scalar(n + 1) for n, u in enumerate(dict.fromkeys([*spectral, *traced]))}
-        inputs = [*all_expressions(structure), *(e for values in atoms.values() for e in values if not e.has(SpectralTrace))]
+        inputs = [
+            *all_expressions(structure),
+            *(e for values in atoms.values() for e in values if not e.has(SpectralTrace)),
+        ]
         self.field = FunctionField(inputs, self.names.values())
         self.atoms = atoms
         self.definitions: dict[Symbol, Expr] = {}
@@ -171,7 +181,9 @@ class _Symbolic:
             out.append(self.field.element(e))
         return out
 
-    def linear(self, unknowns: Sequence[Unknown], constant: Sequence[Any], slope: Mapping[tuple[int, int], Any]) -> Sequence[Any]:
+    def linear(
+        self, unknowns: Sequence[Unknown], constant: Sequence[Any], slope: Mapping[tuple[int, int], Any]
+    ) -> Sequence[Any]:
         """Return named scalars for the spectral unknowns, and record what they are."""
         zero = self.field.element(S.Zero)
         weight = [self.field.element(u.weight) for u in unknowns]
@@ -185,7 +197,8 @@ class _Symbolic:
             system = [[(one if n == m else zero) - factor[n] * slope.get((n, m), zero) for m in scalar] for n in scalar]
             inverse = self.field.inverse(system)
             image = {
-                n: [_dot(inverse[r], [image[m][c] for m in scalar]) for c in range(len(kept) + 1)] for r, n in enumerate(scalar)
+                n: [_dot(inverse[r], [image[m][c] for m in scalar]) for c in range(len(kept) + 1)]
+                for r, n in enumerate(scalar)
             }
         rows = []
         for n in kept:
@@ -205,14 +218,23 @@ class _Symbolic:
         if not unknowns:
             return []
         names = [self.names[u] for u in unknowns]
-        traces = [[trace_over(u.dimension, self.field.expression(x)) for x in row] for u, row in zip(unknowns, rows, strict=True)]
+        traces = [
+            [trace_over(u.dimension, self.field.expression(x)) for x in row]
+            for u, row in zip(unknowns, rows, strict=True)
+        ]
         if len(names) == 1:
             solution = [traces[0][0] / (1 - traces[0][1])]
         else:
-            system = [x - row[0] - sum(c * y for c, y in zip(row[1:], names, strict=True)) for x, row in zip(names, traces, strict=True)]
+            system = [
+                x - row[0] - sum(c * y for c, y in zip(row[1:], names, strict=True))
+                for x, row in zip(names, traces, strict=True)
+            ]
             (solution,) = linsolve(system, names)
         self.definitions.update(zip(names, solution, strict=True))
-        return [self.field.element(x) if value != 0 else self.field.element(S.Zero) for x, value in zip(names, solution, strict=True)]
+        return [
+            self.field.element(x) if value != 0 else self.field.element(S.Zero)
+            for x, value in zip(names, solution, strict=True)
+        ]
 
 
 def _dot(a: Sequence[Any], b: Sequence[Any], start: Any = None) -> Any:
