@@ -45,7 +45,8 @@ class EquivalentValues:
 class DeterministicEquivalent:
     r"""A function :math:`g(\Sigma)` that stands for a random matrix :math:`E` as the dimensions grow together.
 
-    For bounded deterministic :math:`B`, :math:`\operatorname{tr}[BE]\simeq\operatorname{tr}[B\,g(\Sigma)]`. Made by :func:`deterministic_equivalent`.
+    For bounded deterministic :math:`B`, :math:`\operatorname{tr}[BE]\simeq\operatorname{tr}[B\,g(\Sigma)]`.
+    Made by :func:`deterministic_equivalent`.
 
     Attributes:
         expression: The random matrix expression ``E``.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from sympy import Basic, Expr, Identity, MatAdd, MatMul, MatPow, MatrixExpr, MatrixSymbol, Transpose, ZeroMatrix
+from sympy import Basic, Expr, Identity, Integer, MatAdd, MatMul, MatPow, MatrixExpr, MatrixSymbol, Transpose, ZeroMatrix
 from sympy.matrices.expressions.inverse import Inverse
 from sympy.matrices.expressions.special import GenericIdentity
 
@@ -111,7 +111,7 @@ def _check_node(e: MatrixExpr) -> None:
 
 
 def _check_power(e: Inverse | MatPow) -> None:
-    base, exponent = (e.arg, -1) if isinstance(e, Inverse) else (e.base, e.exp)
+    base, exponent = (e.arg, Integer(-1)) if isinstance(e, Inverse) else (e.base, e.exp)
     if base.rows != base.cols:
         what = "an inverse" if exponent == -1 else f"the power {exponent}"
         raise _bad(
@@ -119,9 +119,8 @@ def _check_power(e: Inverse | MatPow) -> None:
             f"{base} of shape {_shape(base)}",
             "unequal sizes cannot be multiplied this way",
         )
-    integer = exponent == -1 or exponent.is_Integer
     random = any(isinstance(x, GaussianMatrix) for x in subexpressions(base))
-    if not integer and (random or not exponent.is_Rational):
+    if not exponent.is_Integer and (random or not exponent.is_Rational):
         raise _bad("integer powers of random matrices", e, "roots are not rational")
 
 

@@ -46,9 +46,9 @@ def linearise(expression: MatrixExpr) -> Pencil:
     >>> from collapse_theory import symbols
     >>> Z = GaussianMatrix("Z", symbols.T, symbols.d)
     >>> print(linearise((Z.T * Z + Identity(symbols.d)).inv()))
-    (Z.T)*x0[T] + (1)*x1[d] = x
-    (1)*x0[T] + (-Z)*x1[d] = 0
-    result x = x1[d]
+    (1)*x0[d] + (Z.T)*x1[T] = x
+    (-1*Z)*x0[d] + (1)*x1[T] = 0
+    result x = x0[d]
     """
     families = checked(expression)
     program = _Program()

@@ -82,7 +82,7 @@ def in_degrees_of_freedom(e: Expr) -> Expr:
 
     >>> from collapse_theory.symbols import eigenvalue as s, kappa
     >>> in_degrees_of_freedom(SpectralTrace(s / (s + kappa) ** 2))
-    (tr[Sigma/(Sigma + kappa)] - tr[Sigma**2/(Sigma + kappa)**2])/kappa
+    (-tr[Sigma**2/(Sigma + kappa)**2] + tr[Sigma/(Sigma + kappa)])/kappa
     """
     return e.xreplace({t: _reduced(t) for t in e.atoms(SpectralTrace)})
 
