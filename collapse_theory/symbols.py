@@ -29,6 +29,7 @@ __all__ = [
     "ell",
     "energy",
     "family_eigenvalue",
+    "implicit_scalar",
     "indexed",
     "k",
     "kappa",
@@ -49,6 +50,7 @@ __all__ = [
     "sigma0",
     "step",
     "summation_index",
+    "trace_scalar",
     "w",
 ]
 

@@ -6,7 +6,19 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from sympy import Basic, Expr, Identity, Integer, MatAdd, MatMul, MatPow, MatrixExpr, MatrixSymbol, Transpose, ZeroMatrix
+from sympy import (
+    Basic,
+    Expr,
+    Identity,
+    Integer,
+    MatAdd,
+    MatMul,
+    MatPow,
+    MatrixExpr,
+    MatrixSymbol,
+    Transpose,
+    ZeroMatrix,
+)
 from sympy.matrices.expressions.inverse import Inverse
 from sympy.matrices.expressions.special import GenericIdentity
 
