@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components, maximum_bipartite_matching
 from sympy import Expr, S
 
+from collapse_theory.equivalents.graphs import matching, strong_components
 from collapse_theory.equivalents.pencil import Letter, Pencil
 from collapse_theory.errors import DomainError
 
@@ -155,7 +154,7 @@ def _match(pattern: np.ndarray, pencil: Pencil) -> np.ndarray:
     """Return the equation matched to each variable, so that the diagonal is structurally non-zero."""
     if np.diag(pattern).all():
         return np.arange(len(pattern))
-    match = maximum_bipartite_matching(csr_array(pattern), perm_type="row")
+    match = matching(pattern)
     missing = np.flatnonzero(match < 0)
     if missing.size:
         raise DomainError(
@@ -210,7 +209,8 @@ def _atoms(pencil: Pencil) -> tuple[tuple[int, ...], ...]:
     graph = np.zeros((pencil.size, pencil.size), dtype=bool)
     for i, j in pencil.blocks:
         graph[i, j] = True
-    count, label = connected_components(csr_array(graph), directed=True, connection="strong")
+    label = strong_components(graph)
+    count = int(label.max()) + 1
     between = np.zeros((count, count), dtype=bool)
     for i, j in pencil.blocks:
         between[label[i], label[j]] |= label[i] != label[j]

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import MatPow, MatrixExpr, MatrixSymbol, Rational, Tuple, sympify
+from sympy import Expr, MatPow, MatrixExpr, MatrixSymbol, Rational, Tuple
 from sympy.core.symbol import Str
 
+from collapse_theory.describe.numbers import real
 from collapse_theory.errors import DomainError, NonCommutingError
 from collapse_theory.spectral.printing import matrix_name
 from collapse_theory.symbols import Eigenvalue, family_eigenvalue
@@ -139,10 +140,5 @@ def _name(name: Any, what: str) -> Str:
     return Str(text)
 
 
-def _dimension(value: Any) -> Any:
-    size = sympify(value, strict=True)
-    if size.is_positive is False or (size.is_number and not size.is_integer):
-        raise DomainError(
-            f"a matrix dimension needs to be a positive integer, got {value!r}; give rows and columns > 0"
-        )
-    return size
+def _dimension(value: Any) -> Expr:
+    return real(value, "a matrix dimension", positive=True, integer=True)

@@ -14,10 +14,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components, maximum_bipartite_matching
 from sympy import Expr, S
 
+from collapse_theory.equivalents.graphs import matching, strong_components
 from collapse_theory.equivalents.matrices import GaussianMatrix
 from collapse_theory.symbols import Eigenvalue
 
@@ -213,10 +212,10 @@ def _parts(rows: Rows) -> tuple[dict[int, int], dict[int, int]]:
     for i, row in rows.items():
         for j in row:
             pattern[place[i], place[j]] = True
-    match = maximum_bipartite_matching(csr_array(pattern), perm_type="row")
+    match = matching(pattern)
     if (match < 0).any():  # singular; reported where the structure is analysed
         return dict.fromkeys(names, 0), dict.fromkeys(names, 0)
-    _, label = connected_components(csr_array(pattern[match]), directed=True, connection="strong")
+    label = strong_components(pattern[match])
     return {names[match[n]]: int(label[n]) for n in range(len(names))}, {j: int(label[place[j]]) for j in names}
 
 
