@@ -40,7 +40,6 @@ __all__ = [
     "n",
     "p1",
     "p2",
-    "parameter",
     "phi",
     "phi0",
     "r",
@@ -137,15 +136,6 @@ _LITERAL_ASSUMPTIONS = {
     "weight": {"positive": True},
     "number": {"real": True},
 }
-
-
-def parameter(index: int, like: Symbol) -> Symbol:
-    """Return the canonical symbol of a pipeline template's parameter, with the assumptions of the symbol it replaces.
-
-    >>> parameter(2, lam), parameter(2, lam).is_nonnegative
-    (parameter#2, True)
-    """
-    return Symbol(f"parameter#{index}", **like.assumptions0)
 
 
 def response_name(index: str) -> Symbol:

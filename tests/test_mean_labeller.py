@@ -18,7 +18,7 @@ from collapse_theory.equivalents.mean_labeller import (
     pooled_scalars,
     pooled_stages,
 )
-from collapse_theory.equivalents.template import parametrised
+from collapse_theory.equivalents.pipeline import pooled_system
 
 SPECTRUM, TARGET = ct.PowerLaw(60, beta=1.1), ct.RandomTarget(norm2=1.0)
 
@@ -48,9 +48,9 @@ def pipelines(draw, fits=3):
 def test_explicit_and_opaque_forms_agree_and_are_not_negative(pipe):
     copy, fit, _ = without_literals(pipe, pipe.fits[-1])
     formula = ct.test_error(pipe, method="operator")
-    structure, parameters = parametrised(copy, fit)
+    system = pooled_system(copy, fit).args()
     opaque = replace(
-        formula, parts={"bias": PooledBias(structure, *parameters), "variance": PooledVariance(structure, *parameters)}
+        formula, parts={"bias": PooledBias(*system), "variance": PooledVariance(*system)}
     )
     a = formula.evaluate(spectrum=SPECTRUM, target=TARGET, terms=True)
     b = opaque.evaluate(spectrum=SPECTRUM, target=TARGET, terms=True)
@@ -67,7 +67,7 @@ def test_chains_agree_with_the_generation_operator(n, ridge, generator_ridge):
     )
     chain = ct.test_error(pipe, method="operator")
     copy, fit, _ = without_literals(pipe, pipe.fits[-1])
-    bias, variance = pooled_risk(pooled_stages(copy.ancestors(fit)))
+    bias, variance = pooled_risk(pooled_stages(pooled_system(copy, fit)))
     pooled = replace(chain, parts={"bias": bias, "variance": variance})
     a, b = (f.evaluate(spectrum=SPECTRUM, target=TARGET, terms=True) for f in (chain, pooled))
     assert b["bias"] == pytest.approx(a["bias"], rel=1e-12)
@@ -125,8 +125,8 @@ def test_long_pipelines_stay_small_and_symbolic():
 def test_pooled_scalars_unfold():
     pipe = ct.workflows.fresh_real(3, ct.Stage(T=80, noise=0.3, ridge=0.1), ct.Stage(T=120, noise=0.2, ridge=0.05))
     copy, fit, _ = without_literals(pipe, pipe.fits[-1])
-    bias, variance = pooled_scalars(copy, fit)
-    assert (bias.doit(), variance.doit()) == pooled_risk(pooled_stages(copy.ancestors(fit)))
+    bias, variance = pooled_scalars(pooled_system(copy, fit))
+    assert (bias.doit(), variance.doit()) == pooled_risk(pooled_stages(pooled_system(copy, fit)))
 
 
 def test_shared_inputs_and_row_weights_are_refused():

@@ -8,7 +8,7 @@ from sympy import Add, Dummy, Expr, Poly, S, sqrt
 
 from collapse_theory.describe.spectra import Atom, Isotropic, Spectrum, Spiked
 from collapse_theory.equivalents.chain import ChainScalar
-from collapse_theory.equivalents.template import PipelineScalar
+from collapse_theory.equivalents.pipeline_scalars import SystemScalar
 from collapse_theory.errors import DomainError
 from collapse_theory.special import DigammaDifference, GeometricSum
 from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees, effective_ridge_equation
@@ -17,7 +17,7 @@ from collapse_theory.symbols import d, eigenvalue, energy, rho2
 
 __all__ = ["closed_form", "unfolded"]
 
-_UNFOLD = (ChainScalar, PipelineScalar, DigammaDifference, GeometricSum)
+_UNFOLD = (ChainScalar, SystemScalar, DigammaDifference, GeometricSum)
 
 
 def unfolded(e: Any) -> Any:

@@ -22,10 +22,9 @@ from typing import Any
 
 from sympy import Expr, S
 
-from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Truth
 from collapse_theory.equivalents.operator import Generation
-from collapse_theory.equivalents.template import PipelineScalar, parametrised
-from collapse_theory.errors import PipelineError
+from collapse_theory.equivalents.pipeline import PooledDesign, PooledSystem
+from collapse_theory.equivalents.pipeline_scalars import SystemScalar
 from collapse_theory.spectral.implicit import ResidualDegrees
 from collapse_theory.spectral.integrals import QuadraticForm, SpectralTrace
 from collapse_theory.symbols import eigenvalue
@@ -48,7 +47,7 @@ class Labels:
 
     Attributes:
         share: Rows over all rows of the fit.
-        noise: Standard deviation of the label noise.
+        noise: Variance of the label noise.
         truth: Coefficient of the truth.
         fits: Coefficient of each earlier fit, by its place among the stages.
     """
@@ -73,26 +72,21 @@ class PooledStage:
     labels: tuple[Labels, ...]
 
 
-def pooled_stages(fits: Sequence[Fit]) -> tuple[PooledStage, ...]:
-    """Return the stages of fits that :func:`collapse_theory.describe.structure.own_inputs` accepts."""
-    place = {f: i for i, f in enumerate(fits)}
+def pooled_stages(system: PooledSystem) -> tuple[PooledStage, ...]:
+    """Return the stages of a system that :func:`collapse_theory.describe.structure.own_inputs` accepts."""
     return tuple(
-        PooledStage(f.N, (f.ridge or S.Zero) / f.weights[0], tuple(_labels(s, f.N, place) for s in f.samples))
-        for f in fits
+        PooledStage(f.N, f.ridge / f.designs[0].weight, tuple(_labels(design, f.N) for design in f.designs))
+        for f in system.fits
     )
 
 
-def _labels(s: Sample, rows: Expr, place: Mapping[Fit, int]) -> Labels:
-    if isinstance(s.source, OneOf):
-        raise PipelineError(f"linear regression needs a linear source, got {s.source!r} in {s.name!r}; use a mixture")
-    truth = sum((c for m, c in s.source if isinstance(m, Truth)), S.Zero)
-    return Labels(s.T / rows, s.noise or S.Zero, truth, {place[m]: c for m, c in s.source if isinstance(m, Fit)})
+def _labels(design: PooledDesign, rows: Expr) -> Labels:
+    variance = sum((e.share**2 * e.sigma**2 for e in design.noises), S.Zero)
+    return Labels(design.T / rows, variance, design.truth, dict(design.labellers))
 
 
-class PooledBias(PipelineScalar):
-    """The bias of a template that the mean-labeller theorem covers, unexpanded."""
-
-    part = "bias"
+class PooledBias(SystemScalar):
+    """The bias of a system that the mean-labeller theorem covers, unexpanded."""
 
     def doit(self, **_hints: Any) -> Expr:
         """Return the explicit expression."""
@@ -101,12 +95,18 @@ class PooledBias(PipelineScalar):
     @property
     def stages(self) -> tuple[PooledStage, ...]:
         """The fits."""
-        pipe, fit = self.bound
-        return pooled_stages(pipe.ancestors(fit))
+        return pooled_stages(self.system)
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        arguments = ", ".join(printer.doprint(x) for x in sorted(self.free_symbols, key=lambda x: x.name))
+        head = rf"\mathrm{{{self.part}}}_{{{len(self.system.fits)}}}" + ("" if exp is None else f"^{{{exp}}}")
+        return rf"{head}\left({arguments}\right)" if arguments else head
+
+    part = "bias"
 
 
 class PooledVariance(PooledBias):
-    """The variance of a template that the mean-labeller theorem covers, unexpanded."""
+    """The variance of a system that the mean-labeller theorem covers, unexpanded."""
 
     part = "variance"
 
@@ -118,13 +118,11 @@ class PooledVariance(PooledBias):
 _EXPLICIT = 3  # fits beyond which the unfolded formula is no longer something to read
 
 
-def pooled_scalars(pipeline: Pipeline, model: Fit) -> tuple[Expr, Expr]:
-    """Return bias and variance of ``model``: unfolded if few fits are behind it, as opaque scalars otherwise."""
-    fits = pipeline.ancestors(model)
-    if len(fits) <= _EXPLICIT:
-        return pooled_risk(pooled_stages(fits))
-    structure, parameters = parametrised(pipeline, model)
-    return PooledBias(structure, *parameters), PooledVariance(structure, *parameters)
+def pooled_scalars(system: PooledSystem) -> tuple[Expr, Expr]:
+    """Return bias and variance of the tested fit: unfolded if the fits are few, as opaque scalars otherwise."""
+    if len(system.fits) <= _EXPLICIT:
+        return pooled_risk(pooled_stages(system))
+    return PooledBias(*system.args()), PooledVariance(*system.args())
 
 
 def forward_risk(
@@ -165,7 +163,7 @@ def forward_risk(
         wobble = spread(g, mean_gain)
         target = kappas[k] ** 2 * (form(g * mean_kept**2) + wobble[0])
         noise = kappas[k] ** 2 * wobble[1] + sum(
-            p * labels.noise**2 for p, labels in zip(shares, stage.labels, strict=True)
+            p * labels.noise for p, labels in zip(shares, stage.labels, strict=True)
         )
         if len(each) > 1:  # labellers that disagree are noise
             for p, (a, _, gain) in zip(shares, each, strict=True):
@@ -213,7 +211,7 @@ def pooled_risk(stages: Sequence[PooledStage]) -> tuple[Expr, Expr]:
 
     >>> from collapse_theory.equivalents.operator import chain_risk
     >>> from collapse_theory.symbols import T, lam, sigma
-    >>> stage = PooledStage(T, lam, (Labels(S.One, sigma, S.One, {}),))
+    >>> stage = PooledStage(T, lam, (Labels(S.One, sigma**2, S.One, {}),))
     >>> pooled_risk([stage])[1] == chain_risk([Generation(T, lam, sigma)])[1]
     True
     """

@@ -17,10 +17,10 @@ from collapse_theory.equivalents.pipeline import PooledSystem, error_pencil
 from collapse_theory.equivalents.symbolic import ClosedForm, solve_symbolic
 from collapse_theory.spectral.integrals import QuadraticForm
 
-__all__ = ["PipelineBias", "PipelineScalar", "PipelineVariance", "pipeline_scalars"]
+__all__ = ["PipelineBias", "PipelineScalar", "PipelineVariance", "SystemScalar", "pipeline_scalars"]
 
 
-class PipelineScalar(Expr):
+class SystemScalar(Expr):
     """Base: a scalar of the system of pooled fits in ``args``."""
 
     is_commutative = True
@@ -36,6 +36,17 @@ class PipelineScalar(Expr):
         """The pooled fits."""
         return PooledSystem.of(*self.args)
 
+    def _eval_derivative(self, x: Any) -> Expr:
+        return self.doit().diff(x)
+
+    def _sympystr(self, printer: Any) -> str:
+        del printer
+        return f"{type(self).__name__}({len(self.system.fits)} fits)"
+
+
+class PipelineScalar(SystemScalar):
+    """Base: a scalar that the free-probability engine solves for."""
+
     @property
     def closed_form(self) -> ClosedForm:
         """The results behind the scalar, with the scalars in them named and defined one by one."""
@@ -45,13 +56,6 @@ class PipelineScalar(Expr):
     def equations(self) -> tuple[Eq, ...]:
         """The equation of every implicit scalar that is not an effective ridge."""
         return tuple(self.closed_form.equations.values())
-
-    def _eval_derivative(self, x: Any) -> Expr:
-        return self.doit().diff(x)
-
-    def _sympystr(self, printer: Any) -> str:
-        del printer
-        return f"{type(self).__name__}({len(self.system.fits)} fits)"
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         body = printer.doprint(self.doit())

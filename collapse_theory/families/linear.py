@@ -109,7 +109,7 @@ def _operator(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
 def _pooled(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
     if own_inputs(pipeline, fit) is None:
         return None
-    bias, variance = pooled_scalars(pipeline, fit)
+    bias, variance = pooled_scalars(pooled_system(pipeline, fit))
     sources = ("dohmatob2024regression", "dohmatob2024strong")
     return ErrorFormula({"bias": bias, "variance": variance}, "proportional", (), sources, "operator")
 
