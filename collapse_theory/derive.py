@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from collapse_theory.describe.pipeline import Fit, Pipeline
+from collapse_theory.errors import PipelineError
 from collapse_theory.families.linear import Linear
 from collapse_theory.formula import ErrorFormula
 
@@ -16,6 +17,7 @@ def test_error(
     model: Fit | None = None,  # noqa: PT028 - a verb of the field, not a pytest function
     family: Any = None,  # noqa: PT028
     method: str = "auto",  # noqa: PT028
+    test_covariance: str | None = None,  # noqa: PT028
 ) -> ErrorFormula:
     r"""Return the test error of a fit as a derived formula.
 
@@ -25,7 +27,10 @@ def test_error(
         pipeline: The training procedure.
         model: The tested fit; default the last.
         family: The family of models; default :class:`Linear`.
-        method: "auto" picks the strongest derivation that applies; "exact" and "operator" ask for one.
+        method: "auto" picks the strongest derivation that applies; "exact" (least squares), "operator" (inputs used by one
+            fit each) and "free-probability" (every linear pipeline) ask for one.
+        test_covariance: Name of the covariance of the test inputs (covariate shift), for linear regression; None is the
+            covariance of the samples that name none.
 
     Raises:
         PipelineError: If no derivation, or not the one asked for, covers the pipeline.
@@ -36,8 +41,12 @@ def test_error(
     >>> err.regime, round(err.evaluate(spectrum=ct.Isotropic(50)), 12) == round(0.25 * 50 / 29 + 0.16 * 50 / 39, 12)
     ('exact', True)
     """
-    theory = (Linear() if family is None else family).theory
-    return theory(pipeline, model, method)
+    if family is not None:
+        if test_covariance is not None:
+            raise PipelineError(f"test_covariance needs linear regression, got family={family!r}; omit one of them")
+        derived: ErrorFormula = family.theory(pipeline, model, method)
+        return derived
+    return Linear().theory(pipeline, model, method, test_covariance)
 
 
 test_error.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it by its name

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collapse_theory.describe.pipeline import Fit, Pipeline
     from collapse_theory.describe.spectra import Spectrum
     from collapse_theory.describe.targets import Target
+    from collapse_theory.evaluate.measure import Spectra
     from collapse_theory.evaluate.predictor import Predictor
 
 __all__ = ["ErrorFormula", "Regime"]
@@ -41,6 +42,7 @@ class ErrorFormula:
         model: The tested fit of ``pipeline``; None means its last.
         name: Slug of the theorem, or "pipeline".
         family: The family of models that is simulated; None is linear regression.
+        test_covariance: Name of the covariance of the test inputs; None is the common one.
         dropped: Symbols that no term contains any more (a derivative may lose some); values for them are accepted.
     """
 
@@ -54,6 +56,7 @@ class ErrorFormula:
     model: Fit | None = None
     name: str = "pipeline"
     family: Any = None
+    test_covariance: str | None = None
     dropped: tuple[Symbol, ...] = ()
 
     def __post_init__(self) -> None:
@@ -118,7 +121,7 @@ class ErrorFormula:
     def evaluate(
         self,
         *,
-        spectrum: Spectrum | None = None,
+        spectrum: Spectra | None = None,
         target: Target | None = None,
         terms: bool = False,
         digits: int | None = None,
@@ -128,7 +131,9 @@ class ErrorFormula:
         """Return the test error (excess risk) at numbers.
 
         Args:
-            spectrum: Eigenvalues of the input covariance; may be omitted where no integral or ``d`` occurs.
+            spectrum: Eigenvalues of the input covariance; may be omitted where no integral or ``d`` occurs. For a commuting
+                family a mapping by covariance name, eigenvalues listed in the common eigenbasis; the target pairs with
+                "Sigma", or with the first if there is none of that name.
             target: Energies of the true coefficients, for formulas with a bias.
             terms: Return a mapping from term name to value instead of the sum.
             digits: Return mpmath numbers with so many significant digits; scalar arguments only, a float argument means
@@ -147,7 +152,7 @@ class ErrorFormula:
             return predictor.digits(digits, terms=terms, test_noise=test_noise, **values)
         return predictor(terms=terms, test_noise=test_noise, **values)
 
-    def compile(self, *, spectrum: Spectrum | None = None, target: Target | None = None) -> Predictor:
+    def compile(self, *, spectrum: Spectra | None = None, target: Target | None = None) -> Predictor:
         """Return a picklable predictor for many calls at one spectrum and target.
 
         Args:

@@ -142,6 +142,7 @@ def validate(
         jobs=jobs,
         progress=progress,
         checkpoint=checkpoint,
+        **({} if formula.test_covariance is None else {"test_covariance": formula.test_covariance}),
         **settings,
     )
     tested = pipe.model(formula.model)
@@ -152,8 +153,8 @@ def validate(
 def finite_size_allowance(pipe: Pipeline, model: Fit, regime: str, spectrum: Any, values: dict[str, Any]) -> float:
     r"""Return the relative gap that finite size may explain: :math:`\sum_l1/(T_l-\mathrm{df}_2(\kappa_l)-1)` over the fits.
 
-    Where a fit pools samples, its rows and mean weight stand for one sample. Infinite where a fit has less than one residual
-    degree of freedom: there the proportional theory says nothing about a finite size.
+    Where a fit pools samples, its distinct rows and their mean weight stand for one sample. Infinite where a fit has less
+    than one residual degree of freedom: there the proportional theory says nothing about a finite size.
 
     Args:
         pipe: The pipeline.
@@ -165,7 +166,8 @@ def finite_size_allowance(pipe: Pipeline, model: Fit, regime: str, spectrum: Any
     if regime == "exact":
         return 0.0
     fits = pipe.ancestors(model)
-    rows = np.array([_number(f.N, values) for f in fits])
+    distinct = [{s.inputs for s in f.samples} for f in fits]
+    rows = np.array([sum(_number(s.T, values) for s in inputs) for inputs in distinct])
     if regime == "leading order":
         return float((1 / rows).sum())
     if regime != "proportional":
@@ -173,15 +175,15 @@ def finite_size_allowance(pipe: Pipeline, model: Fit, regime: str, spectrum: Any
             f"regime {regime!r} has no finite-size allowance; validate exact, proportional or leading order"
         )
     measure = Measure.of(spectrum)
-    ridges = []
-    for f, N in zip(fits, rows, strict=True):
-        mean_weight = (
-            sum(_number(a, values) * _number(s.T, values) for a, s in zip(f.weights, f.samples, strict=True)) / N
-        )
-        ridges.append(0.0 if f.ridge is None else _number(f.ridge, values) / mean_weight)
-    lam = np.array(ridges)
-    residual = residual_degrees(measure, rows, lam, solve_effective_ridge(measure, rows, lam))
-    return float(np.sum(1 / (residual - 1))) if (residual > 1).all() else math.inf
+    total = 0.0
+    for f, T in zip(fits, rows, strict=True):
+        mass = sum(_number(a, values) * _number(s.T, values) for a, s in zip(f.weights, f.samples, strict=True))
+        lam = 0.0 if f.ridge is None else _number(f.ridge, values) * _number(f.N, values) / mass
+        seen = measure.at_covariance(f.samples[0].inputs.covariance)
+        problem = (seen, np.array([T]), np.array([lam]))
+        residual = float(residual_degrees(*problem, solve_effective_ridge(*problem))[0])
+        total += 1 / (residual - 1) if residual > 1 else math.inf
+    return total
 
 
 def _number(e: Expr, values: dict[str, Any]) -> float:

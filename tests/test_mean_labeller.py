@@ -49,9 +49,7 @@ def test_explicit_and_opaque_forms_agree_and_are_not_negative(pipe):
     copy, fit, _ = without_literals(pipe, pipe.fits[-1])
     formula = ct.test_error(pipe, method="operator")
     system = pooled_system(copy, fit).args()
-    opaque = replace(
-        formula, parts={"bias": PooledBias(*system), "variance": PooledVariance(*system)}
-    )
+    opaque = replace(formula, parts={"bias": PooledBias(*system), "variance": PooledVariance(*system)})
     a = formula.evaluate(spectrum=SPECTRUM, target=TARGET, terms=True)
     b = opaque.evaluate(spectrum=SPECTRUM, target=TARGET, terms=True)
     for name in a:

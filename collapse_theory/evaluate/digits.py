@@ -99,10 +99,10 @@ class _Interpreter:
                     lam = min(atoms.nodes) * self.mp.mpf(10) ** self.vanishing
                 env[s.kappa.name], env[s.residual.name] = self.ridge(atoms, T, lam)
             elif isinstance(s, Integrate):
-                nodes = {**env, _NODES: atoms.nodes}
+                nodes = {**env, _NODES: atoms}
                 for name, f, energy in zip(s.names, s.integrands, s.energy, strict=True):
                     weights = atoms.energies if energy else atoms.counts
-                    env[name.name] = self.mp.fsum(np.broadcast_to(self.tree(f, nodes), atoms.nodes.shape) * weights)
+                    env[name.name] = self.mp.fsum(np.broadcast_to(self.tree(f, nodes), atoms.counts.shape) * weights)
             else:
                 results = s.rule.run(atoms, [self.tree(e, env) for e in s.arguments])
                 env.update({x.name: np.asarray(v).item() for x, v in zip(s.names, results, strict=True)})
@@ -119,7 +119,7 @@ class _Interpreter:
 
         def compute(x: Expr) -> Any:
             if isinstance(x, Symbol):
-                return env[_NODES] if isinstance(x, Eigenvalue) else env[x.name]
+                return env[_NODES].at(x.name) if isinstance(x, Eigenvalue) else env[x.name]
             if isinstance(x, (Number, NumberSymbol)):
                 return self.mp.mpf(x._to_mpmath(self.mp.prec))
             arguments = [value(a) for a in x.args]
@@ -160,4 +160,4 @@ class _Interpreter:
         return x, T * lam / x + x * mp.fsum(s * inverse**2 * m)
 
 
-_NODES = "eigenvalues"
+_NODES = "measure"

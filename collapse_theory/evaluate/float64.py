@@ -50,7 +50,7 @@ class Float64Program:
             The outputs by name, float64 of shape () or (size,), and a mask of the entries at an interpolation threshold
             (``T = rank`` without ridge), which are limits that float64 cannot take.
         """
-        nodes = 1 if measure is None else measure.nodes.size
+        nodes = 1 if measure is None else measure.counts.size
         step = max(1, _BLOCK // nodes)
         if size <= step:
             return self._block(measure, values)
@@ -91,7 +91,7 @@ class Float64Program:
 
     def _integrate(self, s: Integrate, measure: Measure, env: dict[str, Any]) -> None:
         columns = {name: value if np.ndim(value) == 0 else value[:, None] for name, value in env.items()}
-        functions = self._function(s.integrands)(columns, measure.nodes)
+        functions = self._function(s.integrands)(columns, measure)
         for name, f, energy in zip(s.names, functions, s.energy, strict=True):
             weights = measure.energies if energy else measure.counts
             if weights is None:
@@ -146,12 +146,12 @@ class _Vectorised:
         symbols: list[Symbol] = sorted(set().union(*(e.free_symbols for e in expressions)), key=lambda x: x.name)
         self.names = [x.name for x in symbols if not isinstance(x, Eigenvalue)]
         nodes = [x for x in symbols if isinstance(x, Eigenvalue)]
-        self.takes_nodes = bool(nodes)
+        self.covariances = [x.name for x in nodes]
         arguments = [x for x in symbols if not isinstance(x, Eigenvalue)] + nodes
         self.call: Callable[..., Any] = lambdify(
             arguments, list(expressions), modules=[float64_kernels(), "numpy"], cse=True, printer=_KERNEL_PRINTER
         )
 
-    def __call__(self, env: Mapping[str, Any], nodes: np.ndarray | None) -> list[Any]:
-        arguments = [env[name] for name in self.names]
-        return list(self.call(*arguments, *([nodes] if self.takes_nodes else [])))
+    def __call__(self, env: Mapping[str, Any], measure: Measure | None) -> list[Any]:
+        nodes = [] if measure is None else [measure.at(name) for name in self.covariances]
+        return list(self.call(*(env[name] for name in self.names), *nodes))

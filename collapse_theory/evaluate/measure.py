@@ -1,7 +1,8 @@
-"""The two measures on the eigenvalues that every spectral integral is taken against."""
+"""The measures on the eigenvalues that every spectral integral is taken against."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,51 +10,110 @@ import numpy as np
 
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
+from collapse_theory.errors import DomainError
+from collapse_theory.symbols import eigenvalue
 
-__all__ = ["Measure"]
+__all__ = ["COMMON", "Measure", "Spectra"]
+
+COMMON = eigenvalue.name
+"""Name of the covariance of the samples that name none."""
+
+Spectra = Spectrum | Mapping[str, Spectrum]
+"""One spectrum, or one per covariance of a commuting family, listed in the common eigenbasis."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """Atoms of the range of the covariance with counting and energy weights.
+    """Atoms of the range of the covariances with counting and energy weights.
 
     Attributes:
-        nodes: Distinct positive eigenvalues, shape (k,); float64, or objects of another arithmetic.
-        counts: Number of eigenvectors of each, shape (k,).
+        values: Eigenvalues of each covariance at the atoms, by name, shape (k,); float64, or objects of another arithmetic.
+            At each atom one of them is positive.
+        counts: Number of eigenvectors of each atom, shape (k,).
         energies: Sum of the target energies over each atom's eigenvectors, shape (k,); None without a target.
-        rank: Number of positive eigenvalues.
     """
 
-    nodes: np.ndarray
+    values: Mapping[str, np.ndarray]
     counts: np.ndarray
     energies: np.ndarray | None
-    rank: int
+
+    @property
+    def rank(self) -> int:
+        """Number of live directions: what ``d`` means in thresholds and constants."""
+        return int(self.counts.sum())
+
+    @property
+    def nodes(self) -> np.ndarray:
+        """Eigenvalues of the common covariance."""
+        return self.at(COMMON)
+
+    def at(self, covariance: str) -> np.ndarray:
+        """Return the eigenvalues of a covariance at the atoms.
+
+        Raises:
+            DomainError: If the family has none of that name.
+        """
+        if covariance not in self.values:
+            raise DomainError(
+                f"spectrum needs the covariance {covariance!r}, got {', '.join(self.values)}; "
+                f"pass spectrum={{{covariance!r}: ..., ...}} with all of them in the common eigenbasis"
+            )
+        return self.values[covariance]
+
+    def at_covariance(self, covariance: str | None) -> Measure:
+        """Return the measure of one covariance alone, as the common one, on its own range."""
+        s = self.at(covariance or COMMON)
+        live = s > 0
+        return Measure({COMMON: s[live]}, self.counts[live], None if self.energies is None else self.energies[live])
 
     @classmethod
-    def of(cls, spectrum: Spectrum, target: Target | None = None) -> Measure:
-        """Return the float64 measure of a spectrum and a target on its range."""
-        energies = None if target is None else target.energies(spectrum)
-        return cls._build(spectrum.nodes, spectrum.counts, energies)
+    def of(cls, spectrum: Spectra, target: Target | None = None) -> Measure:
+        """Return the float64 measure of a spectrum, or of a commuting family, and a target.
+
+        Raises:
+            DomainError: If the members of a family differ in dimension, or the target does not match.
+        """
+        return cls._build(spectrum, lambda s: s.nodes, None if target is None else target.energies(_main(spectrum)))
 
     @classmethod
-    def exact(cls, spectrum: Spectrum, target: Target | None, mp: Any) -> Measure:
+    def exact(cls, spectrum: Spectra, target: Target | None, mp: Any) -> Measure:
         """Return the measure with entries of the mpmath context ``mp``."""
-        energies = None if target is None else np.array(target.exact_energies(spectrum, mp), dtype=object)
-        return cls._build(np.array(spectrum.exact_nodes(mp), dtype=object), spectrum.counts, energies)
+        energies = None if target is None else np.array(target.exact_energies(_main(spectrum), mp), dtype=object)
+        return cls._build(spectrum, lambda s: np.array(s.exact_nodes(mp), dtype=object), energies)
 
     @classmethod
-    def _build(cls, nodes: np.ndarray, counts: np.ndarray, energies: np.ndarray | None) -> Measure:
-        if energies is not None:
-            energies = np.add.reduceat(energies, np.concatenate([[0], np.cumsum(counts)[:-1]]))
-        live = nodes > 0
-        nodes, counts = nodes[live], counts[live]
+    def _build(cls, spectrum: Spectra, nodes: Any, energies: np.ndarray | None) -> Measure:
+        if isinstance(spectrum, Mapping):
+            sizes = {name: s.dimension for name, s in spectrum.items()}
+            if len(set(sizes.values())) != 1:
+                raise DomainError(f"spectra of a commuting family need one dimension, got {sizes}; list all directions")
+            values = {name: np.repeat(nodes(s), s.counts) for name, s in spectrum.items()}
+            counts = np.ones(next(iter(sizes.values())), dtype=np.int64)
+        else:
+            values, counts = {COMMON: nodes(spectrum)}, spectrum.counts
+            if energies is not None:
+                energies = np.add.reduceat(energies, np.concatenate([[0], np.cumsum(counts)[:-1]]))
+        live = np.any([v > 0 for v in values.values()], axis=0)
+        values, counts = {name: v[live] for name, v in values.items()}, counts[live]
         energies = None if energies is None else energies[live]
-        distinct, where = np.unique(nodes, return_inverse=True)
-        if distinct.size < nodes.size:
+        if len(values) > 1:
+            return cls(values, counts, energies)
+        ((name, only),) = values.items()
+        distinct, where = np.unique(only, return_inverse=True)
+        if distinct.size < only.size:
             counts = _summed(counts, where, distinct.size)
             energies = None if energies is None else _summed(energies, where, distinct.size)
-            nodes = distinct
-        return cls(nodes, counts, energies, int(counts.sum()))
+            values = {name: distinct}
+        return cls(values, counts, energies)
+
+
+def _main(spectrum: Spectra) -> Spectrum:
+    """Return the spectrum that a target pairs with: the common one if there is one, else the first."""
+    if not isinstance(spectrum, Mapping):
+        return spectrum
+    if not spectrum:
+        raise DomainError("spectrum needs at least one covariance, got an empty mapping; pass a spectrum")
+    return spectrum.get(COMMON) or next(iter(spectrum.values()))
 
 
 def _summed(values: np.ndarray, where: np.ndarray, size: int) -> np.ndarray:

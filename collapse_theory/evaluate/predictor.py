@@ -20,7 +20,7 @@ from collapse_theory.errors import DomainError, nearest
 from collapse_theory.evaluate.arrays import broadcast_shape, float64_array
 from collapse_theory.evaluate.digits import evaluate_digits, limit_at_threshold
 from collapse_theory.evaluate.float64 import Float64Program
-from collapse_theory.evaluate.measure import Measure
+from collapse_theory.evaluate.measure import Measure, Spectra
 from collapse_theory.evaluate.plan import Plan, compile_plan
 from collapse_theory.symbols import d as dimension
 
@@ -59,15 +59,16 @@ class Predictor:
     Args:
         program: The compiled formula.
         name: What messages call the formula.
-        spectrum: Eigenvalues of the input covariance, or None.
+        spectrum: Eigenvalues of the input covariance, a mapping by name for a commuting family, or None.
         target: Energies of the true coefficients, or None.
 
     Raises:
         DomainError: If the formula needs a spectrum or a target that is not given, or they do not match.
     """
 
-    def __init__(self, program: Program, name: str, spectrum: Spectrum | None, target: Target | None) -> None:
-        if not isinstance(spectrum, Spectrum | None):
+    def __init__(self, program: Program, name: str, spectrum: Spectra | None, target: Target | None) -> None:
+        family = spectrum.values() if isinstance(spectrum, Mapping) else [spectrum]
+        if not all(isinstance(s, Spectrum | None) for s in family):
             raise DomainError(f"spectrum needs to be a spectrum, got {spectrum!r}; write ct.Eigenvalues(values)")
         if not isinstance(target, Target | None):
             raise DomainError(f"target needs to be a target, got {target!r}; write ct.Energies(values)")

@@ -12,7 +12,7 @@ from sympy import Expr, Symbol
 
 from collapse_theory.equivalents.mean_labeller import Labels, PooledStage, forward_risk
 from collapse_theory.equivalents.numeric import Nodes
-from collapse_theory.equivalents.pipeline import COMMON, PooledSystem
+from collapse_theory.equivalents.pipeline import PooledSystem
 from collapse_theory.equivalents.pipeline_numeric import PipelineEquivalent
 from collapse_theory.errors import DomainError
 from collapse_theory.evaluate.generations import run_generations
@@ -97,18 +97,14 @@ class FixedPoint:
         """Return bias and variance of the last fit, one point after the other.
 
         Raises:
-            DomainError: In another arithmetic than float64, or for several covariances.
+            DomainError: In another arithmetic than float64.
         """
-        if measure.nodes.dtype == object:
+        values = {name: measure.at(name) for name in self.system.covariances}
+        if any(v.dtype == object for v in values.values()):
             raise DomainError("digits= does not cover pipelines whose fits share inputs; evaluate in float64 instead")
-        if self.system.covariances != (COMMON,):
-            raise DomainError(
-                f"evaluate takes one spectrum, got a pipeline with covariances {', '.join(self.system.covariances)}; "
-                "evaluate its PipelineEquivalent at the nodes of each"
-            )
         if measure.energies is None:
             raise AssertionError("a bias needs the energies of the target")
-        equivalent, nodes = _equivalent(self.system), Nodes({COMMON: measure.nodes}, measure.counts.astype(float))
+        equivalent, nodes = _equivalent(self.system), Nodes(values, measure.counts.astype(float))
         columns = np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in arguments), np.zeros(()))[:-1]
         shape = columns[0].shape if columns else ()
         out = np.empty((2, *shape))

@@ -30,7 +30,13 @@ _METHODS = ("auto", "exact", "operator", "free-probability")
 class Linear:
     """Ridge regression on Gaussian inputs; the test error is the excess risk ``||w_hat - w0||_Sigma^2``."""
 
-    def theory(self, pipeline: Pipeline, model: Fit | None = None, method: str = "auto") -> ErrorFormula:
+    def theory(
+        self,
+        pipeline: Pipeline,
+        model: Fit | None = None,
+        method: str = "auto",
+        test_covariance: str | None = None,
+    ) -> ErrorFormula:
         """Return the test error of ``model`` as a derived formula.
 
         Args:
@@ -38,6 +44,8 @@ class Linear:
             model: The tested fit; default the last.
             method: "exact" (least squares), "operator" (inputs used by one fit each), "free-probability" (every linear
                 pipeline), or "auto": the strongest that applies.
+
+            test_covariance: Name of the covariance of the test inputs; None is the common one.
 
         Raises:
             PipelineError: If the method does not cover the pipeline.
@@ -47,12 +55,16 @@ class Linear:
             raise PipelineError(f"method needs to be one of {', '.join(_METHODS)}, got {method!r}; use 'auto'")
         copy, fit, numbers = without_literals(pipeline, tested)
         derived = None
+        if test_covariance is not None:  # the other derivations measure the risk by the inputs' own covariance
+            if method not in {"auto", "free-probability"}:
+                raise PipelineError(f'test_covariance needs method="free-probability", got {method!r}; use "auto"')
+            method = "free-probability"
         if method in {"auto", "exact"}:
             derived = _exact(copy, fit)
         if derived is None and method in {"auto", "operator"}:
             derived = _operator(copy, fit)
         if derived is None and method in {"auto", "free-probability"}:
-            derived = _free_probability(copy, fit)
+            derived = _free_probability(copy, fit, test_covariance)
         if derived is None:
             raise PipelineError(_not_covered(fit, method))
         return ErrorFormula(
@@ -64,6 +76,7 @@ class Linear:
             numbers=numbers,
             pipeline=_Described(pipeline),
             model=tested,
+            test_covariance=test_covariance,
         )
 
 
@@ -114,8 +127,8 @@ def _pooled(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
     return ErrorFormula({"bias": bias, "variance": variance}, "proportional", (), sources, "operator")
 
 
-def _free_probability(pipeline: Pipeline, fit: Fit) -> ErrorFormula:
-    bias, variance = pipeline_scalars(pooled_system(pipeline, fit))
+def _free_probability(pipeline: Pipeline, fit: Fit, test_covariance: str | None) -> ErrorFormula:
+    bias, variance = pipeline_scalars(pooled_system(pipeline, fit, test_covariance))
     return ErrorFormula(
         {"bias": bias, "variance": variance}, "proportional", (), ("subramonian2025autofpt",), "free-probability"
     )
