@@ -1,5 +1,7 @@
 """Test errors of pipelines by free probability: against simulation, the generation operator, limits and mutants."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -240,6 +242,33 @@ def test_scalars_are_ordinary_expressions():
     assert bias.xreplace({lam: lam * 2}) == PipelineBias(*bias.xreplace({lam: lam * 2}).args)
     assert d not in bias.free_symbols
     assert cancel(bias / bias) == 1
+
+
+def test_print_and_implicit_equations_do_not_grow_with_the_closed_form():
+    error = ct.test_error(ct.workflows.accumulate(6, ct.Stage(T, sigma, lam)), method="free-probability")
+    assert len(error.implicit) == 6
+    assert len(error.latex()) < 1500
+    assert error.method == "free-probability"
+    assert error.regime == "proportional"
+
+
+def test_weighted_fits_have_one_equation_of_their_own():
+    pipe = ct.Pipeline()
+    pipe.fit([pipe.sample(T=90, noise=0.3), pipe.sample(T=70, noise=0.1)], weights=[1.5, 0.5], ridge=0.1)
+    error = ct.test_error(pipe, method="free-probability")
+    assert [str(eq.lhs) for eq in error.implicit] == ["tau_1"]
+    assert agrees(simulate(pipe, SPECTRUM, ENERGIES, 60, 2), theory(pipe))
+
+
+def test_values_broadcast_and_predictors_pickle():
+    error = ct.test_error(ct.workflows.keep_real(1, ct.Stage(T, sigma, lam), ct.Stage(T, sigma, lam)))
+    predict = pickle.loads(pickle.dumps(error.compile(spectrum=ct.PowerLaw(50, beta=1), target=ct.RandomTarget())))
+    ridges = np.array([[0.01], [0.1], [1.0]])
+    got = predict(T=[30, 80], sigma=0.5, lam=ridges)
+    assert got.shape == (3, 2)
+    np.testing.assert_allclose(got[1, 0], predict(T=30, sigma=0.5, lam=0.1), rtol=1e-14)
+    with pytest.raises(ct.DomainError, match="digits"):
+        predict.digits(20, T=30, sigma=0.5, lam=0.1)
 
 
 def test_samples_of_another_kind_are_refused():

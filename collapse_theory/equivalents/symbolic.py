@@ -21,7 +21,7 @@ from collapse_theory.equivalents.implicit_scalars import ImplicitScalars, all_ex
 from collapse_theory.spectral.integrals import SpectralTrace, df
 from collapse_theory.symbols import eigenvalue
 
-__all__ = ["ClosedForm", "in_degrees_of_freedom", "solve_symbolic"]
+__all__ = ["ClosedForm", "implicit_values", "in_degrees_of_freedom", "solve_symbolic"]
 
 
 _COMPACT = 120  # operations up to which a closed form is brought to its shortest form
@@ -107,14 +107,28 @@ def _reduced(trace: SpectralTrace) -> Expr:
     return factor_terms(out + sum((c * df(m, kappa) for (m,), c in powers.terms() if m > 0), S.Zero))
 
 
-def solve_symbolic(structure: Structure) -> ClosedForm:
-    """Return the closed form of a pencil's results."""
+def implicit_values(structure: Structure) -> tuple[ImplicitScalars, dict[tuple[Unknown, ...], tuple[Expr, ...]]]:
+    """Return the implicit scalars of a pencil and the unknowns of each needed atom in terms of them.
+
+    Equal atoms have equal scalars, so one of each kind is analysed.
+    """
     implicit = ImplicitScalars(structure)
-    values: dict[Any, tuple[Expr, ...]] = {}
+    values: dict[tuple[Unknown, ...], tuple[Expr, ...]] = {}
+    known: dict[Any, tuple[Expr, ...]] = {}
     for a in range(len(structure.atoms)):
         if (a, a) in structure.needed:
             atom = Atom.of(structure, a)
-            values[atom.unknowns] = implicit.values(atom)
+            key, order = atom.signature()
+            if key not in known:
+                x = implicit.values(atom)
+                known[key] = tuple(x[n] for n in order)
+            values[atom.unknowns] = tuple(x for _, x in sorted(zip(order, known[key], strict=True), key=lambda e: e[0]))
+    return implicit, values
+
+
+def solve_symbolic(structure: Structure) -> ClosedForm:
+    """Return the closed form of a pencil's results."""
+    implicit, values = implicit_values(structure)
     arithmetic = _Symbolic(structure, values)
     solution = solve(structure, arithmetic)
     pencil, results = structure.pencil, {}

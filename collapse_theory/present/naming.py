@@ -6,6 +6,7 @@ from sympy import Eq, Expr, Symbol
 
 from collapse_theory import symbols
 from collapse_theory.equivalents.chain import ChainScalar
+from collapse_theory.equivalents.pipeline_scalars import PipelineScalar
 from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees, effective_ridge_equation
 
 __all__ = ["implicit_equations", "named", "ridge_names"]
@@ -24,6 +25,8 @@ def ridge_names(e: Expr) -> dict[EffectiveRidge, Symbol]:
     for c in sorted(e.atoms(ChainScalar), key=lambda x: x.sort_key()):
         for T, lam, _, _ in c.stages:
             found.setdefault(EffectiveRidge(T, lam))
+    for c in sorted(e.atoms(PipelineScalar), key=lambda x: x.sort_key()):
+        found.update(dict.fromkeys(x for x in c.ridges if x not in found))
     if len(found) == 1:
         return dict.fromkeys(found, symbols.kappa)
     standard = {(symbols.T, symbols.lam): symbols.kappa, (symbols.T0, symbols.lam0): symbols.indexed(symbols.kappa, 0)}
@@ -43,4 +46,6 @@ def named(e: Expr, names: dict[EffectiveRidge, Symbol]) -> Expr:
 
 def implicit_equations(e: Expr) -> tuple[Eq, ...]:
     """Return the defining equation of each effective ridge in ``e``, with the short names."""
-    return tuple(effective_ridge_equation(name, *x.args) for x, name in ridge_names(e).items())
+    pipelines = sorted(e.atoms(PipelineScalar), key=lambda x: x.sort_key())
+    others = dict.fromkeys(eq for c in pipelines for eq in c.equations)
+    return (*(effective_ridge_equation(name, *x.args) for x, name in ridge_names(e).items()), *others)
