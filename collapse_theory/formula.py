@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collapse_theory.describe.targets import Target
     from collapse_theory.evaluate.measure import Spectra
     from collapse_theory.evaluate.predictor import Predictor
+    from collapse_theory.evaluate.rounds import RoundsPredictor
 
 __all__ = ["ErrorFormula", "Regime"]
 
@@ -43,6 +44,7 @@ class ErrorFormula:
         name: Slug of the theorem, or "pipeline".
         family: The family of models that is simulated; None is linear regression.
         test_covariance: Name of the covariance of the test inputs; None is the common one.
+        rounds: Derives the formula of an integer ``n`` where there is a closed form per ``n`` only.
         dropped: Symbols that no term contains any more (a derivative may lose some); values for them are accepted.
     """
 
@@ -57,6 +59,7 @@ class ErrorFormula:
     name: str = "pipeline"
     family: Any = None
     test_covariance: str | None = None
+    rounds: Callable[[int], ErrorFormula] | None = None
     dropped: tuple[Symbol, ...] = ()
 
     def __post_init__(self) -> None:
@@ -152,7 +155,7 @@ class ErrorFormula:
             return predictor.digits(digits, terms=terms, test_noise=test_noise, **values)
         return predictor(terms=terms, test_noise=test_noise, **values)
 
-    def compile(self, *, spectrum: Spectra | None = None, target: Target | None = None) -> Predictor:
+    def compile(self, *, spectrum: Spectra | None = None, target: Target | None = None) -> Predictor | RoundsPredictor:
         """Return a picklable predictor for many calls at one spectrum and target.
 
         Args:
@@ -163,7 +166,10 @@ class ErrorFormula:
             A callable that takes the remaining values by name: ``predict(T=..., lam=...)``.
         """
         from collapse_theory.evaluate.predictor import Predictor
+        from collapse_theory.evaluate.rounds import RoundsPredictor
 
+        if self.rounds is not None:
+            return RoundsPredictor(self, spectrum, target)
         return Predictor(self._program, self.name, spectrum, target)
 
     @cached_property

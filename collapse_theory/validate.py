@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from sympy import Expr, lambdify
 
-from collapse_theory.describe.pipeline import Fit, Pipeline
+from collapse_theory.describe.pipeline import Fit, Pipeline, Sample
 from collapse_theory.errors import DomainError
 from collapse_theory.evaluate.measure import Measure
 from collapse_theory.evaluate.ridge import residual_degrees, solve_effective_ridge
@@ -153,7 +153,8 @@ def validate(
 def finite_size_allowance(pipe: Pipeline, model: Fit, regime: str, spectrum: Any, values: dict[str, Any]) -> float:
     r"""Return the relative gap that finite size may explain: :math:`\sum_l1/(T_l-\mathrm{df}_2(\kappa_l)-1)` over the fits.
 
-    Where a fit pools samples, its distinct rows and their mean weight stand for one sample. Infinite where a fit has less
+    Where a fit pools samples, its distinct rows and their mean weight stand for one sample; fits on the same inputs share their
+    fluctuation and count once, the largest. Infinite where a fit has less
     than one residual degree of freedom: there the proportional theory says nothing about a finite size.
 
     Args:
@@ -175,15 +176,16 @@ def finite_size_allowance(pipe: Pipeline, model: Fit, regime: str, spectrum: Any
             f"regime {regime!r} has no finite-size allowance; validate exact, proportional or leading order"
         )
     measure = Measure.of(spectrum)
-    total = 0.0
-    for f, T in zip(fits, rows, strict=True):
+    share: dict[frozenset[Sample], float] = {}
+    for f, inputs, T in zip(fits, distinct, rows, strict=True):
         mass = sum(_number(a, values) * _number(s.T, values) for a, s in zip(f.weights, f.samples, strict=True))
         lam = 0.0 if f.ridge is None else _number(f.ridge, values) * _number(f.N, values) / mass
         seen = measure.at_covariance(f.samples[0].inputs.covariance)
         problem = (seen, np.array([T]), np.array([lam]))
         residual = float(residual_degrees(*problem, solve_effective_ridge(*problem))[0])
-        total += 1 / (residual - 1) if residual > 1 else math.inf
-    return total
+        one = 1 / (residual - 1) if residual > 1 else math.inf
+        share[frozenset(inputs)] = max(one, share.get(frozenset(inputs), 0.0))
+    return sum(share.values())
 
 
 def _number(e: Expr, values: dict[str, Any]) -> float:

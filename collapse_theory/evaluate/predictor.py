@@ -10,7 +10,7 @@ from typing import Any
 
 import mpmath
 import numpy as np
-from sympy import Expr, Ge, Gt, Le, Lt, Ne, Rel, Symbol, lambdify
+from sympy import Abs, Eq, Expr, Ge, Gt, Le, Lt, Ne, Rel, Symbol, lambdify
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory.describe.numbers import show
@@ -51,6 +51,9 @@ class Program:
         plan = compile_plan(parts)
         ordered = tuple(sorted(symbols, key=lambda x: x.name))
         return cls(plan, Float64Program(plan), ordered, tuple(numbers.items()), conditions, optional)
+
+
+_EQUAL = 1e-12
 
 
 class Predictor:
@@ -206,7 +209,9 @@ class Predictor:
 
     def _check_condition(self, condition: Boolean, values: Mapping[str, np.ndarray]) -> None:
         names = sorted(condition.free_symbols, key=lambda x: x.name)
-        holds = np.asarray(lambdify(names, condition, modules="numpy")(*(values[x.name] for x in names)))
+        # Shares such as 0.3 + 0.7 sum to one up to round-off.
+        tested = Abs(condition.lhs - condition.rhs) <= _EQUAL if isinstance(condition, Eq) else condition
+        holds = np.asarray(lambdify(names, tested, modules="numpy")(*(values[x.name] for x in names)))
         if holds.all():
             return
         i = int(np.flatnonzero(~holds.ravel())[0])
@@ -272,6 +277,6 @@ def _number(value: Any) -> str:
 def _readable(condition: Boolean) -> str:
     if not isinstance(condition, Rel):
         return show(condition)
-    signs = {Ge: ">=", Gt: ">", Le: "<=", Lt: "<", Ne: "!="}
+    signs = {Eq: "=", Ge: ">=", Gt: ">", Le: "<=", Lt: "<", Ne: "!="}
     sides = [show(side.xreplace({x: Symbol(_public(x)) for x in side.free_symbols})) for side in condition.args]
     return f"{sides[0]} {signs[type(condition)]} {sides[1]}"

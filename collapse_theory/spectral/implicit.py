@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Dummy, Eq, Expr, Function, Symbol, factor
+from sympy import Dummy, Eq, Expr, Function, S, Symbol, factor
 
 from collapse_theory.spectral.integrals import SpectralTrace
 from collapse_theory.symbols import eigenvalue, kappa
 
-__all__ = ["EffectiveRidge", "ResidualDegrees", "effective_ridge_equation"]
+__all__ = ["EffectiveRidge", "ResidualDegrees", "effective_ridge_equation", "shared_degrees"]
 
 
 def _unexplained(x: Expr, T: Expr, lam: Expr) -> tuple[Expr, Expr]:
@@ -111,6 +111,32 @@ class ResidualDegrees(Function):
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         body = rf"\left({printer.doprint(self.doit())}\right)"
         return body if exp is None else f"{body}^{{{exp}}}"
+
+
+def shared_degrees(T: Expr, lam1: Expr, lam2: Expr) -> tuple[Expr, Expr]:
+    r"""Return :math:`M` and :math:`T-M`, the degrees of freedom that two ridges on one design share.
+
+    Subtracting the equations of :math:`\kappa_1` and :math:`\kappa_2` gives :math:`(\kappa_1-\kappa_2)(T-M)=T(\lambda_1-\lambda_2)`
+    with :math:`M=\operatorname{tr}\Sigma^2(\Sigma+\kappa_1)^{-1}(\Sigma+\kappa_2)^{-1}`, and hence the equivalent of a
+    product of two resolvents. :math:`T-M` is returned as :math:`(T-\mathrm{df}_2(\kappa_2))+\mathrm{df}_2(\kappa_2)-M`,
+    which does not cancel for :math:`\lambda_1\ge\lambda_2`.
+
+    Args:
+        T: Number of rows.
+        lam1: The larger ridge.
+        lam2: The smaller ridge.
+
+    >>> from collapse_theory.symbols import T, lam
+    >>> shared_degrees(T, lam, lam)[1]
+    ResidualDegrees(T, lam)
+    """
+    x1, x2 = Dummy(positive=True), Dummy(positive=True)
+    explained = (_unexplained(x, T, S.Zero)[1] for x in (x1, x2))
+    both = factor((next(explained) - next(explained)) / (x1 - x2))
+    apart = factor(_unexplained(x2, T, S.Zero)[1].diff(x2) - both)
+    change = {x1: EffectiveRidge(T, lam1), x2: EffectiveRidge(T, lam2)}
+    M = SpectralTrace(both.xreplace(change))
+    return M, ResidualDegrees(T, lam2) + SpectralTrace(apart.xreplace(change))
 
 
 def _call(head: str, args: tuple[Expr, ...], printer: Any, exp: str | None) -> str:

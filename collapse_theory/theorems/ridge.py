@@ -40,10 +40,10 @@ def ridge_clean() -> ErrorFormula:
     """
     stage = Generation(T, lam, sigma)
     bias, variance = chain_risk([stage])
-    return ErrorFormula(parts={"bias": _gather(bias, stage), "variance": variance}, regime="proportional")
+    return ErrorFormula(parts={"bias": gathered(bias, stage), "variance": variance}, regime="proportional")
 
 
-def _gather(bias: Expr, stage: Generation) -> Expr:
+def gathered(bias: Expr, stage: Generation) -> Expr:
     """Return ``x + x df2/(T - df2)`` as ``x T/(T - df2)``."""
     residual = ResidualDegrees(stage.T, stage.lam)
     explained = df(2, stage.kappa)

@@ -1,0 +1,242 @@
+r"""Fits that share inputs: accumulate with a ridge, keep the real data, relabel or mix labels on one design, strong collapse."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from sympy import Eq, Expr, Ge, Le, S, factor
+
+from collapse_theory.describe import workflows
+from collapse_theory.describe.pipeline import TRUTH, Pipeline, Source, Stage
+from collapse_theory.equivalents.operator import Generation, chain_risk, response, shrinkage
+from collapse_theory.formula import ErrorFormula
+from collapse_theory.spectral.implicit import shared_degrees
+from collapse_theory.spectral.integrals import SpectralTrace
+from collapse_theory.symbols import T0, N, T, eigenvalue, family_eigenvalue, lam, lam0, p1, p2, sigma, sigma0, w
+from collapse_theory.theorems.ridge import gathered, ridge_clean
+from collapse_theory.theorems.rounds import derived_at, derived_per_round
+from collapse_theory.theorems.theorem import Relation, register
+
+__all__: list[str] = []
+
+
+# ---------------------------------------------------------------- accumulate
+def _accumulate(n: Any, T: Any, lam: Any, sigma: Any, scaling: Any = "normalised") -> Pipeline:
+    return workflows.accumulate(n, Stage(T=T, noise=sigma, ridge=lam), ridge_scaling=scaling)
+
+
+_STAGE = (T, lam, sigma)
+_accumulate_at = partial(derived_at, _accumulate, _STAGE)
+
+
+@register(
+    "ridge-accumulate",
+    title="Accumulate with a ridge on the mean loss",
+    hypotheses=r"""$n$ rounds of $T$ fresh rows each; round $k$ labels its rows by the fit of round $k-1$ (the truth
+for $k=1$) and fits ridge regression with ridge $\lambda$ on the mean loss over all $kT$ rows. A
+closed form per $n$ only, derived for the asked $n$""",
+    build=_accumulate,
+    sources=("gerstgrasser2024inevitable", "subramonian2025autofpt"),
+    relations=(Relation("ridge-clean", "equals", {"n": 1}, "one round"),),
+    unfold=_accumulate_at,
+)
+def ridge_accumulate() -> ErrorFormula:
+    """Solve the fixed point of the pencil of the asked number of rounds."""
+    return derived_per_round("ridge-accumulate", _accumulate_at, _STAGE)
+
+
+_accumulate_constant = partial(_accumulate, scaling="constant")
+
+
+def _telescoped_at(count: int, **values: Any) -> ErrorFormula:
+    r"""Sum the increments :math:`(H_i+\Lambda)(\hat w_i-\hat w_{i-1})=X_i^\top\varepsilon_i`, whose rows are exchangeable."""
+    free: dict[str, Expr] = {"T": T, "lam": lam, "sigma": sigma} | values
+    rows, ridge, noise = free["T"], free["lam"], free["sigma"]
+    first = Generation(rows, ridge, noise)
+    bias = gathered(chain_risk([first])[0], first)
+    increments = (chain_risk([Generation(i * rows, ridge / i, noise)])[1] / i for i in range(1, count + 1))
+    return ErrorFormula(
+        {"bias": bias, "variance": sum(increments, S.Zero)}, "proportional", (Ge(count, 1),), (), "operator"
+    )
+
+
+@register(
+    "ridge-accumulate-constant",
+    title="Accumulate with a constant penalty: the normal equations telescope",
+    hypotheses=r"""The setting of \texttt{ridge-accumulate} with ridge $\lambda/k$ on the mean loss of round $k$, so
+that the unnormalised penalty is $T\lambda$ in every round: the bias stays that of the first fit. A
+closed form per $n$ only, derived for the asked $n$""",
+    build=_accumulate_constant,
+    sources=("gerstgrasser2024inevitable",),
+    relations=(Relation("ridge-clean", "equals", {"n": 1}, "one round"),),
+    unfold=_telescoped_at,
+)
+def ridge_accumulate_constant() -> ErrorFormula:
+    r"""Telescope as without a ridge: :math:`E_n=B(T,\Lambda/T)+\sum_{i\le n}\frac1iV(iT,\Lambda/(iT))`."""
+    return derived_per_round("ridge-accumulate-constant", _telescoped_at, _STAGE)
+
+
+# ---------------------------------------------------------------- keep the real data
+def _keep_real(n: Any, T: Any, T0: Any, lam: Any, sigma: Any, sigma0: Any) -> Pipeline:
+    return workflows.keep_real(n, Stage(T=T, noise=sigma, ridge=lam), Stage(T=T0, noise=sigma0, ridge=lam))
+
+
+_KEEP = (T, T0, lam, sigma, sigma0)
+_keep_real_at = partial(derived_at, _keep_real, _KEEP)
+
+
+@register(
+    "ridge-keep-real",
+    title="Keep the real data: every round pools it with fresh synthetic rows",
+    hypotheses=r"""A clean ridge fit on $T$ real rows, then $n$ rounds that pool the same real rows with $T_0$ fresh
+rows labelled by the previous fit; noise $\sigma$ on real and $\sigma_0$ on synthetic labels, one
+ridge. A closed form per $n$ only, derived for the asked $n$""",
+    build=_keep_real,
+    sources=("gerstgrasser2024inevitable", "subramonian2025autofpt"),
+    relations=(Relation("ridge-clean", "equals", {"n": 0}, "no round"),),
+    unfold=_keep_real_at,
+)
+def ridge_keep_real() -> ErrorFormula:
+    """Solve the fixed point of the pencil of the asked number of rounds."""
+    return derived_per_round("ridge-keep-real", _keep_real_at, _KEEP)
+
+
+# ---------------------------------------------------------------- one design
+def _same_design(n: Any, T: Any, lam: Any, lam0: Any, sigma: Any, sigma0: Any) -> Pipeline:
+    pipe, last, first = Pipeline(), Source.of(TRUTH), None
+    stages = [(sigma0, lam0)] * int(n) + [(sigma, lam)]
+    for noise, ridge in stages:
+        where = {"T": T} if first is None else {"design": first}
+        sample = pipe.sample(noise=noise, source=last, **where)
+        first = first or sample
+        last = Source.of(pipe.fit(sample, ridge=ridge))
+    return pipe
+
+
+_SAME = (T, lam, lam0, sigma, sigma0)
+_same_design_at = partial(derived_at, _same_design, _SAME)
+
+
+@register(
+    "ridge-same-design",
+    title="Replace on the same inputs: every generation relabels one design",
+    hypotheses=r"""$T$ inputs drawn once. $n$ generators with ridge $\lambda_0$, the first on labels of the truth and
+the next on the previous fit's labels of the same inputs, then ridge regression on the last
+generator's labels of them. A closed form per $n$ only, derived for the asked $n$""",
+    build=_same_design,
+    sources=("dohmatob2024regression", "subramonian2025autofpt"),
+    relations=(Relation("ridge-clean", "equals", {"n": 0}, "no generation"),),
+    unfold=_same_design_at,
+)
+def ridge_same_design() -> ErrorFormula:
+    """Solve the fixed point of the pencil of the asked number of generations."""
+    return derived_per_round("ridge-same-design", _same_design_at, _SAME)
+
+
+def _label_mix(n: Any, T: Any, lam: Any, sigma: Any, w: Any) -> Pipeline:
+    return workflows.label_mix(n, Stage(T=T, noise=sigma, ridge=lam), weight=w)
+
+
+_MIX = (T, lam, sigma, w)
+_label_mix_at = partial(derived_at, _label_mix, _MIX)
+
+
+@register(
+    "ridge-label-mix",
+    title="Mixing fresh real labels into synthetic ones on one design, with a ridge",
+    hypotheses=r"""$T$ inputs drawn once; a clean ridge fit, then $n$ fits on labels that are $w$ times fresh real
+labels plus $1-w$ times fresh labels of the previous fit. A closed form per $n$ only, derived for
+the asked $n$; the limit $n\to\infty$ is \texttt{ridge-label-mix-limit}""",
+    build=_label_mix,
+    sources=("garg2025overparametrization",),
+    relations=(Relation("ridge-clean", "equals", {"n": 0}, "no round"),),
+    unfold=_label_mix_at,
+)
+def ridge_label_mix() -> ErrorFormula:
+    """Solve the fixed point of the pencil of the asked number of rounds."""
+    return derived_per_round("ridge-label-mix", _label_mix_at, _MIX)
+
+
+def _many_mixes(**values: Any) -> Pipeline:
+    """Stand for the limit: its distance to the fixed point falls like ``(1-w)**(2 n)``."""
+    return _label_mix(_SETTLED, **values)
+
+
+_SETTLED = 12
+
+
+@register(
+    "ridge-label-mix-limit",
+    title="Mixing fresh real labels into synthetic ones on one design for ever",
+    hypotheses=r"The setting of \texttt{ridge-label-mix} after infinitely many rounds",
+    build=_many_mixes,
+    sources=("garg2025overparametrization",),
+    relations=(
+        Relation("ridge-clean", "equals", {"w": 1}, "real labels only"),
+        Relation("minnorm-label-mix", "equals", {"lam": 0}, "minimum norm"),
+    ),
+)
+def ridge_label_mix_limit() -> ErrorFormula:
+    r"""Derive the stationary error.
+
+    On one design all fits are functions of :math:`S=X^\top X/T` and commute. Mean and covariance settle at
+    :math:`S(S+\lambda/w)^{-1}w_0` and, with :math:`v=\sigma^2(w^2+(1-w)^2)`, at
+    :math:`\frac vT\,S[(S+\lambda)^2-(1-w)^2S^2]^{-1}=\frac vT\,S(wS+\lambda)^{-1}((2-w)S+\lambda)^{-1}`: the clean
+    bias at :math:`z_1=\lambda/w`, and a product of two resolvents at :math:`z_1` and
+    :math:`z_2=\lambda/(2-w)`, whose equivalent is that of their difference over :math:`z_1-z_2`.
+    """
+    z1, z2 = lam / w, lam / (2 - w)
+    first = Generation(T, z1, sigma)
+    bias = gathered(chain_risk([first])[0], first)
+    both, residual = shared_degrees(T, z1, z2)
+    gain = sigma**2 * (w**2 + (1 - w) ** 2) / (w * (2 - w))
+    return ErrorFormula({"bias": bias, "variance": gain * both / residual}, "proportional", (Le(w, 1),), (), "operator")
+
+
+@register(
+    "minnorm-label-mix",
+    title="Mixing labels for ever, minimum norm: the golden ratio",
+    hypotheses=r"The setting of \texttt{ridge-label-mix-limit} without a ridge (minimum norm where $T<d$)",
+    build=partial(_many_mixes, lam=0),
+    sources=("garg2025overparametrization", "he2025golden"),
+)
+def minnorm_label_mix() -> ErrorFormula:
+    r"""Take :math:`\lambda\to0`: the effective ridges coincide, and mixing enters as a factor, least at the golden ratio."""
+    return ridge_label_mix_limit().mapped(lambda e: e.xreplace({lam: S.Zero}))
+
+
+# ---------------------------------------------------------------- strong collapse
+def _mixture(N: Any, p1: Any, p2: Any, lam: Any, sigma: Any) -> Pipeline:
+    """Return the real part and a synthetic part labelled by the truth: the mixture without its offset."""
+    pipe = Pipeline()
+    pipe.fit([pipe.sample(T=p1 * N, noise=sigma), pipe.sample(T=p2 * N, noise=sigma)], ridge=lam)
+    return pipe
+
+
+@register(
+    "strong-collapse",
+    title="Strong collapse: any share of synthetic data leaves a floor",
+    hypotheses=r"""Ridge regression on $N$ rows, a share $p_1$ labelled by the truth and a share $p_2=1-p_1$ by $w_0$
+plus a zero-mean offset of covariance $\Delta$ that is independent of $w_0$ and diagonal in the
+eigenbasis of $\Sigma$. (A generator with a ridge has an offset that depends on $w_0$: describe it
+as a pipeline and use \texttt{test\_error}.)""",
+    build=_mixture,
+    sources=("dohmatob2024strong",),
+)
+def strong_collapse() -> ErrorFormula:
+    r"""Derive :math:`\zeta` by the mean-labeller theorem.
+
+    The rows are those of the mean labeller :math:`w_0+p_2\delta` with extra noise
+    :math:`p_1\|p_2\delta\|_\Sigma^2+p_2\|p_1\delta\|_\Sigma^2`, so :math:`\zeta` is
+    :math:`p_2^2\operatorname{tr}\Delta\,\mathcal G[\Sigma]` plus that noise times the response.
+    """
+    stage, offset = Generation(N, lam, sigma), family_eigenvalue("Delta")
+    clean = ridge_clean().mapped(lambda e: e.xreplace({T: N}))
+    r = shrinkage(stage.kappa)
+    answer = response(eigenvalue, stage)
+    image = (eigenvalue * r**2, stage.kappa**2 * answer, r**2 / eigenvalue)  # G[Sigma]: product, and rank-one term
+    transported = SpectralTrace(offset * image[0]) + image[1] * SpectralTrace(offset * image[2])
+    disagreement = factor(p1 * p2**2 + p2 * p1**2) * SpectralTrace(offset * eigenvalue)
+    zeta = p2**2 * transported + disagreement * answer
+    return ErrorFormula({**clean.parts, "synthetic_variance": zeta}, "proportional", (Eq(p1 + p2, 1),), (), "operator")
