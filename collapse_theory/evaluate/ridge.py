@@ -2,7 +2,8 @@ r"""The effective ridge in float64: batches of roots of :math:`\kappa-\lambda=\k
 
 The left side minus the right is convex in :math:`\kappa`, so Newton's iteration from the upper end of the bracket
 :math:`(\lambda,\lambda+\operatorname{tr}\Sigma/T]` descends monotonically to the root. Where :math:`\mathrm{df}_1>d/2`
-the residual is written in complement form, :math:`T-\mathrm{df}_1=(T-d)+\kappa\sum_j1/(s_j+\kappa)`, which does not cancel.
+the residual is written in complement form, :math:`T-\mathrm{df}_1=(T-d)+\kappa\sum_j1/(s_j+\kappa)`, which does not cancel;
+where a gap in the spectrum sits at the T-th direction, only the directions above it are complemented.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ __all__ = ["degrees_of_freedom", "effective_ridge", "residual_degrees", "solve_e
 _ITERATIONS = 2400  # Newton at least halves its distance: this covers the exponents of float64
 _BLOCK = 1 << 15  # entries of a (batch, node) array worked on at a time: a few of them fit the cache
 _ROUND_OFF = 4 * np.finfo(float).eps
+_CANCELLED = 1e-3  # share of the rows below which T - df1 is computed without the digits that cancel
 
 
 def effective_ridge(spectrum: Spectrum, *, T: Any, lam: Any) -> Any:
@@ -144,6 +146,9 @@ def _newton(measure: Measure, T: np.ndarray, lam: np.ndarray) -> np.ndarray:
         inverse = np.reciprocal(s + x[:, None])
         df1 = inverse @ mass
         unexplained = np.where(df1 > rank / 2, (t - rank) + x * (inverse @ counts), t - df1)
+        lost = np.flatnonzero(np.abs(unexplained) < _CANCELLED * t)
+        if lost.size:
+            unexplained[lost] = _split_unexplained(s, counts, t[lost], x[lost])
         np.square(inverse, out=inverse)
         slope = unexplained + x * (inverse @ mass)
         following = x - (x * unexplained - t * ridge) / slope
@@ -156,6 +161,20 @@ def _newton(measure: Measure, T: np.ndarray, lam: np.ndarray) -> np.ndarray:
         f"effective ridge did not settle in {_ITERATIONS} Newton steps at T={T[live[0]]!r}, lam={lam[live[0]]!r} "
         f"(relative step {gap.max():.1e}); report this spectrum"
     )
+
+
+def _split_unexplained(s: np.ndarray, counts: np.ndarray, T: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return ``T - df1(x)`` where it is far below T because a gap in the spectrum leaves T directions above ``x``.
+
+    The directions above count whole, and only what the ridge takes from them and leaves of the others is summed:
+    ``T - #{s > x} + sum_{s > x} x/(s + x) - sum_{s <= x} s/(s + x)``.
+    """
+    out = np.empty(x.shape)
+    for i, (t, y) in enumerate(zip(T, x, strict=True)):
+        above = s > y
+        part = np.minimum(s, y) / (s + y) * counts
+        out[i] = (t - counts[above].sum()) + (part[above].sum() - part[~above].sum())
+    return out
 
 
 def _range(value: Any, name: str, *, strict: bool) -> np.ndarray:
