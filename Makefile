@@ -30,7 +30,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 bench: $(STAMP)  ## measure; nothing here is a test
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run.py
+	for f in benchmarks/*.py; do OMP_NUM_THREADS=1 $(BIN)/python $$f || exit 1; done
 
 clean:
 	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
