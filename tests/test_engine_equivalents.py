@@ -246,3 +246,13 @@ def test_theorem_in_print():
     assert text.count(r"\\") == 1  # the statement, and one equation
     assert "Z" in str(equivalent.pencil)
     assert pickle.loads(pickle.dumps(equivalent)).expr == equivalent.expr
+
+
+def test_values_that_are_not_numbers_and_spectra_without_a_covariance_are_refused():
+    Z = ct.GaussianMatrix("Z", T, d)
+    white = ct.deterministic_equivalent((Z.T * Z / T + lam * Identity(d)).inv())
+    with pytest.raises(ct.DomainError, match="lam finite"):
+        white.evaluate(T=30, d=20, lam=float("nan"))
+    with pytest.raises(ct.DomainError, match="no covariance"):
+        white.evaluate(spectrum=ct.Isotropic(20), T=30, d=20, lam=0.1)
+    assert white.evaluate(T=30, d=20, lam=0.1) > 0

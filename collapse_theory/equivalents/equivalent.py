@@ -160,10 +160,12 @@ class DeterministicEquivalent:
 
     def _spectra(self, spectrum: Spectrum | Mapping[str, Spectrum] | None) -> dict[str, Spectrum]:
         wanted = sorted(name for names in self.pencil.families.values() for name in names)
+        if isinstance(spectrum, Spectrum) and not wanted:
+            raise DomainError("evaluate needs no spectrum, since the expression has no covariance, got one; omit it")
         if isinstance(spectrum, Spectrum):
             if len(wanted) != 1:
                 raise DomainError(
-                    f"evaluate needs one spectrum for each of {wanted}, got a single one; pass a mapping by name"
+                    f"evaluate needs one spectrum for each of {', '.join(wanted)}, got a single one; pass a mapping by name"
                 )
             return {wanted[0]: spectrum}
         given = dict(spectrum or {})
@@ -193,7 +195,7 @@ class DeterministicEquivalent:
             if name not in self.symbols:
                 raise DomainError(f"evaluate got an unknown value {name!r}{nearest(name, self.symbols)}")
             symbol = self.symbols[name]
-            if known.get(symbol, x) != x:
+            if symbol in known and known[symbol] != x:
                 raise DomainError(
                     f"evaluate needs {name} = {known[symbol]:g}, the length of the spectrum, got {x!r}; omit it"
                 )
