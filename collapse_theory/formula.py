@@ -12,7 +12,7 @@ from sympy import Add, Eq, Expr, Ge, Gt, S, Symbol
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory.errors import DomainError, nearest
-from collapse_theory.spectral.collect import collected
+from collapse_theory.spectral.collect import collected, spread
 
 if TYPE_CHECKING:
     from collapse_theory.describe.pipeline import Fit, Pipeline
@@ -189,7 +189,7 @@ class ErrorFormula:
             DomainError: If there is no such symbol.
         """
         x = self.symbol(name)
-        parts = {k: collected(e.diff(x)) for k, e in self.parts.items()}
+        parts = {k: collected(spread(e).diff(x)) for k, e in self.parts.items()}
         out = replace(self, parts=parts, pipeline=None)
         lost = (self.free_symbols - out.free_symbols) | set(self.dropped)
         return replace(out, dropped=tuple(sorted(lost, key=str)))

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from sympy import Add, Expr, Mul, S
 
-from collapse_theory.spectral.implicit import EffectiveRidge
+from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees
 from collapse_theory.spectral.integrals import SpectralIntegral
 
-__all__ = ["collected"]
+__all__ = ["collected", "spread"]
 
 
 def collected(e: Expr) -> Expr:
@@ -26,6 +26,31 @@ def collected(e: Expr) -> Expr:
     if isinstance(e, (Add, Mul)) or e.is_Pow:
         e = e.func(*(collected(a) for a in e.args))
     return _merged(e) if isinstance(e, Add) else e
+
+
+def spread(e: Expr) -> Expr:
+    r"""Return ``e`` with every :math:`T/(T-\mathrm{df}_2)` written :math:`1+\mathrm{df}_2/(T-\mathrm{df}_2)`.
+
+    The derivative of the quotient in T is a difference of two terms of order 1/T, whatever small share of the rows the fit
+    uses; that of the sum is not.
+
+    Args:
+        e: A term.
+
+    >>> from collapse_theory.symbols import T, lam
+    >>> spread(T / ResidualDegrees(T, lam))
+    1 + tr[Sigma**2/(Sigma + EffectiveRidge(T, lam))**2]/ResidualDegrees(T, lam)
+    """
+    if not isinstance(e, (Add, Mul)):
+        return e
+    factors = [spread(a) for a in e.args]
+    for x in [a.base for a in factors if isinstance(e, Mul) and a.is_Pow and a.exp == -1]:
+        if isinstance(x, ResidualDegrees) and x.args[0] in factors:
+            T = x.args[0]
+            factors.remove(T)
+            factors.remove(1 / x)
+            factors.append(1 + (T - x.doit()) / x)
+    return e.func(*factors)
 
 
 def _merged(e: Add) -> Expr:
