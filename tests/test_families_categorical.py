@@ -180,7 +180,9 @@ def test_text_report_from_the_command_line(tmp_path):
     file.write_text('text = "a.txt"\ngenerations = 2\nruns = 5\n', encoding="utf-8")
     done = CliRunner().invoke(app, ["report", str(file), "-o", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["text.csv", "text.pdf", "text.png"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) [:4] == [
+        "figure.pdf", "figure.png", "report.csv", "report.json"
+    ]  # fmt: skip
     file.write_text('text = "a.txt"\ngeneration = 2\n', encoding="utf-8")
     done = CliRunner().invoke(app, ["report", str(file), "-o", str(tmp_path / "other")])
     assert done.exit_code == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -181,17 +180,18 @@ def report(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the report.")],
     as_json: Json = False,
 ) -> None:
-    """Write a report: LaTeX (and PDF with a TeX engine), figures, CSV and JSON; for a text, figures and CSV."""
+    """Write a report: LaTeX (and PDF with a TeX engine), figures, CSV and JSON, of a pipeline file or a text."""
     from collapse_theory.describe.files import load
     from collapse_theory.present.report import study_data, write_report
-    from collapse_theory.present.text_report import largest_z, read_text_settings, write_text_report
+    from collapse_theory.present.text_report import largest_z, read_text_settings, text_data, write_text_report
 
     with guarded():
         about_text = read_text_settings(Path(_toml(file)))
         if about_text is not None:
-            points, files = write_text_report(about_text, output)
+            with progress_bar() as move:
+                points, files = write_text_report(about_text, output, move)
             if as_json:
-                print_json({"points": [asdict(p) for p in points], "files": [str(f) for f in files]})
+                print_json({**text_data(about_text, points), "files": [str(f) for f in files]})
                 return
             say(f"largest z-score of the exact points: {largest_z(points):.2f}")
             say(f"report: {', '.join(str(f) for f in files)}")

@@ -86,6 +86,16 @@ class TextPoint:
     simulated: float
     sem: float
 
+    @property
+    def exact(self) -> bool:
+        """Whether the theory is exact."""
+        return self.lower == self.upper
+
+    @property
+    def z(self) -> float:
+        """Simulated mean minus theory in standard errors; 0 if every run agreed, where sampling shows no spread."""
+        return (self.simulated - self.theory) / self.sem if self.sem > 0 else 0.0
+
 
 def read_tokens(path: str | Path, unit: str = "word") -> list[str]:
     """Return the tokens of a text file in order.
@@ -146,7 +156,13 @@ def bigram(tokens: Sequence[str], rows: int | None = None) -> list[Context]:
     return [_context(c, round(c.total() * size / total), c.total() / weight) for c in kept]
 
 
-def text_collapse(contexts: Sequence[Context], generations: int = 10, runs: int = 20, seed: int = 0) -> list[TextPoint]:
+def text_collapse(
+    contexts: Sequence[Context],
+    generations: int = 10,
+    runs: int = 20,
+    seed: int = 0,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> list[TextPoint]:
     """Return theory and simulation of every quantity, workflow and generation.
 
     Args:
@@ -154,6 +170,7 @@ def text_collapse(contexts: Sequence[Context], generations: int = 10, runs: int 
         generations: Generations on synthetic data, >= 0.
         runs: Simulated runs, >= 2.
         seed: Seed.
+        progress: Called with the workflow, the workflows done, and how many there are.
 
     Raises:
         DomainError: If an argument is out of range.
@@ -163,7 +180,8 @@ def text_collapse(contexts: Sequence[Context], generations: int = 10, runs: int 
             f"text_collapse needs generations >= 0 and runs >= 2, got {generations} and {runs}; raise them"
         )
     points = []
-    for name, build in WORKFLOWS.items():
+    for done, (name, build) in enumerate(WORKFLOWS.items()):
+        progress(name, done, len(WORKFLOWS))
         pipelines = [build(generations, Stage(T=c.rows)) for c in contexts]
         simulated = _simulate(contexts, pipelines, runs, seed)
         for g in range(generations + 1):
@@ -215,10 +233,10 @@ def _theory(contexts: Sequence[Context], pipelines: Sequence[Pipeline], g: int) 
 def _simulate(contexts: Sequence[Context], pipelines: Sequence[Pipeline], runs: int, seed: int) -> np.ndarray:
     """Return the quantities of every run and generation, shape (runs, generations + 1, 3)."""
     out = np.zeros((runs, len(pipelines[0].fits), 3))
-    for c, pipe in zip(contexts, pipelines, strict=True):
+    for number, (c, pipe) in enumerate(zip(contexts, pipelines, strict=True)):
         run = Run(pipe, len(pipe.fits) - 1, TokenSampler(c.family.p))
         for i in range(runs):
-            rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(i, len(c.family.p), c.rows)))
+            rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(i, number)))
             for g, model in run.models(rng).items():
                 out[i, g, 0] += (model > 0).sum()
                 out[i, g, 1] += c.weight * (1 - (model**2).sum())

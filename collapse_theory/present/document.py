@@ -3,11 +3,12 @@ r"""The LaTeX document of a study: setting, formulas, figure, table, verdict, so
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 
 from collapse_theory.present.bibliography import BIBLIOGRAPHY
 from collapse_theory.study import Point, Series, Study
 
-__all__ = ["escape", "study_document"]
+__all__ = ["document", "escape", "figure", "long_table", "study_document"]
 
 _PREAMBLE = r"""\documentclass[11pt]{article}
 \usepackage[T1]{fontenc}
@@ -39,11 +40,8 @@ def escape(text: str) -> str:
 
 def study_document(study: Study) -> str:
     """Return the document."""
-    keys = sorted({k for s in study.series for k in s.formula.references})
-    parts = [
-        _PREAMBLE,
-        rf"\title{{{escape(study.settings.title)}}}",
-        "\n".join([r"\date{}", r"\begin{document}", r"\maketitle"]),
+    return document(
+        study.settings.title,
         _setting(study),
         r"\section{Theory}",
         *_formulas(study),
@@ -51,10 +49,43 @@ def study_document(study: Study) -> str:
         _figure(study),
         _findings(study),
         _table(study),
-        _sources(keys),
-        r"\end{document}",
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+        references={k for s in study.series for k in s.formula.references},
+    )
+
+
+def document(title: str, *parts: str, references: Iterable[str]) -> str:
+    """Return a standalone document.
+
+    Args:
+        title: Plain text.
+        *parts: LaTeX, in order; empty ones are left out.
+        references: Keys of the bibliography.
+    """
+    begin = "\n".join([r"\date{}", r"\begin{document}", r"\maketitle"])
+    head = [_PREAMBLE, rf"\title{{{escape(title)}}}", begin]
+    every = [*head, *parts, _sources(sorted(set(references))), r"\end{document}"]
+    return "\n\n".join(part for part in every if part) + "\n"
+
+
+def figure(file: str, caption: str, label: str, size: str = r"width=\linewidth") -> str:
+    """Return a centred float of one picture; the caption is LaTeX."""
+    return (
+        rf"\begin{{figure}}[htb]\centering\includegraphics[{size}]{{{file}}}"
+        rf"\caption{{{caption}}}\label{{{label}}}\end{{figure}}"
+    )
+
+
+def long_table(columns: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table that may break across pages; its cells are LaTeX."""
+    return "\n".join([
+        r"{\footnotesize\setlength{\tabcolsep}{4pt}",
+        rf"\begin{{longtable}}{{{columns}}}",
+        r"\toprule",
+        " & ".join(head) + r" \\ \midrule \endhead",
+        *(" & ".join(cells) + r" \\" for cells in rows),
+        r"\bottomrule",
+        r"\end{longtable}}",
+    ])  # fmt: skip
 
 
 def _setting(study: Study) -> str:
@@ -66,10 +97,9 @@ def _setting(study: Study) -> str:
     return (
         r"The test error is the excess risk $\mathbb{E}\|\hat w-w_0\|_\Sigma^2$ of the last fit, without the label noise of "
         rf"the test point, for {where}.{swept} Figure~\ref{{fig:pipeline}} shows the pipeline of \emph{{{first}}}."
-        "\n\n"
-        r"\begin{figure}[htb]\centering\includegraphics[width=\linewidth,height=0.32\textheight,keepaspectratio]{pipeline.pdf}"
-        r"\caption{Who labels which samples, who fits on what.}\label{fig:pipeline}\end{figure}"
-    )
+        "\n\n" + figure("pipeline.pdf", "Who labels which samples, who fits on what.", "fig:pipeline",
+                      r"width=\linewidth,height=0.32\textheight,keepaspectratio")
+    )  # fmt: skip
 
 
 def _formulas(study: Study) -> list[str]:
@@ -99,10 +129,7 @@ def _figure(study: Study) -> str:
     if study.settings.inputs:
         kinds = " and ".join(_KINDS[k] for k in study.settings.inputs)
         caption += f" and Monte Carlo with {kinds} ({study.settings.trials} trials each; bars are two standard errors)"
-    return (
-        r"\begin{figure}[htb]\centering\includegraphics[width=0.9\linewidth]{figure.pdf}"
-        rf"\caption{{{caption}.}}\label{{fig:study}}\end{{figure}}"
-    )
+    return figure("figure.pdf", f"{caption}.", "fig:study", r"width=0.9\linewidth")
 
 
 def _findings(study: Study) -> str:
@@ -149,16 +176,8 @@ def _table(study: Study) -> str:
                 c = p.checks.get(kind)
                 cells += ["", ""] if c is None else [
                     rf"${c.simulation.mean:.5g}\pm{c.simulation.sem:.2g}$", rf"${100 * c.relative_gap:+.1f}\,\%$"]  # fmt: skip
-            rows.append(" & ".join(cells) + r" \\")
-    return "\n".join([
-        r"{\footnotesize\setlength{\tabcolsep}{4pt}",
-        rf"\begin{{longtable}}{{{columns}}}",
-        r"\toprule",
-        " & ".join(head) + r" \\ \midrule \endhead",
-        *rows,
-        r"\bottomrule",
-        r"\end{longtable}}",
-    ])  # fmt: skip
+            rows.append(cells)
+    return long_table(columns, head, rows)
 
 
 def _percent(share: float) -> str:

@@ -7,9 +7,11 @@ import json
 import math
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from matplotlib.figure import Figure
 
 from collapse_theory.describe.files import Settings
 from collapse_theory.present.document import study_document
@@ -17,7 +19,7 @@ from collapse_theory.present.figures import draw_study
 from collapse_theory.present.files import whole_folder
 from collapse_theory.study import Study, run_study
 
-__all__ = ["TEX_ENGINES", "compile_tex", "study_data", "write_report"]
+__all__ = ["TEX_ENGINES", "compile_tex", "save_figure", "study_data", "write_json", "write_report"]
 
 TEX_ENGINES = ("pdflatex", "lualatex", "xelatex", "tectonic")
 _TEX_SECONDS = 120
@@ -44,21 +46,26 @@ def write_report(
         if settings.inputs:
             partial.mkdir(exist_ok=True)
         study = run_study(settings, progress=progress, checkpoints=partial if settings.inputs else None)
-        figure = draw_study(study)
-        figure.savefig(scratch / "figure.pdf")
-        figure.savefig(scratch / "figure.png", dpi=160)
-        drawing = study.series[0].pipeline.draw()
-        drawing.savefig(scratch / "pipeline.pdf", bbox_inches="tight")
-        drawing.savefig(scratch / "pipeline.png", dpi=160, bbox_inches="tight")
+        save_figure(draw_study(study), scratch / "figure")
+        save_figure(study.series[0].pipeline.draw(), scratch / "pipeline", bbox_inches="tight")
         _write_csv(study, scratch / "report.csv")
-        (scratch / "report.json").write_text(
-            json.dumps(study_data(study), indent=2, allow_nan=False) + "\n", encoding="utf-8"
-        )
+        write_json(study_data(study), scratch / "report.json")
         (scratch / "report.tex").write_text(study_document(study), encoding="utf-8")
         compile_tex(scratch / "report.tex")
         names = sorted(p.name for p in scratch.iterdir())
     shutil.rmtree(partial, ignore_errors=True)
     return study, [folder / name for name in names]
+
+
+def save_figure(figure: Figure, stem: Path, **options: Any) -> None:
+    """Save a figure as ``stem.pdf`` and ``stem.png``."""
+    figure.savefig(stem.with_suffix(".pdf"), **options)
+    figure.savefig(stem.with_suffix(".png"), dpi=160, **options)
+
+
+def write_json(data: Mapping[str, Any], path: Path) -> None:
+    """Write plain data as strict JSON."""
+    path.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def compile_tex(source: Path) -> Path | None:

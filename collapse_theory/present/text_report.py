@@ -1,19 +1,21 @@
-"""The report of a text: unigram or bigram models trained on it, then on what they generate. CSV and figure."""
+"""The report of a text: unigram or bigram models trained on it, then on what they generate."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from collapse_theory.errors import ParseError, nearest
 from collapse_theory.families.text import TextPoint, as_csv, bigram, read_tokens, text_collapse, unigram
 from collapse_theory.present.files import whole_folder
+from collapse_theory.present.report import compile_tex, plain, save_figure, write_json
+from collapse_theory.present.text_document import text_document
 from collapse_theory.present.text_figure import draw_text_collapse
 
-__all__ = ["TextSettings", "largest_z", "read_text_settings", "write_text_report"]
+__all__ = ["TextSettings", "largest_z", "read_text_settings", "text_data", "write_text_report"]
 
 _MODELS = ("unigram", "bigram")
 
@@ -65,29 +67,44 @@ def read_text_settings(path: Path) -> TextSettings | None:
     return TextSettings(**{**content, "text": str(path.parent / content["text"])})
 
 
-def write_text_report(settings: TextSettings, folder: Path) -> tuple[list[TextPoint], list[Path]]:
-    """Compute the table of a text and write ``text.csv``, ``text.pdf`` and ``text.png``, whole or not at all.
+def write_text_report(
+    settings: TextSettings, folder: Path, progress: Callable[[str, int, int], None] = lambda *_: None
+) -> tuple[list[TextPoint], list[Path]]:
+    """Compare theory and simulation on a text and write the same files as for a study; whole or not at all.
 
     Args:
         settings: From :func:`read_text_settings`.
-        folder: Where the report goes.
+        folder: Where the report goes; existing files of the same names are replaced.
+        progress: See :func:`~collapse_theory.families.text.text_collapse`.
+
+    Returns:
+        The points and the files written.
 
     Raises:
         DomainError: If the text cannot be read or a number is out of range.
     """
     tokens = read_tokens(settings.text, settings.unit)
     contexts = (unigram if settings.model == "unigram" else bigram)(tokens, settings.rows)
-    points = text_collapse(contexts, settings.generations, settings.runs, settings.seed)
     with whole_folder(folder) as scratch:
-        (scratch / "text.csv").write_text(as_csv(points), encoding="utf-8")
-        figure = draw_text_collapse(points)
-        figure.savefig(scratch / "text.pdf")
-        figure.savefig(scratch / "text.png", dpi=160)
+        points = text_collapse(contexts, settings.generations, settings.runs, settings.seed, progress)
+        save_figure(draw_text_collapse(points), scratch / "figure")
+        (scratch / "report.csv").write_text(as_csv(points), encoding="utf-8")
+        write_json(text_data(settings, points), scratch / "report.json")
+        document = text_document(
+            Path(settings.text).name, settings.model, settings.unit, settings.runs, contexts, points
+        )
+        (scratch / "report.tex").write_text(document, encoding="utf-8")
+        compile_tex(scratch / "report.tex")
         names = sorted(p.name for p in scratch.iterdir())
     return points, [folder / name for name in names]
 
 
+def text_data(settings: TextSettings, points: Sequence[TextPoint]) -> dict[str, Any]:
+    """Return settings and points as plain data for JSON."""
+    rows = [{k: plain(v) if isinstance(v, float) else v for k, v in asdict(p).items()} for p in points]
+    return {**asdict(settings), "text": Path(settings.text).name, "points": rows}
+
+
 def largest_z(points: Sequence[TextPoint]) -> float:
     """Return the largest z-score of the points with exact theory."""
-    scores: list[Any] = [abs(p.simulated - p.theory) / p.sem for p in points if p.lower == p.upper and p.sem > 0]
-    return float(max(scores, default=0.0))
+    return max((abs(p.z) for p in points if p.exact), default=0.0)
