@@ -206,6 +206,7 @@ def _register(workflow: _Workflow, kind: _Kind) -> None:
             title=f"{workflow.title} for ever ({kind.name})",
             hypotheses=f"{kind.model}; {workflow.setting}, as $n\\to\\infty$",
             build=lambda **values: workflow.build(n=1, **values),
+            simulates=False,
             sources=kind.sources,
         )
         def limit() -> ErrorFormula:

@@ -22,7 +22,7 @@ class Relation:
 
     Attributes:
         to: Slug of the neighbour.
-        kind: "equals", "bounded by" or "tends to".
+        kind: "equals", "bounded by", "tends to", or "same limit": equal as d and the rows grow in proportion.
         at: Values by symbol name; an empty mapping relates the formulas as they are.
         note: In words.
     """
@@ -46,6 +46,7 @@ class Theorem:
         sources: BibTeX keys.
         relations: Links to neighbours.
         unfold: Returns the formula at an integer ``n`` and optional per-generation parameters; default substitutes.
+        simulates: Whether the pipeline's test error is the formula; False for a limit, whose pipeline is its first round.
     """
 
     slug: str
@@ -56,11 +57,13 @@ class Theorem:
     sources: tuple[str, ...]
     relations: tuple[Relation, ...] = ()
     unfold: Callable[..., ErrorFormula] | None = None
+    simulates: bool = True
 
     @cached_property
     def error(self) -> ErrorFormula:
         """The test error as a derived formula, ``n`` symbolic."""
-        return replace(self.derive(), name=self.slug, references=self.sources, pipeline=self.pipeline)
+        described = self.pipeline if self.simulates else None
+        return replace(self.derive(), name=self.slug, references=self.sources, pipeline=described)
 
     def at(self, n: int, **parameters: Any) -> ErrorFormula:
         """Return the formula unfolded at an integer ``n``, other parameters optionally replaced.
@@ -132,13 +135,14 @@ def register(
     sources: tuple[str, ...],
     relations: tuple[Relation, ...] = (),
     unfold: Callable[..., ErrorFormula] | None = None,
+    simulates: bool = True,
 ) -> Callable[[Callable[[], ErrorFormula]], Callable[[], ErrorFormula]]:
     """Register the decorated derivation as a catalogue entry. Nothing is derived until it is used."""
 
     def keep(derive: Callable[[], ErrorFormula]) -> Callable[[], ErrorFormula]:
         if slug in REGISTRY:
             raise AssertionError(f"two theorems named {slug}")
-        REGISTRY[slug] = Theorem(slug, title, hypotheses, derive, build, sources, relations, unfold)
+        REGISTRY[slug] = Theorem(slug, title, hypotheses, derive, build, sources, relations, unfold, simulates)
         return derive
 
     return keep
