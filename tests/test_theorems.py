@@ -1,6 +1,7 @@
 """The menu every catalogue entry passes, drawn from the registry."""
 
 import pickle
+from dataclasses import replace
 
 import mpmath
 import numpy as np
@@ -150,13 +151,14 @@ def test_relations_hold(slug):
         here, there = ct.catalog[slug].error, ct.catalog[relation.to].error
         values = settings_of(here) | {k: (10**8 if v == sp.oo else v) for k, v in relation.at.items()}
         other = {x.name: {**VALUES, **values}[x.name] for x in there.free_symbols if x.name != "d"}
-        if slug == "ols-replace":
-            other["lam"] = 0
+        values = {x.name: values[x.name] for x in here.free_symbols if x.name != "d"}
         left, right = here.evaluate(**MEASURE, **values), there.evaluate(**MEASURE, **other)
-        if relation.kind == "equals" and slug != "ols-replace":
+        if relation.kind == "equals":
             assert left == pytest.approx(right, rel=1e-12), relation
-        elif relation.kind == "equals":  # exact T - d - 1 downstream against the proportional T - d
-            assert left == pytest.approx(right, rel=2 / (values["T"] - D)), relation
+        elif relation.kind == "same limit":
+            assert [relative_gap(here, there, values, other, c) * c for c in (10, 100, 1000)] == pytest.approx(
+                [relative_gap(here, there, values, other, 10**5) * 10**5] * 3, rel=0.2
+            ), relation
         elif relation.kind == "tends to":
             assert left == pytest.approx(right, rel=1e-6), relation
         else:
@@ -164,29 +166,56 @@ def test_relations_hold(slug):
             assert left < right, relation
 
 
-@pytest.mark.parametrize("slug", CORE)
-def test_simulation_agrees_and_rejects_a_mutant(slug):
-    """z-scores of theory and of a formula that is 30 % too large, by the same check."""
-    th = ct.catalog[slug]
-    values = settings_of(th.error)
-    if slug.endswith("limit"):
-        return
-    if "ridge" in slug:
-        values = {**values, **{k: v for k, v in (("T", 60), ("T0", 80)) if k in values}}
-    pipe = th.pipeline(**{"n": 2} if "n" in values else {})
-    free = {x.name for x in pipe.free_symbols}
-    sim = ct.simulate(pipe, **MEASURE, trials=600, seed=5, **{k: v for k, v in values.items() if k in free})
-    theory = th.error.evaluate(**MEASURE, **values)
-    allowance = 0 if th.error.regime == "exact" else 0.03 * theory
+def relative_gap(here, there, values, other, c):
+    """Return the relative gap of two formulas with dimension and rows c times as large: of order 1/c."""
 
-    def agrees(value):
-        return abs(sim.mean - value) <= 4 * sim.sem + allowance
+    def at(err, v):
+        grown = {k: x * c if k in {"T", "T0", "N"} else x for k, x in v.items()}
+        return err.evaluate(spectrum=ct.Isotropic(D * c), target=ct.RandomTarget(), **grown)
 
-    assert agrees(theory)
-    assert not agrees(1.3 * theory)
-    terms = th.error.evaluate(terms=True, **MEASURE, **values)
-    large = max(terms.values())
-    assert not agrees(theory - large)
+    return at(here, values) / at(there, other) - 1
+
+
+SIMULATED = [slug for slug in CORE if ct.catalog[slug].simulates]
+
+
+def simulation_agrees(slug, trials, factor, scale=1):
+    """Return the verdict of validate on the formula times ``factor``, dimension and rows ``scale`` times as large."""
+    err = ct.catalog[slug].error
+    values = {**settings_of(err), **{k: v * scale for k, v in (("T", 60), ("T0", 80)) if k in settings_of(err)}}
+    mutant = replace(err, parts={k: factor * e for k, e in err.parts.items()})
+    measure = {"spectrum": ct.PowerLaw(D * scale, 1.2), "target": ct.RandomTarget()}
+    return ct.validate(mutant, trials=trials, seed=5, **measure, **values).passed
+
+
+@pytest.mark.parametrize("slug", SIMULATED)
+def test_simulation_agrees_and_rejects_mutants(slug):
+    """Exact theorems against 10 % at any size; proportional ones against 15 %, the size making their allowance small."""
+    exact = ct.catalog[slug].error.regime == "exact"
+    trials, scale = (4000, 1) if exact else (800, 4)
+    off = sp.Rational(1, 10) if exact else sp.Rational(15, 100)
+    assert simulation_agrees(slug, trials, 1, scale)
+    assert not simulation_agrees(slug, trials, 1 + off, scale)
+    assert not simulation_agrees(slug, trials, 1 - off, scale)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("slug", SIMULATED)
+def test_simulation_rejects_five_per_cent(slug):
+    exact = ct.catalog[slug].error.regime == "exact"
+    trials, scale = (20_000, 1) if exact else (3000, 20)
+    assert simulation_agrees(slug, trials, 1, scale)
+    assert not simulation_agrees(slug, trials, sp.Rational(105, 100), scale)
+    assert not simulation_agrees(slug, trials, sp.Rational(95, 100), scale)
+
+
+@pytest.mark.parametrize("slug", SIMULATED)
+def test_no_term_can_be_dropped(slug):
+    err, values = ct.catalog[slug].error, settings_of(ct.catalog[slug].error)
+    terms = err.evaluate(terms=True, **MEASURE, **values)
+    large = max(terms, key=terms.get)
+    check = ct.validate(err, trials=600, seed=5, **MEASURE, **values)
+    assert not replace(check, theory=check.theory - terms[large]).passed
 
 
 def test_catalogue_suggests_and_lists():

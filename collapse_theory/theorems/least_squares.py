@@ -39,7 +39,10 @@ next by the previous fit, then least squares on $T$ fresh rows labelled by the l
     sources=("dohmatob2024regression",),
     relations=(
         Relation(
-            "ridge-replace", "equals", {}, r"its generators, with a ridge downstream ($\lambda\to0$, $d,T\to\infty$)"
+            "ridge-replace",
+            "same limit",
+            {"lam": S.Zero},
+            r"the same pipeline: exact here, proportional downstream there",
         ),
     ),
 )
@@ -99,6 +102,7 @@ def ols_accumulate() -> ErrorFormula:
     title="Accumulate with fresh inputs for ever",
     hypotheses=r"The setting of \texttt{ols-accumulate} after infinitely many rounds",
     build=_first_round,
+    simulates=False,
     sources=("gerstgrasser2024inevitable", "dey2024universality"),
 )
 def ols_accumulate_limit() -> ErrorFormula:
@@ -131,6 +135,7 @@ def ols_accumulate_fixed_design() -> ErrorFormula:
     title="Accumulate on the same inputs for ever",
     hypotheses=r"The setting of \texttt{ols-accumulate-fixed-design} after infinitely many rounds",
     build=_first_round_fixed,
+    simulates=False,
     sources=("gerstgrasser2024inevitable", "dey2024universality"),
 )
 def ols_accumulate_fixed_design_limit() -> ErrorFormula:
