@@ -45,7 +45,11 @@ def problem(what: str, spectrum: str | None, target: str | None, assignments: li
         ParseError: If a text is not understood.
         DomainError: If the slug is unknown.
     """
-    given = dict(_assignment(text) for text in assignments)
+    given: dict[str, Any] = {}
+    for name, value in map(_assignment, assignments):
+        if name in given:
+            raise ParseError(f"--set {name} needs to be given once, got it twice; write a list: --set {name}=1,2")
+        given[name] = value
     inputs = None if spectrum is None else strings.spectrum(spectrum)
     truth = None if target is None else strings.target(target)
     if not what.endswith(".toml"):

@@ -54,9 +54,8 @@ def real(
     elif nonnegative:
         want, fails = ">= 0", expr.is_negative is True
     if fails:
-        raise error(
-            f"{name} needs to be {want}, got {value!r}; give a {'positive' if positive else 'non-negative'} value"
-        )
+        got = show(value) if isinstance(value, Expr) else repr(value)
+        raise error(f"{name} needs to be {want}, got {got}; give a {'positive' if positive else 'non-negative'} value")
     if integer and expr.is_number:
         if not (expr.is_integer or (isinstance(expr, Float) and float(expr).is_integer())):
             raise error(f"{name} needs to be an integer, got {value!r}; round it")
@@ -99,7 +98,10 @@ def real_array(values: Any, name: str, *, nonnegative: bool = False) -> np.ndarr
         DomainError: If the array is empty, not one-dimensional, not numeric, or has a value out of range.
     """
     try:
-        array = np.array(values, dtype=np.float64)
+        given = np.asarray(values)
+        if given.dtype.kind not in "iufO":
+            raise TypeError(f"entries are {given.dtype.name}, which would be converted silently")
+        array = np.array(given, dtype=np.float64)
     except (TypeError, ValueError) as e:
         raise DomainError(f"{name} needs to be an array of real numbers, got {type(values).__name__}; {e}") from e
     if array.ndim != 1 or array.size == 0:
@@ -110,6 +112,8 @@ def real_array(values: Any, name: str, *, nonnegative: bool = False) -> np.ndarr
     ):
         if bad.any():
             j = int(np.flatnonzero(bad)[0])
-            raise DomainError(f"{name} needs every value {condition}, got {array[j]!r} at position {j}; {remedy}")
+            raise DomainError(
+                f"{name} needs every value {condition}, got {float(array[j])!r} at position {j}; {remedy}"
+            )
     array.setflags(write=False)
     return array
