@@ -188,3 +188,23 @@ def test_text_report_from_the_command_line(tmp_path):
     assert done.exit_code == 2
     assert "generations" in done.output
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    "p", [[[0.5, 0.5]], "ab", 1, None, {"a": 1.0}, [ct.symbols.T, 0.5], [0.5 + 0j, 0.5], np.array([0.5j, 0.5])]
+)
+def test_what_is_no_distribution(p):
+    with pytest.raises(ct.DomainError, match="p needs"):
+        ct.Categorical(p)
+
+
+def test_symbols_where_a_number_is_needed():
+    pipe = ct.workflows.replace(1, ct.Stage(T=ct.symbols.T), ct.Stage(T=5))
+    with pytest.raises(ct.PipelineError, match="free symbols T"):
+        ct.Categorical(P).diversity(pipe)
+    with pytest.raises(ct.DomainError, match="T needs"):
+        ct.Gaussian().collapse_time(T=ct.symbols.T)
+    with pytest.raises(ct.DomainError, match="T needs"):
+        ct.Gaussian().variance_law(ct.symbols.T, 3)
+    with pytest.raises(ct.DomainError, match="information"):
+        ct.Regular(3)

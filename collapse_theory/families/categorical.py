@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -68,8 +68,10 @@ class Categorical(Family):
 
     def __post_init__(self) -> None:
         """Check that ``p`` is a distribution."""
-        given = self.p if isinstance(self.p, np.ndarray) else list(self.p)
-        p = real_array([float(x) for x in given] if isinstance(given, list) else given, "p")
+        given = list(self.p) if isinstance(self.p, Sequence) else self.p
+        if np.iscomplexobj(given):
+            raise DomainError("p needs real probabilities, got complex numbers; take the real parts if they are real")
+        p = real_array(given, "p")
         if (p < 0).any():
             j = int(np.flatnonzero(p < 0)[0])
             raise DomainError(f"p needs every probability >= 0, got {p[j]!r} at position {j}; give token probabilities")
@@ -106,8 +108,9 @@ class Categorical(Family):
             model: The tested fit; None is the last.
 
         Raises:
-            PipelineError: If the pipeline means nothing for tokens.
+            PipelineError: If the pipeline means nothing for tokens or has free symbols.
         """
+        self._numeric(pipeline)
         k = pipeline.model(model).index
         return float((1 - self.moments(pipeline, exact=False).covariances[k, k]) * self.gini)
 

@@ -212,16 +212,11 @@ def fresh_real(law: RowLaw, weighted: bool = False) -> ClosedForm:
 def random_past(law: RowLaw) -> ClosedForm:
     r"""Return random_past: each row labelled by a past fit (or the truth) drawn uniformly, for the fit of round m.
 
-    The mixture ``q_{k+1} = (k q_k + theta_k)/(k+1)`` gains as much variance as accumulated data does in round k+1, so
-    the law
-    is that of accumulate, with Gamma functions at ``+-1/sqrt T``.
+    It is that of accumulate. The mixture ``q_{k+1} = (k q_k + theta_k)/(k+1)`` gains as much variance as accumulated
+    data does in round k+1, for k+1 = 2..m; the draw from it adds what a clean round adds, which is round 1. The affine
+    maps of all rounds share their fixed point (or are translations), so their order does not matter.
     """
-    k = _index()
-    a, b = _accumulate_round(law, k)
-    mixture = solve_affine(a, b, k, m, first=2)
-    step, noise = _replace_round(law, T)
-    end = 1 - product_limit(a, k, 2) if _collapses(law) else limit_of_sum(mixture, m)
-    return ClosedForm(law, step * mixture + noise, step * end + noise, true)
+    return accumulate(law)
 
 
 def random_past_rounds(law: RowLaw) -> ClosedForm:

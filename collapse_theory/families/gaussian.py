@@ -145,6 +145,8 @@ class Gaussian(Family):
         (459, 229)
         """
         rows = real(T, "T", positive=True, integer=True)
+        if not rows.is_Integer:
+            raise DomainError(f"T needs to be a number, got {T}; the collapse time is a count")
         if not 0 < below < 1:
             raise DomainError(f"below needs to be in (0, 1), got {below!r}; it is a fraction of the true variance")
         if typical:

@@ -14,7 +14,7 @@ from typing import ClassVar
 from sympy import Expr, S
 
 from collapse_theory.describe.pipeline import Fit, Pipeline
-from collapse_theory.errors import PipelineError
+from collapse_theory.errors import DomainError, PipelineError
 from collapse_theory.families.calculus import RowLaw
 from collapse_theory.families.protocol import Family
 from collapse_theory.families.sampling import RegularModel, RegularSampler, Run, numeric
@@ -22,6 +22,8 @@ from collapse_theory.formula import Regime
 from collapse_theory.simulate.protocol import Setting, Trial
 
 __all__ = ["Regular"]
+
+_NEEDED = ("truth", "information", "sample", "fit")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,9 @@ class Regular(Family):
     Args:
         model: Sampler, fitter, truth and information (:class:`~collapse_theory.families.sampling.RegularModel`), for
             simulation; the theory does not depend on it.
+
+    Raises:
+        DomainError: If ``model`` lacks one of them.
 
     >>> from collapse_theory.describe import workflows
     >>> from collapse_theory.describe.pipeline import Stage
@@ -47,6 +52,15 @@ class Regular(Family):
     regime: ClassVar[Regime] = "leading order"
     references: ClassVar[tuple[str, ...]] = ("gerstgrasser2024inevitable", "dey2024universality", "he2025golden")
     convex: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Check that the model has what a simulation needs."""
+        missing = [] if self.model is None else [a for a in _NEEDED if not hasattr(self.model, a)]
+        if missing:
+            raise DomainError(
+                f"model needs truth, information, sample and fit, got {self.model!r} without {', '.join(missing)}; "
+                "write a class with them, or use one of collapse_theory.families.models"
+            )
 
     def error_terms(self, pipeline: Pipeline, model: Fit) -> Mapping[str, Expr]:
         """Return ``T_1 c``: the asymptotic variance relative to one fit on the rows of the first sample."""

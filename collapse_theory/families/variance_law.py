@@ -44,6 +44,9 @@ class VarianceLaw:
         """Check the ranges."""
         T = real(self.T, "T", positive=True, integer=True)
         m = real(self.generations, "generations", positive=True, integer=True)
+        for name, value in (("T", T), ("generations", m)):
+            if not value.is_Integer:
+                raise DomainError(f"{name} needs to be a number, got {value}; the law of the variance is numeric")
         if T < 2:
             raise DomainError(f"T needs to be >= 2, got {T}; one row has variance 0")
         object.__setattr__(self, "T", int(T))
