@@ -42,6 +42,11 @@ def test_error(
     ('exact', True)
     """
     if family is not None:
+        if isinstance(family, type) or not hasattr(family, "theory"):
+            raise PipelineError(
+                f"family needs to be a family of models, got {family!r}; for example ct.Categorical(p), ct.Gaussian() or "
+                "ct.Regular()"
+            )
         if test_covariance is not None:
             raise PipelineError(f"test_covariance needs linear regression, got family={family!r}; omit one of them")
         derived: ErrorFormula = family.theory(pipeline, model, method)

@@ -3,7 +3,8 @@ r"""Theory against simulation: a z-score, a relative gap, and what finite size a
 The proportional theory replaces random traces by their limits; its error is of relative order
 :math:`1/(T-\mathrm{df}_2)` for every fit in the pipeline (not :math:`1/d`), and least squares shows the constant: exactly
 :math:`T-d-1` where the proportional form has :math:`T-d`. The allowance is therefore
-:math:`\sum_l1/(T_l-\mathrm{df}_2(\kappa_l)-1)`, zero for exact theory.
+:math:`\sum_l1/(T_l-\mathrm{df}_2(\kappa_l)-1)`, zero for exact theory. Where theory is to leading order in the rows, it is
+:math:`c\sum_l1/T_l` with a constant of the model that is measured on one clean fit.
 """
 
 from __future__ import annotations
@@ -160,20 +161,34 @@ def validate(
     )
     tested = pipe.model(formula.model)
     allowance = finite_size_allowance(pipe, tested, formula.regime, spectrum, settings)
+    if formula.regime == "leading order":
+        allowance *= _model_constant(formula.family, _number(pipe.samples[0].T, settings), trials, seed, jobs)
     return Validation(float(theory), simulation, allowance, threshold)
+
+
+def _model_constant(family: Any, rows: float, trials: int, seed: int, jobs: int) -> float:
+    """Return c such that one clean fit of ``rows`` rows is off its leading order by c/rows, at most two standard errors more.
+
+    The order of what comes after the leading one is known, its constant belongs to the model: it is measured, at least 1.
+    """
+    clean = Pipeline()
+    clean.fit(clean.sample(T=int(rows)))
+    one = family.theory(clean).evaluate()
+    simulation = simulate(clean, family=family, trials=trials, seed=seed + 1, jobs=jobs)
+    return max(1.0, rows * (abs(simulation.mean - one) + 2 * simulation.sem) / one)
 
 
 def finite_size_allowance(pipe: Pipeline, model: Fit, regime: str, spectrum: Any, values: dict[str, Any]) -> float:
     r"""Return the relative gap that finite size may explain: :math:`\sum_l1/(T_l-\mathrm{df}_2(\kappa_l)-1)` over the fits.
 
-    Where a fit pools samples, its distinct rows and their mean weight stand for one sample; fits on the same inputs share their
-    fluctuation and count once, the largest. Infinite where a fit has less
-    than one residual degree of freedom: there the proportional theory says nothing about a finite size.
+    Where a fit pools samples, its distinct rows and their mean weight stand for one sample; fits on the same inputs share
+    their fluctuation and count once, the largest. Infinite where a fit has less than one residual degree of freedom: there
+    the proportional theory says nothing about a finite size.
 
     Args:
         pipe: The pipeline.
         model: The tested fit.
-        regime: Of the formula; "exact" needs no allowance, "leading order" one over the rows.
+        regime: Of the formula; "exact" needs no allowance, "leading order" one over the rows (times a constant of the model).
         spectrum: Eigenvalues of the input covariance.
         values: Values of the pipeline's symbols by name.
     """
