@@ -263,6 +263,9 @@ class ErrorFormula:
 
         return formula_latex(self)
 
+    def _latex(self, printer: Any) -> str:  # noqa: ARG002 - SymPy's hook; its own printer does not know these symbols
+        return self.latex()
+
     def _repr_latex_(self) -> str:
         return f"$$\n{self.latex()}\n$$"
 

@@ -45,6 +45,11 @@ def test_ridgeless_closed_form_has_both_branches():
     assert at.subs(ct.symbols.T, 4) == sp.Rational(4, 6)
 
 
+def test_sympy_prints_a_formula_as_it_prints_itself():
+    assert sp.latex(CLEAN) == CLEAN.latex()
+    assert r"\lambda" in sp.latex(CLEAN)
+
+
 def test_one_symbol_per_name():
     pipe = ct.workflows.replace(1, ct.Stage(T=sp.Symbol("T")), ct.Stage(T=ct.symbols.T, ridge=0.1))
     with pytest.raises(ct.DomainError, match="one symbol per name"):

@@ -203,7 +203,7 @@ def test_simulation_agrees_and_rejects_mutants(slug):
 @pytest.mark.parametrize("slug", SIMULATED)
 def test_simulation_rejects_five_per_cent(slug):
     exact = ct.catalog[slug].error.regime == "exact"
-    trials, scale = (20_000, 1) if exact else (3000, 20)
+    trials, scale = (20_000, 1) if exact else (1500, 8)
     assert simulation_agrees(slug, trials, 1, scale)
     assert not simulation_agrees(slug, trials, sp.Rational(105, 100), scale)
     assert not simulation_agrees(slug, trials, sp.Rational(95, 100), scale)
