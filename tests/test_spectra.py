@@ -110,3 +110,9 @@ def test_symbols_are_allowed_until_numbers_are_asked_for():
 def test_bad_spectra(make):
     with pytest.raises(ct.DomainError):
         make()
+
+
+@pytest.mark.parametrize("values", [np.array([1 + 2j, 2]), ["1", "2"], [True, False], [[1], [2, 3]]])
+def test_what_is_not_a_list_of_real_numbers_is_refused(values):
+    with pytest.raises(ct.DomainError, match="eigenvalues needs to be an array of real numbers"):
+        ct.Eigenvalues(values)

@@ -99,11 +99,11 @@ def real_array(values: Any, name: str, *, nonnegative: bool = False) -> np.ndarr
     """
     try:
         given = np.asarray(values)
-        if given.dtype.kind not in "iufO":
-            raise TypeError(f"entries are {given.dtype.name}, which would be converted silently")
-        array = np.array(given, dtype=np.float64)
+        array = np.array(given, dtype=np.float64) if given.dtype.kind in "iufO" else None
     except (TypeError, ValueError) as e:
         raise DomainError(f"{name} needs to be an array of real numbers, got {type(values).__name__}; {e}") from e
+    if array is None:  # text, truth values and complex numbers would be converted silently
+        raise DomainError(f"{name} needs to be an array of real numbers, got {given.dtype.name}; convert it first")
     if array.ndim != 1 or array.size == 0:
         raise DomainError(f"{name} needs to be one-dimensional and not empty, got shape {array.shape}; flatten it")
     for condition, bad, remedy in (
