@@ -15,9 +15,10 @@ import numpy as np
 from sympy import Add, Expr, Mul, Number, NumberSymbol, Pow, Symbol
 
 from collapse_theory.errors import ConvergenceError, DomainError
+from collapse_theory.evaluate.features import exact_features
 from collapse_theory.evaluate.kernels import mpmath_kernels
 from collapse_theory.evaluate.measure import Measure
-from collapse_theory.evaluate.plan import Integrate, Plan, SolveRidge
+from collapse_theory.evaluate.plan import Integrate, Plan, SolveFeatures, SolveRidge
 from collapse_theory.evaluate.ridge import upper_end
 from collapse_theory.symbols import Eigenvalue
 
@@ -98,6 +99,12 @@ class _Interpreter:
                 if self.vanishing is not None and lam == 0 and atoms.rank == T:
                     lam = min(atoms.nodes) * self.mp.mpf(10) ** self.vanishing
                 env[s.kappa.name], env[s.residual.name] = self.ridge(atoms, T, lam)
+            elif isinstance(s, SolveFeatures):
+                T, m, lam = (self.tree(e, env) for e in (s.T, s.m, s.lam))
+                if self.vanishing is not None and lam == 0:
+                    lam = min(atoms.nodes) * self.mp.mpf(10) ** self.vanishing
+                solved = exact_features(lambda *args: self.ridge(atoms, *args)[0], self.mp, atoms, T, m, lam)
+                env[s.kappa.name], env[s.residual.name] = solved
             elif isinstance(s, Integrate):
                 nodes = {**env, _NODES: atoms}
                 for name, f, energy in zip(s.names, s.integrands, s.energy, strict=True):

@@ -10,9 +10,10 @@ from sympy import Expr, Symbol, lambdify
 from sympy.printing.numpy import NumPyPrinter
 
 from collapse_theory.errors import DomainError
+from collapse_theory.evaluate.features import solve_features
 from collapse_theory.evaluate.kernels import float64_kernels
 from collapse_theory.evaluate.measure import Measure
-from collapse_theory.evaluate.plan import Integrate, Plan, Recurse, SolveRidge
+from collapse_theory.evaluate.plan import Integrate, Plan, Recurse, SolveFeatures, SolveRidge
 from collapse_theory.evaluate.ridge import residual_degrees, solve_effective_ridge
 from collapse_theory.symbols import Eigenvalue
 
@@ -80,6 +81,11 @@ class Float64Program:
                     residual = residual_degrees(measure, T.ravel(), lam.ravel(), kappa)
                     _refuse_extremes(measure, kappa)
                     env[s.kappa.name], env[s.residual.name] = kappa.reshape(T.shape), residual.reshape(T.shape)
+                    threshold |= env[s.residual.name] == 0
+                elif isinstance(s, SolveFeatures):
+                    T, m, lam = np.broadcast_arrays(*self._scalars((s.T, s.m, s.lam), env))
+                    solved = solve_features(measure, T.ravel(), m.ravel(), lam.ravel())
+                    env[s.kappa.name], env[s.residual.name] = (x.reshape(T.shape) for x in solved)
                     threshold |= env[s.residual.name] == 0
                 elif isinstance(s, Integrate):
                     self._integrate(s, measure, env)

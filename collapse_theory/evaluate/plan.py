@@ -15,14 +15,16 @@ from sympy import Expr, Symbol, preorder_traversal
 from collapse_theory.equivalents.chain import ChainBias, ChainScalar, ChainVariance
 from collapse_theory.equivalents.mean_labeller import PooledBias, PooledVariance
 from collapse_theory.equivalents.pipeline_scalars import PipelineBias, PipelineScalar, PipelineVariance
+from collapse_theory.equivalents.random_features import FeatureResidual, FeatureRidge
 from collapse_theory.evaluate.recursions import FixedPoint, Generations, Rule, pooled_labels
 from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees
 from collapse_theory.spectral.integrals import QuadraticForm, SpectralIntegral
 from collapse_theory.symbols import step
 
-__all__ = ["Integrate", "Plan", "Recurse", "SolveRidge", "Step", "compile_plan"]
+__all__ = ["Integrate", "Plan", "Recurse", "SolveFeatures", "SolveRidge", "Step", "compile_plan"]
 
-OPAQUE = (EffectiveRidge, ResidualDegrees, SpectralIntegral, ChainScalar, PooledBias, PipelineScalar)
+_FEATURES = (FeatureRidge, FeatureResidual)
+OPAQUE = (EffectiveRidge, ResidualDegrees, *_FEATURES, SpectralIntegral, ChainScalar, PooledBias, PipelineScalar)
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,17 @@ class SolveRidge:
     kappa: Symbol
     residual: Symbol
     T: Expr
+    lam: Expr
+
+
+@dataclass(frozen=True)
+class SolveFeatures:
+    """Solve the effective ridge of a fit on random features, ``(T, m, lam)``, and its residual degrees of freedom."""
+
+    kappa: Symbol
+    residual: Symbol
+    T: Expr
+    m: Expr
     lam: Expr
 
 
@@ -53,7 +66,7 @@ class Recurse:
     arguments: tuple[Expr, ...]
 
 
-Step = SolveRidge | Integrate | Recurse
+Step = SolveRidge | SolveFeatures | Integrate | Recurse
 
 
 @dataclass(frozen=True)
@@ -108,6 +121,8 @@ class _Builder:
         if node not in self.names:
             if isinstance(node, (EffectiveRidge, ResidualDegrees)):
                 self._ridge(*node.args)
+            elif isinstance(node, _FEATURES):
+                self._features(*node.args)
             elif isinstance(node, ChainScalar):
                 self._chain(node)
             elif isinstance(node, PooledBias):
@@ -130,6 +145,11 @@ class _Builder:
         solved = SolveRidge(self._new(), self._new(), self.lower(T), self.lower(lam))
         self.names[EffectiveRidge(T, lam)], self.names[ResidualDegrees(T, lam)] = solved.kappa, solved.residual
         self._place(solved, (solved.kappa, solved.residual), solved.T, solved.lam)
+
+    def _features(self, T: Expr, m: Expr, lam: Expr) -> None:
+        solved = SolveFeatures(self._new(), self._new(), self.lower(T), self.lower(m), self.lower(lam))
+        self.names[FeatureRidge(T, m, lam)], self.names[FeatureResidual(T, m, lam)] = solved.kappa, solved.residual
+        self._place(solved, (solved.kappa, solved.residual), solved.T, solved.m, solved.lam)
 
     def _chain(self, node: ChainScalar) -> None:
         stages = tuple(

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from sympy import Eq, Expr, Symbol
+from sympy import Eq, Expr, Function, Symbol
 
 from collapse_theory import symbols
 from collapse_theory.equivalents.chain import ChainScalar
 from collapse_theory.equivalents.pipeline_scalars import PipelineScalar
+from collapse_theory.equivalents.random_features import FeatureResidual, FeatureRidge, feature_ridge_equation
 from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees, effective_ridge_equation
 
 __all__ = ["implicit_equations", "named", "ridge_names"]
 
 
-def ridge_names(e: Expr) -> dict[EffectiveRidge, Symbol]:
+def ridge_names(e: Expr) -> dict[Function, Symbol]:
     r"""Return a symbol for each effective ridge: :math:`\kappa` alone or for the tested fit, :math:`\kappa_0` for a generator.
 
     >>> from collapse_theory.symbols import T, T0, lam, lam0
     >>> list(ridge_names(EffectiveRidge(T, lam) + EffectiveRidge(T0, lam0)).values())
     [kappa, kappa_0]
     """
-    found: dict[EffectiveRidge, None] = dict.fromkeys(sorted(e.atoms(EffectiveRidge), key=lambda x: x.sort_key()))
+    features = dict.fromkeys(FeatureRidge(*x.args) for x in e.atoms(FeatureRidge, FeatureResidual))
+    if len(features) == 1:  # a fit on random features: kappa is that of the inputs, kappa_1 that of the features
+        (own,) = features
+        return {EffectiveRidge(own.args[1], own): symbols.kappa, own: symbols.indexed(symbols.kappa, 1)}
+    found: dict[Function, None] = dict.fromkeys(sorted(e.atoms(EffectiveRidge), key=lambda x: x.sort_key()))
     for x in sorted(e.atoms(ResidualDegrees), key=lambda x: x.sort_key()):
         found.setdefault(EffectiveRidge(*x.args))
     for c in sorted(e.atoms(ChainScalar), key=lambda x: x.sort_key()):
@@ -30,7 +35,7 @@ def ridge_names(e: Expr) -> dict[EffectiveRidge, Symbol]:
     if len(found) == 1:
         return dict.fromkeys(found, symbols.kappa)
     standard = {(symbols.T, symbols.lam): symbols.kappa, (symbols.T0, symbols.lam0): symbols.indexed(symbols.kappa, 0)}
-    names: dict[EffectiveRidge, Symbol] = {}
+    names: dict[Function, Symbol] = {}
     for x in found:
         names[x] = standard.get(x.args) or symbols.indexed(
             symbols.kappa, sum(y.args not in standard for y in names) + 1
@@ -38,9 +43,10 @@ def ridge_names(e: Expr) -> dict[EffectiveRidge, Symbol]:
     return names
 
 
-def named(e: Expr, names: dict[EffectiveRidge, Symbol]) -> Expr:
+def named(e: Expr, names: dict[Function, Symbol]) -> Expr:
     """Return ``e`` with residual degrees of freedom written out and effective ridges by their short names."""
-    out = e.xreplace({x: x.doit() for x in e.atoms(ResidualDegrees)})
+    out = e.xreplace({x: x.doit() for x in e.atoms(FeatureResidual)})
+    out = out.xreplace({x: x.doit() for x in out.atoms(ResidualDegrees)})
     return out.xreplace(names)
 
 
@@ -48,4 +54,11 @@ def implicit_equations(e: Expr) -> tuple[Eq, ...]:
     """Return the defining equation of each effective ridge in ``e``, with the short names."""
     pipelines = sorted(e.atoms(PipelineScalar), key=lambda x: x.sort_key())
     others = dict.fromkeys(eq for c in pipelines for eq in c.equations)
-    return (*(effective_ridge_equation(name, *x.args) for x, name in ridge_names(e).items()), *others)
+    names = ridge_names(e)
+    ridges = (
+        feature_ridge_equation(name, symbols.kappa, x.args[0], x.args[2])
+        if isinstance(x, FeatureRidge)
+        else effective_ridge_equation(name, *(named(a, names) for a in x.args))
+        for x, name in names.items()
+    )
+    return (*ridges, *others)
