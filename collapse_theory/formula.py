@@ -231,6 +231,9 @@ class ErrorFormula:
     def doit(self, spectrum: Spectrum | None = None) -> ErrorFormula:
         """Unfold opaque objects; with a spectrum, take its integrals in closed form where one exists.
 
+        The closed form is for reading and algebra: in float64 its square root cancels where the ridge is small and T > d,
+        so evaluate the formula itself.
+
         Args:
             spectrum: Isotropic or Spiked, with numbers or symbols; the effective ridge becomes explicit for Isotropic. In
                 the quadratic forms the target's energy is ``rho2`` in all (Isotropic), ``w2_j`` per spike and ``w2_bulk``.
