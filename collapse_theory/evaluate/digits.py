@@ -45,7 +45,12 @@ def evaluate_digits(plan: Plan, measure: MeasureFactory, values: ValueFactory, d
     """
     before: dict[str, Any] | None = None
     for extra in (_GUARD, digits + 3 * _GUARD, 3 * digits + 6 * _GUARD):
-        now = _Interpreter(plan, digits + extra).run(measure, values)
+        try:
+            now = _Interpreter(plan, digits + extra).run(measure, values)
+        except ZeroDivisionError as e:
+            raise DomainError(
+                "digits= meets a division by zero at these values; evaluate in float64, or move them"
+            ) from e
         if before is not None and all(_agree(before[k], now[k], digits) for k in now):
             return {k: mpmath.mp.make_mpf(v._mpf_) for k, v in now.items()}
         before = now

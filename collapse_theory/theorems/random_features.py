@@ -57,7 +57,7 @@ def random_features_ridge() -> ErrorFormula:
         parts={"bias": bias, "variance": sigma**2 * _gain(T)},
         regime="proportional",
         conditions=(Ge(m, 1),),
-        method="free-probability",
+        method="operator",
     )
 
 
@@ -103,5 +103,5 @@ def random_features_strong_collapse() -> ErrorFormula:
         "proportional",
         (Eq(p1 + p2, 1), *clean.conditions),
         (),
-        "free-probability",
+        "operator",
     )
