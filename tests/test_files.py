@@ -68,8 +68,8 @@ def test_samples_and_fits(load):
     assert s.target == ct.SourceTarget(r=0.5)
     assert s.inputs == ("gaussian",)
     np.testing.assert_allclose(s.sweep["lam"], np.geomspace(1e-4, 10, 40))
-    assert list(s.symbol_sweep) == ["lam"]
-    assert not s.argument_sweep
+    assert list(s.sweep) == ["lam"]
+    assert "lam" not in s.recipe.paths
 
 
 def test_design_covariance_pool_and_one_of(load):
@@ -190,7 +190,8 @@ def test_one_file_describes_several_curves(load):
     assert [c.name for c in s.curves] == ["ridge", "least squares"]
     assert s.values_of(ridge) == {"T": 50, "lam": 0.01, "lam0": 0.05}
     assert s.values_of(least_squares) == {"T": 50, "lam": 0.125, "lam0": 0.05}
-    assert list(s.argument_sweep) == ["generations"]
+    assert list(s.sweep) == ["generations"]
+    assert "generations" in s.recipe.paths
     for n in s.sweep["generations"]:
         a, b = (s.recipe.build(c, generations=n) for c in s.curves)
         assert len(a.fits) == len(b.fits) == n + 1

@@ -64,16 +64,6 @@ class Settings:
     sweep: Mapping[str, np.ndarray]
     curves: tuple[Curve, ...]
 
-    @property
-    def argument_sweep(self) -> Mapping[str, np.ndarray]:
-        """The part of the sweep that changes the pipeline: one ``recipe.build(curve, **point)`` for each value."""
-        return {name: v for name, v in self.sweep.items() if name in self.recipe.paths}
-
-    @property
-    def symbol_sweep(self) -> Mapping[str, np.ndarray]:
-        """The part of the sweep that gives values to symbols: one array each, for ``evaluate``."""
-        return {name: v for name, v in self.sweep.items() if name not in self.recipe.paths}
-
     def values_of(self, curve: Curve) -> dict[str, int | float]:
         """Return the symbol values that hold on ``curve``."""
         return {**self.values, **curve.values}
