@@ -14,6 +14,7 @@ from collapse_theory.symbols import NOTATION
 __all__ = ["draw_study"]
 
 _MARKERS = {"gaussian": "o", "real": "s"}
+_SIZES = {"gaussian": 4, "real": 8}  # open squares around the dots they may cover
 _LABELS = {"gaussian": "simulation, Gaussian inputs", "real": "simulation, real inputs"}
 
 
@@ -35,11 +36,11 @@ def draw_study(study: Study) -> Figure:
             axes.errorbar(
                 [xi for xi, _ in at], [s.mean for _, s in at], yerr=[2 * s.sem for _, s in at],
                 color=colour, marker=_MARKERS[kind], mfc="none" if kind == "real" else colour,
-                linestyle="none", markersize=5, capsize=3, elinewidth=1,
+                linestyle="none", markersize=_SIZES[kind], capsize=3, elinewidth=1,
             )  # fmt: skip
     for kind in study.settings.inputs:
         axes.errorbar([], [], yerr=[], color="0.3", marker=_MARKERS[kind], mfc="none" if kind == "real" else "0.3",
-                      linestyle="none", markersize=5, capsize=3, label=_LABELS[kind])  # fmt: skip
+                      linestyle="none", markersize=_SIZES[kind], capsize=3, label=_LABELS[kind])  # fmt: skip
     _scales(study, axes)
     axes.set_xlabel(_axis_name(study.sweep))
     axes.set_ylabel("test error (excess risk)")
