@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from sympy import Add, Eq, Expr, Ge, Gt, S, Symbol
 from sympy.logic.boolalg import Boolean
 
+from collapse_theory.describe.numbers import real
 from collapse_theory.errors import DomainError, nearest
 from collapse_theory.spectral.collect import collected, spread
+from collapse_theory.symbols import d as dimension
 
 if TYPE_CHECKING:
     from collapse_theory.describe.pipeline import Fit, Pipeline
@@ -20,9 +22,10 @@ if TYPE_CHECKING:
     from collapse_theory.describe.targets import Target
     from collapse_theory.evaluate.measure import Spectra
     from collapse_theory.evaluate.predictor import Predictor
-    from collapse_theory.evaluate.rounds import RoundsPredictor
 
-__all__ = ["ErrorFormula", "Regime"]
+__all__ = ["ErrorFormula", "Regime", "value_for"]
+
+_MAPPINGS = ("parts", "numbers", "bindings")
 
 Regime = Literal["exact", "proportional", "leading order", "upper bound", "lower bound", "scaling"]
 
@@ -44,7 +47,8 @@ class ErrorFormula:
         name: Slug of the theorem, or "pipeline".
         family: The family of models that is simulated; None is linear regression.
         test_covariance: Name of the covariance of the test inputs; None is the common one.
-        rounds: Derives the formula of an integer ``n`` where there is a closed form per ``n`` only.
+        bindings: What stands for each symbol of the pipeline once some have been substituted, so that the simulation runs
+            with the numbers of the formula; empty before.
         dropped: Symbols that no term contains any more (a derivative may lose some); values for them are accepted.
     """
 
@@ -59,13 +63,13 @@ class ErrorFormula:
     name: str = "pipeline"
     family: Any = None
     test_covariance: str | None = None
-    rounds: Callable[[int], ErrorFormula] | None = None
+    bindings: Mapping[Symbol, Expr] = field(default_factory=lambda: MappingProxyType({}))
     dropped: tuple[Symbol, ...] = ()
 
     def __post_init__(self) -> None:
         """Freeze the mappings; refuse two symbols of one name."""
-        object.__setattr__(self, "parts", MappingProxyType(dict(self.parts)))
-        object.__setattr__(self, "numbers", MappingProxyType(dict(self.numbers)))
+        for name in _MAPPINGS:
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         by_name: dict[str, Symbol] = {}
         for x in sorted(self.all_symbols, key=str):
             if by_name.setdefault(x.name, x) != x:
@@ -75,11 +79,11 @@ class ErrorFormula:
                 )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "parts": dict(self.parts), "numbers": dict(self.numbers)}
+        return {**self.__dict__, **{name: dict(getattr(self, name)) for name in _MAPPINGS}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
-            frozen = MappingProxyType(value) if name in {"parts", "numbers"} else value
+            frozen = MappingProxyType(value) if name in _MAPPINGS else value
             object.__setattr__(self, name, frozen)
 
     # ------------------------------------------------------------------ symbols
@@ -155,7 +159,7 @@ class ErrorFormula:
             return predictor.digits(digits, terms=terms, test_noise=test_noise, **values)
         return predictor(terms=terms, test_noise=test_noise, **values)
 
-    def compile(self, *, spectrum: Spectra | None = None, target: Target | None = None) -> Predictor | RoundsPredictor:
+    def compile(self, *, spectrum: Spectra | None = None, target: Target | None = None) -> Predictor:
         """Return a picklable predictor for many calls at one spectrum and target.
 
         Args:
@@ -166,10 +170,7 @@ class ErrorFormula:
             A callable that takes the remaining values by name: ``predict(T=..., lam=...)``.
         """
         from collapse_theory.evaluate.predictor import Predictor
-        from collapse_theory.evaluate.rounds import RoundsPredictor
 
-        if self.rounds is not None:
-            return RoundsPredictor(self, spectrum, target)
         return Predictor(self._program, self.name, spectrum, target)
 
     @cached_property
@@ -186,9 +187,11 @@ class ErrorFormula:
             name: A free symbol or its name.
 
         Raises:
-            DomainError: If there is no such symbol.
+            DomainError: If there is no such symbol, or no derivative by it: the dimension changes the spectrum, and with it
+                every trace.
         """
         x = self.symbol(name)
+        self._refuse_dimension(x, "diff")
         parts = {k: collected(spread(e).diff(x)) for k, e in self.parts.items()}
         out = replace(self, parts=parts, pipeline=None)
         lost = (self.free_symbols - out.free_symbols) | set(self.dropped)
@@ -203,23 +206,44 @@ class ErrorFormula:
         Raises:
             DomainError: If there is no such symbol, or a value is outside its range.
         """
-        from collapse_theory.describe.numbers import real
-
         change: dict[Symbol, Expr] = {}
         domain: list[Boolean] = []
         for key, value in values.items():
             x = self.symbol(key)
-            change[x] = new = real(
-                value,
-                x.name,
-                positive=bool(x.is_positive),
-                nonnegative=bool(x.is_nonnegative),
-                integer=bool(x.is_integer),
-            )
+            self._refuse_dimension(x, "subs")
+            change[x] = new = value_for(x, value)
             if x.is_nonnegative:  # what cannot be decided yet is checked at evaluation
                 domain.append(Gt(new, 0) if x.is_positive else Ge(new, 0))
         out = self.mapped(lambda e: e.subs(change, simultaneous=True))
-        return replace(out, conditions=(*out.conditions, *(c for c in domain if c is not S.true)))
+        before = self.bindings or {x: x for x in self.free_symbols}
+        bindings = {x: e.subs(change, simultaneous=True) for x, e in before.items()}
+        kept = (*out.conditions, *(c for c in domain if c is not S.true))
+        return replace(out, conditions=kept, bindings=bindings)
+
+    def _refuse_dimension(self, x: Symbol, verb: str) -> None:
+        """Refuse to treat ``d`` as a free parameter where traces over the spectrum depend on it too."""
+        if x == dimension and self._program.plan.steps:
+            raise DomainError(
+                f"{verb} needs a symbol that the spectrum does not fix, got 'd': the traces of {self.name} are sums over its "
+                "eigenvalues; evaluate with spectra of different dimensions"
+            )
+
+    def described(self, values: Mapping[str, Any]) -> tuple[Pipeline, dict[str, Any]]:
+        """Return the pipeline whose test error the formula is, and the values of the pipeline's symbols.
+
+        Args:
+            values: Values of the formula's symbols by name, scalars.
+        """
+        if self.pipeline is None:
+            raise AssertionError(f"{self.name} is not the test error of a pipeline")
+        own = {x.name: x for x in self.free_symbols}
+        given = {own[k]: v for k, v in values.items() if k in own and own[k] != dimension}
+        if self.bindings:
+            given = {x: _number(e, given) for x, e in self.bindings.items() if x != dimension}
+        named = {x.name: v for x, v in given.items()}
+        pipe = self.pipeline() if self.model is not None else self.pipeline(**named)
+        used = {x.name for x in pipe.free_symbols}
+        return pipe, {k: v for k, v in named.items() if k in used}
 
     def mapped(self, change: Callable[[Any], Any]) -> ErrorFormula:
         """Return the formula with ``change`` applied to every term and condition; conditions that become true drop out."""
@@ -274,3 +298,20 @@ class ErrorFormula:
 
     def __repr__(self) -> str:
         return f"ErrorFormula({self.name}: {' + '.join(self.parts)}; {self.regime})"
+
+
+def value_for(x: Symbol, value: Any) -> Expr:
+    """Return a value or expression for a symbol, in the symbol's range as far as that can be decided.
+
+    Raises:
+        DomainError: If it is out of range.
+    """
+    return real(
+        value, x.name, positive=bool(x.is_positive), nonnegative=bool(x.is_nonnegative), integer=bool(x.is_integer)
+    )
+
+
+def _number(e: Expr, values: Mapping[Symbol, Any]) -> Any:
+    """Return the value of an expression: an integer where it is one, else a float."""
+    at = e.xreplace({x: real(v, x.name) for x, v in values.items()})
+    return int(at) if at.is_Integer else float(at)

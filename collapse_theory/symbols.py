@@ -21,6 +21,7 @@ __all__ = [
     "T0",
     "Eigenvalue",
     "N",
+    "Perturbation",
     "T",
     "beta",
     "d",
@@ -40,6 +41,7 @@ __all__ = [
     "n",
     "p1",
     "p2",
+    "perturbation",
     "phi",
     "phi0",
     "r",
@@ -104,6 +106,23 @@ class Eigenvalue(Symbol):
 
 
 eigenvalue = Eigenvalue()
+
+
+class Perturbation(Symbol):
+    """The small parameter bound inside a derivative of an opaque scalar; of a class of its own, like the eigenvalue."""
+
+    __slots__ = ()
+
+    def __new__(cls) -> Perturbation:
+        """Return the one bound perturbation."""
+        return super().__new__(cls, "epsilon", real=True)
+
+    def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, bool]]:
+        """Pickle without arguments; name and assumption belong to the class."""
+        return (), {}
+
+
+perturbation = Perturbation()
 
 
 def family_eigenvalue(covariance: str) -> Eigenvalue:

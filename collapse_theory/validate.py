@@ -135,12 +135,8 @@ def validate(
     for name, value in values.items():
         if np.ndim(value):
             raise DomainError(f"{name} needs to be a scalar, got shape {np.shape(value)}; validate one point at a time")
-    parameters = {x.name for x in formula.free_symbols}
     theory = formula.evaluate(spectrum=spectrum, target=target, **values)
-    structural = {k: v for k, v in values.items() if k in parameters}
-    pipe = formula.pipeline() if formula.model is not None else formula.pipeline(**structural)
-    needed = {x.name for x in pipe.free_symbols}
-    settings = {k: v for k, v in values.items() if k in needed}
+    pipe, settings = formula.described(values)
     if target is None and spectrum is not None:
         from collapse_theory.describe.targets import RandomTarget
 

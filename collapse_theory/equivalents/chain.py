@@ -16,6 +16,7 @@ from sympy import Expr, S, Tuple
 from sympy.printing.precedence import PRECEDENCE
 
 from collapse_theory.equivalents.operator import Generation, chain_risk
+from collapse_theory.equivalents.slopes import slope
 from collapse_theory.errors import DomainError
 
 __all__ = ["ChainBias", "ChainScalar", "ChainVariance", "blocks", "chain_scalars"]
@@ -53,7 +54,9 @@ class ChainScalar(Expr):
         return chain_risk(fits)[self._part]
 
     def _eval_derivative(self, x: Any) -> Expr:
-        return self.doit().diff(x)
+        if any(count.has(x) for *_, count in self.stages):
+            raise DomainError(f"a derivative needs a real parameter, got {x} in a number of fits; compare two values")
+        return slope(self, x)
 
     def index(self, i: int) -> str:
         """Return the subscript of the i-th block's operator (from 1): none for the tested fit, 0 for a lone generator."""

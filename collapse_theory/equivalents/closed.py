@@ -9,6 +9,7 @@ from sympy import Add, Dummy, Expr, Poly, S, sqrt
 from collapse_theory.describe.spectra import Atom, Isotropic, Spectrum, Spiked
 from collapse_theory.equivalents.chain import ChainScalar
 from collapse_theory.equivalents.pipeline_scalars import SystemScalar
+from collapse_theory.equivalents.rounds import RoundTerm
 from collapse_theory.errors import DomainError
 from collapse_theory.special import DigammaDifference, GeometricSum
 from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees, effective_ridge_equation
@@ -17,7 +18,7 @@ from collapse_theory.symbols import d, eigenvalue, energy, rho2
 
 __all__ = ["closed_form", "unfolded"]
 
-_UNFOLD = (ChainScalar, SystemScalar, DigammaDifference, GeometricSum)
+_UNFOLD = (ChainScalar, SystemScalar, RoundTerm, DigammaDifference, GeometricSum)
 
 
 def unfolded(e: Any) -> Any:

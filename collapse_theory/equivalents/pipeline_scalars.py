@@ -14,6 +14,7 @@ from sympy import Add, Eq, Expr
 from collapse_theory import symbols
 from collapse_theory.equivalents.components import Structure, structure_of
 from collapse_theory.equivalents.pipeline import PooledSystem, error_pencil
+from collapse_theory.equivalents.slopes import slope
 from collapse_theory.equivalents.symbolic import ClosedForm, implicit_values, solve_symbolic
 from collapse_theory.spectral.integrals import QuadraticForm
 from collapse_theory.spectral.printing import matrix_name
@@ -39,7 +40,7 @@ class SystemScalar(Expr):
         return PooledSystem.of(*self.args)
 
     def _eval_derivative(self, x: Any) -> Expr:
-        return self.doit().diff(x)
+        return slope(self, x)
 
     def _sympystr(self, printer: Any) -> str:
         del printer

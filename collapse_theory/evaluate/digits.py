@@ -18,7 +18,7 @@ from collapse_theory.errors import ConvergenceError, DomainError
 from collapse_theory.evaluate.features import exact_features
 from collapse_theory.evaluate.kernels import mpmath_kernels
 from collapse_theory.evaluate.measure import Measure
-from collapse_theory.evaluate.plan import Integrate, Plan, SolveFeatures, SolveRidge
+from collapse_theory.evaluate.plan import Integrate, Plan, SolveFeatures, SolveRidge, Unroll, round_count
 from collapse_theory.evaluate.ridge import upper_end
 from collapse_theory.symbols import Eigenvalue
 
@@ -94,9 +94,11 @@ class _Interpreter:
         self.kernels = mpmath_kernels(self.mp)
 
     def run(self, measure: MeasureFactory, values: ValueFactory) -> dict[str, Any]:
-        env: dict[str, Any] = dict(values(self.mp))
-        atoms = measure(self.mp)
-        for s in self.plan.steps:
+        return self.outputs(self.plan, measure(self.mp), dict(values(self.mp)))
+
+    def outputs(self, plan: Plan, atoms: Measure | None, env: dict[str, Any]) -> dict[str, Any]:
+        """Return the outputs of a plan at inputs by name."""
+        for s in plan.steps:
             if atoms is None:
                 raise AssertionError("a plan with steps needs a measure")
             if isinstance(s, SolveRidge):
@@ -115,10 +117,14 @@ class _Interpreter:
                 for name, f, energy in zip(s.names, s.integrands, s.energy, strict=True):
                     weights = atoms.energies if energy else atoms.counts
                     env[name.name] = self.mp.fsum(np.broadcast_to(self.tree(f, nodes), atoms.counts.shape) * weights)
+            elif isinstance(s, Unroll):
+                inner = {x.name: self.tree(e, env) for x, e in zip(s.rule.parameters, s.arguments, strict=True)}
+                unrolled = self.outputs(s.plan(round_count(self.tree(s.rounds, env))), atoms, inner)
+                env.update({x.name: unrolled[name] for x, name in zip(s.names, s.terms, strict=True)})
             else:
                 results = s.rule.run(atoms, [self.tree(e, env) for e in s.arguments])
                 env.update({x.name: np.asarray(v).item() for x, v in zip(s.names, results, strict=True)})
-        return {name: self.tree(e, env) for name, e in self.plan.outputs}
+        return {name: self.tree(e, env) for name, e in plan.outputs}
 
     def tree(self, e: Expr, env: Mapping[str, Any]) -> Any:
         """Return the value of an expression, each distinct sub-expression computed once."""

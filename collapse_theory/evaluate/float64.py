@@ -13,7 +13,7 @@ from collapse_theory.errors import DomainError
 from collapse_theory.evaluate.features import solve_features
 from collapse_theory.evaluate.kernels import float64_kernels
 from collapse_theory.evaluate.measure import Measure
-from collapse_theory.evaluate.plan import Integrate, Plan, Recurse, SolveFeatures, SolveRidge
+from collapse_theory.evaluate.plan import Integrate, Plan, Recurse, SolveFeatures, SolveRidge, Unroll, round_count
 from collapse_theory.evaluate.ridge import residual_degrees, solve_effective_ridge
 from collapse_theory.symbols import Eigenvalue
 
@@ -32,6 +32,7 @@ class Float64Program:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._compiled: dict[tuple[Expr, ...], _Vectorised] = {}
+        self._programs: dict[tuple[Unroll, int], Float64Program] = {}
 
     def __getstate__(self) -> Plan:
         return self.plan
@@ -89,6 +90,8 @@ class Float64Program:
                     threshold |= env[s.residual.name] == 0
                 elif isinstance(s, Integrate):
                     self._integrate(s, measure, env)
+                elif isinstance(s, Unroll):
+                    threshold = threshold | self._unroll(s, measure, env)
                 else:
                     self._recurse(s, measure, env)
             names, outer = zip(*self.plan.outputs, strict=True)
@@ -107,6 +110,20 @@ class Float64Program:
     def _recurse(self, s: Recurse, measure: Measure, env: dict[str, Any]) -> None:
         columns = [v if np.ndim(v) == 0 else v[:, None] for v in self._scalars(s.arguments, env)]
         env.update(zip((x.name for x in s.names), s.rule.run(measure, columns), strict=True))
+
+    def _unroll(self, s: Unroll, measure: Measure, env: dict[str, Any]) -> Any:
+        """Evaluate the entries of each number of rounds together; return the mask of those at a threshold."""
+        rounds, *arguments = np.broadcast_arrays(*self._scalars((s.rounds, *s.arguments), env))
+        out, threshold = np.empty((len(s.names), *rounds.shape)), np.zeros(rounds.shape, dtype=bool)
+        for count in np.unique(rounds):
+            here = rounds == count
+            values = {x.name: a[here] for x, a in zip(s.rule.parameters, arguments, strict=True)}
+            program = self._programs.setdefault((s, int(count)), Float64Program(s.plan(round_count(count))))
+            results, limits = program.run(measure, values, int(here.sum()))
+            out[:, here] = [np.broadcast_to(results[name], here.sum()) for name in s.terms]
+            threshold[here] = limits
+        env.update(zip((x.name for x in s.names), out, strict=True))
+        return threshold
 
     def _scalars(self, expressions: tuple[Expr, ...], env: Mapping[str, Any]) -> list[np.ndarray]:
         return [np.asarray(x, dtype=float) for x in self._function(expressions)(env, None)]

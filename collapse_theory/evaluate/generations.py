@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from collapse_theory.evaluate.jets import column, same, where
 from collapse_theory.evaluate.measure import Measure
 
 __all__ = ["run_generations"]
@@ -34,18 +35,18 @@ def run_generations(measure: Measure, stages: Sequence[tuple[Any, Any, Any, Any]
         g = r / (s + kappa)
         repeats = np.asarray(count, dtype=float)
         for i in range(int(repeats.max())):
-            t = np.asarray(((s * product**2 + remainder) * g) @ counts)[..., None] / residual
+            t = column(((s * product**2 + remainder) * g) @ counts) / residual
             live = repeats > i
             after = (
-                np.where(live, r**2 * remainder + kappa**2 * t * g, remainder),
-                np.where(live, lost * r + c, lost),
-                np.where(live, product * r, product),
+                where(live, r**2 * remainder + kappa**2 * t * g, remainder),
+                where(live, lost * r + c, lost),
+                where(live, product * r, product),
             )
-            if all(np.array_equal(new, old) for new, old in zip(after, (remainder, lost, product), strict=True)):
+            if all(same(new, old) for new, old in zip(after, (remainder, lost, product), strict=True)):
                 # Nothing changes any more: every generation that is left adds the same variance.
-                variance = variance + np.where(live, (repeats - i) * sigma**2 * t, 0 * t)
+                variance = variance + where(live, (repeats - i) * sigma**2 * t, 0 * t)
                 break
-            variance = variance + np.where(live, sigma**2 * t, 0 * t)
+            variance = variance + where(live, sigma**2 * t, 0 * t)
             remainder, lost, product = after
     bias = (s * lost**2 + remainder) @ energies
     return bias, variance[..., 0]

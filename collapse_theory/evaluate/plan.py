@@ -9,22 +9,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
-from sympy import Expr, Symbol, preorder_traversal
+from sympy import Expr, S, Symbol, preorder_traversal
+from sympy.core.symbol import Str
 
 from collapse_theory.equivalents.chain import ChainBias, ChainScalar, ChainVariance
 from collapse_theory.equivalents.mean_labeller import PooledBias, PooledVariance
 from collapse_theory.equivalents.pipeline_scalars import PipelineBias, PipelineScalar, PipelineVariance
 from collapse_theory.equivalents.random_features import FeatureResidual, FeatureRidge
-from collapse_theory.evaluate.recursions import FixedPoint, Generations, Rule, pooled_labels
+from collapse_theory.equivalents.rounds import RoundRule, RoundTerm
+from collapse_theory.equivalents.slopes import Slope
+from collapse_theory.errors import DomainError
+from collapse_theory.evaluate.recursions import FixedPoint, Generations, Rule, Tangent, pooled_labels
 from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees
 from collapse_theory.spectral.integrals import QuadraticForm, SpectralIntegral
-from collapse_theory.symbols import step
+from collapse_theory.symbols import perturbation, step
 
-__all__ = ["Integrate", "Plan", "Recurse", "SolveFeatures", "SolveRidge", "Step", "compile_plan"]
+__all__ = [
+    "Integrate",
+    "Plan",
+    "Recurse",
+    "SolveFeatures",
+    "SolveRidge",
+    "Step",
+    "Unroll",
+    "compile_plan",
+    "round_count",
+]
 
 _FEATURES = (FeatureRidge, FeatureResidual)
-OPAQUE = (EffectiveRidge, ResidualDegrees, *_FEATURES, SpectralIntegral, ChainScalar, PooledBias, PipelineScalar)
+_RECURSIONS = (ChainScalar, PooledBias, PipelineScalar)
+OPAQUE = (EffectiveRidge, ResidualDegrees, *_FEATURES, SpectralIntegral, *_RECURSIONS, Slope, RoundTerm)
 
 
 @dataclass(frozen=True)
@@ -66,7 +83,40 @@ class Recurse:
     arguments: tuple[Expr, ...]
 
 
-Step = SolveRidge | SolveFeatures | Integrate | Recurse
+@dataclass(frozen=True)
+class Unroll:
+    """Evaluate terms that are derived for each number of rounds; :meth:`plan` is theirs, in the rule's parameters."""
+
+    names: tuple[Symbol, ...]
+    rule: RoundRule
+    terms: tuple[str, ...]
+    orders: tuple[int, ...]
+    rounds: Expr
+    arguments: tuple[Expr, ...]
+
+    def plan(self, rounds: int) -> Plan:
+        """Return the plan of the terms after so many rounds, derived once."""
+        return _unrolled(self.rule, self.terms, self.orders, rounds)
+
+
+@lru_cache(maxsize=256)
+def _unrolled(rule: RoundRule, terms: tuple[str, ...], orders: tuple[int, ...], rounds: int) -> Plan:
+    return compile_plan({name: rule.term(name, rounds, orders) for name in terms})
+
+
+def round_count(value: Any) -> int:
+    """Return a number of rounds as an integer.
+
+    Raises:
+        DomainError: If it is none.
+    """
+    count = int(value)
+    if count != value or count < 0:
+        raise DomainError(f"a number of rounds needs to be an integer >= 0, got {float(value):g}; change it")
+    return count
+
+
+Step = SolveRidge | SolveFeatures | Integrate | Recurse | Unroll
 
 
 @dataclass(frozen=True)
@@ -84,7 +134,7 @@ class Plan:
     @property
     def needs_target(self) -> bool:
         """Whether an integral against the target energies occurs."""
-        return any(isinstance(s, Recurse) or (isinstance(s, Integrate) and any(s.energy)) for s in self.steps)
+        return any(isinstance(s, Recurse | Unroll) or (isinstance(s, Integrate) and any(s.energy)) for s in self.steps)
 
 
 def compile_plan(outputs: Mapping[str, Expr]) -> Plan:
@@ -123,13 +173,12 @@ class _Builder:
                 self._ridge(*node.args)
             elif isinstance(node, _FEATURES):
                 self._features(*node.args)
-            elif isinstance(node, ChainScalar):
-                self._chain(node)
-            elif isinstance(node, PooledBias):
-                self._pooled(node)
-            elif isinstance(node, PipelineScalar):
-                rule = FixedPoint(node.system)
-                self._recurse((PipelineBias(*node.args), PipelineVariance(*node.args)), rule, rule.symbols)
+            elif isinstance(node, _RECURSIONS):
+                self._recurse(*_recursion(node))
+            elif isinstance(node, Slope):
+                self._slope(node)
+            elif isinstance(node, RoundTerm):
+                self._rounds(node)
             else:
                 self._integral(node)
         return self.names[node]
@@ -151,30 +200,33 @@ class _Builder:
         self.names[FeatureRidge(T, m, lam)], self.names[FeatureResidual(T, m, lam)] = solved.kappa, solved.residual
         self._place(solved, (solved.kappa, solved.residual), solved.T, solved.m, solved.lam)
 
-    def _chain(self, node: ChainScalar) -> None:
-        stages = tuple(
-            (
-                self.name(EffectiveRidge(T, lam)),
-                self.name(ResidualDegrees(T, lam)),
-                self.lower(sigma),
-                self.lower(count),
-            )
-            for T, lam, sigma, count in node.stages
-        )
-        arguments = tuple(e for stage in stages for e in stage)
-        self._recurse((ChainBias(*node.args), ChainVariance(*node.args)), Generations(len(stages)), arguments)
-
-    def _pooled(self, node: PooledBias) -> None:
-        rule, arguments = pooled_labels(node.stages)
-        kappas = tuple(self.name(EffectiveRidge(stage.T, stage.lam)) for stage in node.stages)
-        residuals = tuple(self.name(ResidualDegrees(stage.T, stage.lam)) for stage in node.stages)
-        lowered = tuple(self.lower(e) for e in arguments)
-        self._recurse((PooledBias(*node.args), PooledVariance(*node.args)), rule, kappas + residuals + lowered)
+    def _slope(self, node: Slope) -> None:
+        nodes, rule, arguments = _recursion(node.scalar)
+        at_zero = {perturbation: S.Zero}
+        slopes = [e.diff(perturbation).xreplace(at_zero) for e in arguments]
+        moving = tuple(i for i, e in enumerate(slopes) if e != 0)
+        values = [e.xreplace(at_zero) for e in arguments]
+        self._recurse(tuple(map(Slope, nodes)), Tangent(rule, moving), (*values, *(slopes[i] for i in moving)))
 
     def _recurse(self, nodes: tuple[Expr, ...], rule: Rule, arguments: tuple[Expr, ...]) -> None:
-        run = Recurse(tuple(self._new() for _ in nodes), rule, arguments)
+        run = Recurse(tuple(self._new() for _ in nodes), rule, tuple(self.lower(e) for e in arguments))
         self.names.update(zip(nodes, run.names, strict=True))
-        self._place(run, run.names, *arguments)
+        self._place(run, run.names, *run.arguments)
+
+    def _rounds(self, node: RoundTerm) -> None:
+        rule, _, rounds, values, orders = node.args
+        if rounds.is_Integer:
+            self.names[node] = self.lower(node.doit())
+            return
+        terms = rule.terms
+        run = Unroll(
+            tuple(self._new() for _ in terms), rule, terms, tuple(map(int, orders)),
+            self.lower(rounds), tuple(self.lower(e) for e in values),
+        )  # fmt: skip
+        self.names.update(
+            (RoundTerm(rule, Str(x), rounds, values, orders), y) for x, y in zip(terms, run.names, strict=True)
+        )
+        self._place(run, run.names, run.rounds, *run.arguments)
 
     def _integral(self, node: SpectralIntegral) -> None:
         f, name = self.lower(node.integrand), self._new()
@@ -193,6 +245,24 @@ class _Builder:
     def _new(self) -> Symbol:
         self.used += 1
         return step(self.used)
+
+
+def _recursion(node: Expr) -> tuple[tuple[Expr, ...], Rule, tuple[Expr, ...]]:
+    """Return the scalars that one run of a recursion gives, its rule, and the rule's arguments."""
+    if isinstance(node, ChainScalar):
+        blocks = tuple(
+            e for T, lam, *rest in node.stages for e in (EffectiveRidge(T, lam), ResidualDegrees(T, lam), *rest)
+        )
+        return (ChainBias(*node.args), ChainVariance(*node.args)), Generations(len(node.stages)), blocks
+    if isinstance(node, PooledBias):
+        stages = node.stages
+        rule, labels = pooled_labels(stages)
+        kappas = tuple(EffectiveRidge(stage.T, stage.lam) for stage in stages)
+        residuals = tuple(ResidualDegrees(stage.T, stage.lam) for stage in stages)
+        return (PooledBias(*node.args), PooledVariance(*node.args)), rule, (*kappas, *residuals, *labels)
+    assert isinstance(node, PipelineScalar)
+    system = FixedPoint(node.system)
+    return (PipelineBias(*node.args), PipelineVariance(*node.args)), system, system.symbols
 
 
 def _outermost(e: Expr) -> list[Expr]:

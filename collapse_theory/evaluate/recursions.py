@@ -16,9 +16,10 @@ from collapse_theory.equivalents.pipeline import PooledSystem
 from collapse_theory.equivalents.pipeline_numeric import PipelineEquivalent
 from collapse_theory.errors import DomainError
 from collapse_theory.evaluate.generations import run_generations
+from collapse_theory.evaluate.jets import Jet, column, value_of
 from collapse_theory.evaluate.measure import Measure
 
-__all__ = ["FixedPoint", "Generations", "PooledGenerations", "Rule", "pooled_labels"]
+__all__ = ["FixedPoint", "Generations", "PooledGenerations", "Rule", "Tangent", "pooled_labels"]
 
 
 class Rule(Protocol):
@@ -68,18 +69,36 @@ class PooledGenerations:
         if energies is None:
             raise AssertionError("a recursion over fits needs the energies of the target")
 
-        def column(f: Any, weights: np.ndarray) -> np.ndarray:
-            return np.asarray(f @ weights)[..., None]
-
         bias, variance = forward_risk(
             stages,
             kappas,
             residuals,
             measure.nodes,
-            lambda f: column(f, measure.counts),
-            lambda f: column(f, energies),
+            lambda f: column(f @ measure.counts),
+            lambda f: column(f @ energies),
         )
-        return bias[..., 0], np.asarray(variance)[..., 0]
+        return bias[..., 0], variance[..., 0] if np.ndim(value_of(variance)) else variance
+
+
+@dataclass(frozen=True)
+class Tangent:
+    """The derivative of a recursion along given slopes of its arguments.
+
+    Attributes:
+        rule: The recursion.
+        moving: Places of the arguments that have a slope.
+    """
+
+    rule: Rule
+    moving: tuple[int, ...]
+
+    def run(self, measure: Measure, arguments: Sequence[Any]) -> tuple[Any, Any]:
+        """Return the slopes of bias and variance; arguments are all values, then the slopes of the moving ones."""
+        count = len(arguments) - len(self.moving)
+        slopes = dict(zip(self.moving, arguments[count:], strict=True))
+        jets = [Jet(x, slopes[i]) if i in slopes else x for i, x in enumerate(arguments[:count])]
+        bias, variance = (x.slope if isinstance(x, Jet) else 0 * x for x in self.rule.run(measure, jets))
+        return bias, variance
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from collapse_theory.equivalents.least_squares import mean_inverse_gram
 from collapse_theory.equivalents.operator import Generation, chain_risk, response, shrinkage
 from collapse_theory.errors import PipelineError
 from collapse_theory.families.linear import Linear
-from collapse_theory.formula import ErrorFormula
+from collapse_theory.formula import ErrorFormula, value_for
 from collapse_theory.spectral.implicit import ResidualDegrees
 from collapse_theory.spectral.integrals import SpectralTrace, df
-from collapse_theory.symbols import T0, T, eigenvalue, lam, lam0, n, sigma, sigma0
+from collapse_theory.symbols import T0, T, eigenvalue, lam, lam0, sigma, sigma0
+from collapse_theory.symbols import n as generations
 from collapse_theory.theorems.theorem import Relation, register
 
 __all__: list[str] = []
@@ -77,7 +78,7 @@ def ridge_replace() -> ErrorFormula:
         inverse_gram * r**2 / eigenvalue
     )
     return ErrorFormula(
-        parts={**clean.parts, "synthetic_variance": n * sigma0**2 * factor_terms(synthetic)},
+        parts={**clean.parts, "synthetic_variance": generations * sigma0**2 * factor_terms(synthetic)},
         regime="proportional",
         conditions=(condition,),
     )
@@ -89,22 +90,23 @@ def _chain(n: Any, T: Any, T0: Any, lam: Any, lam0: Any, sigma: Any, sigma0: Any
 
 def _chain_at(n: int, **parameters: Any) -> ErrorFormula:
     """Return the chain at an integer n; generator parameters may be sequences with one value per generation."""
-    values = {"T": T, "T0": T0, "lam": lam, "lam0": lam0, "sigma": sigma, "sigma0": sigma0}
-    unknown = sorted(set(parameters) - set(values))
+    known = {x.name: x for x in (T, T0, lam, lam0, sigma, sigma0)}
+    unknown = sorted(set(parameters) - set(known))
     if unknown:
-        raise PipelineError(f"ridge-chain has no parameter {unknown[0]!r}; valid: {', '.join(sorted(values))}")
-    values |= parameters
-    per_generation: dict[str, list[Any]] = {}
-    for name in ("T0", "lam0", "sigma0"):
-        value = values[name]
-        each = list(value) if isinstance(value, (list, tuple)) else [value] * n
-        if len(each) != n:
+        raise PipelineError(f"ridge-chain has no parameter {unknown[0]!r}; valid: {', '.join(sorted(known))}")
+    count = int(value_for(generations, n))
+    values: dict[str, list[Expr]] = {}
+    for name, x in known.items():
+        given, wanted = parameters.get(name, x), count if x in (T0, lam0, sigma0) else 1
+        each = given if isinstance(given, (list, tuple)) else [given] * wanted
+        if len(each) != wanted:
             raise PipelineError(f"{name} needs one value per generation ({n}), got {len(each)}; give n values or one")
-        per_generation[name] = each
+        values[name] = [value_for(x, value) for value in each]
     pipe, last = Pipeline(), Source.of(TRUTH)
-    for rows, ridge, noise in zip(*(per_generation[k] for k in ("T0", "lam0", "sigma0")), strict=True):
+    for rows, ridge, noise in zip(values["T0"], values["lam0"], values["sigma0"], strict=True):
         last = Source.of(pipe.fit(pipe.sample(T=rows, noise=noise, source=last), ridge=ridge))
-    pipe.fit(pipe.sample(T=values["T"], noise=values["sigma"], source=last), ridge=values["lam"])
+    (rows,), (ridge,), (noise,) = values["T"], values["lam"], values["sigma"]
+    pipe.fit(pipe.sample(T=rows, noise=noise, source=last), ridge=ridge)
     return Linear().theory(pipe, method="operator").doit()
 
 
@@ -121,7 +123,7 @@ $T_0,T\gtrless d$. $\mathcal G$ and $\mathcal G_0$ are the generation operators 
 )
 def ridge_chain() -> ErrorFormula:
     r"""Compose the generation operator: :math:`M_0=\mathcal G_0^n\mathcal G[\Sigma]`, the exponent symbolic."""
-    stages = ((T0, lam0, sigma0, n), (T, lam, sigma, S.One))
+    stages = ((T0, lam0, sigma0, generations), (T, lam, sigma, S.One))
     return ErrorFormula(
         parts={"bias": ChainBias(*stages), "variance": ChainVariance(*stages)}, regime="proportional", method="operator"
     )

@@ -2,23 +2,36 @@ r"""Fits that share inputs: accumulate with a ridge, keep the real data, relabel
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from sympy import Eq, Expr, Ge, Le, S, factor
+from sympy import Eq, Expr, Ge, Le, S, Symbol, factor
+from sympy.logic.boolalg import Boolean
 
 from collapse_theory.describe import workflows
 from collapse_theory.describe.pipeline import TRUTH, Pipeline, Source, Stage
 from collapse_theory.equivalents.operator import Generation, chain_risk, response, shrinkage
+from collapse_theory.equivalents.rounds import RoundRule, round_terms
+from collapse_theory.families.linear import Linear
 from collapse_theory.formula import ErrorFormula
 from collapse_theory.spectral.implicit import shared_degrees
 from collapse_theory.spectral.integrals import SpectralTrace
-from collapse_theory.symbols import T0, N, T, eigenvalue, family_eigenvalue, lam, lam0, p1, p2, sigma, sigma0, w
+from collapse_theory.symbols import T0, N, T, eigenvalue, family_eigenvalue, lam, lam0, n, p1, p2, sigma, sigma0, w
 from collapse_theory.theorems.ridge import gathered, ridge_clean
-from collapse_theory.theorems.rounds import derived_at, derived_per_round
 from collapse_theory.theorems.theorem import Relation, register
 
 __all__: list[str] = []
+
+
+def _per_round(
+    derive: Callable[[int], Mapping[str, Expr]],
+    parameters: tuple[Symbol, ...],
+    *conditions: Boolean,
+    method: str = "free-probability",
+) -> ErrorFormula:
+    """Return the formula of a theorem that is derived for each number of rounds."""
+    return ErrorFormula(round_terms(RoundRule(derive, parameters), n), "proportional", conditions, (), method)
 
 
 # ---------------------------------------------------------------- accumulate
@@ -27,7 +40,10 @@ def _accumulate(n: Any, T: Any, lam: Any, sigma: Any, scaling: Any = "normalised
 
 
 _STAGE = (T, lam, sigma)
-_accumulate_at = partial(derived_at, _accumulate, _STAGE)
+
+
+def _accumulate_rounds(count: int) -> Mapping[str, Expr]:
+    return Linear().theory(_accumulate(count, *_STAGE)).parts
 
 
 @register(
@@ -39,26 +55,21 @@ closed form per $n$ only, derived for the asked $n$""",
     build=_accumulate,
     sources=("gerstgrasser2024inevitable", "subramonian2025autofpt"),
     relations=(Relation("ridge-clean", "equals", {"n": 1}, "one round"),),
-    unfold=_accumulate_at,
 )
 def ridge_accumulate() -> ErrorFormula:
     """Solve the fixed point of the pencil of the asked number of rounds."""
-    return derived_per_round("ridge-accumulate", _accumulate_at, _STAGE)
+    return _per_round(_accumulate_rounds, _STAGE, Ge(n, 1))
 
 
 _accumulate_constant = partial(_accumulate, scaling="constant")
 
 
-def _telescoped_at(count: int, **values: Any) -> ErrorFormula:
+def _telescoped(count: int) -> Mapping[str, Expr]:
     r"""Sum the increments :math:`(H_i+\Lambda)(\hat w_i-\hat w_{i-1})=X_i^\top\varepsilon_i`, whose rows are exchangeable."""
-    free: dict[str, Expr] = {"T": T, "lam": lam, "sigma": sigma} | values
-    rows, ridge, noise = free["T"], free["lam"], free["sigma"]
-    first = Generation(rows, ridge, noise)
+    first = Generation(T, lam, sigma)
     bias = gathered(chain_risk([first])[0], first)
-    increments = (chain_risk([Generation(i * rows, ridge / i, noise)])[1] / i for i in range(1, count + 1))
-    return ErrorFormula(
-        {"bias": bias, "variance": sum(increments, S.Zero)}, "proportional", (Ge(count, 1),), (), "operator"
-    )
+    increments = (chain_risk([Generation(i * T, lam / i, sigma)])[1] / i for i in range(1, count + 1))
+    return {"bias": bias, "variance": sum(increments, S.Zero)}
 
 
 @register(
@@ -70,11 +81,10 @@ closed form per $n$ only, derived for the asked $n$""",
     build=_accumulate_constant,
     sources=("gerstgrasser2024inevitable",),
     relations=(Relation("ridge-clean", "equals", {"n": 1}, "one round"),),
-    unfold=_telescoped_at,
 )
 def ridge_accumulate_constant() -> ErrorFormula:
     r"""Telescope as without a ridge: :math:`E_n=B(T,\Lambda/T)+\sum_{i\le n}\frac1iV(iT,\Lambda/(iT))`."""
-    return derived_per_round("ridge-accumulate-constant", _telescoped_at, _STAGE)
+    return _per_round(_telescoped, _STAGE, Ge(n, 1), method="operator")
 
 
 # ---------------------------------------------------------------- keep the real data
@@ -83,7 +93,10 @@ def _keep_real(n: Any, T: Any, T0: Any, lam: Any, sigma: Any, sigma0: Any) -> Pi
 
 
 _KEEP = (T, T0, lam, sigma, sigma0)
-_keep_real_at = partial(derived_at, _keep_real, _KEEP)
+
+
+def _keep_real_rounds(count: int) -> Mapping[str, Expr]:
+    return Linear().theory(_keep_real(count, *_KEEP)).parts
 
 
 @register(
@@ -95,11 +108,10 @@ ridge. A closed form per $n$ only, derived for the asked $n$""",
     build=_keep_real,
     sources=("gerstgrasser2024inevitable", "subramonian2025autofpt"),
     relations=(Relation("ridge-clean", "equals", {"n": 0}, "no round"),),
-    unfold=_keep_real_at,
 )
 def ridge_keep_real() -> ErrorFormula:
     """Solve the fixed point of the pencil of the asked number of rounds."""
-    return derived_per_round("ridge-keep-real", _keep_real_at, _KEEP)
+    return _per_round(_keep_real_rounds, _KEEP)
 
 
 # ---------------------------------------------------------------- one design
@@ -115,7 +127,10 @@ def _same_design(n: Any, T: Any, lam: Any, lam0: Any, sigma: Any, sigma0: Any) -
 
 
 _SAME = (T, lam, lam0, sigma, sigma0)
-_same_design_at = partial(derived_at, _same_design, _SAME)
+
+
+def _same_design_rounds(count: int) -> Mapping[str, Expr]:
+    return Linear().theory(_same_design(count, *_SAME)).parts
 
 
 @register(
@@ -127,11 +142,10 @@ generator's labels of them. A closed form per $n$ only, derived for the asked $n
     build=_same_design,
     sources=("dohmatob2024regression", "subramonian2025autofpt"),
     relations=(Relation("ridge-clean", "equals", {"n": 0}, "no generation"),),
-    unfold=_same_design_at,
 )
 def ridge_same_design() -> ErrorFormula:
     """Solve the fixed point of the pencil of the asked number of generations."""
-    return derived_per_round("ridge-same-design", _same_design_at, _SAME)
+    return _per_round(_same_design_rounds, _SAME)
 
 
 def _label_mix(n: Any, T: Any, lam: Any, sigma: Any, w: Any) -> Pipeline:
@@ -139,7 +153,10 @@ def _label_mix(n: Any, T: Any, lam: Any, sigma: Any, w: Any) -> Pipeline:
 
 
 _MIX = (T, lam, sigma, w)
-_label_mix_at = partial(derived_at, _label_mix, _MIX)
+
+
+def _label_mix_rounds(count: int) -> Mapping[str, Expr]:
+    return Linear().theory(_label_mix(count, *_MIX)).parts
 
 
 @register(
@@ -151,11 +168,10 @@ the asked $n$; the limit $n\to\infty$ is \texttt{ridge-label-mix-limit}""",
     build=_label_mix,
     sources=("garg2025overparametrization",),
     relations=(Relation("ridge-clean", "equals", {"n": 0}, "no round"),),
-    unfold=_label_mix_at,
 )
 def ridge_label_mix() -> ErrorFormula:
     """Solve the fixed point of the pencil of the asked number of rounds."""
-    return derived_per_round("ridge-label-mix", _label_mix_at, _MIX)
+    return _per_round(_label_mix_rounds, _MIX)
 
 
 def _many_mixes(**values: Any) -> Pipeline:
