@@ -47,6 +47,7 @@ __all__ = [
     "r",
     "response_name",
     "rho2",
+    "scaling",
     "sigma",
     "sigma0",
     "step",
@@ -178,6 +179,15 @@ def indexed(role: Symbol, index: int) -> Symbol:
     (T_3, True)
     """
     return Symbol(f"{role.name}_{index}", **role.assumptions0)
+
+
+def scaling(role: str, fit: int) -> Symbol:
+    """Return the symbol of a scale in the equations of one fit; ``#`` keeps it apart from any user's symbol.
+
+    >>> scaling("penalty", 2)
+    penalty#2
+    """
+    return Symbol(f"{role}#{fit}", nonnegative=True)
 
 
 def implicit_scalar(index: int) -> Symbol:

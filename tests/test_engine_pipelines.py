@@ -226,7 +226,8 @@ def test_effective_ridges_of_pooled_designs(count, seed, ridge):
     weights = rng.uniform(0.1, 3, count)
     got = solve_resolvent(s, counts, weights, rows, rows.sum(), ridge)
     a, mass = weights / rows.sum(), weights * rows / rows.sum()
-    if got.vanishing:
+    assert got.opened.designs.all() == (rows.sum() < 30)
+    if rows.sum() < 30:
         want = ridge + a * (s / (1 + (mass / got.scale) @ s)).sum(axis=1)
     else:
         want = 1 + a * (s / (ridge + (mass / got.scale) @ s)).sum(axis=1)
@@ -267,8 +268,7 @@ def test_values_broadcast_and_predictors_pickle():
     got = predict(T=[30, 80], sigma=0.5, lam=ridges)
     assert got.shape == (3, 2)
     np.testing.assert_allclose(got[1, 0], predict(T=30, sigma=0.5, lam=0.1), rtol=1e-14)
-    with pytest.raises(ct.DomainError, match="digits"):
-        predict.digits(20, T=30, sigma=0.5, lam=0.1)
+    np.testing.assert_allclose(float(predict.digits(20, T=30, sigma=0.5, lam=0.1)), got[1, 0], rtol=1e-13)
 
 
 def test_samples_of_another_kind_are_refused():

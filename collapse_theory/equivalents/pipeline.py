@@ -4,13 +4,14 @@ Each fit :math:`k` has the error :math:`\delta_k=\hat w_k-w_0` and, for every de
 :math:`r_{k,D}`. With pooled row weights :math:`a_D`, labeller coefficients :math:`c_{D,m}` and noise :math:`\xi_D`,
 
 .. math::
-   \frac{\lambda_k}{\gamma_k}(\delta_k+w_0)-\sum_D\frac{a_D}{N_k}X_D^\top r_{k,D}=0,\qquad
-   \gamma_kr_{k,D}+X_D\Big(\delta_k-\sum_mc_{D,m}\delta_m+\big(1-\sum c_D\big)w_0\Big)=\xi_D,
+   \frac{\lambda_k}{g_k}(\delta_k+w_0)-\sum_D\frac{a_D}{N_k}\frac{\gamma_{k,D}}{g_k}X_D^\top r_{k,D}=0,\qquad
+   \gamma_{k,D}r_{k,D}+X_D\Big(\delta_k-\sum_mc_{D,m}\delta_m+\big(1-\sum c_D\big)w_0\Big)=\xi_D,
 
-for any scale :math:`\gamma_k`: 1, or :math:`\lambda_k` where the residuals vanish in the ridgeless limit. In errors
-rather than coefficients nothing cancels. The system :math:`Q`, its transpose and the test covariance between them
-give :math:`P^\top\Sigma_{\rm test}P` with :math:`\delta_K=P\,(w_0,\varepsilon)`: the bias is its quadratic form in
-:math:`w_0`, and every noise source adds :math:`\sigma_i^2` times the trace of its own block.
+for any scales :math:`\gamma_{k,D}` of designs and :math:`g_k` of directions: 1, or :math:`\lambda_k` where the residuals
+vanish in the ridgeless limit and in the directions that are not determined there (:mod:`.ranks`). So the limit is an
+equation like any other, and errors rather than coefficients are carried. The system :math:`Q`, its transpose and the
+test covariance between them give :math:`P^\top\Sigma_{\rm test}P` with :math:`\delta_K=P\,(w_0,\varepsilon)`: the bias
+is its quadratic form in :math:`w_0`, and every noise source adds :math:`\sigma_i^2` times the trace of its own block.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ __all__ = [
     "PooledDesign",
     "PooledFit",
     "PooledSystem",
+    "Scaling",
     "TestErrorPencil",
     "error_pencil",
     "pooled_system",
@@ -216,15 +218,34 @@ class TestErrorPencil:
         return i - half if i >= half else i
 
 
-def error_pencil(
-    system: PooledSystem, *, ridges: Mapping[int, Expr] | None = None, vanishing: frozenset[int] = frozenset()
-) -> TestErrorPencil:
+@dataclass(frozen=True)
+class Scaling:
+    """How the equations of one fit are scaled, so that they have a limit without ridge.
+
+    Attributes:
+        ridge: The ridge, which scales the residuals of the open designs.
+        penalty: The ridge over the scale of each direction.
+        reach: Scale of the residuals of an open design over that of each direction.
+        opened: The open designs, by position in the fit.
+    """
+
+    ridge: Expr
+    penalty: Expr
+    reach: Expr = S.One
+    opened: frozenset[int] = frozenset()
+
+    @classmethod
+    def vanishing(cls, ridge: Expr, fit: PooledFit) -> Scaling:
+        """Return the scaling by the ridge of every residual."""
+        return cls(ridge, S.One, opened=frozenset(range(len(fit.designs))))
+
+
+def error_pencil(system: PooledSystem, scalings: Mapping[int, Scaling] | None = None) -> TestErrorPencil:
     """Return the pencil of the test error.
 
     Args:
         system: The pooled fits.
-        ridges: What to write for the ridge of a fit, by position; by default its own.
-        vanishing: Positions of the fits whose residuals are scaled by the ridge.
+        scalings: The scaling of each fit, by position; by default none, with the ridge as the penalty.
     """
     noise_sources = {e.sample: (e.sigma, x.T) for f in system.fits for x in f.designs for e in x.noises}
     dimensions: list[Expr] = [symbols.d]
@@ -240,9 +261,8 @@ def error_pencil(
         dimensions.append(T)
     half: dict[tuple[int, int], Block] = {(i, i): Block(S.One) for i in (0, *noise_of.values())}
     for k, f in enumerate(system.fits):
-        half.update(
-            _fit_blocks(k, f, (ridges or {}).get(k, f.ridge), k in vanishing, (error_of, residual_of, noise_of))
-        )
+        scaling = (scalings or {}).get(k, Scaling(f.ridge, f.ridge))
+        half.update(_fit_blocks(k, f, scaling, (error_of, residual_of, noise_of)))
     n = len(dimensions)
     blocks = {key: b for key, b in half.items() if b}
     blocks |= {(n + j, n + i): b.transpose for (i, j), b in blocks.items()}
@@ -257,22 +277,20 @@ def error_pencil(
 
 
 def _fit_blocks(
-    k: int, f: PooledFit, ridge: Expr, vanishing: bool, places: tuple[Mapping[Any, int], ...]
+    k: int, f: PooledFit, scaling: Scaling, places: tuple[Mapping[Any, int], ...]
 ) -> dict[tuple[int, int], Block]:
     """Return the equations of one fit."""
     error_of, residual_of, noise_of = places
     w = error_of[k]
-    scale, penalty = (ridge, S.One) if vanishing else (S.One, ridge)
-    out = {(w, w): Block(penalty), (w, 0): Block(penalty)}
+    out = {(w, w): Block(scaling.penalty), (w, 0): Block(scaling.penalty)}
     for n, design in enumerate(f.designs):
         r = residual_of[k, n]
-        X = Letter(
-            GaussianMatrix(f"Z_{design.inputs}", design.T, symbols.d),
-            transposed=False,
-            right=sqrt(family_eigenvalue(design.covariance)),
-        )
-        out[w, r] = Block(random={X.transpose: -design.weight / f.N})
-        out[r, r] = Block(scale)
+        Z, root = GaussianMatrix(f"Z_{design.inputs}", design.T, symbols.d), sqrt(family_eigenvalue(design.covariance))
+        opened = n in scaling.opened
+        X = Letter(Z, transposed=False, right=root)
+        scaled = Letter(Z, transposed=False, right=root * scaling.reach) if opened else X
+        out[w, r] = Block(random={scaled.transpose: -design.weight / f.N})
+        out[r, r] = Block(scaling.ridge if opened else S.One)
         out[r, w] = Block(random={X: S.One})
         for m, c in design.labellers:
             out[r, error_of[m]] = Block(random={X: -c})

@@ -1,4 +1,10 @@
-r"""The test error of any linear pipeline as numbers, through the fixed point solved component by component."""
+r"""The test error of any linear pipeline as numbers, with a known error.
+
+The recursion runs in float64 on the same problem written in several units of the covariances, and in all but the first
+every trace and every effective ridge is off by a few random units of round-off. Exactly, the results agree; their spread
+measures the rounding errors, whatever their cause (Vignes 2004, discrete stochastic arithmetic). Where it is too large
+the recursion runs again in mpmath, with more digits until two precisions agree.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +13,27 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import mpmath
 import numpy as np
-from sympy import Expr, Symbol, lambdify
+from sympy import Expr, S, Symbol
 
 from collapse_theory import symbols
 from collapse_theory.equivalents.components import Structure, structure_of
-from collapse_theory.equivalents.fixed_point import Atom
-from collapse_theory.equivalents.numeric import Nodes, solve_numeric
-from collapse_theory.equivalents.pipeline import PooledFit, PooledSystem, TestErrorPencil, error_pencil
+from collapse_theory.equivalents.fixed_point import Atom, solve
+from collapse_theory.equivalents.numeric import Nodes
+from collapse_theory.equivalents.pipeline import PooledFit, PooledSystem, Scaling, TestErrorPencil, error_pencil
+from collapse_theory.equivalents.pipeline_arithmetic import PipelineArithmetic
+from collapse_theory.equivalents.reals import FLOAT64, MultiPrecision, Reals
 from collapse_theory.equivalents.resolvents import Resolvent, solve_resolvent
-from collapse_theory.symbols import Eigenvalue
+from collapse_theory.errors import ConvergenceError, DomainError
 
 __all__ = ["PipelineEquivalent", "TestErrorValues"]
+
+_UNITS = (1.0, 1.3720911, 0.7318853)  # of the covariances; the first is exact, the others round everything anew
+_NUDGES = (0, 3, -3)  # units of round-off by which equations and traces are off
+_ACCEPTED = 1e-12  # largest spread over the units at which float64 is believed
+_AGREED = 1e-15  # of two precisions
+_DIGITS = (40, 90, 190, 400)
 
 
 @dataclass(frozen=True)
@@ -29,18 +44,25 @@ class TestErrorValues:
         bias: The part of the true coefficients.
         variance: Contribution of each noise source, by the name of its result.
         residual: Largest relative residual of the nonlinear equations.
+        error: Estimated relative error of the less accurate one of bias and variance; None where it was not asked for.
     """
 
     __test__ = False
 
-    bias: float
-    variance: Mapping[str, float]
+    bias: Any
+    variance: Mapping[str, Any]
     residual: float
+    error: float | None = None
 
     @property
-    def total(self) -> float:
+    def total(self) -> Any:
         """Bias and variance together."""
-        return self.bias + sum(self.variance.values())
+        return self.bias + self.noise
+
+    @property
+    def noise(self) -> Any:
+        """Variance of all noise sources."""
+        return sum(self.variance.values())
 
 
 @dataclass(frozen=True)
@@ -56,14 +78,14 @@ class PipelineEquivalent:
     >>> pipe = workflows.accumulate(2, Stage(T=90, noise=0.4, ridge=0.05))
     >>> nodes = Nodes({"Sigma": np.ones(1)}, np.array([100.0]))
     >>> error = PipelineEquivalent(pooled_system(pipe)).evaluate(nodes, energies=np.ones(1))
-    >>> round(error.total, 6)
-    0.491749
+    >>> round(error.total, 6), error.error < 1e-13
+    (0.491749, True)
     """
 
     system: PooledSystem
 
     @cached_property
-    def _structures(self) -> dict[frozenset[int], tuple[TestErrorPencil, Structure]]:
+    def _structures(self) -> dict[tuple[Any, ...], _Problem]:
         return {}
 
     @cached_property
@@ -73,30 +95,15 @@ class PipelineEquivalent:
         return tuple(sorted(found, key=lambda x: x.name))
 
     @cached_property
-    def _numbers(self) -> tuple[list[Symbol], list[Expr], Callable[..., Sequence[float]]]:
-        """Every expression of the parameters that is needed as a number, compiled together."""
-        found: dict[Expr, None] = {}
-        for f in self.system.fits:
-            for e in (f.ridge, f.N, *(e for x in f.designs for e in (x.T, x.weight))):
-                found[e] = None
-        for e in error_pencil(self.system).noises.values():
-            found[e] = None
-        expressions = list(found)
-        names = sorted({x for e in expressions for x in e.free_symbols}, key=lambda x: x.name)
-        return names, expressions, lambdify(names, expressions, modules="math", cse=True)
-
-    def structure(self, vanishing: frozenset[int]) -> tuple[TestErrorPencil, Structure]:
-        """Return the pencil and its structure for the fits whose residuals are scaled by the ridge."""
-        if vanishing not in self._structures:
-            ridges = {k: symbols.indexed(symbols.lam, k) for k in range(len(self.system.fits))}
-            problem = error_pencil(self.system, ridges=ridges, vanishing=vanishing)
-            self._structures[vanishing] = (problem, structure_of(problem.pencil))
-        return self._structures[vanishing]
+    def _numbers(self) -> tuple[Expr, ...]:
+        """Every expression of the parameters that is needed as a number."""
+        found = {e for f in self.system.fits for e in (f.ridge, f.N, *(e for x in f.designs for e in (x.T, x.weight)))}
+        return tuple(sorted(found | set(error_pencil(self.system).noises.values()), key=lambda e: e.sort_key()))
 
     def evaluate(
         self, nodes: Nodes, energies: np.ndarray, values: Mapping[Symbol, float] | None = None
     ) -> TestErrorValues:
-        """Return bias and variances.
+        """Return bias and variances in float64, with a relative error of at most about 1e-12, which is estimated.
 
         Args:
             nodes: Eigenvalues of every covariance in the common basis, with multiplicities.
@@ -104,55 +111,211 @@ class PipelineEquivalent:
             values: Values of the system's symbols.
 
         Raises:
-            DomainError: At a threshold without ridge.
-            ConvergenceError: If an equation is not solved.
+            DomainError: At a threshold without ridge, or if the result is beyond the range of float64.
+            ConvergenceError: If an equation is not solved, or two precisions do not agree (with the figures).
         """
-        given: dict[Symbol, float] = {symbols.d: float(nodes.counts.sum()), **(values or {})}
-        names, expressions, compiled = self._numbers
-        number = dict(zip(expressions, map(float, compiled(*(given[x] for x in names))), strict=True))
-        resolvents = [_resolvent(f, nodes, number) for f in self.system.fits]
-        problem, structure = self.structure(frozenset(k for k, r in enumerate(resolvents) if r.vanishing))
-        spaces = {symbols.d: nodes} | {
-            x.T: Nodes({}, np.array([number[x.T]])) for f in self.system.fits for x in f.designs if symbols.d != x.T
-        }
-        parameters: dict[Symbol, Any] = dict(given)
-        for k, f in enumerate(self.system.fits):
-            parameters[symbols.indexed(symbols.lam, k)] = _penalty(f, resolvents[k], nodes, number[f.ridge])
-        solution, residual = solve_numeric(
-            structure, spaces, parameters, _Start(problem, self.system, resolvents, nodes, number)
+        try:
+            with np.errstate(all="ignore"):
+                found = self._float64(nodes, energies, values or {})
+        except ConvergenceError:
+            found = None  # float64 cannot even solve it
+        if found is not None and found.error is not None and found.error <= _ACCEPTED:
+            return found
+        return self._extended(nodes, energies, values or {}, None if found is None else found.error)
+
+    def _float64(self, nodes: Nodes, energies: np.ndarray, values: Mapping[Symbol, float]) -> TestErrorValues:
+        tops = [nodes.values[x.covariance].max() for f in self.system.fits for x in f.designs]
+        exponent = -np.frexp(max(tops))[1]
+        found = self.solve(FLOAT64, nodes, energies, values, [float(np.ldexp(u, exponent)) for u in _UNITS])
+        terms = np.array([found.bias, found.noise + np.zeros(len(_UNITS))])
+        spread = np.abs(terms - terms[:, :1]).max(axis=1)
+        usable = np.isfinite(terms).all() and (terms >= 0).all()
+        error = float(np.max(np.divide(spread, terms[:, 0], out=np.zeros(2), where=spread > 0))) if usable else np.inf
+        first = {name: float(v[0]) for name, v in found.variance.items()}
+        return TestErrorValues(float(found.bias[0]), first, found.residual, error)
+
+    def _extended(
+        self, nodes: Nodes, energies: np.ndarray, values: Mapping[Symbol, float], float64_error: float | None
+    ) -> TestErrorValues:
+        before: TestErrorValues | None = None
+        error = np.inf
+        for digits in _DIGITS:
+            reals = MultiPrecision(mpmath.MPContext())
+            reals.context.dps = digits
+            exact = Nodes({name: reals.array(v) for name, v in nodes.values.items()}, nodes.counts)
+            given = {x: reals.context.mpf(v) for x, v in values.items()}
+            try:
+                now = self.solve(reals, exact, reals.array(energies), given)
+            except ConvergenceError:
+                if digits == _DIGITS[-1]:
+                    raise
+                continue
+            if before is not None:
+                error = max(_distance(now.bias, before.bias), _distance(now.noise, before.noise))
+                if error <= _AGREED:
+                    return _rounded(now, error)
+            before = now
+        first = "no solution" if float64_error is None else f"a relative spread of {float64_error:.1e}"
+        raise ConvergenceError(
+            f"the test error did not settle: {first} in float64, {error:.1e} between {_DIGITS[-2]} and {_DIGITS[-1]} digits; "
+            "give a larger ridge, or rows further from the rank"
         )
-        pencil = problem.pencil
-        result = {name: solution.green.get((pencil.outputs[name], i), 0.0) for name, i in pencil.inputs.items()}
-        bias = float(np.sum(energies * result["w0"]))
-        variance = {name: number[e] * float(np.sum(result[name])) for name, e in problem.noises.items()}
-        return TestErrorValues(bias, variance, max(residual, *(r.residual for r in resolvents)))
+
+    def solve(
+        self,
+        reals: Reals,
+        nodes: Nodes,
+        energies: np.ndarray,
+        values: Mapping[Symbol, Any],
+        units: Sequence[Any] = (1,),
+    ) -> TestErrorValues:
+        """Return bias and variances in any real numbers.
+
+        Args:
+            reals: The numbers of the arrays and values.
+            nodes: As in :meth:`evaluate`.
+            energies: As in :meth:`evaluate`.
+            values: As in :meth:`evaluate`.
+            units: What to multiply covariances and ridges with before solving; one result for each.
+
+        Returns:
+            Bias and variances as arrays of shape (len(units),).
+        """
+        dimension = nodes.counts.sum()
+        given: dict[Symbol, Any] = {symbols.d: reals.array(dimension)[()], **values}
+        number = dict(zip(self._numbers, reals.evaluate(self._numbers, given), strict=True))
+        nudges = _NUDGES[: len(units)]
+        solved = [
+            [_resolvent(f, nodes, number, unit, reals, nudge) for unit, nudge in zip(units, nudges, strict=True)]
+            for f in self.system.fits
+        ]
+        problem = self._problem([r[0] for r in solved])
+        column = np.array([[u] for u in units], dtype=object) if reals is not FLOAT64 else np.array(units)[:, None]
+        parameters: dict[Symbol, Any] = dict(given)
+        for k, (f, found) in enumerate(zip(self.system.fits, solved, strict=True)):
+            parameters[_ridge(k)] = number[f.ridge] * column
+            parameters[_penalty(k)] = parameters[_reach(k)] = np.stack([r.penalty for r in found])
+        for name, s in nodes.values.items():
+            parameters[symbols.family_eigenvalue(name)] = s * column
+        counts = {symbols.d: nodes.counts} | {
+            x.T: reals.array([number[x.T]]) for f in self.system.fits for x in f.designs if symbols.d != x.T
+        }
+        functions = dict(zip(problem.expressions, reals.evaluate(problem.expressions, parameters), strict=True))
+        start = _Start(problem.pencil, solved)
+        arithmetic = PipelineArithmetic(reals, counts, functions, start, _rounding(reals, nudges))
+        solution = solve(problem.structure, arithmetic)
+        pencil = problem.structure.pencil
+        shape = (len(units), energies.size)
+        result = {
+            name: np.broadcast_to(solution.green.get((pencil.outputs[name], i), 0 * energies), shape)
+            if name == "w0"
+            else np.ravel(solution.green.get((pencil.outputs[name], i), 0 * column))
+            for name, i in pencil.inputs.items()
+        }
+        bias = (result["w0"] @ energies) / column[:, 0]
+        variance = {name: number[e] * result[name] for name, e in problem.pencil.noises.items()}
+        residual = max(arithmetic.residual, *(r.residual for found in solved for r in found))
+        return TestErrorValues(bias, variance, float(residual))
+
+    def _problem(self, resolvents: Sequence[Resolvent]) -> _Problem:
+        """Return the pencil and its structure for what is open in each fit."""
+        key = tuple(
+            (tuple(r.opened.designs), bool(r.opened.directions.any()), bool(r.opened.directions.all()))
+            for r in resolvents
+        )
+        if key not in self._structures:
+            scalings = {
+                k: Scaling(
+                    _ridge(k),
+                    S.One if every else _penalty(k) if some else _ridge(k),
+                    S.One if every else _reach(k),
+                    frozenset(int(n) for n in np.flatnonzero(designs)),
+                )
+                for k, (designs, some, every) in enumerate(key)
+            }
+            self._structures[key] = _Problem.of(error_pencil(self.system, scalings))
+        return self._structures[key]
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """A pencil, its structure and the expressions in it."""
+
+    pencil: TestErrorPencil
+    structure: Structure
+    expressions: tuple[Expr, ...]
+
+    @classmethod
+    def of(cls, pencil: TestErrorPencil) -> _Problem:
+        structure = structure_of(pencil.pencil)
+        found = {b.fixed for b in structure.pencil.blocks.values()} | {f.factor for f in structure.feeds}
+        found |= {f.unknown.weight for f in structure.feeds} | {S.Zero}
+        return cls(pencil, structure, tuple(sorted(found, key=str)))
 
 
 @dataclass(frozen=True)
 class _Start:
     """The unknowns of a fit's own atom, from its effective ridges."""
 
-    problem: TestErrorPencil
-    system: PooledSystem
-    resolvents: Sequence[Resolvent]
-    nodes: Nodes
-    number: Mapping[Expr, float]
+    pencil: TestErrorPencil
+    solved: Sequence[Sequence[Resolvent]]
 
-    def __call__(self, atom: Atom) -> Sequence[float] | None:
+    def __call__(self, atom: Atom, arithmetic: PipelineArithmetic) -> Sequence[Any]:
         """Return the values of the atom's unknowns."""
-        fit_of = {i: k for k, i in self.problem.error_of.items()}
-        design_of = {i: key for key, i in self.problem.residual_of.items()}
+        fit_of = {i: k for k, i in self.pencil.error_of.items()}
+        design_of = {i: key for key, i in self.pencil.residual_of.items()}
         out = []
         for u in atom.unknowns:
-            i = self.problem.untransposed(u.row)
+            i = self.pencil.untransposed(u.row)
             if i in fit_of:
-                (s,) = (self.nodes.values[x.name] for x in u.weight.free_symbols if isinstance(x, Eigenvalue))
-                with np.errstate(invalid="ignore"):
-                    out.append(float(self.nodes.counts @ np.where(s > 0, s * self.resolvents[fit_of[i]].error, 0.0)))
+                entry = np.stack([r.error for r in self.solved[fit_of[i]]])
             else:
                 k, n = design_of[i]
-                out.append(self.number[self.system.fits[k].designs[n].T] / self.resolvents[k].scale[n])
+                entry = np.array([[1 / r.scale[n]] for r in self.solved[k]])
+            out.append(arithmetic.trace(u.dimension, arithmetic.function(u.weight) * entry))
         return out
+
+
+def _rounding(reals: Reals, nudges: Sequence[int]) -> Callable[[], Any]:
+    """Return what rounds a trace: for each scale its nudge, with a sign that a fixed seed draws for each trace."""
+    if not any(nudges):
+        return lambda: 1
+    rng, size = np.random.default_rng(0), np.array(nudges)[:, None] * reals.epsilon
+    return lambda: 1 + size * rng.choice((-1.0, 1.0), size.shape)
+
+
+def _ridge(k: int) -> Symbol:
+    return symbols.scaling("ridge", k)
+
+
+def _penalty(k: int) -> Symbol:
+    return symbols.scaling("penalty", k)
+
+
+def _reach(k: int) -> Symbol:
+    return symbols.scaling("reach", k)
+
+
+def _distance(a: Any, b: Any) -> float:
+    """Return the relative distance of two arrays of one number each."""
+    a, b = np.ravel(a)[0], np.ravel(b)[0]
+    return 0.0 if a == b else float(abs(a - b) / max(abs(a), abs(b)))
+
+
+def _rounded(found: TestErrorValues, error: float) -> TestErrorValues:
+    """Return one solution of multiple precision in float64."""
+
+    def nearest(x: Any) -> float:
+        number = float(np.ravel(x)[0])
+        if not np.isfinite(number):
+            raise DomainError(
+                f"float64 needs the test error to be below 1.8e308, got {np.ravel(x)[0]}; rescale noise or target, or use digits="
+            )
+        return number
+
+    return TestErrorValues(
+        nearest(found.bias), {name: nearest(v) for name, v in found.variance.items()}, found.residual, error
+    )
 
 
 def _parameters(system: PooledSystem) -> Iterator[Expr]:
@@ -168,14 +331,10 @@ def _parameters(system: PooledSystem) -> Iterator[Expr]:
             )
 
 
-def _resolvent(f: PooledFit, nodes: Nodes, number: Mapping[Expr, float]) -> Resolvent:
-    s = np.stack([nodes.values[x.covariance] for x in f.designs])
-    weights = np.array([number[x.weight] for x in f.designs])
-    rows = np.array([number[x.T] for x in f.designs])
-    return solve_resolvent(s, nodes.counts, weights, rows, number[f.N], number[f.ridge])
-
-
-def _penalty(f: PooledFit, resolvent: Resolvent, nodes: Nodes, ridge: float) -> float | np.ndarray:
-    """Return the ridge; without one, directions the fit never sees get any positive one: the estimate is zero there."""
-    unseen = ~np.any([nodes.values[x.covariance] > 0 for x in f.designs], axis=0)
-    return np.where(unseen, 1.0, 0.0) if ridge == 0 and not resolvent.vanishing and unseen.any() else ridge
+def _resolvent(
+    f: PooledFit, nodes: Nodes, number: Mapping[Expr, Any], unit: Any, reals: Reals, nudge: int
+) -> Resolvent:
+    s = np.stack([nodes.values[x.covariance] for x in f.designs]) * unit
+    weights = reals.array([number[x.weight] for x in f.designs])
+    rows = reals.array([number[x.T] for x in f.designs])
+    return solve_resolvent(s, nodes.counts, weights, rows, number[f.N], number[f.ridge] * unit, reals, nudge=nudge)

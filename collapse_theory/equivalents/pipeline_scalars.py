@@ -13,7 +13,7 @@ from sympy import Add, Eq, Expr
 
 from collapse_theory import symbols
 from collapse_theory.equivalents.components import Structure, structure_of
-from collapse_theory.equivalents.pipeline import PooledSystem, error_pencil
+from collapse_theory.equivalents.pipeline import PooledSystem, Scaling, error_pencil
 from collapse_theory.equivalents.slopes import slope
 from collapse_theory.equivalents.symbolic import ClosedForm, implicit_values, solve_symbolic
 from collapse_theory.spectral.integrals import QuadraticForm
@@ -113,7 +113,7 @@ def _structure(args: tuple[Any, ...]) -> tuple[Structure, dict[Expr, Expr]]:
     """
     system = PooledSystem.of(*args)
     ridges = {k: symbols.indexed(symbols.lam, k) for k in range(len(system.fits))}
-    problem = error_pencil(system, ridges=ridges, vanishing=frozenset(ridges))
+    problem = error_pencil(system, {k: Scaling.vanishing(ridges[k], f) for k, f in enumerate(system.fits)})
     return structure_of(problem.pencil), {ridges[k]: f.ridge for k, f in enumerate(system.fits)}
 
 

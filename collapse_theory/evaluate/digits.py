@@ -51,6 +51,8 @@ def evaluate_digits(plan: Plan, measure: MeasureFactory, values: ValueFactory, d
             raise DomainError(
                 "digits= meets a division by zero at these values; evaluate in float64, or move them"
             ) from e
+        except ConvergenceError:  # at a threshold a component is singular until there are digits enough
+            continue
         if before is not None and all(_agree(before[k], now[k], digits) for k in now):
             return {k: mpmath.mp.make_mpf(v._mpf_) for k, v in now.items()}
         before = now

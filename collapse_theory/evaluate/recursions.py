@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
+import mpmath
 import numpy as np
 from sympy import Expr, Symbol
 
@@ -14,7 +15,7 @@ from collapse_theory.equivalents.mean_labeller import Labels, PooledStage, forwa
 from collapse_theory.equivalents.numeric import Nodes
 from collapse_theory.equivalents.pipeline import PooledSystem
 from collapse_theory.equivalents.pipeline_numeric import PipelineEquivalent
-from collapse_theory.errors import DomainError
+from collapse_theory.equivalents.reals import MultiPrecision
 from collapse_theory.evaluate.generations import run_generations
 from collapse_theory.evaluate.jets import Jet, column, value_of
 from collapse_theory.evaluate.measure import Measure
@@ -113,17 +114,16 @@ class FixedPoint:
         return _equivalent(self.system).symbols
 
     def run(self, measure: Measure, arguments: Sequence[Any]) -> tuple[Any, Any]:
-        """Return bias and variance of the last fit, one point after the other.
-
-        Raises:
-            DomainError: In another arithmetic than float64.
-        """
+        """Return bias and variance of the last fit, one point after the other; in the numbers of the measure."""
         values = {name: measure.at(name) for name in self.system.covariances}
-        if any(v.dtype == object for v in values.values()):
-            raise DomainError("digits= does not cover pipelines whose fits share inputs; evaluate in float64 instead")
         if measure.energies is None:
             raise AssertionError("a bias needs the energies of the target")
         equivalent, nodes = _equivalent(self.system), Nodes(values, measure.counts.astype(float))
+        entry = next(iter(values.values()))[0]
+        if isinstance(entry, mpmath.ctx_mp_python._mpf):
+            point = dict(zip(equivalent.symbols, arguments, strict=True))
+            exact = equivalent.solve(MultiPrecision(entry.context), nodes, measure.energies, point)
+            return exact.bias, exact.noise
         columns = np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in arguments), np.zeros(()))[:-1]
         shape = columns[0].shape if columns else ()
         out = np.empty((2, *shape))

@@ -1,0 +1,69 @@
+r"""Which designs of a fit determine the directions they see: the over- and under-determined parts of the normal equations.
+
+Generic rows of a covariance span as many of its directions as there are rows or directions. A set :math:`A` of designs has
+:math:`\sum_AT_i` rows and sees the rank of :math:`\sum_A\Sigma_i`. The *closed* designs are the smallest set of largest
+surplus rows - rank (Dulmage and Mendelsohn 1958, the decomposition of a bipartite graph): without ridge they determine
+every direction they see. All other designs and directions are *open*: there the rows are interpolated. If a larger set has
+the same surplus, its further rows are exactly as many as the directions they add: an interpolation threshold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import combinations
+
+import numpy as np
+
+__all__ = ["Openness", "openness"]
+
+
+@dataclass(frozen=True)
+class Openness:
+    """The parts of one fit.
+
+    Attributes:
+        designs: Whether each design is open, boolean, shape (designs,). Designs at a threshold count as closed.
+        directions: Whether each direction is open, boolean, shape (k,); directions that no design sees are.
+        threshold: Number of rows at a threshold, None away from it.
+    """
+
+    designs: np.ndarray
+    directions: np.ndarray
+    threshold: float | None
+
+
+def openness(support: np.ndarray, counts: np.ndarray, rows: np.ndarray) -> Openness:
+    """Return the closed and open parts of a fit.
+
+    Args:
+        support: Which design sees which direction, boolean, shape (designs, k).
+        counts: Multiplicity of each direction, shape (k,).
+        rows: Rows of each design, positive, shape (designs,).
+
+    >>> import numpy as np
+    >>> nested = np.array([[True, False], [True, True]])  # 50 of 100 directions, and all
+    >>> openness(nested, np.array([50, 50]), np.array([100, 10])).designs
+    array([False,  True])
+    """
+    kinds, kind_of = np.unique(support, axis=0, return_inverse=True)
+    kind_of = kind_of.ravel()
+    weight = [sum((Fraction(float(t)) for t in rows[kind_of == i]), Fraction(0)) for i in range(len(kinds))]
+    surplus = {
+        chosen: sum((weight[i] for i in chosen), Fraction(0)) - int(counts[kinds[list(chosen)].any(axis=0)].sum())
+        for size in range(1, len(kinds) + 1)
+        for chosen in combinations(range(len(kinds)), size)
+    }
+    largest = max(*surplus.values(), Fraction(0))
+    best = [set(chosen) for chosen, x in surplus.items() if x == largest] + ([set[int]()] if largest == 0 else [])
+    smallest, greatest = (
+        set.intersection(*best),
+        set.union(*best),
+    )  # the surplus is supermodular: both are among the best
+    closed = np.isin(kind_of, list(greatest))
+    extra = greatest - smallest
+    return Openness(
+        np.logical_not(closed),
+        np.logical_not(support[closed].any(axis=0)),
+        float(sum((weight[i] for i in extra), Fraction(0))) if extra else None,
+    )
