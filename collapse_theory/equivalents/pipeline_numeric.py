@@ -23,7 +23,7 @@ from collapse_theory.equivalents.fixed_point import Atom, solve
 from collapse_theory.equivalents.numeric import Nodes
 from collapse_theory.equivalents.pipeline import PooledFit, PooledSystem, Scaling, TestErrorPencil, error_pencil
 from collapse_theory.equivalents.pipeline_arithmetic import PipelineArithmetic
-from collapse_theory.equivalents.reals import FLOAT64, MultiPrecision, Reals
+from collapse_theory.equivalents.reals import COMPLEX_STEP, FLOAT64, Float64, MultiPrecision, Reals
 from collapse_theory.equivalents.resolvents import Resolvent, solve_resolvent
 from collapse_theory.errors import ConvergenceError, DomainError
 
@@ -32,7 +32,10 @@ __all__ = ["PipelineEquivalent", "TestErrorValues"]
 _UNITS = (1.0, 1.3720911, 0.7318853)  # of the covariances; the first is exact, the others round everything anew
 _NUDGES = (0, 3, -3)  # units of round-off by which equations and traces are off
 _ACCEPTED = 1e-12  # largest spread over the units at which float64 is believed
+_ACCEPTED_SLOPE = 1e-10
 _AGREED = 1e-15  # of two precisions
+_STEP = 1e-10  # of a complex step, relative: its error is the square
+_SMALLEST = 1e-280
 _DIGITS = (40, 90, 190, 400)
 
 
@@ -123,10 +126,94 @@ class PipelineEquivalent:
             return found
         return self._extended(nodes, energies, values or {}, None if found is None else found.error)
 
-    def _float64(self, nodes: Nodes, energies: np.ndarray, values: Mapping[Symbol, float]) -> TestErrorValues:
+    def slope(
+        self, nodes: Nodes, energies: np.ndarray, values: Mapping[Symbol, float], direction: Mapping[Symbol, float]
+    ) -> tuple[float, float]:
+        """Return the derivatives of bias and variance along a direction of the values, in float64.
+
+        Args:
+            nodes: As in :meth:`evaluate`.
+            energies: As in :meth:`evaluate`.
+            values: As in :meth:`evaluate`.
+            direction: Derivative of each value that moves.
+
+        Raises:
+            DomainError: As in :meth:`evaluate`.
+            ConvergenceError: As in :meth:`evaluate`.
+        """
+        moving = {x: v for x, v in direction.items() if v != 0}
+        if not moving:
+            return 0.0, 0.0
+        try:
+            with np.errstate(all="ignore"):
+                terms, error = self._complex_step(nodes, energies, values, moving)
+        except ConvergenceError:
+            error = np.inf
+        if error <= _ACCEPTED_SLOPE:
+            return float(terms[0]), float(terms[1])
+        before: tuple[Any, Any] | None = None
+        for digits in _DIGITS:
+            reals = MultiPrecision(mpmath.MPContext())
+            reals.context.dps = digits
+            exact = Nodes({name: reals.array(v) for name, v in nodes.values.items()}, nodes.counts)
+            given, along = ({x: reals.context.mpf(v) for x, v in m.items()} for m in (values, moving))
+            try:
+                now = self.exact_slope(reals, exact, reals.array(energies), given, along)
+            except ConvergenceError:
+                if digits == _DIGITS[-1]:
+                    raise
+                continue
+            if before is not None and all(_distance(a, b) <= _AGREED for a, b in zip(now, before, strict=True)):
+                return float(now[0]), float(now[1])
+            before = now
+        raise ConvergenceError("the derivative of the test error did not settle; give a larger ridge")
+
+    def exact_slope(
+        self,
+        reals: MultiPrecision,
+        nodes: Nodes,
+        energies: np.ndarray,
+        values: Mapping[Symbol, Any],
+        direction: Mapping[Symbol, Any],
+    ) -> tuple[Any, Any]:
+        """Return the derivatives of bias and variance in multiple precision, by a central difference at a third of it."""
+        h = reals.context.mpf(10) ** -(reals.context.dps // 3)
+        step = h * min(abs(values[x] / v) if values[x] else 1 / abs(v) for x, v in direction.items())
+        at = [
+            self.solve(
+                reals, nodes, energies, {**values, **{x: values[x] + sign * step * v for x, v in direction.items()}}
+            )
+            for sign in (1, -1)
+        ]
+        bias, noise = (
+            (a - b) / (2 * step)
+            for a, b in zip(*((np.ravel(x.bias)[0], np.ravel(x.noise + 0 * x.bias)[0]) for x in at), strict=True)
+        )
+        return bias, noise
+
+    def _complex_step(
+        self, nodes: Nodes, energies: np.ndarray, values: Mapping[Symbol, float], direction: Mapping[Symbol, float]
+    ) -> tuple[np.ndarray, float]:
+        """Return the derivatives, and the spread of the less accurate one over the units."""
+        step = _STEP * min(abs(values[x] / v) if values[x] else 1 / abs(v) for x, v in direction.items())
+        if min(abs(step * v) for v in direction.values()) < _SMALLEST:
+            return np.zeros(2), np.inf
+        moved = {x: values[x] + 1j * step * v for x, v in direction.items()}
+        found = self.solve(COMPLEX_STEP, nodes, energies, {**values, **moved}, self._units(nodes))
+        terms = np.imag([found.bias, found.noise + np.zeros(len(_UNITS))]) / step
+        spread = np.abs(terms - terms[:, :1]).max(axis=1)
+        usable = np.isfinite(terms).all()
+        error = np.divide(spread, np.abs(terms[:, 0]), out=np.full(2, np.inf), where=terms[:, 0] != 0)
+        return terms[:, 0], float(np.max(np.where(spread > 0, error, 0.0))) if usable else np.inf
+
+    def _units(self, nodes: Nodes) -> list[float]:
+        """Return the units of the covariances, the first a power of two that brings the largest eigenvalue near one."""
         tops = [nodes.values[x.covariance].max() for f in self.system.fits for x in f.designs]
         exponent = -np.frexp(max(tops))[1]
-        found = self.solve(FLOAT64, nodes, energies, values, [float(np.ldexp(u, exponent)) for u in _UNITS])
+        return [float(np.ldexp(u, exponent)) for u in _UNITS]
+
+    def _float64(self, nodes: Nodes, energies: np.ndarray, values: Mapping[Symbol, float]) -> TestErrorValues:
+        found = self.solve(FLOAT64, nodes, energies, values, self._units(nodes))
         terms = np.array([found.bias, found.noise + np.zeros(len(_UNITS))])
         spread = np.abs(terms - terms[:, :1]).max(axis=1)
         usable = np.isfinite(terms).all() and (terms >= 0).all()
@@ -190,7 +277,9 @@ class PipelineEquivalent:
             for f in self.system.fits
         ]
         problem = self._problem([r[0] for r in solved])
-        column = np.array([[u] for u in units], dtype=object) if reals is not FLOAT64 else np.array(units)[:, None]
+        column = (
+            np.array([[u] for u in units], dtype=object) if not isinstance(reals, Float64) else np.array(units)[:, None]
+        )
         parameters: dict[Symbol, Any] = dict(given)
         for k, (f, found) in enumerate(zip(self.system.fits, solved, strict=True)):
             parameters[_ridge(k)] = number[f.ridge] * column

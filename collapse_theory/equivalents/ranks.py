@@ -48,7 +48,7 @@ def openness(support: np.ndarray, counts: np.ndarray, rows: np.ndarray) -> Openn
     """
     kinds, kind_of = np.unique(support, axis=0, return_inverse=True)
     kind_of = kind_of.ravel()
-    weight = [sum((Fraction(float(t)) for t in rows[kind_of == i]), Fraction(0)) for i in range(len(kinds))]
+    weight = [sum((Fraction(float(np.real(t))) for t in rows[kind_of == i]), Fraction(0)) for i in range(len(kinds))]
     surplus = {
         chosen: sum((weight[i] for i in chosen), Fraction(0)) - int(counts[kinds[list(chosen)].any(axis=0)].sum())
         for size in range(1, len(kinds) + 1)

@@ -14,7 +14,7 @@ from sympy import Add, Dummy, Expr, Mul, Number, NumberSymbol, Pow, Symbol, lamb
 
 from collapse_theory.errors import ConvergenceError
 
-__all__ = ["FLOAT64", "Float64", "MultiPrecision", "Reals"]
+__all__ = ["COMPLEX_STEP", "FLOAT64", "ComplexStep", "Float64", "MultiPrecision", "Reals"]
 
 
 class Reals(Protocol):
@@ -65,6 +65,17 @@ class Float64:
         """Return the values, from one compilation for all expressions."""
         names, call = _compiled(tuple(expressions))
         return list(call(*(values[x] for x in names)))
+
+
+class ComplexStep(Float64):
+    r"""complex128 arrays whose imaginary parts are a small multiple of a derivative.
+
+    :math:`f(x+ih)=f(x)+ihf'(x)+O(h^2)` for analytic :math:`f`, without a difference that cancels (Squire and Trapp 1998).
+    """
+
+    def array(self, x: Any) -> np.ndarray:
+        """Return a complex array."""
+        return np.asarray(x, dtype=complex)
 
 
 class MultiPrecision:
@@ -127,6 +138,7 @@ class MultiPrecision:
 
 
 FLOAT64 = Float64()
+COMPLEX_STEP = ComplexStep()
 
 _SINGULAR = "a linear component is singular at these values; move away from the threshold"
 

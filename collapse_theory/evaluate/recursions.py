@@ -121,18 +121,36 @@ class FixedPoint:
         equivalent, nodes = _equivalent(self.system), Nodes(values, measure.counts.astype(float))
         entry = next(iter(values.values()))[0]
         if isinstance(entry, mpmath.ctx_mp_python._mpf):
-            point = dict(zip(equivalent.symbols, arguments, strict=True))
-            exact = equivalent.solve(MultiPrecision(entry.context), nodes, measure.energies, point)
-            return exact.bias, exact.noise
-        columns = np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in arguments), np.zeros(()))[:-1]
+            return self._exact(MultiPrecision(entry.context), nodes, measure.energies, arguments)
+        moving = [isinstance(x, Jet) for x in arguments]
+        numbers = [value_of(x) for x in arguments] + [x.slope for x in arguments if isinstance(x, Jet)]
+        columns = np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in numbers), np.zeros(()))[:-1]
         shape = columns[0].shape if columns else ()
         out = np.empty((2, *shape))
+        names = equivalent.symbols
         for i in np.ndindex(shape):
-            point = {x: float(c[i]) for x, c in zip(equivalent.symbols, columns, strict=True)}
-            error = equivalent.evaluate(nodes, measure.energies, point)
-            out[(slice(None), *i)] = error.bias, sum(error.variance.values())
+            point = {x: float(c[i]) for x, c in zip(names, columns[: len(names)], strict=True)}
+            if any(moving):
+                slopes = (float(c[i]) for c in columns[len(names) :])
+                direction = {x: next(slopes) for x, moves in zip(names, moving, strict=True) if moves}
+                out[(slice(None), *i)] = equivalent.slope(nodes, measure.energies, point, direction)
+            else:
+                error = equivalent.evaluate(nodes, measure.energies, point)
+                out[(slice(None), *i)] = error.bias, error.noise
         bias, variance = out.reshape(2, -1) if shape else out
-        return bias, variance
+        return (Jet(0, bias), Jet(0, variance)) if any(moving) else (bias, variance)
+
+    def _exact(
+        self, reals: MultiPrecision, nodes: Nodes, energies: np.ndarray, arguments: Sequence[Any]
+    ) -> tuple[Any, Any]:
+        equivalent = _equivalent(self.system)
+        point = dict(zip(equivalent.symbols, map(value_of, arguments), strict=True))
+        direction = {x: a.slope for x, a in zip(equivalent.symbols, arguments, strict=True) if isinstance(a, Jet)}
+        if direction:
+            bias, variance = equivalent.exact_slope(reals, nodes, energies, point, direction)
+            return Jet(0, bias), Jet(0, variance)
+        exact = equivalent.solve(reals, nodes, energies, point)
+        return exact.bias, exact.noise
 
 
 @lru_cache(maxsize=32)
