@@ -80,7 +80,8 @@ def solve_pencil(pencil: Pencil, values):
     return inverse[edges[out] : edges[out + 1], edges[into] : edges[into + 1]]
 
 
-LETTERS = [Identity(d), Sigma, X.T * X / T, R, Sigma * R, (Sigma + lam * Identity(d)).inv()]
+G = ct.GaussianMatrix("G", d, d)
+LETTERS = [Identity(d), Sigma, X.T * X / T, R, Sigma * R, (Sigma + lam * Identity(d)).inv(), G, (G + G.T) / 2]
 square = st.recursive(
     st.sampled_from(LETTERS),
     lambda inner: st.one_of(
@@ -101,9 +102,30 @@ def test_linearisation_is_the_expression(e, seed):
         return
     rng = np.random.default_rng(seed)
     values = {"Z": rng.standard_normal((4, 3)), "Sigma": np.diag(rng.uniform(0.5, 2, 3)), "lam": 0.7}
+    values["G"] = rng.standard_normal((3, 3))
     want = dense(e, values)
     got = solve_pencil(linearise(e), values)
     np.testing.assert_allclose(got, want, rtol=1e-8, atol=1e-8 * np.abs(want).max())
+
+
+AFFINE = [a * Identity(d) + b * part for a in (1, -1, 2) for b in (1, -1) for part in (G, (G + G.T) / 2, Sigma * G)]
+
+
+@pytest.mark.parametrize("place", ["right", "left", "middle", "alone", "inside an inverse"])
+@pytest.mark.parametrize("factor", AFFINE, ids=str)
+def test_a_factor_keeps_its_random_part_wherever_it_stands(factor, place):
+    """A sign times the identity plus something random is not a sign times the identity."""
+    middle = (3 * Identity(d) + G / 5).inv()
+    e = {
+        "right": middle * factor,
+        "left": factor * middle,
+        "middle": middle * factor * middle,
+        "alone": factor,
+        "inside an inverse": (factor * middle + 7 * Identity(d)).inv() * factor,
+    }[place]
+    rng = np.random.default_rng(7)
+    values = {"G": rng.standard_normal((3, 3)), "Sigma": np.diag([0.5, 1.0, 2.0]), "lam": 0.7}
+    np.testing.assert_allclose(solve_pencil(linearise(e), values), dense(e, values), rtol=1e-9)
 
 
 def test_linearisation_with_several_matrices_and_shapes():

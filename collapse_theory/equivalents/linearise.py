@@ -70,7 +70,7 @@ def _assemble(program: _Program, start: int, out: int, families: dict[Expr, tupl
     """Eliminate constant pivots and number what is left, equations and variables of one dimension side by side."""
     rows = eliminate(program.rows, [start], [out])
     users = [i for i, row in rows.items() if i != start and start in row]
-    if out != start and len(users) == 1 and rows[users[0]][start].fixed in {1, -1}:
+    if out != start and len(users) == 1 and _is_sign(rows[users[0]][start]):
         (enters,) = users  # the input stands in one equation only: it is that equation's right-hand side
         sign = Block(-rows[enters].pop(start).fixed)
         rows[enters] = {j: sign * b for j, b in rows[enters].items()}
@@ -91,6 +91,11 @@ def _assemble(program: _Program, start: int, out: int, families: dict[Expr, tupl
         if blocks.get((i, i), Block()).fixed.could_extract_minus_sign():  # equal parts are to look equal
             blocks.update({key: Block(-S.One) * b for key, b in blocks.items() if key[0] == i})
     return Pencil(tuple(dimensions), blocks, {"x": equation[start]}, {"x": variable[out]}, families)
+
+
+def _is_sign(block: Block) -> bool:
+    """Whether a block is plus or minus the identity as a whole: a deterministic part alone does not say so."""
+    return not block.random and block.fixed in {1, -1}
 
 
 class _Program:
