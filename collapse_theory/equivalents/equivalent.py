@@ -13,14 +13,14 @@ from sympy.matrices.expressions.inverse import Inverse
 
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.equivalents.components import Structure, structure_of
-from collapse_theory.equivalents.fixed_point import Solution
 from collapse_theory.equivalents.implicit_scalars import trace_over
 from collapse_theory.equivalents.language import subexpressions
+from collapse_theory.equivalents.limits import entry_or_limit
 from collapse_theory.equivalents.linearise import linearise
-from collapse_theory.equivalents.numeric import Nodes, solve_numeric
+from collapse_theory.equivalents.numeric import Nodes
 from collapse_theory.equivalents.pencil import Pencil
 from collapse_theory.equivalents.symbolic import ClosedForm, solve_symbolic
-from collapse_theory.errors import ConvergenceError, DomainError, nearest
+from collapse_theory.errors import DomainError, nearest
 from collapse_theory.spectral.integrals import QuadraticForm
 
 __all__ = ["DeterministicEquivalent", "EquivalentValues", "deterministic_equivalent"]
@@ -140,8 +140,8 @@ class DeterministicEquivalent:
         spaces = {}
         for p in self.pencil.dimensions:
             spaces[p] = self._space(p, spectra, parameters)
-        solution, residual = _limit(self.structure, spaces, parameters)
-        entry = solution.green.get((self.pencil.outputs[_RESULT], self.pencil.inputs[_RESULT]), 0.0)
+        place = self.pencil.outputs[_RESULT], self.pencil.inputs[_RESULT]
+        entry, residual = entry_or_limit(self.structure, spaces, parameters, place)
         dimension = self.expression.rows
         if dimension in self.pencil.families:
             g = np.broadcast_to(entry, spaces[dimension].counts.shape)
@@ -259,33 +259,3 @@ def _culprit(expression: MatrixExpr) -> MatrixExpr:
         except DomainError:
             return e
     return expression
-
-
-def _limit(
-    structure: Structure, spaces: Mapping[Expr, Nodes], parameters: Mapping[Symbol, float]
-) -> tuple[Solution, float]:
-    """Solve at the given values; where a parameter is zero and that is singular at first sight, by continuity.
-
-    Small positive values only say where to start: the equations that are solved in the end are those at zero.
-    """
-    zeros = [x for x, value in parameters.items() if value == 0]
-    try:
-        return solve_numeric(structure, spaces, parameters)
-    except ConvergenceError:
-        if not zeros:
-            raise
-    start: dict[Any, float] = {}
-    top = max((float(v.max()) for space in spaces.values() for v in space.values.values()), default=1.0)
-    try:
-        for small in (1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 0.0):
-            near = dict(parameters) | dict.fromkeys(zeros, small * top)
-            solution, residual = solve_numeric(
-                structure, spaces, near, lambda atom: [start[u] for u in atom.unknowns] if start else None
-            )
-            start.update(solution.values)
-    except ConvergenceError as error:
-        raise DomainError(
-            f"evaluate needs the expression to have a limit at {', '.join(f'{x} = 0' for x in zeros)}, got one that diverges; "
-            "give a positive value"
-        ) from error
-    return solution, residual

@@ -10,14 +10,16 @@ where only :math:`\eta_{AB}` has unknowns of the pair itself: a small linear sys
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Any, Protocol
 
-from sympy import Expr, S
+from sympy import Expr, S, default_sort_key
 
 from collapse_theory.equivalents.components import Feed, Structure, Unknown
+from collapse_theory.equivalents.pencil import Letter
 
 __all__ = ["Algebra", "Arithmetic", "Atom", "Solution", "solve"]
 
@@ -58,12 +60,14 @@ class Atom:
         fixed: The deterministic entries.
         feeds: The terms of eta within the atom.
         unknowns: The unknowns in these terms.
+        letters: The random factors within the atom: their place, and their coefficient.
     """
 
     groups: Mapping[Expr, tuple[int, ...]]
     fixed: Mapping[tuple[int, int], Expr]
     feeds: tuple[Feed, ...]
     unknowns: tuple[Unknown, ...]
+    letters: tuple[tuple[int, int, Letter, Expr], ...]
 
     @classmethod
     def of(cls, structure: Structure, a: int) -> Atom:
@@ -78,26 +82,53 @@ class Atom:
             (i, j): blocks[i, j].fixed for i in members for j in members if (i, j) in blocks and blocks[i, j].fixed != 0
         }
         feeds = structure.feeds_by_pair.get((a, a), ())
-        return cls(groups, fixed, feeds, tuple(dict.fromkeys(f.unknown for f in feeds)))
+        letters = tuple(
+            (i, j, letter, c)
+            for i in members
+            for j in members
+            if (i, j) in blocks
+            for letter, c in blocks[i, j].random.items()
+        )
+        return cls(groups, fixed, feeds, tuple(dict.fromkeys(f.unknown for f in feeds)), letters)
 
     def signature(self, *, transposed: bool = False) -> tuple[Any, tuple[int, ...]]:
-        """Return a hashable form equal for equal atoms, and the order of the unknowns in it.
+        """Return a hashable form equal for atoms of equal equations, and the order of the unknowns in it.
 
         With ``transposed`` the form of the transposed atom, whose unknowns have the same values.
         """
-        place = {i: n for n, i in enumerate(sorted(i for g in self.groups.values() for i in g))}
-
-        def at(i: int, j: int) -> tuple[int, int]:
-            return (place[j], place[i]) if transposed else (place[i], place[j])
+        place = self._place
+        at = self._at(transposed=transposed)
 
         def code(u: Unknown) -> tuple[Any, ...]:
-            return (str(u.dimension), str(u.weight), *at(u.row, u.column))
+            return (*at(u.row, u.column), u.weight)
 
-        dims = tuple(sorted((place[i], str(p)) for p, g in self.groups.items() for i in g))
-        fixed = tuple(sorted((at(i, j), str(f)) for (i, j), f in self.fixed.items()))
-        feeds = tuple(sorted((at(f.i, f.j), str(f.factor), code(f.unknown)) for f in self.feeds))
-        order = sorted(range(len(self.unknowns)), key=lambda n: code(self.unknowns[n]))
-        return (dims, fixed, feeds), tuple(order)
+        dims = tuple((place[i], p) for p, g in self.groups.items() for i in g)
+        fixed = tuple((at(i, j), f) for (i, j), f in self.fixed.items())
+        feeds = tuple((at(f.i, f.j), f.factor, code(f.unknown)) for f in self.feeds)
+        key = (frozenset(dims), frozenset(fixed), frozenset(feeds))
+        order = sorted(range(len(self.unknowns)), key=lambda n: tuple(map(default_sort_key, code(self.unknowns[n]))))
+        return key, tuple(order)
+
+    @cached_property
+    def _place(self) -> dict[int, int]:
+        return {i: n for n, i in enumerate(sorted(i for g in self.groups.values() for i in g))}
+
+    def _at(self, *, transposed: bool) -> Callable[[int, int], tuple[int, int]]:
+        place = self._place
+        return lambda i, j: (place[j], place[i]) if transposed else (place[i], place[j])
+
+    def randomness(self, *, transposed: bool = False) -> frozenset[Any]:
+        """Return the covariances of the entries in a hashable form; more than the equations, the same law."""
+        at = self._at(transposed=transposed)
+        words = [
+            (at(i, j), letter.transpose if transposed else letter, c, letter.matrix) for i, j, letter, c in self.letters
+        ]
+        return frozenset(
+            (x[0], x[1].transposed, x[1].left, x[1].right, x[2], y[0], y[1].transposed, y[1].left, y[1].right, y[2])
+            for x in words
+            for y in words
+            if x[3] == y[3]
+        )
 
     def green(self, arithmetic: Arithmetic, values: Mapping[Unknown, Any]) -> Entries:
         """Return the entries of ``G = (F - eta)^{-1}`` at given values of the unknowns."""
@@ -164,11 +195,12 @@ def solve(structure: Structure, arithmetic: Arithmetic) -> Solution:
 def _atom_values(atom: Atom, arithmetic: Arithmetic, solved: dict[Any, tuple[Any, ...]]) -> dict[Unknown, Any]:
     for transposed in (False, True):
         key, order = atom.signature(transposed=transposed)
-        if key in solved:
-            return {atom.unknowns[n]: x for n, x in zip(order, solved[key], strict=True)}
+        law = key, atom.randomness(transposed=transposed)
+        if law in solved:
+            return {atom.unknowns[n]: x for n, x in zip(order, solved[law], strict=True)}
     key, order = atom.signature()
     x = arithmetic.nonlinear(atom)
-    solved[key] = tuple(x[n] for n in order)
+    solved[key, atom.randomness()] = tuple(x[n] for n in order)
     return dict(zip(atom.unknowns, x, strict=True))
 
 

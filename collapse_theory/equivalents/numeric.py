@@ -8,7 +8,7 @@ to the deterministic matrix. Each is checked by its residual.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,11 +20,13 @@ from collapse_theory.equivalents.fixed_point import Atom, Solution, solve
 from collapse_theory.errors import ConvergenceError
 from collapse_theory.symbols import Eigenvalue
 
-__all__ = ["Nodes", "NumericArithmetic", "solve_numeric"]
+__all__ = ["ITERATIONS", "TOLERANCE", "Nodes", "NumericArithmetic", "expressions_of", "solve_numeric", "tabulate"]
 
-_TOLERANCE = 1e-11  # residual of an accepted solution, relative to the unknown; Newton gets to round-off well before
+TOLERANCE = 1e-11  # residual of an accepted solution, relative to the unknown; Newton gets to round-off well before
 _SETTLED = 1e-15
-_ITERATIONS = 300
+ITERATIONS = 300
+_DAMPED = 0.5 ** np.arange(8)
+_LONGEST = 200.0  # a step of the logarithms that stays within float64
 
 
 @dataclass(frozen=True)
@@ -100,11 +102,11 @@ class NumericArithmetic:
         x, gap = self._newton(
             atom, np.zeros(len(atom.unknowns)) if given is None else np.array(given, dtype=float), 1.0
         )
-        if gap > _TOLERANCE:
+        if gap > TOLERANCE:
             x = np.zeros(len(atom.unknowns))
             for strength in np.linspace(0, 1, 41)[1:] ** 0.5:
                 x, gap = self._newton(atom, x, float(strength))
-        if not gap <= _TOLERANCE:
+        if not gap <= TOLERANCE:
             raise ConvergenceError(
                 f"a nonlinear component of {len(x)} unknowns did not converge, relative residual {gap:.1e}; "
                 "move away from the threshold, or give a ridge > 0"
@@ -112,33 +114,41 @@ class NumericArithmetic:
         self.residual = max(self.residual, gap)
         return list(x)
 
-    def _newton(self, atom: Atom, x: np.ndarray, strength: float) -> tuple[np.ndarray, float]:
+    def _newton(
+        self, atom: Atom, x: np.ndarray, strength: float, iterations: int = ITERATIONS
+    ) -> tuple[np.ndarray, float]:
         """Return the best point and its relative residual, with eta scaled by ``strength**2``."""
         best, best_gap, stalled = x, np.inf, 0
         image, slope = self._image(atom, x, strength)
-        for _ in range(_ITERATIONS):
+        for _ in range(iterations):
             gap = _relative(image, x)
             if gap < best_gap:
                 stalled = 0 if gap < best_gap / 2 else stalled + 1
                 best, best_gap = x, gap
             else:
                 stalled += 1
-            if gap <= _SETTLED or (best_gap <= _TOLERANCE and stalled > 3):
+            if gap <= _SETTLED or (best_gap <= TOLERANCE and stalled > 3):
                 break
-            size = np.where(image == 0, 1.0, np.abs(image))  # unknowns of very different sizes: solve in relative terms
-            matrix = np.eye(len(x)) - slope * size / size[:, None]
-            try:
-                trial = x + size * np.linalg.solve(matrix, (image - x) / size)
-                following = self._image(atom, trial, strength)
-                accepted = _relative(following[0], trial) < gap and np.linalg.det(np.eye(len(x)) - following[1]) > 0
-            except (ConvergenceError, np.linalg.LinAlgError):
-                accepted = False
-            if accepted:
-                x, (image, slope) = trial, following
+            for trial in _trials(x, image, slope):
+                following = self._improved(atom, trial, strength, gap)
+                if following is not None:
+                    x, (image, slope) = trial, following
+                    break
             else:
                 x = image
                 image, slope = self._image(atom, x, strength)
         return best, best_gap
+
+    def _improved(
+        self, atom: Atom, trial: np.ndarray, strength: float, gap: float
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return image and slope at a trial point if it is nearer to a root that the plain iteration would keep."""
+        try:
+            image, slope = self._image(atom, trial, strength)
+        except ConvergenceError:
+            return None
+        better = _relative(image, trial) < gap and np.linalg.det(np.eye(len(trial)) - slope) > 0
+        return (image, slope) if better else None
 
     def _image(self, atom: Atom, x: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
         """Return the right-hand side of the unknowns' equation and its derivative."""
@@ -162,6 +172,24 @@ class NumericArithmetic:
         return c, x
 
 
+def _trials(x: np.ndarray, image: np.ndarray, slope: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield Newton's step, and then damped steps of Newton's iteration for the logarithms.
+
+    The second finds its way over many orders of magnitude, where the unknowns vanish or diverge like powers of a ridge.
+    """
+    size = np.where(image == 0, 1.0, np.abs(image))  # unknowns of very different sizes: solve in relative terms
+    unit = np.eye(len(x))
+    try:
+        yield x + size * np.linalg.solve(unit - slope * size / size[:, None], (image - x) / size)
+        if (np.sign(x) * np.sign(image) > 0).all():
+            step = np.linalg.solve(unit - slope * x / image[:, None], np.log(image / x))
+            step *= min(1.0, _LONGEST / np.max(np.abs(step)))
+            for damping in _DAMPED:
+                yield x * np.exp(damping * step)
+    except np.linalg.LinAlgError:
+        return
+
+
 def _relative(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.max(np.abs(a - b) / np.maximum(np.abs(a) + np.abs(b), 1e-300), initial=0.0))
 
@@ -173,11 +201,15 @@ def solve_numeric(
     start: Callable[[Atom], Sequence[float] | None] = lambda _: None,
 ) -> tuple[Solution, float]:
     """Return the solved fixed point and the largest relative residual of its nonlinear components."""
-    expressions = {b.fixed for b in structure.pencil.blocks.values()} | {f.factor for f in structure.feeds}
-    expressions |= {f.unknown.weight for f in structure.feeds}
-    arithmetic = NumericArithmetic(spaces, tabulate(expressions, spaces, parameters), start)
+    arithmetic = NumericArithmetic(spaces, tabulate(expressions_of(structure), spaces, parameters), start)
     solution = solve(structure, arithmetic)
     return solution, arithmetic.residual
+
+
+def expressions_of(structure: Structure) -> set[Expr]:
+    """Return the functions of parameters and eigenvalues that the recursion reads."""
+    out = {b.fixed for b in structure.pencil.blocks.values()} | {f.factor for f in structure.feeds}
+    return out | {f.unknown.weight for f in structure.feeds}
 
 
 def tabulate(expressions: set[Expr], spaces: Mapping[Expr, Nodes], parameters: Mapping[Symbol, Any]) -> dict[Expr, Any]:
