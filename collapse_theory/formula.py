@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
+from inspect import Parameter, signature
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +16,7 @@ from collapse_theory.describe.numbers import real
 from collapse_theory.errors import DomainError, nearest
 from collapse_theory.spectral.collect import collected, spread
 from collapse_theory.symbols import d as dimension
+from collapse_theory.symbols import is_literal
 
 if TYPE_CHECKING:
     from collapse_theory.describe.pipeline import Fit, Pipeline
@@ -71,8 +73,12 @@ class ErrorFormula:
         for name in _MAPPINGS:
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         by_name: dict[str, Symbol] = {}
-        for x in sorted(self.all_symbols, key=str):
-            if by_name.setdefault(x.name, x) != x:
+        for x in sorted(self.free_symbols, key=str):
+            if x.name in _arguments():
+                raise DomainError(
+                    f"{self.name} needs symbols other than the arguments of evaluate, got one named {x.name!r}; rename it"
+                )
+            if not is_literal(x) and by_name.setdefault(x.name, x) != x:
                 raise DomainError(
                     f"{self.name} needs one symbol per name, got two named {x.name!r} with different assumptions; "
                     "use those of ct.symbols"
@@ -298,6 +304,13 @@ class ErrorFormula:
 
     def __repr__(self) -> str:
         return f"ErrorFormula({self.name}: {' + '.join(self.parts)}; {self.regime})"
+
+
+@lru_cache(maxsize=1)
+def _arguments() -> frozenset[str]:
+    """Return the names of the arguments of ``evaluate`` beside which values are passed."""
+    parameters = signature(ErrorFormula.evaluate).parameters.values()
+    return frozenset(p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY)
 
 
 def value_for(x: Symbol, value: Any) -> Expr:

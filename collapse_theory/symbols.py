@@ -10,7 +10,7 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 
 from sympy import Symbol
@@ -20,18 +20,21 @@ __all__ = [
     "NOTATION",
     "T0",
     "Eigenvalue",
+    "Generated",
     "N",
     "Perturbation",
     "T",
     "beta",
     "d",
     "declared",
+    "effective_ridge_scalar",
     "eigenvalue",
     "ell",
     "energy",
     "family_eigenvalue",
     "implicit_scalar",
     "indexed",
+    "is_literal",
     "k",
     "kappa",
     "lam",
@@ -39,6 +42,7 @@ __all__ = [
     "literal",
     "m",
     "n",
+    "ordered",
     "p1",
     "p2",
     "perturbation",
@@ -53,6 +57,7 @@ __all__ = [
     "step",
     "summation_index",
     "trace_scalar",
+    "unshared",
     "w",
 ]
 
@@ -109,6 +114,16 @@ class Eigenvalue(Symbol):
 eigenvalue = Eigenvalue()
 
 
+class Generated(Symbol):
+    """A symbol that the package makes up; of a class of its own, so that it is never equal to a user's of the same name.
+
+    >>> Generated("T#1", positive=True) == Symbol("T#1", positive=True)
+    False
+    """
+
+    __slots__ = ()
+
+
 class Perturbation(Symbol):
     """The small parameter bound inside a derivative of an opaque scalar; of a class of its own, like the eigenvalue."""
 
@@ -137,16 +152,25 @@ def step(index: int) -> Symbol:
     >>> step(3)
     _step3
     """
-    return Symbol(f"_step{index}", real=True)
+    return Generated(f"_step{index}", real=True)
 
 
 def literal(role: str, index: int) -> Symbol:
-    """Return the symbol that stands for a number written into a pipeline; ``#`` keeps it apart from any user's symbol.
+    """Return the symbol that stands for a number written into a pipeline.
 
     >>> literal("T", 1)
     T#1
     """
-    return Symbol(f"{role}#{index}", **_LITERAL_ASSUMPTIONS[role])
+    return Generated(f"{role}#{index}", **_LITERAL_ASSUMPTIONS[role])
+
+
+def is_literal(x: Symbol) -> bool:
+    """Whether a symbol stands for a number written into a pipeline.
+
+    >>> is_literal(literal("T", 1)), is_literal(Symbol("T#1"))
+    (True, False)
+    """
+    return isinstance(x, Generated) and "#" in x.name
 
 
 _LITERAL_ASSUMPTIONS = {
@@ -182,12 +206,39 @@ def indexed(role: Symbol, index: int) -> Symbol:
 
 
 def scaling(role: str, fit: int) -> Symbol:
-    """Return the symbol of a scale in the equations of one fit; ``#`` keeps it apart from any user's symbol.
+    """Return the symbol of a scale in the equations of one fit.
 
     >>> scaling("penalty", 2)
     penalty#2
     """
-    return Symbol(f"{role}#{fit}", nonnegative=True)
+    return Generated(f"{role}#{fit}", nonnegative=True)
+
+
+def effective_ridge_scalar(index: int) -> Symbol:
+    """Return the name of an effective ridge while a derivation is under way.
+
+    >>> effective_ridge_scalar(2)
+    kappa_2
+    """
+    return Generated(f"kappa_{index}", nonnegative=True)
+
+
+def unshared(role: Symbol, taken: Collection[str]) -> Symbol:
+    """Return the symbol of a role for print, with the first free index if a symbol in the same formula has its name.
+
+    >>> unshared(kappa, {"kappa", "kappa_1"})
+    kappa_2
+    """
+    index, name = 0, role.name
+    while name in taken:
+        index += 1
+        name = f"{role.name}_{index}"
+    return role if index == 0 else indexed(role, index)
+
+
+def ordered(found: Iterable[Symbol]) -> tuple[Symbol, ...]:
+    """Return symbols in an order that does not depend on the session, those that share a name included."""
+    return tuple(sorted(found, key=lambda x: (x.name, type(x).__name__, str(sorted(x.assumptions0.items())))))
 
 
 def implicit_scalar(index: int) -> Symbol:
@@ -196,7 +247,7 @@ def implicit_scalar(index: int) -> Symbol:
     >>> implicit_scalar(2)
     tau_2
     """
-    return Symbol(f"tau_{index}", real=True)
+    return Generated(f"tau_{index}", real=True)
 
 
 def trace_scalar(index: int) -> Symbol:
@@ -205,7 +256,7 @@ def trace_scalar(index: int) -> Symbol:
     >>> trace_scalar(2)
     theta_2
     """
-    return Symbol(f"theta_{index}", real=True)
+    return Generated(f"theta_{index}", real=True)
 
 
 def declared(name: str) -> Symbol:

@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sympy import Expr, lambdify
+from sympy import Expr
 
+from collapse_theory.compiled import numeric_function
 from collapse_theory.describe.pipeline import Fit, Pipeline, Sample
 from collapse_theory.errors import DomainError
 from collapse_theory.evaluate.measure import Measure
 from collapse_theory.evaluate.ridge import residual_degrees, solve_effective_ridge
 from collapse_theory.formula import ErrorFormula
 from collapse_theory.simulate.trials import Simulation, simulate
+from collapse_theory.symbols import ordered
 
 __all__ = ["Validation", "validate"]
 
@@ -213,5 +215,5 @@ def finite_size_allowance(pipe: Pipeline, model: Fit, regime: str, spectrum: Any
 
 
 def _number(e: Expr, values: dict[str, Any]) -> float:
-    names = sorted(x.name for x in e.free_symbols)
-    return float(lambdify(names, e, modules="math")(*(values[k] for k in names)))
+    found = ordered(e.free_symbols)
+    return float(numeric_function(found, e, modules="math")(*(values[x.name] for x in found)))

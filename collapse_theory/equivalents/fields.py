@@ -41,7 +41,8 @@ class FunctionField:
         found: set[Expr] = set(scalars)
         for e in wanted:
             found |= self._rational(e).free_symbols
-        self.generators = tuple(sorted(found, key=_last_eigenvalues))
+        roots = {q for q, _ in self.roots.values()}
+        self.generators = tuple(sorted(found, key=lambda x: (isinstance(x, Eigenvalue) or x in roots, x.sort_key())))
         self.domain = QQ.frac_field(*self.generators) if self.generators else QQ
         self._back = {q: x ** Rational(1, k) for x, (q, k) in self.roots.items()} | {
             q: e for e, q in self._opaque.items()
@@ -114,7 +115,3 @@ def _roots(expressions: Iterable[Expr]) -> dict[Symbol, tuple[Dummy, int]]:
     return {
         x: (Dummy(f"root_{x.name}", positive=True), k) for x, k in sorted(order.items(), key=lambda item: item[0].name)
     }
-
-
-def _last_eigenvalues(x: Symbol) -> tuple[bool, str, int]:
-    return isinstance(x, Eigenvalue) or x.name.startswith("root_"), x.name, getattr(x, "dummy_index", 0)

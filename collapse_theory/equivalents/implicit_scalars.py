@@ -99,7 +99,7 @@ class ImplicitScalars:
         for symbol, known in self.ridges.items():
             if known == kappa:
                 return symbol
-        name = symbols.indexed(symbols.kappa, len(self.ridges) + 1)
+        name = symbols.effective_ridge_scalar(len(self.ridges) + 1)
         self.ridges[name] = kappa
         return name
 

@@ -27,7 +27,7 @@ from collapse_theory.equivalents.pipeline import PooledDesign, PooledSystem
 from collapse_theory.equivalents.pipeline_scalars import SystemScalar
 from collapse_theory.spectral.implicit import ResidualDegrees
 from collapse_theory.spectral.integrals import QuadraticForm, SpectralTrace
-from collapse_theory.symbols import eigenvalue
+from collapse_theory.symbols import eigenvalue, ordered
 
 __all__ = [
     "Labels",
@@ -98,7 +98,7 @@ class PooledBias(SystemScalar):
         return pooled_stages(self.system)
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
-        arguments = ", ".join(printer.doprint(x) for x in sorted(self.free_symbols, key=lambda x: x.name))
+        arguments = ", ".join(printer.doprint(x) for x in ordered(self.free_symbols))
         head = rf"\mathrm{{{self.part}}}_{{{len(self.system.fits)}}}" + ("" if exp is None else f"^{{{exp}}}")
         return rf"{head}\left({arguments}\right)" if arguments else head
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from sympy import Expr, Symbol, lambdify
+from sympy import Expr, Symbol, default_sort_key
 
+from collapse_theory.compiled import numeric_function
 from collapse_theory.equivalents.components import Structure, Unknown
 from collapse_theory.equivalents.fixed_point import Atom, Solution, solve
 from collapse_theory.errors import ConvergenceError
-from collapse_theory.symbols import Eigenvalue
+from collapse_theory.symbols import Eigenvalue, ordered
 
 __all__ = ["ITERATIONS", "TOLERANCE", "Nodes", "NumericArithmetic", "expressions_of", "solve_numeric", "tabulate"]
 
@@ -215,9 +217,14 @@ def expressions_of(structure: Structure) -> set[Expr]:
 def tabulate(expressions: set[Expr], spaces: Mapping[Expr, Nodes], parameters: Mapping[Symbol, Any]) -> dict[Expr, Any]:
     """Return the values of expressions in parameters and eigenvalues; one compilation for all of them."""
     nodes = {name: values for space in spaces.values() for name, values in space.values.items()}
-    open_ = sorted((e for e in expressions if e.free_symbols), key=str)
-    names = sorted({x for e in open_ for x in e.free_symbols}, key=lambda x: (isinstance(x, Eigenvalue), x.name))
+    open_ = sorted((e for e in expressions if e.free_symbols), key=default_sort_key)
+    names = ordered({x for e in open_ for x in e.free_symbols})
     given = [nodes[x.name] if isinstance(x, Eigenvalue) else parameters[x] for x in names]
     with np.errstate(divide="ignore", invalid="ignore"):
-        values = lambdify(names, open_, modules="numpy", cse=False)(*given) if open_ else []
+        values = _compiled(names, tuple(open_))(*given) if open_ else []
     return dict(zip(open_, values, strict=True))
+
+
+@lru_cache(maxsize=64)
+def _compiled(names: tuple[Symbol, ...], expressions: tuple[Expr, ...]) -> Callable[..., Sequence[Any]]:
+    return numeric_function(names, expressions, modules="numpy", cse=False)

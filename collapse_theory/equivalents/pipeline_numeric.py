@@ -95,7 +95,7 @@ class PipelineEquivalent:
     def symbols(self) -> tuple[Symbol, ...]:
         """The parameters that take values."""
         found = {x for e in _parameters(self.system) for x in e.free_symbols} - {symbols.d}
-        return tuple(sorted(found, key=lambda x: x.name))
+        return symbols.ordered(found)
 
     @cached_property
     def _numbers(self) -> tuple[Expr, ...]:

@@ -112,7 +112,7 @@ def _structure(args: tuple[Any, ...]) -> tuple[Structure, dict[Expr, Expr]]:
     In the scaling by the ridge the entries are functions of the effective ridges, and have ridgeless limits.
     """
     system = PooledSystem.of(*args)
-    ridges = {k: symbols.indexed(symbols.lam, k) for k in range(len(system.fits))}
+    ridges = {k: symbols.scaling("lam", k) for k in range(len(system.fits))}
     problem = error_pencil(system, {k: Scaling.vanishing(ridges[k], f) for k, f in enumerate(system.fits)})
     return structure_of(problem.pencil), {ridges[k]: f.ridge for k, f in enumerate(system.fits)}
 

@@ -10,9 +10,11 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
-from sympy import Add, Dummy, Expr, Mul, Number, NumberSymbol, Pow, Symbol, lambdify
+from sympy import Add, Expr, Mul, Number, NumberSymbol, Pow, Symbol
 
+from collapse_theory.compiled import numeric_function
 from collapse_theory.errors import ConvergenceError
+from collapse_theory.symbols import ordered
 
 __all__ = ["COMPLEX_STEP", "FLOAT64", "ComplexStep", "Float64", "MultiPrecision", "Reals"]
 
@@ -144,8 +146,6 @@ _SINGULAR = "a linear component is singular at these values; move away from the 
 
 
 @lru_cache(maxsize=64)
-def _compiled(expressions: tuple[Expr, ...]) -> tuple[list[Symbol], Callable[..., Sequence[Any]]]:
-    names = sorted({x for e in expressions for x in e.free_symbols}, key=lambda x: (type(x).__name__, x.name))
-    arguments = [Dummy(f"x{i}") for i in range(len(names))]  # two symbols may share a name, or have a Python keyword's
-    renamed = dict(zip(names, arguments, strict=True))
-    return names, lambdify(arguments, [e.xreplace(renamed) for e in expressions], modules="numpy", cse=False)
+def _compiled(expressions: tuple[Expr, ...]) -> tuple[tuple[Symbol, ...], Callable[..., Sequence[Any]]]:
+    names = ordered({x for e in expressions for x in e.free_symbols})
+    return names, numeric_function(names, expressions, modules="numpy", cse=False)

@@ -98,8 +98,8 @@ class _Interpreter:
     def run(self, measure: MeasureFactory, values: ValueFactory) -> dict[str, Any]:
         return self.outputs(self.plan, measure(self.mp), dict(values(self.mp)))
 
-    def outputs(self, plan: Plan, atoms: Measure | None, env: dict[str, Any]) -> dict[str, Any]:
-        """Return the outputs of a plan at inputs by name."""
+    def outputs(self, plan: Plan, atoms: Measure | None, env: dict[Any, Any]) -> dict[str, Any]:
+        """Return the outputs of a plan at inputs by symbol."""
         for s in plan.steps:
             if atoms is None:
                 raise AssertionError("a plan with steps needs a measure")
@@ -107,28 +107,28 @@ class _Interpreter:
                 T, lam = self.tree(s.T, env), self.tree(s.lam, env)
                 if self.vanishing is not None and lam == 0 and atoms.rank == T:
                     lam = min(atoms.nodes) * self.mp.mpf(10) ** self.vanishing
-                env[s.kappa.name], env[s.residual.name] = self.ridge(atoms, T, lam)
+                env[s.kappa], env[s.residual] = self.ridge(atoms, T, lam)
             elif isinstance(s, SolveFeatures):
                 T, m, lam = (self.tree(e, env) for e in (s.T, s.m, s.lam))
                 if self.vanishing is not None and lam == 0:
                     lam = min(atoms.nodes) * self.mp.mpf(10) ** self.vanishing
                 solved = exact_features(lambda *args: self.ridge(atoms, *args)[0], self.mp, atoms, T, m, lam)
-                env[s.kappa.name], env[s.residual.name] = solved
+                env[s.kappa], env[s.residual] = solved
             elif isinstance(s, Integrate):
                 nodes = {**env, _NODES: atoms}
                 for name, f, energy in zip(s.names, s.integrands, s.energy, strict=True):
                     weights = atoms.energies if energy else atoms.counts
-                    env[name.name] = self.mp.fsum(np.broadcast_to(self.tree(f, nodes), atoms.counts.shape) * weights)
+                    env[name] = self.mp.fsum(np.broadcast_to(self.tree(f, nodes), atoms.counts.shape) * weights)
             elif isinstance(s, Unroll):
-                inner = {x.name: self.tree(e, env) for x, e in zip(s.rule.parameters, s.arguments, strict=True)}
+                inner = {x: self.tree(e, env) for x, e in zip(s.rule.parameters, s.arguments, strict=True)}
                 unrolled = self.outputs(s.plan(round_count(self.tree(s.rounds, env))), atoms, inner)
-                env.update({x.name: unrolled[name] for x, name in zip(s.names, s.terms, strict=True)})
+                env.update({x: unrolled[name] for x, name in zip(s.names, s.terms, strict=True)})
             else:
                 results = s.rule.run(atoms, [self.tree(e, env) for e in s.arguments])
-                env.update({x.name: np.asarray(v).item() for x, v in zip(s.names, results, strict=True)})
+                env.update({x: np.asarray(v).item() for x, v in zip(s.names, results, strict=True)})
         return {name: self.tree(e, env) for name, e in plan.outputs}
 
-    def tree(self, e: Expr, env: Mapping[str, Any]) -> Any:
+    def tree(self, e: Expr, env: Mapping[Any, Any]) -> Any:
         """Return the value of an expression, each distinct sub-expression computed once."""
         seen: dict[Expr, Any] = {}
 
@@ -139,7 +139,7 @@ class _Interpreter:
 
         def compute(x: Expr) -> Any:
             if isinstance(x, Symbol):
-                return env[_NODES].at(x.name) if isinstance(x, Eigenvalue) else env[x.name]
+                return env[_NODES].at(x.name) if isinstance(x, Eigenvalue) else env[x]
             if isinstance(x, (Number, NumberSymbol)):
                 return self.mp.mpf(x._to_mpmath(self.mp.prec))
             arguments = [value(a) for a in x.args]

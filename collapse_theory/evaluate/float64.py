@@ -6,16 +6,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from sympy import Expr, Symbol, lambdify
+from sympy import Expr, Symbol
 from sympy.printing.numpy import NumPyPrinter
 
+from collapse_theory.compiled import numeric_function
 from collapse_theory.errors import DomainError
 from collapse_theory.evaluate.features import solve_features
 from collapse_theory.evaluate.kernels import float64_kernels
 from collapse_theory.evaluate.measure import Measure
 from collapse_theory.evaluate.plan import Integrate, Plan, Recurse, SolveFeatures, SolveRidge, Unroll, round_count
 from collapse_theory.evaluate.ridge import residual_degrees, solve_effective_ridge
-from collapse_theory.symbols import Eigenvalue
+from collapse_theory.symbols import Eigenvalue, ordered
 
 __all__ = ["Float64Program"]
 
@@ -40,12 +41,14 @@ class Float64Program:
     def __setstate__(self, plan: Plan) -> None:
         self.__init__(plan)  # type: ignore[misc]
 
-    def run(self, measure: Measure | None, values: Mapping[str, np.ndarray], size: int) -> tuple[dict[str, Any], Any]:
+    def run(
+        self, measure: Measure | None, values: Mapping[Symbol, np.ndarray], size: int
+    ) -> tuple[dict[str, Any], Any]:
         """Evaluate the outputs for a batch.
 
         Args:
             measure: Nodes and weights; None if the plan takes no integral.
-            values: Inputs by name: float64 of shape () or (size,).
+            values: Inputs by symbol: float64 of shape () or (size,).
             size: Batch size.
 
         Returns:
@@ -69,8 +72,8 @@ class Float64Program:
             [p[1] for p in parts]
         )
 
-    def _block(self, measure: Measure | None, values: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], Any]:
-        env: dict[str, Any] = dict(values)
+    def _block(self, measure: Measure | None, values: Mapping[Symbol, np.ndarray]) -> tuple[dict[str, Any], Any]:
+        env: dict[Symbol, Any] = dict(values)
         threshold: Any = np.False_
         with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
             for s in self.plan.steps:
@@ -81,13 +84,13 @@ class Float64Program:
                     kappa = solve_effective_ridge(measure, T.ravel(), lam.ravel())
                     residual = residual_degrees(measure, T.ravel(), lam.ravel(), kappa)
                     _refuse_extremes(measure, kappa)
-                    env[s.kappa.name], env[s.residual.name] = kappa.reshape(T.shape), residual.reshape(T.shape)
-                    threshold |= env[s.residual.name] == 0
+                    env[s.kappa], env[s.residual] = kappa.reshape(T.shape), residual.reshape(T.shape)
+                    threshold |= env[s.residual] == 0
                 elif isinstance(s, SolveFeatures):
                     T, m, lam = np.broadcast_arrays(*self._scalars((s.T, s.m, s.lam), env))
                     solved = solve_features(measure, T.ravel(), m.ravel(), lam.ravel())
-                    env[s.kappa.name], env[s.residual.name] = (x.reshape(T.shape) for x in solved)
-                    threshold |= env[s.residual.name] == 0
+                    env[s.kappa], env[s.residual] = (x.reshape(T.shape) for x in solved)
+                    threshold |= env[s.residual] == 0
                 elif isinstance(s, Integrate):
                     self._integrate(s, measure, env)
                 elif isinstance(s, Unroll):
@@ -98,34 +101,34 @@ class Float64Program:
             outputs = self._scalars(outer, env)
         return dict(zip(names, outputs, strict=True)), threshold
 
-    def _integrate(self, s: Integrate, measure: Measure, env: dict[str, Any]) -> None:
+    def _integrate(self, s: Integrate, measure: Measure, env: dict[Symbol, Any]) -> None:
         columns = {name: value if np.ndim(value) == 0 else value[:, None] for name, value in env.items()}
         functions = self._function(s.integrands)(columns, measure)
         for name, f, energy in zip(s.names, functions, s.energy, strict=True):
             weights = measure.energies if energy else measure.counts
             if weights is None:
                 raise AssertionError("a quadratic form needs the energies of the target")
-            env[name.name] = np.asarray(f) @ weights if np.ndim(f) else f * np.sum(weights)
+            env[name] = np.asarray(f) @ weights if np.ndim(f) else f * np.sum(weights)
 
-    def _recurse(self, s: Recurse, measure: Measure, env: dict[str, Any]) -> None:
+    def _recurse(self, s: Recurse, measure: Measure, env: dict[Symbol, Any]) -> None:
         columns = [v if np.ndim(v) == 0 else v[:, None] for v in self._scalars(s.arguments, env)]
-        env.update(zip((x.name for x in s.names), s.rule.run(measure, columns), strict=True))
+        env.update(zip(s.names, s.rule.run(measure, columns), strict=True))
 
-    def _unroll(self, s: Unroll, measure: Measure, env: dict[str, Any]) -> Any:
+    def _unroll(self, s: Unroll, measure: Measure, env: dict[Symbol, Any]) -> Any:
         """Evaluate the entries of each number of rounds together; return the mask of those at a threshold."""
         rounds, *arguments = np.broadcast_arrays(*self._scalars((s.rounds, *s.arguments), env))
         out, threshold = np.empty((len(s.names), *rounds.shape)), np.zeros(rounds.shape, dtype=bool)
         for count in np.unique(rounds):
             here = rounds == count
-            values = {x.name: a[here] for x, a in zip(s.rule.parameters, arguments, strict=True)}
+            values = {x: a[here] for x, a in zip(s.rule.parameters, arguments, strict=True)}
             program = self._programs.setdefault((s, int(count)), Float64Program(s.plan(round_count(count))))
             results, limits = program.run(measure, values, int(here.sum()))
             out[:, here] = [np.broadcast_to(results[name], here.sum()) for name in s.terms]
             threshold[here] = limits
-        env.update(zip((x.name for x in s.names), out, strict=True))
+        env.update(zip(s.names, out, strict=True))
         return threshold
 
-    def _scalars(self, expressions: tuple[Expr, ...], env: Mapping[str, Any]) -> list[np.ndarray]:
+    def _scalars(self, expressions: tuple[Expr, ...], env: Mapping[Symbol, Any]) -> list[np.ndarray]:
         return [np.asarray(x, dtype=float) for x in self._function(expressions)(env, None)]
 
     def _function(self, expressions: tuple[Expr, ...]) -> _Vectorised:
@@ -166,15 +169,14 @@ class _Vectorised:
     """Expressions compiled together, common sub-expressions named, called with an environment of arrays."""
 
     def __init__(self, expressions: tuple[Expr, ...]) -> None:
-        symbols: list[Symbol] = sorted(set().union(*(e.free_symbols for e in expressions)), key=lambda x: x.name)
-        self.names = [x.name for x in symbols if not isinstance(x, Eigenvalue)]
-        nodes = [x for x in symbols if isinstance(x, Eigenvalue)]
+        found = ordered({x for e in expressions for x in e.free_symbols})
+        self.inputs = [x for x in found if not isinstance(x, Eigenvalue)]
+        nodes = [x for x in found if isinstance(x, Eigenvalue)]
         self.covariances = [x.name for x in nodes]
-        arguments = [x for x in symbols if not isinstance(x, Eigenvalue)] + nodes
-        self.call: Callable[..., Any] = lambdify(
-            arguments, list(expressions), modules=[float64_kernels(), "numpy"], cse=True, printer=_KERNEL_PRINTER
+        self.call: Callable[..., Any] = numeric_function(
+            [*self.inputs, *nodes], expressions, modules=[float64_kernels(), "numpy"], cse=True, printer=_KERNEL_PRINTER
         )
 
-    def __call__(self, env: Mapping[str, Any], measure: Measure | None) -> list[Any]:
+    def __call__(self, env: Mapping[Symbol, Any], measure: Measure | None) -> list[Any]:
         nodes = [] if measure is None else [measure.at(name) for name in self.covariances]
-        return list(self.call(*(env[name] for name in self.names), *nodes))
+        return list(self.call(*(env[x] for x in self.inputs), *nodes))

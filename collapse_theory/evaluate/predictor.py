@@ -10,9 +10,10 @@ from typing import Any
 
 import mpmath
 import numpy as np
-from sympy import Abs, Eq, Expr, Ge, Gt, Le, Lt, Ne, Rel, Symbol, lambdify
+from sympy import Abs, Eq, Expr, Ge, Gt, Le, Lt, Ne, Rel, Symbol
 from sympy.logic.boolalg import Boolean
 
+from collapse_theory.compiled import numeric_function
 from collapse_theory.describe.numbers import show
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
@@ -22,6 +23,7 @@ from collapse_theory.evaluate.digits import evaluate_digits, limit_at_threshold
 from collapse_theory.evaluate.float64 import Float64Program
 from collapse_theory.evaluate.measure import Measure, Spectra
 from collapse_theory.evaluate.plan import Plan, compile_plan
+from collapse_theory.symbols import Generated, ordered
 from collapse_theory.symbols import d as dimension
 
 __all__ = ["Predictor", "Program"]
@@ -49,8 +51,7 @@ class Program:
     ) -> Program:
         """Compile the parts of a formula."""
         plan = compile_plan(parts)
-        ordered = tuple(sorted(symbols, key=lambda x: x.name))
-        return cls(plan, Float64Program(plan), ordered, tuple(numbers.items()), conditions, optional)
+        return cls(plan, Float64Program(plan), ordered(symbols), tuple(numbers.items()), conditions, optional)
 
 
 _EQUAL = 1e-12
@@ -95,13 +96,14 @@ class Predictor:
         Raises:
             DomainError: If a value is missing, unknown, out of range, or violates a condition.
         """
-        bound = self._bind(values, test_noise)
-        arrays = {name: float64_array(name, value) for name, value in bound.items()}
-        shape = broadcast_shape(arrays)
+        bound = self._bind(values)
+        arrays = {x: float64_array(x.name, value) for x, value in bound.items()}
+        noise = float64_array("test_noise", 0 if test_noise is None else test_noise)
+        shape = broadcast_shape({**{x.name: a for x, a in arrays.items()}, "test_noise": noise})
         size = int(np.prod(shape))
-        flat = {k: a if a.ndim == 0 else np.broadcast_to(a, shape).ravel() for k, a in arrays.items()}
+        flat = {x: a if a.ndim == 0 else np.broadcast_to(a, shape).ravel() for x, a in arrays.items()}
         flat |= self._numbers
-        self._check(flat)
+        self._check(flat, noise)
         if size == 0:
             outputs: dict[str, Any] = {name: np.empty(0) for name, _ in self.program.plan.outputs}
             total: Any = np.empty(0)
@@ -112,7 +114,7 @@ class Predictor:
             if np.any(threshold):
                 outputs, total = self._take_limits(outputs, total, np.broadcast_to(threshold, (size,)), flat, size)
         if test_noise is not None:
-            outputs["test noise"] = flat["test_noise"] ** 2
+            outputs["test noise"] = (noise if noise.ndim == 0 else np.broadcast_to(noise, shape).ravel()) ** 2
             total = total + outputs["test noise"]
         shaped = {k: np.array(np.broadcast_to(v, (size,))).reshape(shape) for k, v in outputs.items()}
         whole = np.array(np.broadcast_to(total, (size,))).reshape(shape)
@@ -127,13 +129,14 @@ class Predictor:
         """
         if not isinstance(digits, int | np.integer) or isinstance(digits, bool) or digits < 1:
             raise DomainError(f"digits needs to be a positive integer, got {digits!r}; give for example 30")
-        bound = self._bind(values, test_noise)
-        scalars = {name: float64_array(name, value) for name, value in bound.items()}
-        for name, array in scalars.items():
+        bound = self._bind(values)
+        scalars = {x: float64_array(x.name, value) for x, value in bound.items()}
+        noise = float64_array("test_noise", 0 if test_noise is None else test_noise)
+        for name, array in (*((x.name, a) for x, a in scalars.items()), ("test_noise", noise)):
             if array.ndim:
                 raise DomainError(f"{name} needs to be a scalar with digits=, got shape {array.shape}; loop over it")
         scalars |= self._numbers
-        self._check(scalars)
+        self._check(scalars, noise)
         _, threshold = self.program.float64.run(self.measure, scalars, 1)
         if np.any(threshold):
             raise DomainError(f"{self.name} is a limit at T = rank without ridge; evaluate it without digits=")
@@ -147,7 +150,7 @@ class Predictor:
             return outputs if terms else mpmath.fsum(outputs.values())
 
     # ------------------------------------------------------------------ binding
-    def _bind(self, values: Mapping[str, Any], test_noise: Any) -> dict[str, Any]:
+    def _bind(self, values: Mapping[str, Any]) -> dict[Symbol, Any]:
         wanted = {x.name for x in self.program.symbols}
         bound = dict(values)
         if self.spectrum is not None:
@@ -162,9 +165,8 @@ class Predictor:
         if missing:
             remedy = "pass a spectrum" if missing == ["d"] else f"pass {'=..., '.join(missing)}=..."
             raise DomainError(f"{self.name} needs a value for {', '.join(missing)}, got none; {remedy}")
-        if test_noise is not None:
-            bound["test_noise"] = test_noise
-        return bound
+        known = {x.name: x for x in (*self.program.optional, *self.program.symbols)}
+        return {known[name]: value for name, value in bound.items()}
 
     @property
     def _rank(self) -> int:
@@ -173,22 +175,27 @@ class Predictor:
         return self.measure.rank
 
     @property
-    def _numbers(self) -> dict[str, np.ndarray]:
-        return {x.name: np.asarray(float(e)) for x, e in self.program.numbers}
+    def _numbers(self) -> dict[Symbol, np.ndarray]:
+        return {x: np.asarray(float(e)) for x, e in self.program.numbers}
 
-    def _exact(self, bound: Mapping[str, Any], mp: Any) -> dict[str, Any]:
-        exact = {name: _exactly(value, mp) for name, value in bound.items() if name != "test_noise"}
-        return exact | {x.name: mp.mpf(e._to_mpmath(mp.prec)) for x, e in self.program.numbers}
+    def _exact(self, bound: Mapping[Symbol, Any], mp: Any) -> dict[Symbol, Any]:
+        exact = {x: _exactly(value, mp) for x, value in bound.items()}
+        return exact | {x: mp.mpf(e._to_mpmath(mp.prec)) for x, e in self.program.numbers}
 
     def _exact_measure(self, mp: Any) -> Measure | None:
         return None if self.spectrum is None else Measure.exact(self.spectrum, self.target, mp)
 
     def _take_limits(
-        self, outputs: Mapping[str, Any], total: Any, threshold: np.ndarray, flat: Mapping[str, np.ndarray], size: int
+        self,
+        outputs: Mapping[str, Any],
+        total: Any,
+        threshold: np.ndarray,
+        flat: Mapping[Symbol, np.ndarray],
+        size: int,
     ) -> tuple[dict[str, Any], np.ndarray]:
         full = {k: np.array(np.broadcast_to(v, (size,))) for k, v in outputs.items()}
         whole = np.array(np.broadcast_to(total, (size,)))
-        numbers = {x.name for x, _ in self.program.numbers}
+        numbers = {x for x, _ in self.program.numbers}
         for i in np.flatnonzero(threshold):
             point = {k: float(v if v.ndim == 0 else v[i]) for k, v in flat.items() if k not in numbers}
             limits, whole[i] = limit_at_threshold(self.program.plan, self._exact_measure, partial(self._exact, point))
@@ -197,27 +204,24 @@ class Predictor:
         return full, whole
 
     # ------------------------------------------------------------------ checking
-    def _check(self, values: Mapping[str, np.ndarray]) -> None:
-        given = (x for x in self.program.optional if x.name in values)
+    def _check(self, values: Mapping[Symbol, np.ndarray], noise: np.ndarray) -> None:
+        given = (x for x in self.program.optional if x in values)
         for x in (*self.program.symbols, *given, *(x for x, _ in self.program.numbers)):
-            _check_assumptions(self.name, x, values[x.name])
-        noise = values.get("test_noise", np.zeros(1))
+            _check_assumptions(self.name, x, values[x])
         if not (np.isfinite(noise) & (noise >= 0)).all():
             raise DomainError(f"test_noise needs to be finite and >= 0, got {noise}; give a standard deviation")
         for condition in self.program.conditions:
             self._check_condition(condition, values)
 
-    def _check_condition(self, condition: Boolean, values: Mapping[str, np.ndarray]) -> None:
-        names = sorted(condition.free_symbols, key=lambda x: x.name)
+    def _check_condition(self, condition: Boolean, values: Mapping[Symbol, np.ndarray]) -> None:
+        found = ordered(condition.free_symbols)
         # Shares such as 0.3 + 0.7 sum to one up to round-off.
         tested = Abs(condition.lhs - condition.rhs) <= _EQUAL if isinstance(condition, Eq) else condition
-        holds = np.asarray(lambdify(names, tested, modules="numpy")(*(values[x.name] for x in names)))
+        holds = np.asarray(numeric_function(found, tested, modules="numpy")(*(values[x] for x in found)))
         if holds.all():
             return
         i = int(np.flatnonzero(~holds.ravel())[0])
-        got = ", ".join(
-            f"{_public(x)}={_number(values[x.name] if values[x.name].ndim == 0 else values[x.name][i])}" for x in names
-        )
+        got = ", ".join(f"{_public(x)}={_number(values[x] if values[x].ndim == 0 else values[x][i])}" for x in found)
         shown = _readable(condition)
         raise DomainError(f"{self.name} needs {shown}, got {got}; {self._remedy(condition)}")
 
@@ -266,7 +270,7 @@ def _plain(value: np.ndarray) -> Any:
 
 
 def _public(x: Symbol) -> str:
-    return str(x.name.split("#")[0])
+    return str(x.name.split("#")[0]) if isinstance(x, Generated) else str(x.name)
 
 
 def _number(value: Any) -> str:

@@ -20,10 +20,13 @@ def ridge_names(e: Expr) -> dict[Function, Symbol]:
     >>> list(ridge_names(EffectiveRidge(T, lam) + EffectiveRidge(T0, lam0)).values())
     [kappa, kappa_0]
     """
+    taken = {x.name for x in e.free_symbols}
     features = dict.fromkeys(FeatureRidge(*x.args) for x in e.atoms(FeatureRidge, FeatureResidual))
     if len(features) == 1:  # a fit on random features: kappa is that of the inputs, kappa_1 that of the features
         (own,) = features
-        return {EffectiveRidge(own.args[1], own): symbols.kappa, own: symbols.indexed(symbols.kappa, 1)}
+        first = symbols.unshared(symbols.kappa, taken)
+        second = symbols.unshared(symbols.indexed(symbols.kappa, 1), {*taken, first.name})
+        return {EffectiveRidge(own.args[1], own): first, own: second}
     found: dict[Function, None] = dict.fromkeys(sorted(e.atoms(EffectiveRidge), key=lambda x: x.sort_key()))
     for x in sorted(e.atoms(ResidualDegrees), key=lambda x: x.sort_key()):
         found.setdefault(EffectiveRidge(*x.args))
@@ -33,13 +36,12 @@ def ridge_names(e: Expr) -> dict[Function, Symbol]:
     for c in sorted(e.atoms(PipelineScalar), key=lambda x: x.sort_key()):
         found.update(dict.fromkeys(x for x in c.ridges if x not in found))
     if len(found) == 1:
-        return dict.fromkeys(found, symbols.kappa)
+        return dict.fromkeys(found, symbols.unshared(symbols.kappa, taken))
     standard = {(symbols.T, symbols.lam): symbols.kappa, (symbols.T0, symbols.lam0): symbols.indexed(symbols.kappa, 0)}
     names: dict[Function, Symbol] = {}
     for x in found:
-        names[x] = standard.get(x.args) or symbols.indexed(
-            symbols.kappa, sum(y.args not in standard for y in names) + 1
-        )
+        role = standard.get(x.args) or symbols.indexed(symbols.kappa, sum(y.args not in standard for y in names) + 1)
+        names[x] = symbols.unshared(role, {*taken, *(y.name for y in names.values())})
     return names
 
 
