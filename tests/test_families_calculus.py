@@ -332,3 +332,11 @@ def test_total_collapse_bound_by_simulation():
     exact = 1 - ct.Categorical([0.25] * 4).total_collapse_probability(T=6, generations=21)
     assert abs(sim.mean - exact) < 4 * sim.sem
     assert exact <= theorem.error.evaluate(T=6, n=20)
+
+
+def test_without_real_rows_every_round_adds_its_own_variance():
+    """At w = 0 the weighted workflow is replace on the synthetic rows; the closed form is no quotient of zeros there."""
+    kw = {"T": 40, "T0": 20, "n": 5}
+    assert ct.catalog["regular-fresh-real"].error.evaluate(**kw, w=0) == pytest.approx(1 + 5 * 40 / 20, rel=1e-14)
+    near = ct.catalog["regular-fresh-real"].error.evaluate(**kw, w=1e-9)
+    assert near == pytest.approx(1 + 5 * 40 / 20, rel=1e-7)

@@ -211,3 +211,35 @@ def test_the_three_paths_agree_on_chains():
     operator = ct.test_error(pipe, method="operator").evaluate(spectrum=SPECTRUM, target=TARGET)
     engine = ct.test_error(pipe, method="free-probability").evaluate(spectrum=SPECTRUM, target=TARGET)
     assert engine == pytest.approx(operator, rel=1e-10)
+
+
+# ---------------------------------------------------------------------- the ends of the weight
+@pytest.mark.parametrize("ridge", [None, 0.1])
+@pytest.mark.parametrize("rows", [(100, 60), (20, 25)])
+@pytest.mark.parametrize("share", [0, 1])
+def test_a_weight_that_reaches_zero_is_a_weight_of_zero(share, rows, ridge):
+    """A symbol at the end of its range gives what the number written into the pipeline gives."""
+    w = ct.symbols.w
+    stages = [ct.Stage(T=rows[0], noise=0.3, ridge=ridge), ct.Stage(T=rows[1], noise=0.2, ridge=ridge)]
+    how = {"spectrum": ct.PowerLaw(40, beta=1.0), "target": ct.RandomTarget(norm2=1.0)}
+    symbolic = ct.test_error(ct.workflows.fresh_real(2, *stages, weight=w))
+    written = ct.test_error(ct.workflows.fresh_real(2, *stages, weight=share))
+    np.testing.assert_allclose(symbolic.evaluate(**how, w=share), written.evaluate(**how), rtol=1e-11)
+    near = symbolic.evaluate(**how, w=abs(share - 1e-7))
+    if ridge is not None or sum(rows) < 40 or rows[0] > 40:  # an exact zero hides rows that any weight interpolates
+        np.testing.assert_allclose(symbolic.evaluate(**how, w=share), near, rtol=1e-5)
+    with pytest.raises(ct.DomainError, match="weight 0"):
+        symbolic.diff("w").evaluate(**how, w=share)
+
+
+def test_mixing_without_real_labels_adds_a_term_each_round():
+    theorem = ct.catalog["ols-mix-fixed-design"]
+    at = {"spectrum": ct.Isotropic(40), "T": 100, "sigma": 0.3}
+    clean = theorem.error.evaluate(**at, n=0, w=0.5)
+    for n in (0, 1, 3, 10):
+        assert theorem.error.evaluate(**at, n=n, w=0) == pytest.approx((n + 1) * clean, rel=1e-14)
+        assert theorem.error.evaluate(**at, n=n, w=0, digits=20) == pytest.approx((n + 1) * clean, rel=1e-14)
+    for slug in ("ridge-label-mix-limit", "minnorm-label-mix"):
+        more = {"lam": 0.1} if slug.startswith("ridge") else {}
+        with pytest.raises(ct.DomainError, match="w > 0"):
+            ct.catalog[slug].error.evaluate(**at, **more, target=ct.RandomTarget(), w=0)

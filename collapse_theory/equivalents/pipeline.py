@@ -16,8 +16,8 @@ is its quadratic form in :math:`w_0`, and every noise source adds :math:`\sigma_
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sympy import Expr, Integer, S, Tuple, sqrt
@@ -27,7 +27,7 @@ from collapse_theory import symbols
 from collapse_theory.describe.pipeline import Fit, Pipeline, Sample, Source, Truth
 from collapse_theory.equivalents.matrices import GaussianMatrix
 from collapse_theory.equivalents.pencil import Block, Letter, Pencil
-from collapse_theory.errors import PipelineError
+from collapse_theory.errors import DomainError, PipelineError
 from collapse_theory.symbols import family_eigenvalue
 
 __all__ = [
@@ -109,6 +109,17 @@ class PooledSystem:
     def covariances(self) -> tuple[str, ...]:
         """Names of the covariances that occur, sorted."""
         return tuple(sorted({design.covariance for f in self.fits for design in f.designs} | {self.test_covariance}))
+
+    def without(self, weights: Collection[Expr]) -> PooledSystem:
+        """Return the system in which designs of these weights are not seen; their rows still count in ``N``.
+
+        Raises:
+            DomainError: If a fit sees nothing then.
+        """
+        fits = [replace(f, designs=tuple(x for x in f.designs if x.weight not in weights)) for f in self.fits]
+        if not all(f.designs for f in fits):
+            raise DomainError("a fit needs a sample of positive weight, got weight 0 for all of them; change a weight")
+        return replace(self, fits=tuple(fits))
 
     def args(self) -> tuple[Any, ...]:
         """Return the system as SymPy arguments, from which :meth:`of` rebuilds it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -15,10 +15,12 @@ from collapse_theory.equivalents.mean_labeller import Labels, PooledStage, forwa
 from collapse_theory.equivalents.numeric import Nodes
 from collapse_theory.equivalents.pipeline import PooledSystem
 from collapse_theory.equivalents.pipeline_numeric import PipelineEquivalent
-from collapse_theory.equivalents.reals import MultiPrecision
+from collapse_theory.equivalents.reals import FLOAT64, MultiPrecision, Reals
+from collapse_theory.errors import DomainError
 from collapse_theory.evaluate.generations import run_generations
 from collapse_theory.evaluate.jets import Jet, column, value_of
 from collapse_theory.evaluate.measure import Measure
+from collapse_theory.symbols import d as dimension
 
 __all__ = ["FixedPoint", "Generations", "PooledGenerations", "Rule", "Tangent", "pooled_labels"]
 
@@ -118,7 +120,7 @@ class FixedPoint:
         values = {name: measure.at(name) for name in self.system.covariances}
         if measure.energies is None:
             raise AssertionError("a bias needs the energies of the target")
-        equivalent, nodes = _equivalent(self.system), Nodes(values, measure.counts.astype(float))
+        nodes = Nodes(values, measure.counts.astype(float))
         entry = next(iter(values.values()))[0]
         if isinstance(entry, mpmath.ctx_mp_python._mpf):
             return self._exact(MultiPrecision(entry.context), nodes, measure.energies, arguments)
@@ -127,9 +129,10 @@ class FixedPoint:
         columns = np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in numbers), np.zeros(()))[:-1]
         shape = columns[0].shape if columns else ()
         out = np.empty((2, *shape))
-        names = equivalent.symbols
+        names = self.symbols
         for i in np.ndindex(shape):
             point = {x: float(c[i]) for x, c in zip(names, columns[: len(names)], strict=True)}
+            equivalent = self._seen(FLOAT64, nodes, point, differentiated=any(moving))
             if any(moving):
                 slopes = (float(c[i]) for c in columns[len(names) :])
                 direction = {x: next(slopes) for x, moves in zip(names, moving, strict=True) if moves}
@@ -140,12 +143,34 @@ class FixedPoint:
         bias, variance = out.reshape(2, -1) if shape else out
         return (Jet(0, bias), Jet(0, variance)) if any(moving) else (bias, variance)
 
+    def _seen(
+        self, reals: Reals, nodes: Nodes, point: Mapping[Symbol, Any], *, differentiated: bool
+    ) -> PipelineEquivalent:
+        """Return the equivalent without the designs whose weight is zero at a point: no fit sees their rows.
+
+        Raises:
+            DomainError: If all weights of a fit vanish, or one is to be differentiated there.
+        """
+        weights = tuple({x.weight: None for f in self.system.fits for x in f.designs if x.weight.free_symbols})
+        if not weights:
+            return _equivalent(self.system)
+        values = reals.evaluate(weights, {dimension: nodes.counts.sum(), **point})
+        unseen = frozenset(e for e, value in zip(weights, values, strict=True) if value == 0)
+        if not unseen:
+            return _equivalent(self.system)
+        if differentiated:
+            raise DomainError(
+                "a derivative needs samples of positive row weight, got weight 0, where the design changes; "
+                "take it at a small weight"
+            )
+        return _equivalent(self.system.without(unseen))
+
     def _exact(
         self, reals: MultiPrecision, nodes: Nodes, energies: np.ndarray, arguments: Sequence[Any]
     ) -> tuple[Any, Any]:
-        equivalent = _equivalent(self.system)
-        point = dict(zip(equivalent.symbols, map(value_of, arguments), strict=True))
-        direction = {x: a.slope for x, a in zip(equivalent.symbols, arguments, strict=True) if isinstance(a, Jet)}
+        point = dict(zip(self.symbols, map(value_of, arguments), strict=True))
+        direction = {x: a.slope for x, a in zip(self.symbols, arguments, strict=True) if isinstance(a, Jet)}
+        equivalent = self._seen(reals, nodes, point, differentiated=bool(direction))
         if direction:
             bias, variance = equivalent.exact_slope(reals, nodes, energies, point, direction)
             return Jet(0, bias), Jet(0, variance)

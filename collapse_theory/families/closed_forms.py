@@ -22,6 +22,7 @@ from collapse_theory.describe.numbers import Scalar, real
 from collapse_theory.describe.pipeline import Fit, Pipeline
 from collapse_theory.families.calculus import RowLaw, moments
 from collapse_theory.families.recurrence import affine, limit_of_sum, product_limit, solve_affine
+from collapse_theory.special import GeometricSum
 
 __all__ = [
     "ClosedForm",
@@ -206,7 +207,9 @@ def fresh_real(law: RowLaw, weighted: bool = False) -> ClosedForm:
         pipe.fit([pipe.sample(T=T), pipe.sample(T=T0, source=last)], weights=weights)
 
     a, b = _round(law, build)
-    return ClosedForm(law, solve_affine(a, b, _index(), m, start=1 / T), factor(b / (1 - a)), true)
+    # as a geometric sum, which is m where the share of the real rows vanishes and nothing is forgotten
+    value = a**m / T + b * GeometricSum(factor(1 - a), m) if weighted else solve_affine(a, b, _index(), m, start=1 / T)
+    return ClosedForm(law, value, factor(b / (1 - a)), true)
 
 
 def random_past(law: RowLaw) -> ClosedForm:

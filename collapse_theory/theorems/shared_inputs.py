@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from sympy import Eq, Expr, Ge, Le, S, Symbol, factor
+from sympy import Eq, Expr, Ge, Gt, Le, S, Symbol, factor
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory.describe import workflows
@@ -207,7 +207,9 @@ def ridge_label_mix_limit() -> ErrorFormula:
     bias = gathered(chain_risk([first])[0], first)
     both, residual = shared_degrees(T, z1, z2)
     gain = sigma**2 * (w**2 + (1 - w) ** 2) / (w * (2 - w))
-    return ErrorFormula({"bias": bias, "variance": gain * both / residual}, "proportional", (Le(w, 1),), (), "operator")
+    return ErrorFormula(
+        {"bias": bias, "variance": gain * both / residual}, "proportional", (Gt(w, 0), Le(w, 1)), (), "operator"
+    )
 
 
 @register(
