@@ -117,6 +117,9 @@ class GeometricSum(Function):
         x, n = self.args
         return (1 - (1 - x) ** n) / x
 
+    def _eval_evalf(self, prec: int) -> Expr:
+        return self.doit()._eval_evalf(prec)
+
     def fdiff(self, argindex: int = 1) -> Expr:
         """Differentiate the quotient; ``argindex`` is 1 for x, 2 for n."""
         x, n = Dummy(positive=True), Dummy()
