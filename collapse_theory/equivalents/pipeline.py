@@ -20,7 +20,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sympy import Expr, Integer, S, Tuple, sqrt
+from sympy import Expr, Float, Integer, Rational, S, Tuple, sqrt
 from sympy.core.symbol import Str
 
 from collapse_theory import symbols
@@ -168,7 +168,9 @@ def pooled_system(pipeline: Pipeline, model: Fit | None = None, test_covariance:
     """
     fits = pipeline.ancestors(pipeline.model(model))
     place = {f.index: n for n, f in enumerate(fits)}
-    return PooledSystem(tuple(_pooled(f, place) for f in fits), test_covariance or COMMON)
+    system = PooledSystem(tuple(_pooled(f, place) for f in fits), test_covariance or COMMON)
+    floats = set[Any]().union(*(e.atoms(Float) for e in system.args()))
+    return PooledSystem.of(*(e.xreplace({x: Rational(x) for x in floats}) for e in system.args()))
 
 
 def _pooled(fit: Fit, place: Mapping[int, int]) -> PooledFit:

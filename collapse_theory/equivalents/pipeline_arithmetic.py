@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from sympy import Expr
 
+from collapse_theory.equivalents.complements import Complements
 from collapse_theory.equivalents.components import Unknown
 from collapse_theory.equivalents.fixed_point import Atom
 from collapse_theory.equivalents.reals import Reals
@@ -32,6 +33,7 @@ class PipelineArithmetic:
         counts: Multiplicities of the nodes of each space.
         functions: Values of the expressions that occur.
         start: Values of the unknowns of an atom.
+        complements: Solves the linear components of fits that share inputs.
         rounding: What to multiply each trace with: 1, or a new random rounding for each scale.
         residual: Largest relative residual met so far.
     """
@@ -40,6 +42,7 @@ class PipelineArithmetic:
     counts: Mapping[Expr, np.ndarray]
     functions: Mapping[Expr, Any]
     start: Callable[[Atom, PipelineArithmetic], Sequence[Any]]
+    complements: Complements
     rounding: Callable[[], Any] = lambda: 1
     residual: Any = 0.0
 
@@ -75,6 +78,9 @@ class PipelineArithmetic:
         if not slope:
             return c
         x = {(n, m): self.trace(unknowns[n].dimension, weights[n] * f) for (n, m), f in slope.items()}
+        solved = self.complements.solve(unknowns, c, x)
+        if solved is not None:
+            return solved
         scales = np.broadcast_shapes(*(np.shape(y) for y in (*c, *x.values())), (1,))[0]
         matrix = np.broadcast_to(np.eye(len(c), dtype=int), (scales, len(c), len(c))) - 0 * self.reals.array(1.0)
         for (n, m), y in x.items():

@@ -18,13 +18,15 @@ import numpy as np
 from sympy import Expr, S, Symbol
 
 from collapse_theory import symbols
+from collapse_theory.equivalents.complements import Complements
 from collapse_theory.equivalents.components import Structure, structure_of
 from collapse_theory.equivalents.fixed_point import Atom, solve
 from collapse_theory.equivalents.numeric import Nodes
-from collapse_theory.equivalents.pipeline import PooledFit, PooledSystem, Scaling, TestErrorPencil, error_pencil
+from collapse_theory.equivalents.pipeline import PooledSystem, Scaling, TestErrorPencil, error_pencil
 from collapse_theory.equivalents.pipeline_arithmetic import PipelineArithmetic
 from collapse_theory.equivalents.reals import COMPLEX_STEP, FLOAT64, Float64, MultiPrecision, Reals
-from collapse_theory.equivalents.resolvents import Resolvent, solve_resolvent
+from collapse_theory.equivalents.resolvents import Resolvent
+from collapse_theory.equivalents.solved_fits import fit_resolvent, solved_fit
 from collapse_theory.errors import ConvergenceError, DomainError
 
 __all__ = ["PipelineEquivalent", "TestErrorValues"]
@@ -48,6 +50,7 @@ class TestErrorValues:
         variance: Contribution of each noise source, by the name of its result.
         residual: Largest relative residual of the nonlinear equations.
         error: Estimated relative error of the less accurate one of bias and variance; None where it was not asked for.
+        extended: Whether float64 did not suffice.
     """
 
     __test__ = False
@@ -56,6 +59,7 @@ class TestErrorValues:
     variance: Mapping[str, Any]
     residual: float
     error: float | None = None
+    extended: bool = False
 
     @property
     def total(self) -> Any:
@@ -272,10 +276,14 @@ class PipelineEquivalent:
         given: dict[Symbol, Any] = {symbols.d: reals.array(dimension)[()], **values}
         number = dict(zip(self._numbers, reals.evaluate(self._numbers, given), strict=True))
         nudges = _NUDGES[: len(units)]
-        solved = [
-            [_resolvent(f, nodes, number, unit, reals, nudge) for unit, nudge in zip(units, nudges, strict=True)]
-            for f in self.system.fits
-        ]
+        alike: dict[tuple[Any, ...], list[Resolvent]] = {}
+        solved = []
+        for f in self.system.fits:
+            key = (f.ridge, f.N, tuple((x.T, x.weight, x.covariance) for x in f.designs))
+            if key not in alike:
+                pairs = zip(units, nudges, strict=True)
+                alike[key] = [fit_resolvent(f, nodes, number, unit, reals, nudge) for unit, nudge in pairs]
+            solved.append(alike[key])
         problem = self._problem([r[0] for r in solved])
         column = (
             np.array([[u] for u in units], dtype=object) if not isinstance(reals, Float64) else np.array(units)[:, None]
@@ -291,7 +299,10 @@ class PipelineEquivalent:
         }
         functions = dict(zip(problem.expressions, reals.evaluate(problem.expressions, parameters), strict=True))
         start = _Start(problem.pencil, solved)
-        arithmetic = PipelineArithmetic(reals, counts, functions, start, _rounding(reals, nudges))
+        scaled = {name: parameters[symbols.family_eigenvalue(name)] for name in nodes.values}
+        fits = [solved_fit(f, found, number, scaled, reals) for f, found in zip(self.system.fits, solved, strict=True)]
+        complements = Complements(self.system, problem.pencil, fits, nodes.counts)
+        arithmetic = PipelineArithmetic(reals, counts, functions, start, complements, _rounding(reals, nudges))
         solution = solve(problem.structure, arithmetic)
         pencil = problem.structure.pencil
         shape = (len(units), energies.size)
@@ -403,7 +414,11 @@ def _rounded(found: TestErrorValues, error: float) -> TestErrorValues:
         return number
 
     return TestErrorValues(
-        nearest(found.bias), {name: nearest(v) for name, v in found.variance.items()}, found.residual, error
+        nearest(found.bias),
+        {name: nearest(v) for name, v in found.variance.items()},
+        found.residual,
+        error,
+        extended=True,
     )
 
 
@@ -418,12 +433,3 @@ def _parameters(system: PooledSystem) -> Iterator[Expr]:
                 *(c for _, c in x.labellers),
                 *(e for y in x.noises for e in (y.share, y.sigma)),
             )
-
-
-def _resolvent(
-    f: PooledFit, nodes: Nodes, number: Mapping[Expr, Any], unit: Any, reals: Reals, nudge: int
-) -> Resolvent:
-    s = np.stack([nodes.values[x.covariance] for x in f.designs]) * unit
-    weights = reals.array([number[x.weight] for x in f.designs])
-    rows = reals.array([number[x.T] for x in f.designs])
-    return solve_resolvent(s, nodes.counts, weights, rows, number[f.N], number[f.ridge] * unit, reals, nudge=nudge)

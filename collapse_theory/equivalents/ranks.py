@@ -46,11 +46,13 @@ def openness(support: np.ndarray, counts: np.ndarray, rows: np.ndarray) -> Openn
     >>> openness(nested, np.array([50, 50]), np.array([100, 10])).designs
     array([False,  True])
     """
-    kinds, kind_of = np.unique(support, axis=0, return_inverse=True)
-    kind_of = kind_of.ravel()
+    supports = [row.tobytes() for row in np.asarray(support, dtype=bool)]
+    kinds = list(dict.fromkeys(supports))  # designs that see the same directions count together
+    kind_of = np.array([kinds.index(x) for x in supports])
+    sees = np.stack([support[supports.index(x)] for x in kinds])
     weight = [sum((Fraction(float(np.real(t))) for t in rows[kind_of == i]), Fraction(0)) for i in range(len(kinds))]
     surplus = {
-        chosen: sum((weight[i] for i in chosen), Fraction(0)) - int(counts[kinds[list(chosen)].any(axis=0)].sum())
+        chosen: sum((weight[i] for i in chosen), Fraction(0)) - int(counts[sees[list(chosen)].any(axis=0)].sum())
         for size in range(1, len(kinds) + 1)
         for chosen in combinations(range(len(kinds)), size)
     }

@@ -66,7 +66,7 @@ class Float64:
     def evaluate(self, expressions: Sequence[Expr], values: Mapping[Symbol, Any]) -> list[Any]:
         """Return the values, from one compilation for all expressions."""
         names, call = _compiled(tuple(expressions))
-        return list(call(*(values[x] for x in names)))
+        return list(call(*(self.array(values[x])[()] for x in names)))  # Python's own floats raise on overflow
 
 
 class ComplexStep(Float64):

@@ -44,6 +44,7 @@ class Resolvent:
     Attributes:
         opened: Which designs and directions stay open without ridge.
         scale: ``b_i`` of open designs, ``v_i = b_i / lam`` of closed ones; shape (designs,).
+        constant: ``c``, shape (designs,).
         error: ``K`` in open directions, ``K / lam`` in closed ones; shape (k,).
         penalty: ``p``, which is also ``rho`` of the open designs: 1 in open directions, the ridge in closed; shape (k,).
         residual: Largest relative residual of the equations.
@@ -51,6 +52,7 @@ class Resolvent:
 
     opened: Openness
     scale: np.ndarray
+    constant: np.ndarray
     error: np.ndarray
     penalty: np.ndarray
     residual: Any
@@ -106,7 +108,7 @@ def solve_resolvent(
             f"effective ridges did not settle, relative residual {float(residual):.1e} at rows={rows}, ridge={ridge}; "
             "move away from the threshold"
         )
-    return Resolvent(opened, x, equations.kernel(x), penalty, residual)
+    return Resolvent(opened, x, equations.constant, equations.kernel(x), penalty, residual)
 
 
 @dataclass(frozen=True)
@@ -132,14 +134,18 @@ class _Equations:
 
     def matrix(self, x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         """Return minus the derivative of ``gap * x`` by the logarithms, over ``x``: a matrix I - J with J >= 0."""
-        weighted = (self.seen * self.counts * kernel**2) @ self.seen.T
-        return np.asarray(np.eye(len(x), dtype=int) - self.a[:, None] * weighted * (self.mass / x) / x[:, None])
+        pull = self.seen * self.counts * kernel * (self.a / x)[:, None]  # these products neither overflow nor vanish
+        return np.asarray(np.eye(len(x), dtype=int) - pull @ self.taken(x, kernel).T)
+
+    def taken(self, x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+        """Return what each design takes of each direction, shape (designs, k), at most one."""
+        return np.asarray(self.seen * kernel * (self.mass / x)[:, None])
 
     def above(self) -> np.ndarray:
         """Return a point above the root where one is known: ``k <= 1/p``, and ``rho/p = 1``."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            kernel = np.where(self.live & (self.penalty > 0), 1 / self.penalty, 0 * self.penalty)
-            top = self.constant + self.a * ((self.seen * self.counts) @ kernel)
+        usable = np.asarray(self.live & (self.penalty > 0), dtype=bool)
+        kernel = np.divide(1, self.penalty, out=0 * self.penalty, where=usable)
+        top = self.constant + self.a * ((self.seen * self.counts) @ kernel)
         rank, rows = self.counts[self.live].sum(), self.rows.sum()
         if rows > rank:  # closed: of the order of the root, wherever that may be
             top = np.where(self.open, top, self.a / self.a.min() / (1 - rank / rows))
@@ -159,7 +165,7 @@ class _Equations:
                 following = plain
             change = np.max(np.abs(following - x) / following)
             x = following
-            if change <= 1e-3 or np.max(np.abs(gap)) <= 16 * self.reals.epsilon:
+            if not change > 1e-3 or np.max(np.abs(gap)) <= 16 * self.reals.epsilon:
                 break
         return x
 
@@ -174,7 +180,7 @@ class _Equations:
             following = x * np.where(step > -0.75, 1 + np.minimum(step, 3), 0.25)
             change = np.max(np.abs(following - x) / following)
             x = following
-            if change <= 4 * self.reals.epsilon or (before is not None and before < 1e-7 and change >= before / 2):
+            if not change > 4 * self.reals.epsilon or (before is not None and before < 1e-7 and change >= before / 2):
                 break
             before = change
         return x
@@ -194,7 +200,7 @@ class _Equations:
         share = self.rows * self.constant / x
         r = int(np.argmax(self.rows))
         gap[r] = share.sum() - left.sum() - (self.rows.sum() - rank)
-        matrix[r] = share + ((left * kernel[self.live]) @ self.seen[:, self.live].T) * self.mass / x
+        matrix[r] = share + self.taken(x, kernel)[:, self.live] @ left
         size = np.max(matrix[r])
         gap[r], matrix[r] = gap[r] / size, matrix[r] / size
         terms[r] = (share.sum() + left.sum() + abs(self.rows.sum() - rank)) / size

@@ -1,0 +1,201 @@
+"""Numbers of pipelines: float64 against more than thirty digits, ridgeless limits at any ranks, units, thresholds."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import collapse_theory as ct
+from collapse_theory.equivalents.complements import eliminate
+from collapse_theory.equivalents.pipeline import pooled_system
+from collapse_theory.equivalents.pipeline_numeric import PipelineEquivalent
+from collapse_theory.equivalents.ranks import openness
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+from accuracy import draw, reference
+
+HALF = np.arange(100) < 50
+FAMILIES = {
+    "disjoint": (np.where(HALF, np.arange(1, 101) ** -0.5, 0.0), np.where(HALF, 0.0, 2.0)),
+    "nested": (np.where(HALF, np.arange(1, 101) ** -0.5, 0.0), np.linspace(0.2, 2, 100)),
+    "overlapping": (np.where(np.arange(100) < 70, 1.0, 0.0), np.where(np.arange(100) < 40, 0.0, 2.0)),
+}
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.integers(0, 2**32 - 1))
+def test_float64_is_right_or_refused(seed):
+    point = draw(np.random.default_rng(seed), directions=12)
+    equivalent = PipelineEquivalent(pooled_system(point.pipeline, test_covariance=point.test))
+    try:
+        got = equivalent.evaluate(point.nodes, point.energies)
+    except ct.DomainError:  # a threshold without ridge
+        with pytest.raises(ct.DomainError, match="rows != rank"):
+            reference(equivalent, point, 50)
+        return
+    for term, want in zip((got.bias, got.noise), reference(equivalent, point, 50), strict=True):
+        assert abs(term - want) <= 2e-12 * want
+        assert want == 0 or abs(term * (1 + 1e-11) - want) > 2e-12 * want  # the mutant control
+    assert got.error is not None
+    assert got.error <= 1e-12
+
+
+# ---------------------------------------------------------------------- ranks
+def on_two_covariances(first, second, ridge):
+    """Three fits on two covariances, one with reused inputs."""
+    pipe = ct.Pipeline()
+    a, b = pipe.sample(T=first, noise=0.3, covariance="A"), pipe.sample(T=second, noise=0.2, covariance="B")
+    m1 = pipe.fit([a, b], ridge=ridge)
+    m2 = pipe.fit([pipe.sample(T=120, noise=0.3, source=m1), b], ridge=ridge, weights=[1, 2])
+    pipe.fit([pipe.sample(design=a, noise=0.1, source=0.5 * m1 + 0.5 * m2), b], ridge=ridge)
+    return ct.test_error(pipe)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("rows", [(100, 100), (100, 10), (10, 100), (10, 10), (45, 65)])
+def test_ridgeless_fits_on_rank_deficient_families(family, rows):
+    """The value without ridge is the limit: its distance to that of a small ridge falls in proportion to the ridge."""
+    a, b = FAMILIES[family]
+    spectra = {"Sigma": ct.Isotropic(100), "A": ct.Eigenvalues(a), "B": ct.Eigenvalues(b)}
+
+    def value(ridge):
+        return on_two_covariances(*rows, ridge).evaluate(spectrum=spectra, target=ct.RandomTarget())
+
+    limit = value(0)
+    near, nearer = value(1e-7) - limit, value(1e-8) - limit
+    assert near / nearer == pytest.approx(10, rel=0.02)
+    assert abs(near) < 1e-2 * limit
+
+
+def test_the_limit_is_that_of_least_squares():
+    """Disjoint halves: 100 rows determine the first, 10 rows interpolate in the second (minimum norm)."""
+    a, b = FAMILIES["disjoint"]
+    spectra = {"Sigma": ct.Isotropic(100), "A": ct.Eigenvalues(a), "B": ct.Eigenvalues(b)}
+    pipe = ct.Pipeline()
+    pipe.fit([pipe.sample(T=100, noise=0.5, covariance="A"), pipe.sample(T=10, noise=0.5, covariance="B")])
+    got = ct.test_error(pipe).evaluate(spectrum=spectra, target=ct.RandomTarget(norm2=1), terms=True)
+    first = 0.25 * (1 / a[:50]).sum() / (100 - 50)
+    second = 0.25 * 10 / (50 - 10) / 2
+    assert got["bias"] == pytest.approx(0.5 * (1 - 10 / 50), rel=1e-12)
+    assert got["variance"] == pytest.approx(first + second, rel=1e-12)
+    assert got["variance"] != pytest.approx(first + 1.05 * second, rel=1e-12)
+
+
+def test_thresholds_of_one_covariance_of_several_are_refused():
+    a, b = FAMILIES["disjoint"]
+    spectra = {"Sigma": ct.Isotropic(100), "A": ct.Eigenvalues(a), "B": ct.Eigenvalues(b)}
+    error = on_two_covariances(50, 80, 0)
+    with pytest.raises(ct.DomainError, match="50 rows that see as many directions"):
+        error.evaluate(spectrum=spectra, target=ct.RandomTarget())
+
+
+def test_the_parts_of_a_fit_agree_with_the_rank_of_drawn_rows():
+    """A design is closed if another row of it never adds to the rank."""
+    rng = np.random.default_rng(3)
+    for _ in range(60):
+        designs = rng.integers(1, 4)
+        support = rng.uniform(size=(designs, 9)) < 0.6
+        rows = rng.integers(1, 8, designs)
+        drawn = [rng.standard_normal((t, 9)) * s for t, s in zip(rows, support, strict=True)]
+        rank = np.linalg.matrix_rank(np.vstack(drawn))
+        got = openness(support, np.ones(9), rows)
+        for i in range(designs):
+            more = np.linalg.matrix_rank(np.vstack([*drawn, rng.standard_normal((1, 9)) * support[i]]))
+            assert got.designs[i] == (more > rank)
+        assert (got.threshold is None) == all(
+            np.linalg.matrix_rank(np.vstack([np.delete(x, 0, 0) if j == i else x for j, x in enumerate(drawn)])) == rank
+            for i in np.flatnonzero(~got.designs)
+        )
+
+
+# ---------------------------------------------------------------------- thresholds and units
+def same_inputs(rows, ridge):
+    pipe = ct.Pipeline()
+    first = pipe.sample(T=rows, noise=0.3)
+    source = pipe.fit(first, ridge=ridge)
+    for _ in range(2):
+        source = pipe.fit(pipe.sample(design=first, noise=0.3, source=source), ridge=ridge)
+    return pipe
+
+
+def kept(rows, ridge):
+    return ct.workflows.keep_real(2, ct.Stage(rows, 0.3, ridge), ct.Stage(rows, 0.2, ridge))
+
+
+@pytest.mark.parametrize("pipeline", [same_inputs, kept])
+def test_at_the_threshold_the_error_is_one_over_the_root_of_the_ridge(pipeline):
+    """E sqrt(lam) tends to a constant, with corrections of order sqrt(lam), down to ridges that float64 cannot square."""
+    how = {"spectrum": ct.PowerLaw(40, beta=1.0), "target": ct.RandomTarget()}
+    ridges = [1e-60, 1e-40, 1e-30, 1e-24, 1e-16]
+    scaled = [ct.test_error(pipeline(40, x), method="free-probability").evaluate(**how) * x**0.5 for x in ridges]
+    np.testing.assert_allclose(scaled[:4], scaled[0], rtol=1e-10)
+    np.testing.assert_allclose(scaled[4], scaled[0], rtol=1e-6)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.floats(1e-12, 1e12), st.sampled_from([0.0, 1e-14, 1e-6, 0.1]), st.sampled_from([25, 39, 40, 41, 90]))
+def test_units_do_not_matter(unit, ridge, rows):
+    """Covariance and ridge times a unit, energies over it: the same number to round-off."""
+    if ridge == 0 and rows == 40:
+        ridge = 1e-10
+    s, energies = np.arange(1, 41) ** -1.0, np.linspace(1, 2, 40)
+
+    def value(c):
+        error = ct.test_error(kept(rows, c * ridge), method="free-probability")
+        return error.evaluate(spectrum=ct.Eigenvalues(c * s), target=ct.Energies(energies / c))
+
+    assert value(unit) == pytest.approx(value(1.0), rel=2e-12)
+
+
+def test_digits_of_shared_inputs_confirm_themselves():
+    error = ct.test_error(same_inputs(40, 1e-30), method="free-probability")
+    how = {"spectrum": ct.PowerLaw(40, beta=1.0), "target": ct.RandomTarget()}
+    few, many = error.evaluate(digits=20, **how), error.evaluate(digits=45, **how)
+    assert abs(few - many) <= 1e-20 * many
+    assert error.evaluate(**how) == pytest.approx(float(many), rel=1e-14)
+
+
+def test_digits_agree_with_the_generation_operator():
+    """Two derivations, forty digits: the engine and the operator on a chain."""
+    pipe = ct.workflows.replace(2, ct.Stage(30, 0.3, 1e-9), ct.Stage(50, 0.2, 0.1))
+    how = {"spectrum": ct.PowerLaw(40, beta=1.0), "target": ct.RandomTarget(), "digits": 40}
+    engine, operator = (ct.test_error(pipe, method=m).evaluate(**how) for m in ("free-probability", "operator"))
+    assert abs(engine - operator) <= 1e-39 * operator
+
+
+def test_a_result_beyond_float64_is_refused():
+    error = ct.test_error(ct.workflows.accumulate(2, ct.Stage(30, 1e200, 0.1)), method="free-probability")
+    how = {"spectrum": ct.Isotropic(10), "target": ct.RandomTarget()}
+    with pytest.raises(ct.DomainError, match="digits="):
+        error.evaluate(**how)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.integers(1, 5), st.integers(0, 2**32 - 1), st.floats(-30, 0))
+def test_elimination_without_subtractions(size, seed, exponent):
+    """Nearly singular M-matrices: residual zero in exact arithmetic, where plain elimination has no digit left."""
+    from fractions import Fraction
+
+    rng = np.random.default_rng(seed)
+    entries = rng.uniform(size=(size, size))
+    v, slack = rng.uniform(0.5, 2, size), rng.uniform(size=size) * 10**exponent
+    off = {(i, j): float(entries[i, j]) for i in range(size) for j in range(size) if i != j}
+    right = rng.uniform(0.1, 1, size)
+    exact = eliminate(
+        {k: Fraction(x) for k, x in off.items()}, *([Fraction(float(x)) for x in y] for y in (v, slack, right))
+    )
+    np.testing.assert_allclose(eliminate(off, list(v), list(slack), list(right)), [float(x) for x in exact], rtol=1e-14)
+    matrix = [
+        [
+            (Fraction(slack[i]) + sum(Fraction(off[i, n]) * Fraction(v[n]) for n in range(size) if n != i))
+            / Fraction(v[i])
+            if i == j
+            else -Fraction(off[i, j])
+            for j in range(size)
+        ]
+        for i in range(size)
+    ]
+    assert [sum(a * x for a, x in zip(row, exact, strict=True)) for row in matrix] == [Fraction(x) for x in right]
