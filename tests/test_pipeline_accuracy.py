@@ -135,6 +135,12 @@ def test_at_the_threshold_the_error_is_one_over_the_root_of_the_ridge(pipeline):
     np.testing.assert_allclose(scaled[4], scaled[0], rtol=1e-6)
 
 
+def test_a_ridge_below_the_normal_numbers():
+    how = {"spectrum": ct.PowerLaw(10, beta=1.0), "target": ct.RandomTarget()}
+    smallest, tiny = (ct.test_error(kept(10, x), method="free-probability").evaluate(**how) for x in (5e-324, 1e-300))
+    assert smallest * 5e-324**0.5 == pytest.approx(tiny * 1e-150, rel=1e-9)
+
+
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(st.floats(1e-12, 1e12), st.sampled_from([0.0, 1e-14, 1e-6, 0.1]), st.sampled_from([25, 39, 40, 41, 90]))
 def test_units_do_not_matter(unit, ridge, rows):

@@ -79,7 +79,7 @@ def solve_resolvent(
         total_rows: Rows in all, those of weight zero included.
         ridge: Ridge on the mean squared error, >= 0.
         reals: The numbers of these arrays.
-        start: A guess of ``scale``; by default a point above the root, where Newton's iteration is monotone.
+        start: A guess of ``scale``; by default one from which Newton's iteration descends.
         nudge: Solve equations that are off by as many units of round-off, to see what these do to the solution.
 
     Raises:
@@ -99,7 +99,7 @@ def solve_resolvent(
         seen, counts, weights / total_rows, weights * rows / total_rows, rows,
         opened.designs, np.where(opened.designs, ridge, one), penalty, np.asarray((s > 0).any(axis=0)), reals,
     )  # fmt: skip
-    x = equations.polished(equations.approached(equations.above() if start is None else start))
+    x = equations.polished(equations.approached(equations.beginning() if start is None else start))
     if nudge:
         x = x * (1 + nudge * equations.sensitivity(x))
     residual = np.max(np.abs(equations.gap(x, equations.kernel(x))))
@@ -141,13 +141,13 @@ class _Equations:
         """Return what each design takes of each direction, shape (designs, k), at most one."""
         return np.asarray(self.seen * kernel * (self.mass / x)[:, None])
 
-    def above(self) -> np.ndarray:
-        """Return a point above the root where one is known: ``k <= 1/p``, and ``rho/p = 1``."""
+    def beginning(self) -> np.ndarray:
+        """Return a point above the root or of its order: ``k <= 1/p``, at a threshold about its root, and ``rho/p = 1``."""
         usable = np.asarray(self.live & (self.penalty > 0), dtype=bool)
-        kernel = np.divide(1, self.penalty, out=0 * self.penalty, where=usable)
+        kernel = np.divide(1, self.penalty**0.5, out=0 * self.penalty, where=usable)
         top = self.constant + self.a * ((self.seen * self.counts) @ kernel)
         rank, rows = self.counts[self.live].sum(), self.rows.sum()
-        if rows > rank:  # closed: of the order of the root, wherever that may be
+        if rows > rank:
             top = np.where(self.open, top, self.a / self.a.min() / (1 - rank / rows))
         return np.asarray(top)
 

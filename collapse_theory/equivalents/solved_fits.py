@@ -39,7 +39,7 @@ def fit_resolvent(
     weights = reals.array([number[x.weight] for x in f.designs])
     rows = reals.array([number[x.T] for x in f.designs])
     N, ridge = number[f.N], number[f.ridge] * unit
-    if isinstance(reals, Float64) and 0 < np.abs(ridge) < np.finfo(float).tiny:
+    if isinstance(reals, Float64) and number[f.ridge] != 0 and np.abs(ridge) < np.finfo(float).tiny:
         raise ConvergenceError(
             f"float64 has too few digits for a ridge of {np.abs(number[f.ridge]):.3g} on a spectrum of {s.max() / unit:.3g}"
         )
