@@ -4,7 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Add, Dummy, Expr, Function, Integer, S, Symbol, apart, digamma, fraction, gamma, oo, polygamma
+from sympy import (
+    Add,
+    Dummy,
+    Expr,
+    Float,
+    Function,
+    Integer,
+    S,
+    Symbol,
+    apart,
+    digamma,
+    fraction,
+    gamma,
+    log,
+    oo,
+    polygamma,
+)
+
+from collapse_theory.describe.exact import exact_context, exact_number
 
 __all__ = ["DigammaDifference", "GammaRatio", "GeometricSum", "sum_of_simple_poles"]
 
@@ -39,6 +57,14 @@ class DigammaDifference(Function):
         """Return the difference of two digamma functions."""
         x, h = self.args
         return digamma(x + h) - digamma(x)
+
+    def _eval_evalf(self, prec: int) -> Expr | None:
+        x, h = self.args
+        if not (x.is_number and h.is_number):
+            return None
+        with exact_context(3 * prec + 64) as mp:  # the difference is at least about h/x
+            x, h = exact_number(x, mp), exact_number(h, mp)
+            return Float._new((mp.digamma(x + h) - mp.digamma(x))._mpf_, prec)
 
     def fdiff(self, argindex: int = 1) -> Expr:
         """Differentiate; ``argindex`` is 1 for x, 2 for h."""
@@ -80,8 +106,14 @@ class GammaRatio(Function):
         x, h = self.args
         return self * (DigammaDifference(x, h) if argindex == 1 else digamma(x + h))
 
-    def _eval_evalf(self, prec: int) -> Expr:
-        return self.doit()._eval_evalf(prec)
+    def _eval_evalf(self, prec: int) -> Expr | None:
+        x, h = self.args
+        if not (x.is_number and h.is_number):
+            return None
+        # The logarithms of two Gammas cancel: they are of the size of x log x.
+        with exact_context(2 * prec + 64 + max(0, int(log(abs(x) + 2, 2).evalf(5)))) as mp:
+            x, h = exact_number(x, mp), exact_number(h, mp)
+            return Float._new(mp.exp(mp.loggamma(x + h) - mp.loggamma(x))._mpf_, prec)
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         x, h = self.args

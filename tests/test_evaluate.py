@@ -219,8 +219,12 @@ def test_extreme_scales_are_right_or_refused():
     for c in (1e-60, 1e60):
         got = CLEAN.evaluate(spectrum=ct.Eigenvalues(c * s), target=ct.Energies(w2 / c), T=2, lam=c * 1e-3, sigma=0.1)
         assert got == pytest.approx(want, rel=1e-12)
-    with pytest.raises(ct.DomainError, match="rescale"):
-        CLEAN.evaluate(spectrum=ct.Eigenvalues(1e150 * s), target=ct.Energies(w2), T=2, lam=1, sigma=0.1)
+    s_large, w2_small = 1e150 * s, 1e-150 * w2  # powers of these leave the range of float64, the error does not
+    got = CLEAN.evaluate(spectrum=ct.Eigenvalues(s_large), target=ct.Energies(w2_small), T=2, lam=1, sigma=0.1)
+    want = sum(ref.chain(ref.numbers(s_large), ref.numbers(w2_small), [(mpf(2), mpf(1), mpf(0.1))]))
+    assert ref.relative(got, want) < 1e-13
+    with pytest.raises(ct.DomainError, match=r"variance.*overflow.*1e320.*rescale"):
+        CLEAN.evaluate(spectrum=ct.Eigenvalues(s), target=ct.Energies(w2), T=2, lam=1e-3, sigma=1e160)
 
 
 def test_closed_forms_in_n_near_their_limits():

@@ -11,7 +11,7 @@ from sympy import Expr, Float, Integer, Rational, sstr
 
 from collapse_theory.errors import DomainError
 
-__all__ = ["Scalar", "real", "real_array", "show"]
+__all__ = ["Scalar", "float64_number", "real", "real_array", "show"]
 
 Scalar = int | float | Expr
 """What a user may write for a quantity: an ordinary number or a SymPy expression."""
@@ -80,6 +80,29 @@ def _expression(value: Any, name: str, error: type[Exception]) -> Expr:
         raise error(f"{name} needs to be finite, got {value!r}; remove NaN and infinities")
     # An integral float is the same number; as an integer it keeps exact zeros and ones recognisable.
     return Integer(int(number)) if number.is_integer() else Float(number)
+
+
+def float64_number(value: Expr, name: str) -> float:
+    """Return a SymPy number as float64.
+
+    Raises:
+        DomainError: If it overflows, or is so small that float64 loses its digits.
+
+    >>> float64_number(Rational(1, 3), "noise")
+    0.3333333333333333
+    """
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if math.isinf(number):
+        raise DomainError(f"{name} needs to fit float64, got {show(value)}; rescale, or use digits=")
+    if abs(number) < _TINY and Rational(number) != (Rational(value) if isinstance(value, Float) else value):
+        raise DomainError(f"{name} underflows float64, got {show(value)}; rescale, or use digits=")
+    return number
+
+
+_TINY = float(np.finfo(float).tiny)
 
 
 def show(value: Expr) -> str:

@@ -14,10 +14,14 @@ from typing import Any
 import numpy as np
 from sympy import Expr, Float, Integer, S
 
-from collapse_theory.describe.numbers import Scalar, real, real_array
+from collapse_theory.describe.exact import exact_number
+from collapse_theory.describe.numbers import Scalar, float64_number, real, real_array, show
 from collapse_theory.errors import DomainError
 
 __all__ = ["Atom", "Eigenvalues", "Isotropic", "PowerLaw", "Spectrum", "Spiked"]
+
+
+_TINY = np.finfo(float).tiny
 
 
 @dataclass(frozen=True)
@@ -49,32 +53,62 @@ class Spectrum:
         return int(self.d)
 
     @property
+    def listed(self) -> int:
+        """The number of eigenvalues where each is listed on its own.
+
+        Raises:
+            DomainError: If there are more than memory should hold.
+        """
+        if self.dimension > _LISTED:
+            raise DomainError(
+                f"{type(self).__name__} needs d <= {_LISTED} (2**25) where eigenvalues are listed one by one, got "
+                f"d={self.dimension}: {self.dimension * 8 / 1e9:.3g} GB for each array of them; take a smaller d, or a "
+                "spectrum with few distinct eigenvalues and a ct.RandomTarget, which are integrated atom by atom"
+            )
+        return self.dimension
+
+    @property
     def counts(self) -> np.ndarray:
         """Multiplicity of each atom, int64, summing to ``dimension``."""
-        return np.array([int(a.multiplicity) for a in self._numeric_atoms()])
+        return np.array([int(a.multiplicity) for a in self._numeric_atoms()], dtype=np.int64)
 
     @property
     def nodes(self) -> np.ndarray:
-        """Eigenvalue of each atom, float64, correctly rounded."""
-        return np.array([float(a.eigenvalue) for a in self._numeric_atoms()])
+        """Eigenvalue of each atom, float64, correctly rounded.
+
+        Raises:
+            DomainError: If one overflows or underflows.
+        """
+        return np.array(
+            [float64_number(a.eigenvalue, f"{type(self).__name__} eigenvalue") for a in self._numeric_atoms()]
+        )
+
+    @property
+    def positive(self) -> np.ndarray:
+        """Whether each atom is positive, however small."""
+        return np.array([not a.eigenvalue.is_zero for a in self._numeric_atoms()])
 
     @property
     def eigenvalues(self) -> np.ndarray:
         """All eigenvalues in the given order, float64, shape (d,).
 
+        Raises:
+            DomainError: If one overflows or underflows, or there are more than memory should hold.
+
         >>> Spiked(4, spikes=[20, 10]).eigenvalues
         array([20., 10.,  1.,  1.])
         """
+        self.listed  # noqa: B018 - refuses before the memory is taken
         return np.repeat(self.nodes, self.counts)
 
     @property
     def rank(self) -> int:
         """The number of positive eigenvalues: what ``d`` means in thresholds and constants."""
-        return int(self.counts[self.nodes > 0].sum())
+        return int(self.counts[self.positive].sum())
 
     def exact_nodes(self, mp: Any) -> list[Any]:
         """Return the eigenvalue of each atom at the working precision of the mpmath context ``mp``."""
-        return [mp.mpf(a.eigenvalue._to_mpmath(mp.prec)) for a in self._numeric_atoms()]
+        return [exact_number(a.eigenvalue, mp) for a in self._numeric_atoms()]
 
     def _numeric_atoms(self) -> tuple[Atom, ...]:
         atoms = self.atoms()
@@ -86,8 +120,15 @@ class Spectrum:
         return atoms
 
 
+_LISTED = 2**25  # 0.3 GB an array, and an evaluation holds about ten of them
+_COUNTED = 2**53
+
+
 def _dimension(d: Any) -> Expr:
-    return real(d, "d", positive=True, integer=True)
+    size = real(d, "d", positive=True, integer=True)
+    if size.is_Integer and size > _COUNTED:
+        raise DomainError(f"d needs to be at most 2**53, which float64 counts exactly, got {d!r}; take a smaller d")
+    return size
 
 
 @dataclass(frozen=True)
@@ -184,23 +225,59 @@ class PowerLaw(Spectrum):
 
     def atoms(self) -> tuple[Atom, ...]:
         """Return ``d`` simple eigenvalues."""
-        return tuple(Atom(self.scale * Integer(j) ** -self.beta, S.One) for j in range(1, self.dimension + 1))
+        return tuple(Atom(self.scale * Integer(j) ** -self.beta, S.One) for j in range(1, self.listed + 1))
 
     @property
     def counts(self) -> np.ndarray:
         """All ones."""
-        return np.ones(self.dimension, dtype=np.int64)
+        return np.ones(self.listed, dtype=np.int64)
 
     @property
     def nodes(self) -> np.ndarray:
-        """The eigenvalues, without going through symbols."""
-        beta, scale = (float(real_number(x, self)) for x in (self.beta, self.scale))
-        return scale * np.arange(1, self.dimension + 1, dtype=np.float64) ** -beta
+        """The eigenvalues, without going through symbols.
+
+        Raises:
+            DomainError: If the last ones underflow.
+        """
+        beta, scale = (float64_number(real_number(x, self), f"PowerLaw {n}") for n, x in self._numbers)
+        values = scaled_powers(scale, self.listed, -beta)
+        lost = np.flatnonzero(values < _TINY)
+        if lost.size:
+            raise DomainError(
+                f"PowerLaw needs eigenvalues that fit float64, got d={self.d}, beta={show(self.beta)}, scale={show(self.scale)}: "
+                f"from j={lost[0] + 1} on they are below 2.2e-308; take d <= {lost[0]} or a larger scale, or use digits="
+            )
+        return values
+
+    @property
+    def positive(self) -> np.ndarray:
+        """All true, however small the last eigenvalues are."""
+        return np.ones(self.listed, dtype=bool)
+
+    @property
+    def rank(self) -> int:
+        """All ``d``: a power is positive, also where float64 has no number for it."""
+        return self.dimension
 
     def exact_nodes(self, mp: Any) -> list[Any]:
         """Return ``scale * j**-beta`` at the working precision of the mpmath context ``mp``."""
-        beta, scale = (mp.mpf(real_number(x, self)._to_mpmath(mp.prec)) for x in (self.beta, self.scale))
-        return [scale * mp.mpf(j) ** -beta for j in range(1, self.dimension + 1)]
+        beta, scale = (exact_number(real_number(x, self), mp) for _, x in self._numbers)
+        return [scale * mp.mpf(j) ** -beta for j in range(1, self.listed + 1)]
+
+    @property
+    def _numbers(self) -> tuple[tuple[str, Expr], ...]:
+        return ("beta", self.beta), ("scale", self.scale)
+
+
+def scaled_powers(scale: float, d: int, exponent: float) -> np.ndarray:
+    """Return ``scale * j**exponent`` for j = 1..d; the power alone may leave the range of float64."""
+    j = np.arange(1, d + 1, dtype=np.float64)
+    with np.errstate(over="ignore", under="ignore"):
+        powers = j**exponent
+        if _TINY <= powers[-1] < np.inf:
+            return np.asarray(scale * powers)
+        half = j ** (exponent / 2)
+        return np.asarray((scale * half) * half)
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,6 +320,11 @@ class Eigenvalues(Spectrum):
     def nodes(self) -> np.ndarray:
         """The given values."""
         return np.asarray(self.values)
+
+    @property
+    def positive(self) -> np.ndarray:
+        """Whether each value is positive."""
+        return self.nodes > 0
 
     def exact_nodes(self, mp: Any) -> list[Any]:
         """Return the given binary values in the mpmath context ``mp``."""

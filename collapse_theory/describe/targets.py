@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sympy import Expr, Float, Rational
 
-from collapse_theory.describe.numbers import Scalar, real, real_array
-from collapse_theory.describe.spectra import PowerLaw, Spectrum, real_number
+from collapse_theory.describe.exact import exact_number
+from collapse_theory.describe.numbers import Scalar, float64_number, real, real_array
+from collapse_theory.describe.spectra import PowerLaw, Spectrum, real_number, scaled_powers
 from collapse_theory.errors import DomainError
 
 __all__ = ["Coefficients", "Energies", "RandomTarget", "SourceTarget", "Target"]
@@ -29,6 +31,47 @@ class Target:
     def exact_energies(self, spectrum: Spectrum, mp: Any) -> list[Any]:
         """Return the energies at the working precision of the mpmath context ``mp``."""
         return [mp.mpf(float(e)) for e in self.energies(spectrum)]
+
+    def check(self, spectrum: Spectrum) -> None:
+        """Check that the target goes with the spectrum.
+
+        Raises:
+            DomainError: If it does not.
+        """
+
+    def atom_energies(self, spectrum: Spectrum) -> np.ndarray:
+        """Return the energy in the eigenspace of each atom, float64."""
+        return np.add.reduceat(self.energies(spectrum), _starts(spectrum))
+
+    def exact_atom_energies(self, spectrum: Spectrum, mp: Any) -> list[Any]:
+        """Return the energy in the eigenspace of each atom in the mpmath context ``mp``."""
+        energies = np.array(self.exact_energies(spectrum, mp), dtype=object)
+        return list(np.add.reduceat(energies, _starts(spectrum)))
+
+
+def _starts(spectrum: Spectrum) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(spectrum.counts)[:-1]])
+
+
+def _held(owner: Target, energies: np.ndarray, positive: Any = True) -> np.ndarray:
+    """Return energies that float64 holds; positive ones that underflow beside the largest become the smallest normal number.
+
+    What is raised so is lost beside the others, and where it is not, evaluation turns to their exact values.
+
+    Raises:
+        DomainError: If one overflows, or all are about to underflow.
+    """
+    top = energies.max()
+    if not np.isfinite(top) or (np.any(positive) and top < _LOST):
+        raise DomainError(
+            f"{type(owner).__name__} needs energies between {_LOST:.0e} and 1.8e308 in float64, got {top:.3g} as the largest; "
+            "rescale the target, or use digits="
+        )
+    return np.where(positive, np.maximum(energies, _TINY), energies)
+
+
+_TINY = np.finfo(float).tiny
+_LOST = 2.0**100 * _TINY
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +97,17 @@ class Energies(Target):
 
     def energies(self, spectrum: Spectrum) -> np.ndarray:
         """Return the given values."""
+        self.check(spectrum)
+        return np.asarray(self.values)
+
+    def check(self, spectrum: Spectrum) -> None:
+        """Check that there is one energy per eigenvalue."""
         values = np.asarray(self.values)
         if values.size != spectrum.dimension:
             raise DomainError(
                 f"target needs one energy per eigenvalue (d={spectrum.dimension}), got {values.size}; "
                 "give target and spectrum the same length"
             )
-        return values
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(<{np.asarray(self.values).size} values>)"
@@ -87,7 +134,9 @@ class Coefficients(Energies):
 
     def energies(self, spectrum: Spectrum) -> np.ndarray:
         """Return the squares of the given values."""
-        return super().energies(spectrum) ** 2
+        values = super().energies(spectrum)
+        with np.errstate(over="ignore", under="ignore"):
+            return _held(self, values**2, values != 0)
 
     def exact_energies(self, spectrum: Spectrum, mp: Any) -> list[Any]:
         """Return the squares of the given binary values, without rounding them first."""
@@ -117,13 +166,25 @@ class RandomTarget(Target):
 
     def energies(self, spectrum: Spectrum) -> np.ndarray:
         """Return ``norm2/d`` for every direction."""
-        d = spectrum.dimension
-        return np.full(d, float(real_number(self.norm2, self)) / d)
+        return np.full(spectrum.listed, self._each(spectrum))
 
     def exact_energies(self, spectrum: Spectrum, mp: Any) -> list[Any]:
         """Return ``norm2/d`` for every direction."""
-        d = spectrum.dimension
-        return [mp.mpf(real_number(self.norm2, self)._to_mpmath(mp.prec)) / d] * d
+        d = spectrum.listed
+        return [exact_number(real_number(self.norm2, self), mp) / d] * d
+
+    def atom_energies(self, spectrum: Spectrum) -> np.ndarray:
+        """Return ``norm2/d`` times the multiplicities."""
+        return self._each(spectrum) * spectrum.counts
+
+    def exact_atom_energies(self, spectrum: Spectrum, mp: Any) -> list[Any]:
+        """Return ``norm2/d`` times the multiplicities."""
+        each = exact_number(real_number(self.norm2, self), mp) / spectrum.dimension
+        return [each * int(m) for m in spectrum.counts]
+
+    def _each(self, spectrum: Spectrum) -> float:
+        number = float64_number(real_number(self.norm2, self), "RandomTarget norm2")
+        return float(_held(self, np.array([number / spectrum.dimension]), number > 0)[0])
 
 
 @dataclass(frozen=True)
@@ -152,19 +213,23 @@ class SourceTarget(Target):
     def energies(self, spectrum: Spectrum) -> np.ndarray:
         """Return ``scale * j**-(1 + 2 r beta) / s_j``."""
         power_law = self._power_law(spectrum)
-        r, scale, beta, top = (
-            float(real_number(x, self)) for x in (self.r, self.scale, power_law.beta, power_law.scale)
-        )
-        return scale / top * np.arange(1, power_law.dimension + 1, dtype=np.float64) ** (beta - 1 - 2 * r * beta)
+        r, scale, beta, top = (real_number(x, self) for x in (self.r, self.scale, power_law.beta, power_law.scale))
+        # The exponent is a difference: taken exactly, so that only its one rounding is raised to a power.
+        exponent = float64_number(_exact(beta) * (1 - 2 * _exact(r)) - 1, "SourceTarget exponent")
+        prefactor = float64_number(_exact(scale) / _exact(top), "SourceTarget scale / PowerLaw scale")
+        return _held(self, scaled_powers(prefactor, power_law.listed, exponent), prefactor > 0)
 
     def exact_energies(self, spectrum: Spectrum, mp: Any) -> list[Any]:
         """Return ``scale * j**-(1 + 2 r beta) / s_j`` at the working precision of ``mp``."""
         power_law = self._power_law(spectrum)
         r, scale, beta, top = (
-            mp.mpf(real_number(x, self)._to_mpmath(mp.prec))
-            for x in (self.r, self.scale, power_law.beta, power_law.scale)
+            exact_number(real_number(x, self), mp) for x in (self.r, self.scale, power_law.beta, power_law.scale)
         )
-        return [scale / top * mp.mpf(j) ** (beta - 1 - 2 * r * beta) for j in range(1, power_law.dimension + 1)]
+        return [scale / top * mp.mpf(j) ** (beta - 1 - 2 * r * beta) for j in range(1, power_law.listed + 1)]
+
+    def check(self, spectrum: Spectrum) -> None:
+        """Check that the spectrum is a power law."""
+        self._power_law(spectrum)
 
     def _power_law(self, spectrum: Spectrum) -> PowerLaw:
         if not isinstance(spectrum, PowerLaw):
@@ -172,3 +237,7 @@ class SourceTarget(Target):
                 f"SourceTarget needs a PowerLaw spectrum, got {type(spectrum).__name__}; use ct.PowerLaw or ct.Energies"
             )
         return spectrum
+
+
+def _exact(x: Expr) -> Expr:
+    return Rational(x) if isinstance(x, Float) else x

@@ -10,16 +10,17 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import mpmath
 import numpy as np
+from mpmath.libmp import dps_to_prec
 from sympy import Add, Expr, Mul, Number, NumberSymbol, Pow, Symbol
 
+from collapse_theory.describe.exact import exact_context, public_number
 from collapse_theory.errors import ConvergenceError, DomainError
+from collapse_theory.evaluate.exact_ridge import exact_ridge
 from collapse_theory.evaluate.features import exact_features
 from collapse_theory.evaluate.kernels import mpmath_kernels
 from collapse_theory.evaluate.measure import Measure
 from collapse_theory.evaluate.plan import Integrate, Plan, SolveFeatures, SolveRidge, Unroll, round_count
-from collapse_theory.evaluate.ridge import upper_end
 from collapse_theory.symbols import Eigenvalue
 
 __all__ = ["evaluate_digits", "limit_at_threshold"]
@@ -28,35 +29,43 @@ MeasureFactory = Callable[[Any], Measure | None]
 ValueFactory = Callable[[Any], Mapping[str, Any]]
 
 _GUARD = 20
-_NEWTON = 4000
+_DOUBLINGS = 7  # to 4,000 digits: what numbers of the range of float64 can cancel
 
 
-def evaluate_digits(plan: Plan, measure: MeasureFactory, values: ValueFactory, digits: int) -> dict[str, Any]:
-    """Return the outputs of a plan to ``digits`` significant digits, as numbers of mpmath's default context.
+def evaluate_digits(
+    plan: Plan, measure: MeasureFactory, values: ValueFactory, digits: int, *, floor: str = "0"
+) -> tuple[dict[str, Any], Any]:
+    """Return the outputs of a plan to ``digits`` significant digits and their sum, as numbers of mpmath's default context.
+
+    That context is never changed: the work is done in private ones.
 
     Args:
         plan: The steps and outputs.
         measure: Gives the measure in a context.
         values: Gives the inputs in a context, exactly.
         digits: Significant digits, positive.
+        floor: What is smaller need not settle, as a decimal.
 
     Raises:
         ConvergenceError: If the digits do not settle as the working precision grows.
     """
     before: dict[str, Any] | None = None
-    for extra in (_GUARD, digits + 3 * _GUARD, 3 * digits + 6 * _GUARD):
-        try:
-            now = _Interpreter(plan, digits + extra).run(measure, values)
-        except ZeroDivisionError as e:
-            raise DomainError(
-                "digits= meets a division by zero at these values; evaluate in float64, or move them"
-            ) from e
-        except ConvergenceError:  # at a threshold a component is singular until there are digits enough
-            continue
-        if before is not None and all(_agree(before[k], now[k], digits) for k in now):
-            return {k: mpmath.mp.make_mpf(v._mpf_) for k, v in now.items()}
+    for extra in (_GUARD, *(digits + 3 * _GUARD * 2**k for k in range(_DOUBLINGS))):
+        with exact_context(dps_to_prec(digits + extra)) as mp:
+            try:
+                now = _Interpreter(plan, mp).run(measure, values)
+            except ZeroDivisionError as e:
+                raise DomainError(
+                    "digits= meets a division by zero at these values; evaluate in float64, or move them"
+                ) from e
+            except ConvergenceError:  # at a threshold a component is singular until there are digits enough
+                continue
+            if before is not None and all(_agree(mp, before[k], now[k], digits, floor) for k in now):
+                return {k: public_number(v) for k, v in now.items()}, public_number(mp.fsum(now.values()))
         before = now
-    raise ConvergenceError(f"{digits} digits did not settle at {4 * digits + 6 * _GUARD} working digits: {before}")
+    raise ConvergenceError(
+        f"{digits} digits did not settle at {digits + extra} working digits, last {before}; a term may vanish exactly here"
+    )
 
 
 def limit_at_threshold(plan: Plan, measure: MeasureFactory, values: ValueFactory) -> tuple[dict[str, float], float]:
@@ -70,30 +79,32 @@ def limit_at_threshold(plan: Plan, measure: MeasureFactory, values: ValueFactory
         measure: Gives the measure in a context.
         values: Gives the inputs in a context, exactly.
     """
-    far, near = (_Interpreter(plan, 120, vanishing=exponent).run(measure, values) for exponent in (-40, -60))
-    apart = mpmath.mpf(10) ** 5  # the ridges differ by 10^20; the slowest power of the ridge is its square root
+    with exact_context(dps_to_prec(120)) as mp:
+        far, near = (_Interpreter(plan, mp, vanishing=exponent).run(measure, values) for exponent in (-40, -60))
+        apart = mp.mpf(10) ** 5  # the ridges differ by 10^20; the slowest power of the ridge is its square root
 
-    def limit(here: Any, there: Any) -> float:
-        if abs(here) > apart * abs(there):
-            return math.copysign(math.inf, here)
-        return 0.0 if apart * abs(here) < abs(there) else float(here)
+        def limit(here: Any, there: Any) -> float:
+            if abs(here) > apart * abs(there):
+                return math.copysign(math.inf, here)
+            return 0.0 if apart * abs(here) < abs(there) else float(here)
 
-    # The sum has a limit of its own: infinite terms of a derivative may have opposite signs.
-    total = limit(sum(near.values()), sum(far.values()))
-    return {name: limit(value, far[name]) for name, value in near.items()}, total
+        limits = {name: limit(value, far[name]) for name, value in near.items()}
+        total = sum(limits.values())
+        if math.isnan(total):  # infinite terms of opposite signs, in a derivative: their sum has a limit of its own
+            total = limit(mp.fsum(near.values()), mp.fsum(far.values()))
+        return limits, total
 
 
-def _agree(a: Any, b: Any, digits: int) -> bool:
-    return bool(abs(a - b) <= abs(b) * mpmath.mpf(10) ** -(digits + 2))
+def _agree(mp: Any, a: Any, b: Any, digits: int, floor: str) -> bool:
+    return bool(abs(mp.convert(a) - b) <= max(abs(b) * mp.mpf(10) ** -(digits + 2), mp.mpf(floor)))
 
 
 class _Interpreter:
-    def __init__(self, plan: Plan, digits: int, vanishing: int | None = None) -> None:
+    def __init__(self, plan: Plan, mp: Any, vanishing: int | None = None) -> None:
         self.plan = plan
         self.vanishing = vanishing
-        self.mp = mpmath.MPContext()
-        self.mp.dps = digits
-        self.kernels = mpmath_kernels(self.mp)
+        self.mp = mp
+        self.kernels = mpmath_kernels(mp)
 
     def run(self, measure: MeasureFactory, values: ValueFactory) -> dict[str, Any]:
         return self.outputs(self.plan, measure(self.mp), dict(values(self.mp)))
@@ -107,13 +118,12 @@ class _Interpreter:
                 T, lam = self.tree(s.T, env), self.tree(s.lam, env)
                 if self.vanishing is not None and lam == 0 and atoms.rank == T:
                     lam = min(atoms.nodes) * self.mp.mpf(10) ** self.vanishing
-                env[s.kappa], env[s.residual] = self.ridge(atoms, T, lam)
+                env[s.kappa], env[s.residual] = exact_ridge(self.mp, atoms, T, lam)
             elif isinstance(s, SolveFeatures):
                 T, m, lam = (self.tree(e, env) for e in (s.T, s.m, s.lam))
                 if self.vanishing is not None and lam == 0:
                     lam = min(atoms.nodes) * self.mp.mpf(10) ** self.vanishing
-                solved = exact_features(lambda *args: self.ridge(atoms, *args)[0], self.mp, atoms, T, m, lam)
-                env[s.kappa], env[s.residual] = solved
+                env[s.kappa], env[s.residual] = exact_features(self.mp, atoms, T, m, lam)
             elif isinstance(s, Integrate):
                 nodes = {**env, _NODES: atoms}
                 for name, f, energy in zip(s.names, s.integrands, s.energy, strict=True):
@@ -126,6 +136,10 @@ class _Interpreter:
             else:
                 results = s.rule.run(atoms, [self.tree(e, env) for e in s.arguments])
                 env.update({x: np.asarray(v).item() for x, v in zip(s.names, results, strict=True)})
+            if isinstance(s, SolveRidge | SolveFeatures) and env[s.residual] == 0:
+                raise DomainError(
+                    "digits= needs a point away from T = rank without ridge, a limit; evaluate in float64"
+                )
         return {name: self.tree(e, env) for name, e in plan.outputs}
 
     def tree(self, e: Expr, env: Mapping[Any, Any]) -> Any:
@@ -143,6 +157,9 @@ class _Interpreter:
             if isinstance(x, (Number, NumberSymbol)):
                 return self.mp.mpf(x._to_mpmath(self.mp.prec))
             arguments = [value(a) for a in x.args]
+            # Arrays first: a number of mpmath would try to convert the array beside it, and print it to say that it cannot.
+            if isinstance(x, Add | Mul):
+                arguments.sort(key=lambda a: not isinstance(a, np.ndarray))
             if isinstance(x, Add):
                 return sum(arguments[1:], arguments[0])
             if isinstance(x, Mul):
@@ -158,26 +175,6 @@ class _Interpreter:
             return kernel(*arguments)
 
         return value(e)
-
-    def ridge(self, atoms: Measure, T: Any, lam: Any) -> tuple[Any, Any]:
-        """Return the effective ridge by Newton from above, and the residual degrees of freedom."""
-        s, m, mp = atoms.nodes, atoms.counts, self.mp
-        if lam == 0 and atoms.rank <= T:
-            return mp.zero, T - atoms.rank
-        x = upper_end(T, lam, max(s), mp.fsum(s * m), atoms.rank, mp.sqrt)
-        tolerance = mp.mpf(2) ** (8 - mp.prec)
-        for _ in range(_NEWTON):
-            inverse = 1 / (s + x)
-            unexplained = (T - atoms.rank) + x * mp.fsum(inverse * m)
-            slope = unexplained + x * mp.fsum(s * inverse**2 * m)
-            following = max(x - (x * unexplained - T * lam) / slope, lam)
-            step, x = abs(following - x), following
-            if step <= tolerance * x:
-                break
-        else:
-            raise ConvergenceError(f"effective ridge did not settle at T={T}, lam={lam}: step {mp.nstr(step, 3)}")
-        inverse = 1 / (s + x)
-        return x, T * lam / x + x * mp.fsum(s * inverse**2 * m)
 
 
 _NODES = "measure"

@@ -8,12 +8,12 @@ does not cancel, the left side is convex in y, and Newton's iteration descends f
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from collapse_theory.errors import ConvergenceError
+from collapse_theory.evaluate.exact_ridge import exact_ridge
 from collapse_theory.evaluate.measure import Measure
 from collapse_theory.evaluate.ridge import solve_effective_ridge
 
@@ -83,11 +83,10 @@ def _finished(T: Any, m: Any, a: Any, y: Any, kappa: Any, unexplained: Any, slop
     return ridge, (T - a) + unexplained + share * slope
 
 
-def exact_features(solve: Callable[..., Any], mp: Any, measure: Measure, T: Any, m: Any, lam: Any) -> tuple[Any, Any]:
+def exact_features(mp: Any, measure: Measure, T: Any, m: Any, lam: Any) -> tuple[Any, Any]:
     """Return the same in the mpmath context ``mp``.
 
     Args:
-        solve: Returns the effective ridge of rows and ridge.
         mp: The context.
         measure: Nodes and weights in that context.
         T: Number of rows.
@@ -105,7 +104,7 @@ def exact_features(solve: Callable[..., Any], mp: Any, measure: Measure, T: Any,
     y = min(bounds + ([lam * b / (b - a)] if b > a else []))
 
     def state(x: Any) -> tuple[Any, Any, Any]:
-        kappa = solve(a, x)
+        kappa, _ = exact_ridge(mp, measure, a, x)
         return kappa, a * x / kappa if kappa > 0 else a - measure.rank, mp.fsum(s * counts / (s + kappa) ** 2)
 
     tolerance = mp.mpf(2) ** (8 - mp.prec)

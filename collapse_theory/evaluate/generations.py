@@ -30,23 +30,24 @@ def run_generations(measure: Measure, stages: Sequence[tuple[Any, Any, Any, Any]
     one = s / s
     product, lost, remainder, variance = one, 0 * one, 0 * one, np.zeros(1)
     for kappa, residual, sigma, count in reversed(stages):
+        # Ratios alone: a power of kappa or s could leave the range of float64 where the product does not.
         c = kappa / (s + kappa)
         r = s / (s + kappa)
-        g = r / (s + kappa)
+        noise = sigma**2
         repeats = np.asarray(count, dtype=float)
         for i in range(int(repeats.max())):
-            t = column(((s * product**2 + remainder) * g) @ counts) / residual
+            t = column(((s * product**2 + remainder) / (s + kappa) * r) @ counts) / residual
             live = repeats > i
             after = (
-                where(live, r**2 * remainder + kappa**2 * t * g, remainder),
+                where(live, r**2 * remainder + s * c**2 * t, remainder),
                 where(live, lost * r + c, lost),
                 where(live, product * r, product),
             )
             if all(same(new, old) for new, old in zip(after, (remainder, lost, product), strict=True)):
                 # Nothing changes any more: every generation that is left adds the same variance.
-                variance = variance + where(live, (repeats - i) * sigma**2 * t, 0 * t)
+                variance = variance + where(live, (repeats - i) * noise * t, 0 * t)
                 break
-            variance = variance + where(live, sigma**2 * t, 0 * t)
+            variance = variance + where(live, noise * t, 0 * t)
             remainder, lost, product = after
     bias = (s * lost**2 + remainder) @ energies
     return bias, variance[..., 0]

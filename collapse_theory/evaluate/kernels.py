@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from collapse_theory.describe.exact import elementary_functions
+
 __all__ = ["float64_kernels", "mpmath_kernels"]
 
 _SHIFT = 16  # the asymptotic series below is used at x >= _SHIFT, where six terms reach round-off
@@ -112,21 +114,8 @@ def float64_kernels() -> Mapping[str, Callable[..., Any]]:
 def mpmath_kernels(mp: Any) -> Mapping[str, Callable[..., Any]]:
     """Return the kernels in the mpmath context ``mp``, whose working precision carries guard digits."""
     return {
+        **elementary_functions(mp),
         "DigammaDifference": lambda x, h: mp.digamma(x + h) - mp.digamma(x),
         "GeometricSum": lambda x, n: n if x == 0 else (1 - (1 - x) ** n) / x,
-        "harmonic": lambda n, m=1: mp.harmonic(n) if m == 1 else mp.zeta(m) - mp.zeta(m, n + 1),
-        "digamma": mp.digamma,
-        "polygamma": lambda m, x: mp.psi(int(m), x),
-        "zeta": mp.zeta,
-        "gamma": mp.gamma,
-        "loggamma": mp.loggamma,
         "GammaRatio": mp.rf,
-        "exp": mp.exp,
-        "log": mp.log,
-        "sin": mp.sin,
-        "cos": mp.cos,
-        "tan": mp.tan,
-        "Max": max,
-        "Min": min,
-        "Abs": abs,
     }

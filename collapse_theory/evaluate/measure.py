@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from collapse_theory.describe.targets import Target
 from collapse_theory.errors import DomainError
 from collapse_theory.symbols import eigenvalue
 
-__all__ = ["COMMON", "Measure", "Spectra"]
+__all__ = ["COMMON", "Measure", "Spectra", "check_pair", "live_directions"]
 
 COMMON = eigenvalue.name
 """Name of the covariance of the samples that name none."""
@@ -71,28 +72,28 @@ class Measure:
         """Return the float64 measure of a spectrum, or of a commuting family, and a target.
 
         Raises:
-            DomainError: If the members of a family differ in dimension, or the target does not match.
+            DomainError: If the members of a family differ in dimension, the target does not match, or a value is beyond
+                float64.
         """
-        return cls._build(spectrum, lambda s: s.nodes, None if target is None else target.energies(_main(spectrum)))
+        energies = None if target is None else _energies(spectrum, target, target.energies, target.atom_energies)
+        return cls._build(spectrum, lambda s: s.nodes, energies)
 
     @classmethod
     def exact(cls, spectrum: Spectra, target: Target | None, mp: Any) -> Measure:
         """Return the measure with entries of the mpmath context ``mp``."""
-        energies = None if target is None else np.array(target.exact_energies(_main(spectrum), mp), dtype=object)
+        energies = None
+        if target is not None:
+            each, by_atom = (partial(f, mp=mp) for f in (target.exact_energies, target.exact_atom_energies))
+            energies = np.array(_energies(spectrum, target, each, by_atom), dtype=object)
         return cls._build(spectrum, lambda s: np.array(s.exact_nodes(mp), dtype=object), energies)
 
     @classmethod
-    def _build(cls, spectrum: Spectra, nodes: Any, energies: np.ndarray | None) -> Measure:
+    def _build(cls, spectrum: Spectra, nodes: Callable[[Spectrum], np.ndarray], energies: np.ndarray | None) -> Measure:
         if isinstance(spectrum, Mapping):
-            sizes = {name: s.dimension for name, s in spectrum.items()}
-            if len(set(sizes.values())) != 1:
-                raise DomainError(f"spectra of a commuting family need one dimension, got {sizes}; list all directions")
             values = {name: np.repeat(nodes(s), s.counts) for name, s in spectrum.items()}
-            counts = np.ones(next(iter(sizes.values())), dtype=np.int64)
+            counts = np.ones(next(iter(spectrum.values())).listed, dtype=np.int64)
         else:
             values, counts = {COMMON: nodes(spectrum)}, spectrum.counts
-            if energies is not None:
-                energies = np.add.reduceat(energies, np.concatenate([[0], np.cumsum(counts)[:-1]]))
         live = np.any([v > 0 for v in values.values()], axis=0)
         values, counts = {name: v[live] for name, v in values.items()}, counts[live]
         energies = None if energies is None else energies[live]
@@ -105,6 +106,33 @@ class Measure:
             energies = None if energies is None else _summed(energies, where, distinct.size)
             values = {name: distinct}
         return cls(values, counts, energies)
+
+
+def check_pair(spectrum: Spectra, target: Target | None) -> None:
+    """Check that the members of a family and the target go together.
+
+    Raises:
+        DomainError: If they do not.
+    """
+    if isinstance(spectrum, Mapping):
+        sizes = {name: s.dimension for name, s in spectrum.items()}
+        if len(set(sizes.values())) > 1:
+            raise DomainError(f"spectra of a commuting family need one dimension, got {sizes}; list all directions")
+    if target is not None:
+        target.check(_main(spectrum))
+
+
+def live_directions(spectrum: Spectra) -> int:
+    """Return the number of directions with variance: the rank, or that of the sum of a family."""
+    if not isinstance(spectrum, Mapping):
+        return spectrum.rank
+    return int(np.any([np.repeat(s.positive, s.counts) for s in spectrum.values()], axis=0).sum())
+
+
+def _energies(spectrum: Spectra, target: Target, each: Callable[..., Any], by_atom: Callable[..., Any]) -> Any:
+    """Return the energies of every direction of a family, or of every atom of one spectrum."""
+    check_pair(spectrum, target)
+    return each(_main(spectrum)) if isinstance(spectrum, Mapping) else by_atom(spectrum)
 
 
 def _main(spectrum: Spectra) -> Spectrum:

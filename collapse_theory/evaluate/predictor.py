@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
-import mpmath
 import numpy as np
+from mpmath.libmp import dps_to_prec
 from sympy import Abs, Eq, Expr, Ge, Gt, Le, Lt, Ne, Rel, Symbol
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory.compiled import numeric_function
-from collapse_theory.describe.numbers import show
+from collapse_theory.describe.exact import exact_context, exact_number, public_number
+from collapse_theory.describe.numbers import float64_number, show
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
 from collapse_theory.errors import DomainError, nearest
 from collapse_theory.evaluate.arrays import broadcast_shape, float64_array
 from collapse_theory.evaluate.digits import evaluate_digits, limit_at_threshold
 from collapse_theory.evaluate.float64 import Float64Program
-from collapse_theory.evaluate.measure import Measure, Spectra
+from collapse_theory.evaluate.measure import Measure, Spectra, check_pair, live_directions
 from collapse_theory.evaluate.plan import Plan, compile_plan
 from collapse_theory.symbols import Generated, ordered
 from collapse_theory.symbols import d as dimension
@@ -55,6 +57,7 @@ class Program:
 
 
 _EQUAL = 1e-12
+_DIGITS = 17  # of float64
 
 
 class Predictor:
@@ -83,7 +86,21 @@ class Predictor:
                 f"{name} needs a target for its bias, got none; pass target=ct.RandomTarget() or another one"
             )
         self.program, self.name, self.spectrum, self.target = program, name, spectrum, target
-        self.measure = None if spectrum is None else Measure.of(spectrum, target)
+        if spectrum is not None:
+            check_pair(spectrum, target)
+
+    @cached_property
+    def measure(self) -> Measure | None:
+        """The float64 measure; None where no integral is taken.
+
+        Raises:
+            DomainError: If an eigenvalue or energy is beyond float64.
+        """
+        return Measure.of(self.spectrum, self.target) if self._integrates and self.spectrum is not None else None
+
+    @property
+    def _integrates(self) -> bool:
+        return bool(self.program.plan.steps)
 
     def __call__(self, *, terms: bool = False, test_noise: Any = None, **values: Any) -> Any:
         """Return the test error at the given values, in float64.
@@ -108,14 +125,13 @@ class Predictor:
             outputs: dict[str, Any] = {name: np.empty(0) for name, _ in self.program.plan.outputs}
             total: Any = np.empty(0)
         else:
-            outputs, threshold = self.program.float64.run(self.measure, flat, size)
-            with np.errstate(invalid="ignore"):
-                total = sum(outputs.values(), np.zeros(1))
-            if np.any(threshold):
-                outputs, total = self._take_limits(outputs, total, np.broadcast_to(threshold, (size,)), flat, size)
+            outputs, total = self._values(flat, size)
         if test_noise is not None:
-            outputs["test noise"] = (noise if noise.ndim == 0 else np.broadcast_to(noise, shape).ravel()) ** 2
-            total = total + outputs["test noise"]
+            with np.errstate(over="ignore", under="ignore"):
+                outputs["test noise"] = (noise if noise.ndim == 0 else np.broadcast_to(noise, shape).ravel()) ** 2
+                total = total + outputs["test noise"]
+            if np.isinf(outputs["test noise"]).any():
+                raise _overflow(self.name, "test noise", "more than 1.8e308")
         shaped = {k: np.array(np.broadcast_to(v, (size,))).reshape(shape) for k, v in outputs.items()}
         whole = np.array(np.broadcast_to(total, (size,))).reshape(shape)
         self._refuse_nan(shaped if terms else {**shaped, "total": whole})
@@ -137,17 +153,14 @@ class Predictor:
                 raise DomainError(f"{name} needs to be a scalar with digits=, got shape {array.shape}; loop over it")
         scalars |= self._numbers
         self._check(scalars, noise)
-        _, threshold = self.program.float64.run(self.measure, scalars, 1)
-        if np.any(threshold):
-            raise DomainError(f"{self.name} is a limit at T = rank without ridge; evaluate it without digits=")
-        outputs = evaluate_digits(
+        outputs, total = evaluate_digits(
             self.program.plan, self._exact_measure, lambda mp: self._exact(bound, mp), int(digits)
         )
         if test_noise is not None:
-            with mpmath.workdps(digits + 10):
-                outputs["test noise"] = _exactly(test_noise, mpmath.mp) ** 2
-        with mpmath.workdps(digits + 10):
-            return outputs if terms else mpmath.fsum(outputs.values())
+            with exact_context(dps_to_prec(int(digits) + 10)) as mp:
+                added = _exactly(test_noise, mp) ** 2
+                outputs["test noise"], total = public_number(added), public_number(mp.convert(total) + added)
+        return outputs if terms else total
 
     # ------------------------------------------------------------------ binding
     def _bind(self, values: Mapping[str, Any]) -> dict[Symbol, Any]:
@@ -170,38 +183,51 @@ class Predictor:
 
     @property
     def _rank(self) -> int:
-        if self.measure is None:
+        if self.spectrum is None:
             raise AssertionError("a rank needs a spectrum")
-        return self.measure.rank
+        return live_directions(self.spectrum)
 
     @property
     def _numbers(self) -> dict[Symbol, np.ndarray]:
-        return {x: np.asarray(float(e)) for x, e in self.program.numbers}
+        return {x: np.asarray(float64_number(e, _public(x))) for x, e in self.program.numbers}
 
     def _exact(self, bound: Mapping[Symbol, Any], mp: Any) -> dict[Symbol, Any]:
         exact = {x: _exactly(value, mp) for x, value in bound.items()}
-        return exact | {x: mp.mpf(e._to_mpmath(mp.prec)) for x, e in self.program.numbers}
+        return exact | {x: exact_number(e, mp) for x, e in self.program.numbers}
 
     def _exact_measure(self, mp: Any) -> Measure | None:
-        return None if self.spectrum is None else Measure.exact(self.spectrum, self.target, mp)
+        return Measure.exact(self.spectrum, self.target, mp) if self._integrates and self.spectrum is not None else None
 
-    def _take_limits(
-        self,
-        outputs: Mapping[str, Any],
-        total: Any,
-        threshold: np.ndarray,
-        flat: Mapping[Symbol, np.ndarray],
-        size: int,
-    ) -> tuple[dict[str, Any], np.ndarray]:
-        full = {k: np.array(np.broadcast_to(v, (size,))) for k, v in outputs.items()}
-        whole = np.array(np.broadcast_to(total, (size,)))
+    # ------------------------------------------------------------------ values
+    def _values(self, flat: Mapping[Symbol, np.ndarray], size: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Return the outputs and their sum; limits at a threshold, and what float64 cannot hold on the way, in mpmath."""
+        plan = self.program.plan
+        batch = self.program.float64.run(self.measure, flat, size)
+        outputs = {name: np.array(x) for name, x in batch.outputs.items()}
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = sum(outputs.values(), np.zeros(size))
         numbers = {x for x, _ in self.program.numbers}
-        for i in np.flatnonzero(threshold):
+        for i in np.flatnonzero(batch.threshold | batch.beyond):
             point = {k: float(v if v.ndim == 0 else v[i]) for k, v in flat.items() if k not in numbers}
-            limits, whole[i] = limit_at_threshold(self.program.plan, self._exact_measure, partial(self._exact, point))
-            for k, v in limits.items():
-                full[k][i] = v
-        return full, whole
+            exactly = partial(self._exact, point)
+            if batch.threshold[i]:
+                limits, total[i] = limit_at_threshold(plan, self._exact_measure, exactly)
+            else:
+                exact, whole = evaluate_digits(plan, self._exact_measure, exactly, _DIGITS, floor="1e-400")
+                limits = {name: self._rounded(name, x) for name, x in exact.items()}
+                total[i] = self._rounded("total", whole)
+            for name, value in limits.items():
+                outputs[name][i] = value
+        if np.isinf(total[~batch.threshold]).any() and not self.program.float64.checked:
+            raise _overflow(self.name, "total", "more than 1.8e308")
+        return outputs, total
+
+    def _rounded(self, term: str, value: Any) -> float:
+        number = float(value)
+        if np.isinf(number):
+            _, _, exponent, bits = value._mpf_
+            raise _overflow(self.name, term, f"about 1e{int((exponent + bits) * math.log10(2))}")
+        return number
 
     # ------------------------------------------------------------------ checking
     def _check(self, values: Mapping[Symbol, np.ndarray], noise: np.ndarray) -> None:
@@ -240,6 +266,13 @@ class Predictor:
                 )
 
 
+def _overflow(owner: str, term: str, size: str) -> DomainError:
+    return DomainError(
+        f"{owner}: the {term} term needs to fit float64, got an overflow, {size}; it is finite: rescale the spectrum, the ridge, "
+        "the noise and the target, or use digits="
+    )
+
+
 def _check_assumptions(owner: str, x: Symbol, value: np.ndarray) -> None:
     tests = (
         ("finite", ~np.isfinite(value)),
@@ -260,7 +293,7 @@ def _exactly(value: Any, mp: Any) -> Any:
     if hasattr(value, "_mpf_"):
         return mp.convert(value)
     if isinstance(value, Expr) and not value.is_Rational:
-        return mp.mpf(value._to_mpmath(mp.prec))
+        return exact_number(value, mp)
     q = Fraction(int(value.p), int(value.q)) if isinstance(value, Expr) else Fraction(value)
     return mp.mpf(q.numerator) / q.denominator
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import mpmath
 import numpy as np
@@ -28,6 +28,11 @@ __all__ = ["FixedPoint", "Generations", "PooledGenerations", "Rule", "Tangent", 
 class Rule(Protocol):
     """A recursion: data, so that a plan pickles."""
 
+    @property
+    def checked(self) -> bool:
+        """Whether it knows its own error and limits."""
+        return False
+
     def run(self, measure: Measure, arguments: Sequence[Any]) -> tuple[Any, Any]:
         """Return bias and variance; arguments are scalars or columns of shape (n, 1)."""
 
@@ -37,10 +42,13 @@ class Generations:
     """The generation operator backwards over blocks ``(kappa, residual, sigma, count)``, the tested fit last."""
 
     blocks: int
+    checked: ClassVar[bool] = False
 
     def run(self, measure: Measure, arguments: Sequence[Any]) -> tuple[Any, Any]:
         """Return bias and variance of the last fit."""
-        return run_generations(measure, [tuple(arguments[4 * i : 4 * i + 4]) for i in range(self.blocks)])
+        # What many shrinkages leave of a direction may underflow: it is lost beside what they took from it.
+        with np.errstate(under="ignore"):
+            return run_generations(measure, [tuple(arguments[4 * i : 4 * i + 4]) for i in range(self.blocks)])
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,7 @@ class PooledGenerations:
     """
 
     fits: tuple[tuple[tuple[int, ...], ...], ...]
+    checked: ClassVar[bool] = False
 
     def run(self, measure: Measure, arguments: Sequence[Any]) -> tuple[Any, Any]:
         """Return bias and variance of the last fit; arguments are all kappas, all residuals, then labels by sample."""
@@ -95,6 +104,11 @@ class Tangent:
     rule: Rule
     moving: tuple[int, ...]
 
+    @property
+    def checked(self) -> bool:
+        """As the recursion itself."""
+        return self.rule.checked
+
     def run(self, measure: Measure, arguments: Sequence[Any]) -> tuple[Any, Any]:
         """Return the slopes of bias and variance; arguments are all values, then the slopes of the moving ones."""
         count = len(arguments) - len(self.moving)
@@ -109,6 +123,7 @@ class FixedPoint:
     """The operator-valued fixed point of a system of pooled fits, component by component."""
 
     system: PooledSystem
+    checked: ClassVar[bool] = True
 
     @property
     def symbols(self) -> tuple[Symbol, ...]:
@@ -127,6 +142,12 @@ class FixedPoint:
         moving = [isinstance(x, Jet) for x in arguments]
         numbers = [value_of(x) for x in arguments] + [x.slope for x in arguments if isinstance(x, Jet)]
         columns = np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in numbers), np.zeros(()))[:-1]
+        with np.errstate(all="ignore"):  # it checks its own numbers
+            return self._points(equivalent, nodes, measure.energies, columns, moving)
+
+    def _points(
+        self, equivalent: PipelineEquivalent, nodes: Nodes, energies: np.ndarray, columns: Any, moving: list[bool]
+    ) -> tuple[Any, Any]:
         shape = columns[0].shape if columns else ()
         out = np.empty((2, *shape))
         names = self.symbols
@@ -136,9 +157,9 @@ class FixedPoint:
             if any(moving):
                 slopes = (float(c[i]) for c in columns[len(names) :])
                 direction = {x: next(slopes) for x, moves in zip(names, moving, strict=True) if moves}
-                out[(slice(None), *i)] = equivalent.slope(nodes, measure.energies, point, direction)
+                out[(slice(None), *i)] = equivalent.slope(nodes, energies, point, direction)
             else:
-                error = equivalent.evaluate(nodes, measure.energies, point)
+                error = equivalent.evaluate(nodes, energies, point)
                 out[(slice(None), *i)] = error.bias, error.noise
         bias, variance = out.reshape(2, -1) if shape else out
         return (Jet(0, bias), Jet(0, variance)) if any(moving) else (bias, variance)

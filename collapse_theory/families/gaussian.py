@@ -13,13 +13,14 @@ and the one-dimensional variance has the exact law :class:`VarianceLaw`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-from sympy import Expr, S, digamma, gamma, log, sqrt
+from sympy import Add, EulerGamma, Expr, Rational, S, digamma, gamma, log, sqrt
 
+from collapse_theory.describe.exact import exact_context
 from collapse_theory.describe.numbers import real
 from collapse_theory.describe.pipeline import Fit, Pipeline, Truth
 from collapse_theory.errors import DomainError, PipelineError
@@ -29,8 +30,11 @@ from collapse_theory.families.sampling import GaussianSampler, Run, numeric
 from collapse_theory.families.variance_law import VarianceLaw
 from collapse_theory.formula import Regime
 from collapse_theory.simulate.protocol import Setting, Trial
+from collapse_theory.special import DigammaDifference, GammaRatio
 
 __all__ = ["Gaussian"]
+
+_WRITTEN = 1000  # rows up to which SymPy may write a special function out as a sum or product of so many terms
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class Gaussian(Family):
         for T in self._chain(pipeline, model):
             if T.is_number and self.d >= T:
                 raise DomainError(f"expected_log_determinant needs T >= d + 1, got T={T}, d={self.d}; add rows")
-            total += sum((digamma((T - i) / 2) + log(2 / T) for i in range(1, self.d + 1)), S.Zero)
+            total += Add(*(_digamma((T - i) / 2) + log(2 / T) for i in range(1, self.d + 1)))
         return total
 
     def expected_wasserstein2(self, pipeline: Pipeline, model: Fit | None = None) -> Expr:
@@ -117,7 +121,12 @@ class Gaussian(Family):
         moments = self.moments(pipeline)
         root = S.One
         for T in rows:
-            root *= S.Zero if T == 1 else sqrt(2 / T) * gamma(T / 2) / gamma((T - 1) / 2)
+            if T == 1:
+                root = S.Zero
+            elif T.is_number and T > _WRITTEN:
+                root *= sqrt(2 / T) * GammaRatio((T - 1) / 2, Rational(1, 2))
+            else:
+                root *= sqrt(2 / T) * gamma(T / 2) / gamma((T - 1) / 2)
         c, v = S(moments.covariances[fit.index, fit.index]), S(moments.factors[fit.index])
         return c + v + 1 - 2 * root
 
@@ -154,12 +163,22 @@ class Gaussian(Family):
                 raise DomainError(
                     f"collapse_time of the typical run needs T >= d + 1, got T={rows}, d={self.d}; add rows"
                 )
-            per_round = sum(digamma((rows - i) / 2) + log(2 / rows) for i in range(1, self.d + 1)) / self.d
+            per_round = self._mean_logarithm(int(rows))
         elif rows == 1:
             return 1
         else:
-            per_round = log(1 - 1 / rows)
-        return int(np.ceil(np.log(below) / float(per_round)))
+            per_round = math.log1p(-1 / int(rows))
+        if per_round == 0:
+            raise DomainError(
+                f"collapse_time needs T <= 1e308, got T={rows}; the time is about {-math.log(below):.3g} * T"
+            )
+        return math.ceil(math.log(below) / per_round)
+
+    def _mean_logarithm(self, T: int) -> float:
+        """Return what a resampling of T rows adds to the mean logarithm of the variance of a direction."""
+        with exact_context(100 + 2 * T.bit_length()) as mp:  # about -d/(2T), a difference of logarithms
+            terms = (mp.digamma(mp.mpf(T - i) / 2) for i in range(1, self.d + 1))
+            return float(mp.fsum(terms) / self.d - mp.log(mp.mpf(T) / 2))
 
     def _chain(self, pipeline: Pipeline, model: Fit | None) -> list[Expr]:
         """Return the rows of the fits of a chain, first to last."""
@@ -176,3 +195,8 @@ class Gaussian(Family):
             rows.append(sample.T)
             fit = sample.labellers[0]
         return rows[::-1]
+
+
+def _digamma(x: Expr) -> Expr:
+    """Return the digamma function; SymPy writes its value at a half-integer out as a sum of so many terms."""
+    return DigammaDifference(S.One, x - 1) - EulerGamma if x.is_number and x > _WRITTEN else digamma(x)

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from collapse_theory.errors import DomainError
 from collapse_theory.families.binomial import probabilities
 
 __all__ = ["EXACT_ROWS", "Chain", "chain"]
@@ -65,15 +66,26 @@ class Chain:
             f = self.step @ f
 
 
+_LARGEST = 10**7  # minutes; the work grows with T
+
+
 @functools.lru_cache(maxsize=8)
 def chain(T: int, exact_rows: int = EXACT_ROWS) -> Chain:
     """Return the Wright-Fisher chain for ``T`` >= 1 rows, on all counts if ``T`` <= ``exact_rows``.
+
+    Raises:
+        DomainError: If ``T`` is more than a chain can be built for.
 
     >>> chain(2).step
     array([[1.  , 0.  , 0.  ],
            [0.25, 0.5 , 0.25],
            [0.  , 0.  , 1.  ]])
     """
+    if T > _LARGEST:
+        raise DomainError(
+            f"the Wright-Fisher chain needs T <= {_LARGEST:.0e} rows, got T={T}: it is built row by row; take fewer rows (times in "
+            "units of T change little beyond), or survival_lower_bound"
+        )
     states = np.arange(T + 1) if exact_rows >= T else _grid(T)
     step = _averages(T, states, states / T)
     return Chain(T, states, step.toarray() if step.nnz > _DENSE_FROM * len(states) ** 2 else step)
