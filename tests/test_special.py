@@ -1,5 +1,7 @@
 """Special functions of the exact theory against fifty digits and exact sums."""
 
+import math
+
 import mpmath
 import numpy as np
 import pytest
@@ -8,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mpmath import mpf
 
-from collapse_theory.evaluate.kernels import digamma_difference, geometric_sum, harmonic
-from collapse_theory.special import DigammaDifference, GeometricSum, sum_of_simple_poles
+import collapse_theory as ct
+from collapse_theory.evaluate.kernels import digamma_difference, float64_kernels, geometric_sum, harmonic
+from collapse_theory.special import DigammaDifference, GammaRatio, GeometricSum, sum_of_simple_poles
 
 
 @settings(max_examples=80, deadline=None, derandomize=True)
@@ -57,3 +60,35 @@ def test_sums_of_simple_poles():
     for bad in (1 / i, 1 / i**2):
         with pytest.raises(ValueError, match=r"pole|decay"):
             sum_of_simple_poles(bad, i, n)
+
+
+@pytest.mark.parametrize("x", [0.5, 15.9, 16.0, 1e3, 1e6, 1e12])
+@pytest.mark.parametrize("h", [-0.4, -1e-9, 0.5, 1.3, 10.5])
+def test_gamma_ratio_does_not_lose_what_cancels_between_two_logarithms(x, h):
+    with mpmath.workdps(60):
+        want = mpmath.gammaprod([mpmath.mpf(x) + mpmath.mpf(h)], [mpmath.mpf(x)])
+        if x > 1e5:
+            want = mpmath.exp(mpmath.loggamma(mpmath.mpf(x) + mpmath.mpf(h)) - mpmath.loggamma(mpmath.mpf(x)))
+        for got in (float64_kernels()["GammaRatio"](x, h), float(GammaRatio(sp.Float(x), sp.Float(h)).evalf(20))):
+            # The recurrence has 16 factors; the logarithm of the ratio, h log x, is rounded once or twice.
+            assert abs(got - want) <= want * 2.0**-52 * (16 + 2 * abs(h) * math.log(x + 2))
+
+
+@pytest.mark.parametrize("T", [1001, 10**8, 10**17])
+def test_gaussian_chains_with_many_rows(T):
+    gaussian, pipe = ct.Gaussian(), ct.workflows.replace(1, generator=ct.Stage(T=T), downstream=ct.Stage(T=T))
+    with mpmath.workdps(80):
+        x = mpmath.mpf(T)
+        determinant = 2 * (mpmath.digamma((x - 1) / 2) + mpmath.log(2 / x))
+        root = mpmath.sqrt(2 / x) * mpmath.exp(mpmath.loggamma(x / 2) - mpmath.loggamma((x - 1) / 2))
+        distance = 1 + (1 - 1 / x) / x + 1 / x + (1 - 1 / x) ** 2 - 2 * root**2
+        assert abs(float(gaussian.expected_log_determinant(pipe)) - determinant) < 1e-14 * abs(determinant)
+        assert abs(float(gaussian.expected_wasserstein2(pipe)) - distance) < 1e-14 * distance
+        assert (
+            abs(gaussian.collapse_time(T, typical=True) / (2 * mpmath.log(mpmath.mpf(0.01)) / determinant) - 1) < 0.01
+        )
+
+
+def test_a_chain_that_cannot_be_built_is_refused():
+    with pytest.raises(ct.DomainError, match=r"T <= 1e\+07.*fewer rows"):
+        ct.Categorical([0.5, 0.5]).mean_collapse_time(T=10**9)

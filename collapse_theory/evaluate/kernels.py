@@ -90,10 +90,25 @@ def loggamma(x: Any) -> Any:
 
 
 def gamma_ratio(x: Any, h: Any) -> Any:
-    """Return ``Gamma(x + h)/Gamma(x)``, which does not overflow at large ``x``."""
-    from scipy.special import poch
+    r"""Return :math:`\Gamma(x+h)/\Gamma(x)` for ``x > 0``, ``x + h > 0``; it does not overflow at large ``x``.
 
-    return poch(x, h)
+    The recurrence :math:`\Gamma(x+1)=x\Gamma(x)` shifts to large argument, where the two series of Stirling are differenced term by
+    term, because their leading terms, of the size of :math:`x\log x`, cancel.
+
+    >>> round(float(gamma_ratio(1000.0, 1.0)), 11)
+    1000.0
+    """
+    x, h = np.broadcast_arrays(np.asarray(x, float), np.asarray(h, float))
+    small = np.minimum(x, x + h) < _SHIFT
+    product = np.ones(x.shape)
+    for k in range(_SHIFT):
+        product *= np.where(small, (x + k) / (x + k + h), 1.0)
+    a = np.where(small, x + _SHIFT, x)
+    ratio = np.log1p(h / a)
+    logarithm = h * np.log(a) + ((a + h - 0.5) * ratio - h)
+    for j, c in enumerate(_BERNOULLI, start=1):
+        logarithm += c / (2 * j - 1) * a ** (1.0 - 2 * j) * np.expm1((1 - 2 * j) * ratio)
+    return product * np.exp(logarithm)
 
 
 def float64_kernels() -> Mapping[str, Callable[..., Any]]:
