@@ -143,11 +143,9 @@ class FixedPoint:
         numbers = [value_of(x) for x in arguments] + [x.slope for x in arguments if isinstance(x, Jet)]
         columns = np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in numbers), np.zeros(()))[:-1]
         with np.errstate(all="ignore"):  # it checks its own numbers
-            return self._points(equivalent, nodes, measure.energies, columns, moving)
+            return self._points(nodes, measure.energies, columns, moving)
 
-    def _points(
-        self, equivalent: PipelineEquivalent, nodes: Nodes, energies: np.ndarray, columns: Any, moving: list[bool]
-    ) -> tuple[Any, Any]:
+    def _points(self, nodes: Nodes, energies: np.ndarray, columns: Any, moving: list[bool]) -> tuple[Any, Any]:
         shape = columns[0].shape if columns else ()
         out = np.empty((2, *shape))
         names = self.symbols
