@@ -19,7 +19,7 @@ from sympy import Add, Expr, Mul, Number, NumberSymbol, Pow
 
 from collapse_theory.errors import DomainError
 
-__all__ = ["elementary_functions", "exact_context", "exact_number", "public_number"]
+__all__ = ["elementary_functions", "exact_context", "exact_number", "private_context", "public_number"]
 
 _CACHES = RLock()  # mpmath keeps constants and Bernoulli numbers in caches that two threads must not extend at once
 
@@ -33,9 +33,14 @@ def exact_context(bits: int) -> Iterator[Any]:
     1.41421356237309504880168872421
     """
     with _CACHES:
-        mp = mpmath.MPContext()
-        mp.prec = bits
-        yield mp
+        yield private_context(bits)
+
+
+def private_context(bits: int) -> Any:
+    """Return a private mpmath context of so many bits, for arithmetic and square roots alone: these use no shared cache."""
+    mp = mpmath.MPContext()
+    mp.prec = bits
+    return mp
 
 
 def public_number(value: Any) -> Any:

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import mpmath
 import numpy as np
+from mpmath.libmp import dps_to_prec
 from sympy import Expr, S, Symbol
 
 from collapse_theory import symbols
+from collapse_theory.describe.exact import private_context
 from collapse_theory.equivalents.complements import Complements
 from collapse_theory.equivalents.components import Structure, structure_of
 from collapse_theory.equivalents.fixed_point import Atom, solve
@@ -157,8 +158,7 @@ class PipelineEquivalent:
             return float(terms[0]), float(terms[1])
         before: tuple[Any, Any] | None = None
         for digits in _DIGITS:
-            reals = MultiPrecision(mpmath.MPContext())
-            reals.context.dps = digits
+            reals = MultiPrecision(private_context(dps_to_prec(digits)))
             exact = Nodes({name: reals.array(v) for name, v in nodes.values.items()}, nodes.counts)
             given, along = ({x: reals.context.mpf(v) for x, v in m.items()} for m in (values, moving))
             try:
@@ -231,8 +231,7 @@ class PipelineEquivalent:
         before: TestErrorValues | None = None
         error = np.inf
         for digits in _DIGITS:
-            reals = MultiPrecision(mpmath.MPContext())
-            reals.context.dps = digits
+            reals = MultiPrecision(private_context(dps_to_prec(digits)))
             exact = Nodes({name: reals.array(v) for name, v in nodes.values.items()}, nodes.counts)
             given = {x: reals.context.mpf(v) for x, v in values.items()}
             try:

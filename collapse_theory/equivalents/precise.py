@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
-import mpmath
 import numpy as np
+from mpmath.libmp import dps_to_prec
 from sympy import Add, Expr, Mul, Number, NumberSymbol, Pow, Symbol
 
+from collapse_theory.describe.exact import private_context
 from collapse_theory.equivalents.components import Structure, Unknown
 from collapse_theory.equivalents.fixed_point import Atom, solve
 from collapse_theory.equivalents.numeric import Nodes
@@ -77,8 +78,7 @@ class _Precise:
         start: Mapping[Unknown, Any],
         digits: int,
     ) -> None:
-        self.mp = mpmath.MPContext()
-        self.mp.dps = digits
+        self.mp, self.digits = private_context(dps_to_prec(digits)), digits
         self.start = start
         exactly = np.vectorize(self.mp.mpf, otypes=[object])
         self.counts = {p: exactly(nodes.counts) for p, nodes in spaces.items()}
@@ -144,7 +144,7 @@ class _Precise:
     def nonlinear(self, atom: Atom) -> Sequence[Any]:
         """Return the root near the one known in float64, by Newton's iteration."""
         x = [self.mp.mpf(self.start[u]) for u in atom.unknowns]
-        settled = self.mp.mpf(10) ** (10 - self.mp.dps)
+        settled = self.mp.mpf(10) ** (10 - self.digits)
         for _ in range(_NEWTON if x else 0):
             green = atom.green(self, dict(zip(atom.unknowns, x, strict=True)))
             image, slope = self._system(
