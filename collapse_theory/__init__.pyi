@@ -33,6 +33,7 @@ from .errors import DomainError as DomainError
 from .errors import NonCommutingError as NonCommutingError
 from .errors import ParseError as ParseError
 from .errors import PipelineError as PipelineError
+from .errors import ValidationWarning as ValidationWarning
 from .evaluate.ridge import degrees_of_freedom as degrees_of_freedom
 from .evaluate.ridge import effective_ridge as effective_ridge
 from .families.categorical import Categorical as Categorical
@@ -44,5 +45,5 @@ from .formula import ErrorFormula as ErrorFormula
 from .simulate.trials import Simulation as Simulation
 from .simulate.trials import simulate as simulate
 from .theorems.catalog import catalog as catalog
-from .validate import Validation as Validation
 from .validate import validate as validate
+from .verdict import Validation as Validation

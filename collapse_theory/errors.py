@@ -12,6 +12,7 @@ __all__ = [
     "NonCommutingError",
     "ParseError",
     "PipelineError",
+    "ValidationWarning",
     "nearest",
 ]
 
@@ -38,6 +39,10 @@ class ConvergenceError(CollapseTheoryError, ArithmeticError):
 
 class ParseError(CollapseTheoryError, ValueError):
     """Text that is not in the grammar; text is parsed, never evaluated."""
+
+
+class ValidationWarning(UserWarning):
+    """A comparison of theory with simulation too coarse to mean much: errors above 10 % could have passed unseen."""
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -18,13 +18,12 @@ from collapse_theory.describe.recipe import Curve
 from collapse_theory.diagnose import Diagnosis, diagnose, worst
 from collapse_theory.errors import DomainError
 from collapse_theory.formula import ErrorFormula
-from collapse_theory.simulate.trials import Simulation, simulate
-from collapse_theory.validate import Validation, finite_size_allowance
+from collapse_theory.validate import judge
+from collapse_theory.verdict import Validation
 
 __all__ = ["Point", "Series", "Study", "run_study"]
 
 _SIMULATED = 8  # points of a long sweep that are simulated: enough to see a curve go wrong, few enough to wait for
-_THRESHOLD = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +145,7 @@ class _Worker:
                     self.progress(
                         f"{label}{'' if name is None else f', {name} = {x:g}'}, {kind} inputs", self.done, self.total
                     )
-                    checks[kind] = self.check(kind, pipe, formula, sum(terms.values()), values)
+                    checks[kind] = self.check(kind, formula, values)
                     self.done += 1
                     self.progress(label, self.done, self.total)
             points.append(Point(float(x), terms, checks))
@@ -154,21 +153,24 @@ class _Worker:
                 diagnoses += _diagnoses(self.settings.data.X, pipe, values)
         return Series(label, pipe, formula, tuple(points), worst(diagnoses) if diagnoses else None)
 
-    def check(
-        self, kind: str, pipe: Pipeline, formula: ErrorFormula, theory: float, values: dict[str, Any]
-    ) -> Validation:
+    def check(self, kind: str, formula: ErrorFormula, values: dict[str, Any]) -> Validation:
         settings = self.settings
-        where: dict[str, Any] = {"spectrum": settings.spectrum, "target": settings.target}
+        rows: dict[str, Any] = {}
         if kind == "real":
             if settings.data is None:
                 raise DomainError('inputs = "real" needs data, got none; add data = "digits" or drop it')
-            where = {"inputs": settings.data.X, "targets": settings.data.y}
-        store = None if self.checkpoints is None else self.checkpoints / f"{self.done:04d}-{kind}.npz"
-        simulation: Simulation = simulate(
-            pipe, trials=settings.trials, seed=settings.seed, jobs=settings.jobs, checkpoint=store, **where, **values
+            rows = {"inputs": settings.data.X, "targets": settings.data.y}
+        return judge(
+            formula,
+            spectrum=settings.spectrum,
+            target=settings.target,
+            trials=settings.trials,
+            seed=settings.seed,
+            jobs=settings.jobs,
+            checkpoint=None if self.checkpoints is None else self.checkpoints / f"{self.done:04d}-{kind}.npz",
+            **rows,
+            **values,
         )
-        allowance = finite_size_allowance(pipe, pipe.model(), formula.regime, settings.spectrum, values)
-        return Validation(theory, simulation, allowance, _THRESHOLD)
 
 
 def _diagnoses(X: np.ndarray, pipe: Pipeline, values: Mapping[str, Any]) -> list[Diagnosis]:

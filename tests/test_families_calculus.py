@@ -212,7 +212,7 @@ def one_run_of(pipe, seed):
 def test_simulate_and_validate(fam, build):
     err = ct.test_error(build(), family=fam)
     assert err.regime == "exact"
-    assert ct.validate(err, trials=1500, seed=3).passed
+    assert ct.validate(err, trials=3000, seed=3).passed
     sim = ct.simulate(build(), family=fam, trials=40, seed=3)
     np.testing.assert_array_equal(sim.errors, ct.simulate(build(), family=fam, trials=40, seed=3, jobs=2).errors)
     assert abs(sim.mean - err.evaluate()) < 5 * sim.sem

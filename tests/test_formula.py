@@ -80,12 +80,12 @@ def test_formulas_of_pipelines_pickle_with_their_pipeline():
     kw = {"spectrum": ct.PowerLaw(10, 1), "target": ct.RandomTarget()}
     assert err.evaluate(**kw) == ct.test_error(pipe).evaluate(**kw)
     assert err.pipeline().fits[-1].name == "m3"
-    assert ct.validate(err, trials=50, **kw).passed
+    assert ct.validate(err, trials=400, **kw).passed
 
 
 def test_validation_rejects_mutants():
     err = ct.catalog["ols-replace"].error
-    kw = {"spectrum": ct.Isotropic(8), "T": 20, "T0": 30, "n": 2, "sigma": 0.3, "sigma0": 0.4, "trials": 800}
+    kw = {"spectrum": ct.Isotropic(20), "T": 50, "T0": 60, "n": 2, "sigma": 0.3, "sigma0": 0.4, "trials": 500}
     assert ct.validate(err, **kw).passed
     assert not ct.validate(err.mapped(lambda e: 1.3 * e if isinstance(e, sp.Expr) else e), **kw).passed
     from dataclasses import replace
@@ -95,8 +95,8 @@ def test_validation_rejects_mutants():
     free = {x.name for x in dropped.free_symbols}
     assert "T0" in free
     assert not ct.validate(
-        replace(dropped, pipeline=lambda **_: ct.catalog["ols-replace"].pipeline(n=2, T0=30, sigma0=0.4)),
-        T0=30,
+        replace(dropped, pipeline=lambda **_: ct.catalog["ols-replace"].pipeline(n=2, T0=60, sigma0=0.4)),
+        T0=60,
         **kw_dropped,
     ).passed
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -171,13 +172,13 @@ def test_against_simulation_with_a_mutant(slug):
     err = ct.catalog[slug].error
     values = PER_ROUND.get(slug, {"T": 90, "lam": 0.1, "sigma": 0.3, "w": 0.6})
     values = {**values, **({"n": 3} if slug in PER_ROUND else {})}
-    spectrum = ct.PowerLaw(150, beta=1.0)
-    check = ct.validate(err, spectrum=spectrum, target=TARGET, trials=150, seed=7, **values)
+    spectrum = ct.PowerLaw(40, beta=1.0)
+    check = ct.validate(err, spectrum=spectrum, target=TARGET, trials=500, seed=7, **values)
     assert check.passed, str(check)
-    assert abs(check.relative_gap) < 0.04
+    assert abs(check.relative_gap) < 0.08
     terms = err.evaluate(spectrum=spectrum, target=TARGET, terms=True, **values)
     mutant = terms["bias"] + 2 * terms["variance"]  # noise counted twice
-    assert abs(check.simulation.mean - mutant) > 4 * check.simulation.sem + check.allowance * mutant
+    assert not replace(check, theory=mutant).passed
 
 
 def test_covariate_shift_and_families_of_covariances():
@@ -193,11 +194,11 @@ def test_covariate_shift_and_families_of_covariances():
     errors = {}
     for name in (None, "Sigma1", "Sigma2"):
         err = ct.test_error(pipe, test_covariance=name)
-        check = ct.validate(err, spectrum=spectra, target=TARGET, trials=200, seed=3)
+        check = ct.validate(err, spectrum=spectra, target=TARGET, trials=400, seed=3)
         assert abs(check.z) < 4, str(check)
         errors[name] = check
     # The mutant control: the error under one test covariance is rejected as the error under another.
-    assert abs(errors[None].simulation.mean - errors["Sigma1"].theory) > 10 * errors[None].simulation.sem
+    assert abs(errors[None].simulation.mean - errors["Sigma1"].theory) > 10 * errors[None].sem
     with pytest.raises(ct.DomainError, match="Sigma1"):
         ct.test_error(pipe).evaluate(spectrum={"Sigma": SPECTRUM}, target=TARGET)
     with pytest.raises(ct.DomainError, match="dimension"):

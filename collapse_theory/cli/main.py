@@ -147,11 +147,11 @@ def validate(
     as_json: Json = False,
 ) -> None:
     """Compare theory with simulation; exit code 1 if they disagree beyond chance and finite size."""
-    from collapse_theory.validate import validate as compare
+    from collapse_theory.validate import judge
 
     with guarded():
         p = problem(what, spectrum, target, assign or [])
-        check = compare(
+        check = judge(
             p.formula,
             spectrum=p.spectrum,
             target=p.target,
@@ -165,7 +165,7 @@ def validate(
             print_json({
                 "passed": check.passed, "theory": check.theory, "mean": check.simulation.mean, "sem": check.simulation.sem,
                 "trials": check.simulation.trials, "z": check.z, "relative_gap": check.relative_gap,
-                "allowance": check.allowance,
+                "allowance": check.allowance, "correction": check.correction, "detectable": check.detectable,
             })  # fmt: skip
         else:
             say(str(check))

@@ -283,8 +283,13 @@ class Pipeline:
                     needed |= {m.index for m in s.labellers if isinstance(m, Fit)}
         return tuple(self._fits[i] for i in sorted(needed))
 
-    def replaced(self, change: Mapping[Expr, Expr]) -> Pipeline:
-        """Return a copy with every parameter rewritten by SymPy ``xreplace(change)``; names and order are kept."""
+    def replaced(self, change: Mapping[Expr, Expr], rows: int = 1) -> Pipeline:
+        """Return a copy with every parameter rewritten by SymPy ``xreplace(change)``; names and order are kept.
+
+        Args:
+            change: New expression by old one.
+            rows: Factor on the rows of every sample; ridges and weights stay as they are.
+        """
         out = Pipeline()
         copy: dict[Truth | Sample | Fit, Any] = {}
 
@@ -301,9 +306,9 @@ class Pipeline:
                 weights = [a.xreplace(change) for a in node.weights]
                 copy[node] = out.fit([copy[s] for s in node.samples], weights, put(node.ridge), node.name)
             elif node.pool:
-                copy[node] = out.subsample([copy[s] for s in node.pool], node.T.xreplace(change), node.name)
+                copy[node] = out.subsample([copy[s] for s in node.pool], rows * node.T.xreplace(change), node.name)
             else:
-                where = {"T": put(node.T)} if node.design is None else {"design": copy[node.design]}
+                where = {"T": rows * node.T.xreplace(change)} if node.design is None else {"design": copy[node.design]}
                 copy[node] = out.sample(
                     **where,
                     noise=put(node.noise),

@@ -8,7 +8,16 @@ from sympy import Expr
 
 from collapse_theory.describe.pipeline import TRUTH, Fit, OneOf, Pipeline, Sample, Truth
 
-__all__ = ["Increment", "chain", "increments", "is_least_squares", "one_design", "own_inputs", "sole_labeller"]
+__all__ = [
+    "Increment",
+    "chain",
+    "increments",
+    "is_least_squares",
+    "one_design",
+    "one_labeller_each",
+    "own_inputs",
+    "sole_labeller",
+]
 
 
 def sole_labeller(sample: Sample) -> Truth | Fit | None:
@@ -48,6 +57,26 @@ def chain(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:
         used.add(s.inputs.index)
         expected = f
     return fits
+
+
+def one_labeller_each(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:
+    """Return the fits from the first to ``model`` if each trains on inputs of its own, all labelled by the fit before.
+
+    A chain whose fits may pool: rows of one labeller and one weight are one sample, whatever their noises.
+
+    >>> from collapse_theory.describe.pipeline import Pipeline
+    >>> pipe = Pipeline()
+    >>> a, b = pipe.sample(T=5, noise=1), pipe.sample(T=9, noise=2)
+    >>> m = pipe.fit([a, b])
+    >>> len(one_labeller_each(pipe, m)), chain(pipe, m)
+    (1, None)
+    """
+    fits = own_inputs(pipeline, model)
+    if fits is None:
+        return None
+    before: tuple[Truth | Fit, ...] = (TRUTH, *fits[:-1])
+    joined = all(sole_labeller(s) == m for f, m in zip(fits, before, strict=True) for s in f.samples)
+    return fits if joined else None
 
 
 def own_inputs(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:

@@ -119,6 +119,8 @@ def study_data(study: Study) -> dict[str, Any]:
                                 "z": plain(c.z),
                                 "relative_gap": plain(c.relative_gap),
                                 "allowance": plain(c.allowance),
+                                "correction": plain(c.correction),
+                                "detectable": plain(c.detectable),
                                 "passed": c.passed,
                             }
                             for kind, c in p.checks.items()
