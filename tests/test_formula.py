@@ -90,11 +90,13 @@ def test_validation_rejects_mutants():
     assert not ct.validate(err.mapped(lambda e: 1.3 * e if isinstance(e, sp.Expr) else e), **kw).passed
     from dataclasses import replace
 
+    from collapse_theory.validate import judge
+
     dropped = replace(err, parts={**err.parts, "synthetic_variance": sp.Integer(0)})
     kw_dropped = {k: v for k, v in kw.items() if k not in {"T0", "sigma0", "n"}}
     free = {x.name for x in dropped.free_symbols}
     assert "T0" in free
-    assert not ct.validate(
+    assert not judge(
         replace(dropped, pipeline=lambda **_: ct.catalog["ols-replace"].pipeline(n=2, T0=60, sigma0=0.4)),
         T0=60,
         **kw_dropped,

@@ -112,8 +112,8 @@ def test_where_no_correction_is_known_the_size_is_doubled(sees):
 
 
 def test_extrapolation_agrees_with_the_correction_where_both_are_known():
-    kw = {"spectrum": ct.PowerLaw(16, 1), "target": ct.RandomTarget(), "trials": 3000, "seed": 6,
-          "T": 12, "lam": 0.01, "sigma": 0.1}  # fmt: skip
+    kw = {"spectrum": ct.Isotropic(12), "target": ct.RandomTarget(), "trials": 3000, "seed": 6,
+          "T": 18, "lam": 1e-6, "sigma": 0.5}  # fmt: skip
     known, far = judge(CLEAN, **kw), judge(CLEAN, **kw, extrapolate=True)
     assert known.passed
     assert far.passed
@@ -145,6 +145,17 @@ def test_proportional_theory_does_not_move_when_everything_doubles():
     pool = sub.sample(T=9)
     sub.fit(sub.subsample(pool, T=4))
     assert [s.T for s in doubled(sub, sub.fits[-1])[0].samples] == [18, 8]
+
+
+def test_several_covariances_and_another_test_covariance_double_together():
+    pipe = ct.Pipeline()
+    pipe.fit([pipe.sample(T=12, noise=0.5, covariance="Sigma1"), pipe.sample(T=12, noise=0.5)], ridge=0.1)
+    spectra = {"Sigma": ct.Isotropic(10), "Sigma1": ct.PowerLaw(10, 1), "Sigma2": ct.Eigenvalues(np.arange(1.0, 11))}
+    err = ct.test_error(pipe, test_covariance="Sigma2")
+    check = judge(err, spectrum=spectra, target=ct.RandomTarget(), trials=600, seed=7)
+    assert check.passed, str(check)
+    assert check.sizes is not None
+    assert not judge(scaled(err, 1.5), spectrum=spectra, target=ct.RandomTarget(), trials=600, seed=7).passed
 
 
 def test_the_allowance_after_doubling_is_of_second_order():

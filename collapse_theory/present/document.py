@@ -139,7 +139,8 @@ def _findings(study: Study) -> str:
         series, point, c = largest
         out.append(
             f"Largest $z$-score with Gaussian inputs: ${c.z:+.2f}$ ({_where(study, series, point)}; relative gap "
-            rf"${100 * c.relative_gap:+.2f}\,\%$, finite-size allowance ${_percent(c.allowance)}$)."
+            rf"${100 * c.relative_gap:+.2f}\,\%$, finite-size allowance ${_percent(c.allowance)}$, "
+            rf"detectable error ${_percent(c.detectable)}$)."
         )
     largest = study.largest("real", lambda c: c.relative_gap)
     if largest is not None:
