@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sympy import Expr, lambdify
+from sympy import Expr
 
+from collapse_theory.compiled import numeric_function
 from collapse_theory.describe.pipeline import Fit, Pipeline
 from collapse_theory.describe.spectra import Eigenvalues, Spectrum
 from collapse_theory.describe.structure import is_least_squares, one_labeller_each
@@ -27,6 +28,7 @@ from collapse_theory.evaluate.chain_correction import ChainCorrection, Link, cha
 from collapse_theory.evaluate.measure import COMMON, Measure, Spectra
 from collapse_theory.evaluate.ridge import residual_degrees, solve_effective_ridge
 from collapse_theory.formula import ErrorFormula
+from collapse_theory.symbols import ordered
 
 __all__ = ["correction_of", "doubled", "doubled_measure", "largest_inverse_residual", "rows_of"]
 
@@ -143,5 +145,5 @@ def largest_inverse_residual(pipe: Pipeline, model: Fit, spectrum: Spectra, valu
 
 def number(e: Expr, values: Mapping[str, Any]) -> float:
     """Return the value of an expression of a pipeline."""
-    names = sorted(x.name for x in e.free_symbols)
-    return float(lambdify(names, e, modules="math")(*(values[k] for k in names)))
+    found = ordered(e.free_symbols)
+    return float(numeric_function(found, e, modules="math")(*(values[x.name] for x in found)))
