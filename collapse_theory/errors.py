@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "CollapseTheoryError",
@@ -14,6 +16,7 @@ __all__ = [
     "PipelineError",
     "ValidationWarning",
     "nearest",
+    "shown",
 ]
 
 
@@ -56,3 +59,30 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     valid = sorted(valid)
     close = difflib.get_close_matches(name, valid, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; valid: {', '.join(valid) or 'none'}"
+
+
+class _Bounded(reprlib.Repr):
+    """A ``repr`` of bounded length and depth, whatever a caller hands in."""
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Return an integer, or its size: Python refuses to print one of many thousand digits."""
+        return super().repr_int(x, level) if x.bit_length() < _PRINTED_BITS else f"<int of {x.bit_length()} bits>"
+
+
+_PRINTED_BITS = 4096
+_LENGTH = 240
+_BOUNDED = _Bounded()
+_BOUNDED.maxlevel, _BOUNDED.maxlist, _BOUNDED.maxtuple, _BOUNDED.maxdict = 3, 8, 8, 8
+_BOUNDED.maxstring, _BOUNDED.maxlong, _BOUNDED.maxother = 120, 60, 160
+
+
+def shown(value: Any) -> str:
+    """Return what was received, for a message: its ``repr`` at a bounded length. Never raises and never prints megabytes.
+
+    >>> shown("lam"), shown([0.5] * 1000)
+    ("'lam'", '[0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, ...]')
+    >>> shown(10**5000)
+    '<int of 16610 bits>'
+    """
+    text = _BOUNDED.repr(value)
+    return text if len(text) <= _LENGTH else f"{text[: _LENGTH - 20]}...{text[-17:]}"

@@ -67,8 +67,8 @@ def test_fewer_rows_than_columns():
         ([[1.0, np.nan]], [1.0], "finite"),
         ([[1.0], [2.0]], [1.0, np.inf], "finite"),
         ([[1.0], [2.0]], [1.0], "one value per row"),
-        ([1.0, 2.0], [1.0, 2.0], "2 dimension"),
-        ([[1.0], [2.0]], [[1.0], [2.0]], "1 dimension"),
+        ([1.0, 2.0], [1.0, 2.0], "two-dimensional"),
+        ([[1.0], [2.0]], [[1.0], [2.0]], "one-dimensional"),
         ([[1.0], [1.0]], [1.0, 2.0], "column that varies"),
         (np.zeros((0, 3)), [], "empty"),
         ([["a"]], [1.0], "real numbers"),
@@ -122,7 +122,7 @@ def test_float32_kernels_have_float32_round_off():
         (np.zeros((2, 2)), [1.0, 2], "positive eigenvalue"),
         ([[1.0, np.nan], [np.nan, 1.0]], [1.0, 2], "finite"),
         (np.eye(2), [1.0, np.nan], "finite"),
-        (np.eye(2), [[1.0, 2.0]], "1 dimension"),
+        (np.eye(2), [[1.0, 2.0]], "one-dimensional"),
     ],
 )
 def test_bad_kernels(K, y, what):

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from collapse_theory.describe.numbers import flag, real_array
 from collapse_theory.describe.spectra import Eigenvalues
 from collapse_theory.describe.targets import Energies
 from collapse_theory.errors import DomainError, ParseError, nearest
@@ -51,8 +52,9 @@ def from_data(X: Any, y: Any, center: bool = True) -> tuple[Eigenvalues, Energie
     >>> spectrum.eigenvalues, target.energies(spectrum)
     (array([1., 0.]), array([4., 0.]))
     """
-    inputs = _finite(X, "X", 2)
-    labels = _finite(y, "y", 1)
+    inputs = real_array(X, "X", dimensions=2)
+    labels = real_array(y, "y")
+    center = flag(center, "center")
     N, d = inputs.shape
     if labels.size != N:
         raise DomainError(f"y needs one value per row of X ({N}), got {labels.size}; align them")
@@ -82,7 +84,7 @@ def principal_components(X: Any, *, center: bool = True) -> tuple[np.ndarray, np
     >>> principal_components([[1.0, 5.0], [-1.0, 5.0]])[1].round(6)
     array([1.414214])
     """
-    inputs = _finite(X, "X", 2)
+    inputs = real_array(X, "X", dimensions=2)
     size = np.linalg.norm(inputs)
     if center:
         for _ in range(2):  # the second pass takes away what rounding of a large mean left behind
@@ -125,8 +127,8 @@ def from_kernel(K: Any, y: Any) -> tuple[Eigenvalues, KernelEnergies]:
     >>> spectrum.eigenvalues, sorted(target.energies(spectrum).tolist()), target.lost
     (array([1., 1.]), [0.5, 4.5], 0.0)
     """
-    kernel = _finite(K, "K", 2)
-    labels = _finite(y, "y", 1)
+    kernel = real_array(K, "K", dimensions=2)
+    labels = real_array(y, "y")
     N = labels.size
     if kernel.shape != (N, N):
         raise DomainError(f"K needs shape ({N}, {N}) for {N} values of y, got {kernel.shape}; give the full kernel")
@@ -159,21 +161,6 @@ def from_kernel(K: Any, y: Any) -> tuple[Eigenvalues, KernelEnergies]:
             stacklevel=2,
         )
     return Eigenvalues(s[kept]), KernelEnergies(squares[kept] / (N * s[kept]), lost=lost)
-
-
-def _finite(values: Any, name: str, dimensions: int) -> np.ndarray:
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as e:
-        raise DomainError(f"{name} needs to be an array of real numbers, got {type(values).__name__}; {e}") from e
-    if array.ndim != dimensions or array.size == 0:
-        raise DomainError(
-            f"{name} needs {dimensions} dimension(s) and not to be empty, got shape {array.shape}; reshape it"
-        )
-    if not np.isfinite(array).all():
-        place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise DomainError(f"{name} needs finite values, got {array[place]!r} at {place}; remove NaN and infinities")
-    return array
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sympy import Expr, S, Symbol
 
 from collapse_theory.describe.nodes import Fit, Sample, Stage, optional, row_count, rows_behind
-from collapse_theory.describe.numbers import Scalar, real
+from collapse_theory.describe.numbers import Scalar, scalars
 from collapse_theory.describe.sources import TRUTH, Labeller, OneOf, Source, Truth, one_of
-from collapse_theory.errors import PipelineError
+from collapse_theory.errors import PipelineError, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -206,15 +206,17 @@ class Pipeline:
         pooled = self._pool(samples, "samples")
         a: tuple[Expr, ...] = (S.One,) * len(pooled)
         if weights is not None:
-            given = tuple(weights) if isinstance(weights, Iterable) else (weights,)
-            if len(given) != len(pooled):
+            several = isinstance(weights, Iterable) and not isinstance(weights, Expr)
+            a = scalars(weights if several else [weights], "weights", nonnegative=True, error=PipelineError)
+            if len(a) != len(pooled):
                 raise PipelineError(
-                    f"weights needs one value per sample ({len(pooled)}), got {len(given)}: {given!r}; "
+                    f"weights needs one value per sample ({len(pooled)}), got {len(a)}: {shown(weights)}; "
                     "give one row weight for each pooled sample"
                 )
-            a = tuple(real(x, f"weights[{i}]", nonnegative=True, error=PipelineError) for i, x in enumerate(given))
             if all(x.is_zero for x in a):
-                raise PipelineError(f"weights needs a positive value, got {given!r}; a fit on nothing is not defined")
+                raise PipelineError(
+                    f"weights needs a positive value, got {shown(weights)}; a fit on nothing is not defined"
+                )
         node = Fit(
             owner=self._key,
             index=len(self._fits),

@@ -15,7 +15,7 @@ import numpy as np
 from sympy import Expr, Float, Integer, S
 
 from collapse_theory.describe.exact import exact_number
-from collapse_theory.describe.numbers import Scalar, float64_number, real, real_array, show
+from collapse_theory.describe.numbers import Scalar, float64_number, real, real_array, scalars, show
 from collapse_theory.errors import DomainError
 
 __all__ = ["Atom", "Eigenvalues", "Isotropic", "PowerLaw", "Spectrum", "Spiked"]
@@ -182,7 +182,7 @@ class Spiked(Spectrum):
     def __post_init__(self) -> None:
         """Check the parameters."""
         object.__setattr__(self, "d", _dimension(self.d))
-        spikes = tuple(real(x, f"spikes[{i}]", nonnegative=True) for i, x in enumerate(self.spikes))
+        spikes = scalars(self.spikes, "spikes", nonnegative=True)
         object.__setattr__(self, "spikes", spikes)
         object.__setattr__(self, "bulk", real(self.bulk, "bulk", nonnegative=True))
         if (self.d - len(spikes)).is_negative:

@@ -11,6 +11,7 @@ import numpy as np
 from sympy import Eq, Expr, MatrixExpr, Symbol
 from sympy.matrices.expressions.inverse import Inverse
 
+from collapse_theory.describe.numbers import real_values
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.equivalents.components import Structure, structure_of
 from collapse_theory.equivalents.implicit_scalars import trace_over
@@ -20,7 +21,7 @@ from collapse_theory.equivalents.linearise import linearise
 from collapse_theory.equivalents.numeric import Nodes
 from collapse_theory.equivalents.pencil import Pencil
 from collapse_theory.equivalents.symbolic import ClosedForm, solve_symbolic
-from collapse_theory.errors import DomainError, nearest
+from collapse_theory.errors import DomainError, nearest, shown
 from collapse_theory.spectral.integrals import QuadraticForm
 
 __all__ = ["DeterministicEquivalent", "EquivalentValues", "deterministic_equivalent"]
@@ -122,10 +123,11 @@ class DeterministicEquivalent:
             ConvergenceError: If a nonlinear component is not solved.
         """
         names = sorted(values)
+        given = [real_values(values[n], n) for n in names]
         try:
-            arrays = np.broadcast_arrays(*(np.asarray(values[n], dtype=float) for n in names))
-        except (TypeError, ValueError) as e:
-            raise DomainError(f"evaluate needs real numbers or arrays that broadcast, got {values!r}; {e}") from e
+            arrays = np.broadcast_arrays(*given)
+        except ValueError as e:
+            raise DomainError(f"evaluate needs arrays that broadcast, got {shown(values)}; {e}") from e
         shape = arrays[0].shape if arrays else ()
         rows = [
             self.solve(spectrum, **{n: float(a[i]) for n, a in zip(names, arrays, strict=True)}).values

@@ -19,9 +19,9 @@ from typing import Any, ClassVar
 import numpy as np
 from sympy import Expr, Float, Rational, S
 
-from collapse_theory.describe.numbers import real, real_array
+from collapse_theory.describe.numbers import flag, integer, real, real_array, real_values
 from collapse_theory.describe.pipeline import Fit, Pipeline
-from collapse_theory.errors import DomainError, PipelineError
+from collapse_theory.errors import DomainError, PipelineError, shown
 from collapse_theory.families.calculus import RowLaw
 from collapse_theory.families.protocol import Family
 from collapse_theory.families.rates import CollapseRates
@@ -35,6 +35,7 @@ from collapse_theory.simulate.protocol import Setting, Trial
 __all__ = ["Categorical"]
 
 _SUM_TOLERANCE = 1e-9
+_MOST_GENERATIONS = 1 << 53  # beyond, float64 does not hold every integer
 _SQUARING_FROM = 16  # a jump of this many generations per state is cheaper by repeated squaring than step by step
 
 
@@ -68,13 +69,9 @@ class Categorical(Family):
 
     def __post_init__(self) -> None:
         """Check that ``p`` is a distribution."""
-        given = list(self.p) if isinstance(self.p, Sequence) else self.p
-        if np.iscomplexobj(given):
-            raise DomainError("p needs real probabilities, got complex numbers; take the real parts if they are real")
-        p = real_array(given, "p")
-        if (p < 0).any():
-            j = int(np.flatnonzero(p < 0)[0])
-            raise DomainError(f"p needs every probability >= 0, got {p[j]!r} at position {j}; give token probabilities")
+        given = list(self.p) if isinstance(self.p, Sequence) and not isinstance(self.p, str | bytes) else self.p
+        p = real_array(given, "p", nonnegative=True)
+        flag(self.relative, "relative")
         total = math.fsum(p)
         if abs(total - 1) > _SUM_TOLERANCE:
             raise DomainError(
@@ -250,9 +247,8 @@ class Categorical(Family):
 
     # ------------------------------------------------------------------ helpers
     def _probability(self, token: Any) -> float:
-        if isinstance(token, bool) or not isinstance(token, (int, np.integer)) or not 0 <= token < len(self.p):
-            raise DomainError(f"token needs to be a position in 0..{len(self.p) - 1}, got {token!r}; give an integer")
-        return float(self.p[token])
+        remedy = "give a position in p"
+        return float(self.p[integer(token, "token", least=0, most=len(self.p) - 1, remedy=remedy)])
 
     def _sum_over_tokens(
         self, c: Chain, f: np.ndarray, generations: Any, at_zero: float, groups: TokenGroups | None = None
@@ -296,18 +292,16 @@ def _gini(given: Any, p: np.ndarray) -> Expr:
 def _rows(T: Any) -> int:
     rows = real(T, "T", positive=True, integer=True)
     if not rows.is_Integer or rows < 1:
-        raise DomainError(f"T needs to be an integer >= 1, got {T!r}; give the rows of each resampling")
+        raise DomainError(f"T needs to be an integer >= 1, got {shown(T)}; give the rows of each resampling")
     return int(rows)
 
 
 def _generations(generations: Any) -> np.ndarray:
-    m = np.asarray(generations)
-    if m.dtype.kind == "f" and np.isfinite(m).all() and (m == np.floor(m)).all():
-        m = m.astype(np.int64)
-    if m.dtype.kind not in "iu":
-        raise DomainError(f"generations needs integers >= 0, got {generations!r}; count resamplings")
-    if (m < 0).any():
-        raise DomainError(f"generations needs to be >= 0, got {int(m.min())}; count resamplings")
+    m = real_values(generations, "generations")
+    if not ((m >= 0) & (m == np.floor(m)) & (m < _MOST_GENERATIONS)).all():
+        raise DomainError(
+            f"generations needs integers in 0..{_MOST_GENERATIONS - 1}, got {shown(generations)}; count resamplings"
+        )
     return m.astype(np.int64)
 
 

@@ -87,7 +87,7 @@ def points_from_inputs(inputs: Any, targets: Any, program: Program, test_covaria
         PipelineError: If the program or the test names a covariance.
     """
     _one_covariance("inputs", program, test_covariance)
-    X = _matrix(inputs, "inputs")
+    X = real_array(inputs, "inputs", dimensions=2)
     y = _targets(targets, len(X), "row of inputs")
     U, size, _ = np.linalg.svd(X - X.mean(axis=0), full_matrices=False)
     live = size > max(X.shape) * np.finfo(np.float64).eps * max(size[0], np.abs(X).max())
@@ -113,7 +113,7 @@ def points_from_kernel(kernel: Any, targets: Any, program: Program, test_covaria
         PipelineError: If the program or the test names a covariance.
     """
     _one_covariance("kernel", program, test_covariance)
-    K = _matrix(kernel, "kernel")
+    K = real_array(kernel, "kernel", dimensions=2)
     if K.shape[0] != K.shape[1]:
         raise DomainError(f"kernel needs to be square, got shape {K.shape}; give the kernel among the N points")
     y = _targets(targets, len(K), "point of the kernel")
@@ -148,22 +148,6 @@ def _one_covariance(what: str, program: Program, test_covariance: str | None) ->
             f"{what} needs samples without covariance names, got covariance={named[0]!r}; real rows bring their own, "
             "use spectrum={...} for a commuting family"
         )
-
-
-def _matrix(values: Any, name: str) -> np.ndarray:
-    try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as e:
-        raise DomainError(f"{name} needs to be a matrix of real numbers, got {type(values).__name__}; {e}") from e
-    if array.ndim != 2 or array.size == 0:
-        raise DomainError(f"{name} needs to be two-dimensional and not empty, got shape {array.shape}; reshape it")
-    bad = np.argwhere(~np.isfinite(array))
-    if bad.size:
-        i, j = (int(x) for x in bad[0])
-        raise DomainError(
-            f"{name} needs every value finite, got {array[i, j]} at [{i}, {j}]; remove NaN and infinities"
-        )
-    return array
 
 
 def _targets(values: Any, rows: int, what: str) -> np.ndarray:

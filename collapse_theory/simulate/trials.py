@@ -8,7 +8,6 @@ kinds).
 from __future__ import annotations
 
 import math
-import operator
 import os
 import threading
 import time
@@ -22,16 +21,21 @@ import joblib
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from collapse_theory.describe.numbers import flag, integer
 from collapse_theory.describe.pipeline import Fit, Pipeline
 from collapse_theory.errors import ConvergenceError, DomainError, PipelineError
 from collapse_theory.simulate.checkpoint import Checkpoint
 from collapse_theory.simulate.linear import linear_trial
 from collapse_theory.simulate.protocol import Setting, SimulatedFamily, Trial, digest
 
-__all__ = ["Simulation", "simulate"]
+__all__ = ["Simulation", "simulate", "worker_count"]
 
 _BLOCK_SECONDS = 1.0
 """Aim for the time between two checkpoints: short enough to lose little, long enough to keep all workers busy."""
+
+_MOST_TRIALS = 10**8
+_MOST_JOBS = 1024
+_JOBS_REMEDY = "give the number of workers, or -1 for all cores"
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,9 +132,10 @@ def simulate(
     >>> abs(sim.mean - 10 / 29) < 4 * sim.sem
     True
     """
-    trials = _integer(trials, "trials", 1, "ask for at least one trial")
-    seed = _integer(seed, "seed", 0, "seeds count from 0")
-    jobs = _integer(jobs, "jobs", None, "give the number of workers, or -1 for all cores")
+    trials = integer(trials, "trials", least=1, most=_MOST_TRIALS, remedy="ask for at least one trial")
+    seed = integer(seed, "seed", least=0, remedy="seeds count from 0")
+    jobs = worker_count(jobs)
+    progress = flag(progress, "progress")
     if not isinstance(pipe, Pipeline):
         raise PipelineError(f"simulate needs a Pipeline, got {pipe!r}; build one with ct.Pipeline() or ct.workflows")
     make = linear_trial if family is None else _hook(family)
@@ -146,14 +151,18 @@ def simulate(
     return Simulation(done[:trials].copy(), seed)
 
 
-def _integer(value: Any, name: str, least: int | None, remedy: str) -> int:
-    want = "a non-zero integer" if least is None else f"an integer >= {least}"
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, bool) or (number == 0 if least is None else number < least):
-        raise DomainError(f"{name} needs to be {want}, got {value!r}; {remedy}")
+def worker_count(jobs: Any) -> int:
+    """Return a number of workers: 1 to 1024, or, as in joblib, -1 for all cores and -2 for all but one.
+
+    Raises:
+        DomainError: If it is none of these.
+
+    >>> worker_count(-1)
+    -1
+    """
+    number = integer(jobs, "jobs", least=-_MOST_JOBS, most=_MOST_JOBS, remedy=_JOBS_REMEDY)
+    if number == 0:
+        raise DomainError(f"jobs needs to be a non-zero integer, got 0; {_JOBS_REMEDY}")
     return number
 
 
@@ -169,7 +178,9 @@ def _run(
     trial: Trial, seed: int, done: np.ndarray, trials: int, jobs: int, store: Checkpoint | None, *, progress: bool
 ) -> np.ndarray:
     """Return ``done`` extended to ``trials`` errors, in blocks of about a second; what a block adds is stored."""
-    n_jobs = None if jobs == 1 else jobs  # None lets a surrounding parallel_config decide; joblib's own default is 1
+    # A worker more than trials would only start a process. None lets a surrounding parallel_config decide; joblib's own
+    # default is 1.
+    n_jobs = None if jobs == 1 else min(jobs, trials - done.size)
     workers = max(1, joblib.effective_n_jobs(n_jobs))
     size = workers
     with _bar(trials, done.size, shown=progress) as advance, joblib.Parallel(n_jobs=n_jobs) as parallel:
