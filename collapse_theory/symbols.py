@@ -18,6 +18,7 @@ from sympy import Symbol
 __all__ = [
     "LATEX",
     "NOTATION",
+    "RESERVED",
     "T0",
     "Eigenvalue",
     "Generated",
@@ -92,6 +93,13 @@ NOTATION: Mapping[str, Symbol] = MappingProxyType(
 """Every free symbol of the notation table by its code name."""
 
 LATEX: Mapping[str, str] = MappingProxyType({"lam": r"\lambda", "lam0": r"\lambda_{0}", "rho2": r"\rho^{2}"})
+
+
+RESERVED = frozenset(
+    """self pipe pipeline formula model family method spectrum target terms digits certified test_noise test_covariance inputs
+    targets kernel data trials seed jobs progress checkpoint threshold extrapolate over""".split()  # noqa: SIM905
+)
+"""Names that a symbol of a pipeline cannot have, since values are given by name beside these arguments."""
 
 
 class Eigenvalue(Symbol):

@@ -353,7 +353,7 @@ def test_targets(tmp_path):
         ("file:x.pkl", ".npy, .csv or .txt"),
         ("file:words.txt", "numbers"),
         ("file:objects.npy", "numbers"),
-        ("file:", ".npy"),
+        ("file:", "path"),
     ],
 )
 def test_spectra_that_are_not(text, what, tmp_path):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from collapse_theory.derive import test_error
@@ -13,7 +12,7 @@ from collapse_theory.describe.files import load
 from collapse_theory.describe.recipe import located
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
-from collapse_theory.errors import ParseError
+from collapse_theory.errors import ParseError, nearest, shown
 from collapse_theory.formula import ErrorFormula
 from collapse_theory.theorems.catalog import catalog
 
@@ -53,14 +52,17 @@ def problem(what: str, spectrum: str | None, target: str | None, assignments: li
     inputs = None if spectrum is None else strings.spectrum(spectrum)
     truth = None if target is None else strings.target(target)
     if not what.endswith(".toml"):
-        return Problem(catalog[what].error, inputs, truth, given)
-    _, settings = load(Path(what))
+        theorem = catalog[what].error
+        _known(given, theorem, ())
+        return Problem(theorem, inputs, truth, given)
+    _, settings = load(what)
     first = settings.curves[0]
     swept = {k: v for k, v in settings.sweep.items() if k not in given}
     paths = settings.recipe.paths
     last = {k: v[-1].item() for k, v in swept.items() if k in paths}
     changed = {k: v for k, v in given.items() if k in paths}
     formula = test_error(settings.recipe.build(first, **{**last, **changed}))
+    _known(given, formula, paths)
     free = {x.name for x in formula.free_symbols}
     values = {**settings.values_of(first), **{k: v for k, v in swept.items() if k not in paths}}
     values = {k: v for k, v in values.items() if k in free} | {k: v for k, v in given.items() if k not in paths}
@@ -69,9 +71,20 @@ def problem(what: str, spectrum: str | None, target: str | None, assignments: li
     )
 
 
+def _known(given: Iterable[str], formula: ErrorFormula, paths: Iterable[str]) -> None:
+    """Refuse names that are no symbol: they would meet the arguments of the calls that the values go to."""
+    symbols = {x.name for x in formula.free_symbols}
+    for name in given:
+        if name not in {*symbols, *paths, "d", "test_noise"}:
+            raise ParseError(
+                f"--set needs the name of a symbol or an argument: {formula.name} has no symbol {shown(name)}"
+                f"{nearest(name, {*symbols, *paths})}"
+            )
+
+
 def _assignment(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
-        raise ParseError(f"--set needs NAME=VALUE, got {text!r}; write for example --set lam=0.01")
+        raise ParseError(f"--set needs NAME=VALUE, got {shown(text)}; write for example --set lam=0.01")
     with located(f"--set {name.strip()}"):
         return name.strip(), strings.values(value.strip())

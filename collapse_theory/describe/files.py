@@ -8,7 +8,6 @@ and ``[[curve]]`` tables that override arguments or values. Numbers may be formu
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +19,13 @@ from sympy import Expr
 from collapse_theory import symbols
 from collapse_theory.describe import strings, workflows
 from collapse_theory.describe.data import DATASETS, Dataset, dataset
+from collapse_theory.describe.numbers import MOST_TRIALS, integer, worker_count
 from collapse_theory.describe.pipeline import Pipeline
+from collapse_theory.describe.reading import as_path, read_toml
 from collapse_theory.describe.recipe import FIT_KEYS, SAMPLE_KEYS, Curve, GraphRecipe, Recipe, WorkflowRecipe, located
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
-from collapse_theory.errors import DomainError, ParseError, PipelineError, nearest
+from collapse_theory.errors import DomainError, ParseError, PipelineError, nearest, shown
 
 __all__ = ["Settings", "load"]
 
@@ -84,14 +85,8 @@ def load(path: Path | str) -> tuple[Pipeline, Settings]:
         PipelineError: If the pipeline is malformed.
         DomainError: If a value is out of range.
     """
-    file = Path(path)
-    try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as e:
-        raise ParseError(f"pipeline file needs to exist, got {str(path)!r}; check the path") from e
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
-        raise ParseError(f"pipeline file needs to be readable TOML, got {str(path)!r}: {e}") from e
-    return _Reader(file, document).read()
+    file = as_path(path, "pipeline file")
+    return _Reader(file, read_toml(file)).read()
 
 
 @dataclass(frozen=True)
@@ -118,11 +113,16 @@ class _Reader:
         # All curves are built here: one that cannot be is an error now, not after an hour of simulation.
         built = [recipe.build(c, **{k: v for k, v in last.items() if k not in c.arguments}) for c in curves]
         used = {s.name for pipeline in built for s in pipeline.free_symbols}
+        for name in sorted(set(values).intersection(recipe.paths) - used):
+            raise ParseError(
+                f"{self.file}, [values]: needs names of symbols, got {shown(name)}, an argument of the pipeline; give it where "
+                "the pipeline is described, in [sweep] or in [[curve]]"
+            )
         for name in sorted(adjusted - {*recipe.paths, "name"}):
             if name not in used:
                 hint = nearest(name, [*used, *recipe.paths])
                 raise ParseError(
-                    f"{self.file}: [sweep], [values] and [[curve]] need symbols or arguments in use, got {name!r}{hint}"
+                    f"{self.file}: [sweep], [values] and [[curve]] need symbols or arguments in use, got {shown(name)}{hint}"
                 )
         spectrum, target, data = self.measures()
         settings = Settings(
@@ -133,8 +133,8 @@ class _Reader:
             data=data,
             inputs=self.kinds(data),
             seed=self.count("seed", 0, 0),
-            trials=self.count("trials", 200, 2),
-            jobs=self.count("jobs", 1, -1),
+            trials=self.count("trials", 200, 2, MOST_TRIALS),
+            jobs=self.workers(),
             values=values,
             sweep=sweep,
             curves=curves,
@@ -185,11 +185,11 @@ class _Reader:
                 name = table.get("name")
                 if not isinstance(name, str) or not name.isidentifier():
                     raise ParseError(
-                        f"{self.file}, {place}: needs a name that is an identifier, got {name!r}; add name = ..."
+                        f"{self.file}, {place}: needs a name that is an identifier, got {shown(name)}; add name = ..."
                     )
                 if name in order["sample"] + order["fit"]:
                     raise PipelineError(
-                        f"{self.file}, {place}: name needs to be unique, got {name!r} twice; rename one"
+                        f"{self.file}, {place}: name needs to be unique, got {shown(name)} twice; rename one"
                     )
                 order[kind].append(name)
                 arguments |= {f"{name}.{key}": v for key, v in table.items() if key != "name"}
@@ -201,7 +201,9 @@ class _Reader:
     def curve(self, i: int, table: Mapping[str, Any], recipe: Recipe) -> Curve:
         place = f"[[curve]] number {i + 1}"
         if not isinstance(table.get("name"), str):
-            raise ParseError(f"{self.file}, {place}: needs a name in quotes, got {table.get('name')!r}; add name = ...")
+            raise ParseError(
+                f"{self.file}, {place}: needs a name in quotes, got {shown(table.get('name'))}; add name = ..."
+            )
         rest = {k: v for k, v in table.items() if k != "name"}
         arguments = {k: v for k, v in rest.items() if k in recipe.paths}
         numbers = {k: self.number(v, f"{place}, {k}") for k, v in rest.items() if k not in arguments}
@@ -234,7 +236,7 @@ class _Reader:
         for kind in kinds:
             if kind not in _INPUTS:
                 raise ParseError(
-                    f"{self.file}: inputs needs some of {', '.join(_INPUTS)}, got {kind!r}{nearest(str(kind), _INPUTS)}"
+                    f"{self.file}: inputs needs some of {', '.join(_INPUTS)}, got {shown(kind)}{nearest(str(kind), _INPUTS)}"
                 )
         if "real" in kinds and data is None:
             raise ParseError(f"{self.file}: inputs = ['real'] needs data, got none; add data = {min(DATASETS)!r}")
@@ -249,17 +251,17 @@ class _Reader:
         value = self.document.get(key, default)
         if value is not default and (not isinstance(value, kind) or isinstance(value, bool)):
             raise ParseError(
-                f"{self.file}: {key} needs to be {_KINDS[kind]}, got {value!r}; see the documentation of pipeline files"
+                f"{self.file}: {key} needs to be {_KINDS[kind]}, got {shown(value)}; see the documentation of pipeline files"
             )
         return value
 
-    def count(self, key: str, default: int, least: int) -> int:
-        value = self.get(key, int, default)
-        if value < least or (key == "jobs" and value == 0):
-            raise DomainError(
-                f"{self.file}: {key} needs an integer >= {least}{' but not 0' if key == 'jobs' else ''}, got {value}"
-            )
-        return int(value)
+    def count(self, key: str, default: int, least: int, most: int | None = None) -> int:
+        with located(str(self.file)):
+            return integer(self.get(key, int, default), key, least=least, most=most)
+
+    def workers(self) -> int:
+        with located(str(self.file)):
+            return worker_count(self.get("jobs", int, 1))
 
     def table(self, key: str) -> Mapping[str, Any]:
         return dict(self.get(key, dict, {}))
@@ -268,7 +270,9 @@ class _Reader:
         given = self.get(key, list, [])
         for item in given:
             if not isinstance(item, dict):
-                raise ParseError(f"{self.file}: {key} needs to be tables, got {item!r}; write [[{key}]] above each")
+                raise ParseError(
+                    f"{self.file}: {key} needs to be tables, got {shown(item)}; write [[{key}]] above each"
+                )
         return list(given)
 
     def check(self, table: Mapping[str, Any], valid: Iterable[str], place: str) -> None:
@@ -280,7 +284,7 @@ class _Reader:
         with located(f"{self.file}, {place}"):
             out = strings.values(value) if isinstance(value, str) else value
             if not isinstance(out, (int, float)) or isinstance(out, bool) or not math.isfinite(out):
-                raise DomainError(f"needs one finite number, got {value!r}")
+                raise DomainError(f"needs one finite number, got {shown(value)}")
             return out
 
     def swept(self, name: str, value: Any) -> np.ndarray:

@@ -22,10 +22,12 @@ from sympy import (
     EulerGamma,
     Expr,
     Float,
+    I,
     Integer,
-    Rational,
+    Pow,
     S,
     Sum,
+    Symbol,
     digamma,
     exp,
     gamma,
@@ -41,6 +43,7 @@ from sympy import (
 from collapse_theory import symbols
 from collapse_theory.describe.numbers import show
 from collapse_theory.describe.pipeline import TRUTH, Labeller, OneOf, Source, one_of
+from collapse_theory.describe.size import MOST_BITS, number_bits, powers_of_sums
 from collapse_theory.errors import CollapseTheoryError, ParseError, nearest
 
 if TYPE_CHECKING:
@@ -89,7 +92,7 @@ _LENGTH = 4000  # characters of a formula
 _DEPTH = 60  # nested parentheses, signs and exponents
 _DIGITS = 40  # digits of one number
 _EXPONENT = 1000  # numeric exponent
-_BITS = 4096  # size of an exact power
+_POWERS = 100  # powers of sums: what multiplying out would cost
 _ROOT_BITS = 1024  # size of an exact number under a root or function: SymPy looks for its factors
 _ARGUMENT = 1000  # numeric argument of a special function (with two arguments a tenth of it) and bound of a sum
 _FLOAT = 1_000_000  # the same for a decimal, which costs no digits
@@ -114,7 +117,7 @@ def formula(text: str, names: Mapping[str, Expr] = NO_NAMES) -> Expr:
     value = _Reading(text, known, NO_NAMES).run()
     if not isinstance(value, Expr):
         raise ParseError(f"formula needs a number or an expression, got {text!r}, a combination of models")
-    if value.has(S.NaN, S.ComplexInfinity) or value.is_extended_real is False:
+    if value.has(S.NaN, S.ComplexInfinity, I) or value.is_extended_real is False:
         raise ParseError(
             f"formula needs a real value, got {text!r} = {show(value)}; check divisions, roots and logarithms"
         )
@@ -262,12 +265,22 @@ class _Reading:
 
     def power(self, base: Expr, exponent: Expr, at: int) -> Expr:
         if exponent.is_number:
-            size, limit = _bits(base), _BITS if exponent.is_Integer else _ROOT_BITS
+            size, limit = number_bits(base), MOST_BITS if exponent.is_Integer else _ROOT_BITS
             if not _within(exponent, _EXPONENT) or (exponent.is_Rational and max(abs(exponent), 1) * size > limit):
-                self.fail(at, f"the power is too large (exponents up to {_EXPONENT}, exact powers up to {_BITS} bits)")
+                self.fail(
+                    at, f"the power is too large (exponents up to {_EXPONENT}, exact powers up to {MOST_BITS} bits)"
+                )
         if base.is_zero and not exponent.is_positive:
             self.fail(at, "zero to a power that is not positive")
-        return base**exponent
+        return self.sized(base**exponent, at)
+
+    def sized(self, value: Expr, at: int) -> Expr:
+        """Refuse what later algebra could not finish: exact numbers and powers of sums beyond all use."""
+        if number_bits(value) > MOST_BITS:
+            self.fail(at, f"an exact number of more than {MOST_BITS} bits; write it as a decimal")
+        if powers_of_sums(value) > _POWERS:
+            self.fail(at, f"sums to powers of more than {_POWERS} in all; introduce names for parts")
+        return value
 
     def call(self, name: str, arguments: list[Any], at: int) -> Any:
         if name == "one_of" and self.models:
@@ -291,9 +304,9 @@ class _Reading:
             )
             if name not in {"sqrt", "log"} and a.is_number and not _within(a, limit):
                 self.fail(at, f"{name} of a number beyond {limit}; write a symbol and give it a value")
-        if any(_bits(a) > _ROOT_BITS for a in arguments):
+        if any(number_bits(a) > _ROOT_BITS for a in arguments):
             self.fail(at, f"{name} of an exact number of more than {_ROOT_BITS} bits; write it as a decimal")
-        return function(*arguments)
+        return self.sized(function(*arguments), at)
 
     def series(self, children: list[Any], names: Mapping[str, Any], depth: int, at: int) -> Expr:
         _, body, index, low, high = children
@@ -304,13 +317,27 @@ class _Reading:
         bounds = [self.scalar(self.value(b, names, depth + 1), at) for b in (low, high)]
         if any(b.is_number and not _within(b, _ARGUMENT) for b in bounds):
             self.fail(at, f"a sum to a number beyond {_ARGUMENT}; write a symbol and give it a value")
+        if not all(b.is_integer for b in bounds):
+            self.fail(
+                at,
+                f"a sum from {show(bounds[0])} to {show(bounds[1])}; its bounds need to be integers, such as n and d",
+            )
+        if (bounds[1] - bounds[0] + 1).is_negative:
+            self.fail(at, f"a sum from {show(bounds[0])} to {show(bounds[1])}, backwards; exchange the bounds")
+        if inner.free_symbols <= {i} and all(b.is_Integer for b in bounds) and not inner.has(Sum):
+            return self.total(inner, i, int(bounds[0]), int(bounds[1]), at)
         return Sum(inner, (i, *bounds))
+
+    def total(self, inner: Expr, i: Symbol, low: int, high: int, at: int) -> Expr:
+        """Return a sum of numbers, term by term, so that it stops where its terms get out of hand."""
+        total: Expr = S.Zero
+        for k in range(low, high + 1):
+            bits = max(number_bits(inner), k.bit_length())
+            if any(abs(k) > 1 and abs(p.exp.xreplace({i: Integer(k)})) * bits > MOST_BITS for p in inner.atoms(Pow)):
+                self.fail(at, f"a sum with an exact number of more than {MOST_BITS} bits; write a symbol for the bound")
+            total = self.sized(total + inner.xreplace({i: Integer(k)}), at)
+        return total
 
 
 def _within(number: Expr, limit: int) -> bool:
     return bool(abs(number) <= limit)
-
-
-def _bits(e: Expr) -> int:
-    """Return the size of the largest exact number in an expression."""
-    return max((int(a.p).bit_length() + int(a.q).bit_length() for a in e.atoms(Rational)), default=1)

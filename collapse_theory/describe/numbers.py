@@ -15,16 +15,32 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
-from sympy import Expr, Float, Integer, MatrixExpr, Rational, sstr
+from sympy import Expr, Float, I, Integer, MatrixExpr, Rational, sstr
 
+from collapse_theory.describe.size import ordinary_size
 from collapse_theory.errors import CollapseTheoryError, DomainError, shown
 
-__all__ = ["Scalar", "flag", "float64_number", "integer", "real", "real_array", "real_values", "scalars", "show"]
+__all__ = [
+    "MOST_TRIALS",
+    "Scalar",
+    "flag",
+    "float64_number",
+    "integer",
+    "real",
+    "real_array",
+    "real_values",
+    "scalars",
+    "show",
+    "worker_count",
+]
 
 Scalar = int | float | Expr
 """What a user may write for a quantity: an ordinary number or a SymPy expression."""
 
 _NESTED = 8  # lists within lists: more is a list that contains itself
+MOST_TRIALS = 10**8
+_MOST_JOBS = 1024
+_JOBS_REMEDY = "give the number of workers, or -1 for all cores"
 _PLAIN = (int, float, np.float64, np.int64, np.float32, np.int32)
 
 
@@ -60,8 +76,9 @@ def real(
     expr = _expression(value, name, error)
     if expr.is_number and not (expr.is_real and expr.is_finite):
         raise error(f"{name} needs to be finite and real, got {shown(value)}; give a finite real number")
-    if isinstance(expr, MatrixExpr) or expr.is_extended_real is False or expr.is_commutative is False:
+    if isinstance(expr, MatrixExpr) or expr.is_extended_real is False or expr.is_commutative is False or expr.has(I):
         raise error(f"{name} needs to be a real scalar, got {shown(value)}; give a number or a real expression")
+    ordinary_size(expr, name, error)
     want, fails = "", False
     if positive:
         want, fails = "> 0", expr.is_positive is False
@@ -182,6 +199,21 @@ def integer(
     else:
         return number
     raise error(f"{name} needs to be {want}, got {shown(value)}; {remedy}")
+
+
+def worker_count(jobs: Any) -> int:
+    """Return a number of workers: 1 to 1024, or, as in joblib, -1 for all cores and -2 for all but one.
+
+    Raises:
+        DomainError: If it is none of these.
+
+    >>> worker_count(-1)
+    -1
+    """
+    number = integer(jobs, "jobs", least=-_MOST_JOBS, most=_MOST_JOBS, remedy=_JOBS_REMEDY)
+    if number == 0:
+        raise DomainError(f"jobs needs to be a non-zero integer, got 0; {_JOBS_REMEDY}")
+    return number
 
 
 def scalars(

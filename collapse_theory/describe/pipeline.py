@@ -22,6 +22,7 @@ from collapse_theory.describe.nodes import Fit, Sample, Stage, optional, row_cou
 from collapse_theory.describe.numbers import Scalar, scalars
 from collapse_theory.describe.sources import TRUTH, Labeller, OneOf, Source, Truth, one_of
 from collapse_theory.errors import PipelineError, shown
+from collapse_theory.symbols import RESERVED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -253,16 +254,8 @@ class Pipeline:
 
     def parameters(self) -> Iterator[Expr]:
         """Every rows, noise, ridge, weight and coefficient expression, in a fixed order."""
-        for s in self.samples:
-            yield s.T
-            if s.noise is not None:
-                yield s.noise
-            if isinstance(s.source, Source):
-                yield from (c for _, c in s.source)
-        for f in self.fits:
-            yield from f.weights
-            if f.ridge is not None:
-                yield f.ridge
+        for node in (*self.samples, *self.fits):
+            yield from _expressions(node)
 
     def model(self, model: Fit | None = None) -> Fit:
         """Return the tested fit: ``model`` if given (checked to be of this pipeline), else the last fit.
@@ -339,6 +332,10 @@ class Pipeline:
 
     # ------------------------------------------------------------------ check
     def _append(self, node: Node) -> Node:
+        for x in sorted({x.name for e in _expressions(node) for x in e.free_symbols} & RESERVED):
+            raise PipelineError(
+                f"a symbol needs a name that is no argument of evaluate or simulate, got {x!r}; rename the symbol"
+            )
         self._nodes.append(node)
         self._names.add(node.name)
         if isinstance(node, Sample):
@@ -382,3 +379,17 @@ class Pipeline:
         if name in self._names:
             raise PipelineError(f"name needs to be unique in the pipeline, got {name!r} twice; rename the node")
         return name
+
+
+def _expressions(node: Any) -> Iterator[Expr]:
+    """Yield the rows, noise and coefficients of a sample, or the weights and ridge of a fit."""
+    if isinstance(node, Fit):
+        yield from node.weights
+        if node.ridge is not None:
+            yield node.ridge
+        return
+    yield node.T
+    if node.noise is not None:
+        yield node.noise
+    if isinstance(node.source, Source):
+        yield from (c for _, c in node.source)

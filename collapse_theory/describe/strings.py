@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from collapse_theory.describe.grammar import formula
+from collapse_theory.describe.reading import as_path, read_array
 from collapse_theory.describe.spectra import Eigenvalues, Isotropic, PowerLaw, Spectrum, Spiked
 from collapse_theory.describe.targets import Energies, RandomTarget, SourceTarget, Target
 from collapse_theory.errors import ParseError, nearest
@@ -134,12 +135,16 @@ def target(text: str, base: Path | str = ".") -> Target:
     return _object(text, "target", _TARGETS, Energies, Path(base))
 
 
+def _file(base: Path, rest: str, what: str) -> Path:
+    return base / as_path(rest, f"{what} file")
+
+
 def _object(text: str, what: str, kinds: Mapping[str, Any], from_array: Callable[[np.ndarray], Any], base: Path) -> Any:
     if not isinstance(text, str):
         raise ParseError(f"{what} needs to be text, got {text!r} of type {type(text).__name__}; quote it")
     kind, _, rest = (part.strip() for part in text.partition(":"))
     if kind == "file":
-        return from_array(_array(base / rest, what))
+        return from_array(read_array(_file(base, rest, what), what))
     if kind not in kinds:
         raise ParseError(f"{what} needs a known kind, got {kind!r} in {text!r}{nearest(kind, [*kinds, 'file'])}")
     build = kinds[kind]
@@ -156,21 +161,3 @@ def _object(text: str, what: str, kinds: Mapping[str, Any], from_array: Callable
     if missing:
         raise ParseError(f"{what} {kind!r} needs {', '.join(missing)}, got {text!r}; add {missing[0]}=VALUE")
     return build(**given)
-
-
-def _array(path: Path, what: str) -> np.ndarray:
-    """Read numbers; a pickled array is refused since unpickling runs code."""
-    try:
-        if path.suffix == ".npy":
-            array = np.load(path, allow_pickle=False)
-        elif path.suffix in {".csv", ".txt"}:
-            array = np.array([float(x) for x in re.split(r"[,;\s]+", path.read_text(encoding="utf-8").strip())])
-        else:
-            raise ParseError(f"{what} file needs to be .npy, .csv or .txt, got {str(path)!r}; convert it")
-    except FileNotFoundError as e:
-        raise ParseError(f"{what} file needs to exist, got {str(path)!r}; check the path") from e
-    except (OSError, ValueError, EOFError) as e:
-        if isinstance(e, ParseError):
-            raise
-        raise ParseError(f"{what} file needs to hold numbers, got {str(path)!r}: {e}") from e
-    return np.asarray(array)

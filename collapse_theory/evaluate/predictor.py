@@ -23,6 +23,7 @@ from collapse_theory.errors import DomainError, nearest
 from collapse_theory.evaluate.arrays import broadcast_shape, float64_array
 from collapse_theory.evaluate.digits import evaluate_digits, limit_at_threshold
 from collapse_theory.evaluate.float64 import Float64Program
+from collapse_theory.evaluate.kernels import float64_kernels
 from collapse_theory.evaluate.measure import Measure, Spectra, check_pair, live_directions
 from collapse_theory.evaluate.plan import Plan, compile_plan
 from collapse_theory.symbols import Generated, ordered
@@ -243,7 +244,8 @@ class Predictor:
         found = ordered(condition.free_symbols)
         # Shares such as 0.3 + 0.7 sum to one up to round-off.
         tested = Abs(condition.lhs - condition.rhs) <= _EQUAL if isinstance(condition, Eq) else condition
-        holds = np.asarray(numeric_function(found, tested, modules="numpy")(*(values[x] for x in found)))
+        modules = [dict(float64_kernels()), "numpy"]
+        holds = np.asarray(numeric_function(found, tested, modules=modules)(*(values[x] for x in found)))
         if holds.all():
             return
         i = int(np.flatnonzero(~holds.ravel())[0])

@@ -19,7 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from collapse_theory.describe import workflows
+from collapse_theory.describe.numbers import integer
 from collapse_theory.describe.pipeline import Pipeline, Stage
+from collapse_theory.describe.reading import as_path, read_text
 from collapse_theory.errors import DomainError
 from collapse_theory.families.categorical import Categorical
 from collapse_theory.families.sampling import Run, TokenSampler
@@ -37,6 +39,8 @@ __all__ = [
     "unigram",
 ]
 
+_MOST_ROWS = 10**9
+_MOST = 10_000  # generations and runs of one report
 _EFFORT = 2e5  # per context and generation; beyond it total variation is given by its bounds
 QUANTITIES = ("distinct tokens", "diversity", "total variation")
 WORKFLOWS: dict[str, Callable[[int, Stage], Pipeline]] = {
@@ -109,10 +113,7 @@ def read_tokens(path: str | Path, unit: str = "word") -> list[str]:
     """
     if unit not in {"word", "character"}:
         raise DomainError(f"unit needs to be 'word' or 'character', got {unit!r}; choose one of them")
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as e:
-        raise DomainError(f"path needs to be a readable UTF-8 text file, got {str(path)!r}: {e}; check the name") from e
+    text = read_text(as_path(path, "path", DomainError), "text", error=DomainError)
     tokens = list(text) if unit == "character" else re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*", text.lower())
     if len(tokens) < 2:
         raise DomainError(
@@ -169,16 +170,15 @@ def text_collapse(
         contexts: From :func:`unigram` or :func:`bigram`.
         generations: Generations on synthetic data, >= 0.
         runs: Simulated runs, >= 2.
-        seed: Seed.
+        seed: Seed, >= 0.
         progress: Called with the workflow, the workflows done, and how many there are.
 
     Raises:
         DomainError: If an argument is out of range.
     """
-    if generations < 0 or runs < 2:
-        raise DomainError(
-            f"text_collapse needs generations >= 0 and runs >= 2, got {generations} and {runs}; raise them"
-        )
+    generations = integer(generations, "generations", least=0, most=_MOST, remedy="count generations on synthetic data")
+    runs = integer(runs, "runs", least=2, most=_MOST, remedy="one run has no standard error")
+    seed = integer(seed, "seed", least=0, remedy="seeds count from 0")
     points = []
     for done, (name, build) in enumerate(WORKFLOWS.items()):
         progress(name, done, len(WORKFLOWS))
@@ -211,9 +211,7 @@ def _context(counts: Counter[str], rows: int, weight: float) -> Context:
 def _positive(rows: int | None, default: int) -> int:
     if rows is None:
         return default
-    if rows < 1:
-        raise DomainError(f"rows needs to be >= 1, got {rows!r}; give the rows of each round")
-    return int(rows)
+    return integer(rows, "rows", least=1, most=_MOST_ROWS, remedy="give the rows of each round")
 
 
 def _theory(contexts: Sequence[Context], pipelines: Sequence[Pipeline], g: int) -> list[tuple[float, float, float]]:

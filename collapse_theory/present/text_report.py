@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from collapse_theory.describe.reading import read_toml
 from collapse_theory.errors import ParseError, nearest
 from collapse_theory.families.text import TextPoint, as_csv, bigram, read_tokens, text_collapse, unigram
 from collapse_theory.present.files import whole_folder
@@ -44,15 +44,12 @@ class TextSettings:
 
 
 def read_text_settings(path: Path) -> TextSettings | None:
-    """Return the settings of a report file about a text, or None if it has no ``text`` (a pipeline file, or unreadable).
+    """Return the settings of a report file about a text, or None if it has no ``text`` (a pipeline file).
 
     Raises:
-        ParseError: If a key is unknown or a value of the wrong type.
+        ParseError: If the file cannot be read, a key is unknown or a value of the wrong type.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-        return None  # the reader of pipeline files says what is wrong with it
+    content = read_toml(path, "report file")
     if "text" not in content:
         return None
     valid = [f.name for f in fields(TextSettings)]

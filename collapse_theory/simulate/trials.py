@@ -21,21 +21,17 @@ import joblib
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from collapse_theory.describe.numbers import flag, integer
+from collapse_theory.describe.numbers import MOST_TRIALS, flag, integer, worker_count
 from collapse_theory.describe.pipeline import Fit, Pipeline
-from collapse_theory.errors import ConvergenceError, DomainError, PipelineError
+from collapse_theory.errors import ConvergenceError, PipelineError
 from collapse_theory.simulate.checkpoint import Checkpoint
 from collapse_theory.simulate.linear import linear_trial
 from collapse_theory.simulate.protocol import Setting, SimulatedFamily, Trial, digest
 
-__all__ = ["Simulation", "simulate", "worker_count"]
+__all__ = ["Simulation", "simulate"]
 
 _BLOCK_SECONDS = 1.0
 """Aim for the time between two checkpoints: short enough to lose little, long enough to keep all workers busy."""
-
-_MOST_TRIALS = 10**8
-_MOST_JOBS = 1024
-_JOBS_REMEDY = "give the number of workers, or -1 for all cores"
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +128,7 @@ def simulate(
     >>> abs(sim.mean - 10 / 29) < 4 * sim.sem
     True
     """
-    trials = integer(trials, "trials", least=1, most=_MOST_TRIALS, remedy="ask for at least one trial")
+    trials = integer(trials, "trials", least=1, most=MOST_TRIALS, remedy="ask for at least one trial")
     seed = integer(seed, "seed", least=0, remedy="seeds count from 0")
     jobs = worker_count(jobs)
     progress = flag(progress, "progress")
@@ -149,21 +145,6 @@ def simulate(
             store.save(done)  # before the work: a path that cannot be written fails here
         done = _run(trial, seed, done, trials, jobs, store, progress=progress)
     return Simulation(done[:trials].copy(), seed)
-
-
-def worker_count(jobs: Any) -> int:
-    """Return a number of workers: 1 to 1024, or, as in joblib, -1 for all cores and -2 for all but one.
-
-    Raises:
-        DomainError: If it is none of these.
-
-    >>> worker_count(-1)
-    -1
-    """
-    number = integer(jobs, "jobs", least=-_MOST_JOBS, most=_MOST_JOBS, remedy=_JOBS_REMEDY)
-    if number == 0:
-        raise DomainError(f"jobs needs to be a non-zero integer, got 0; {_JOBS_REMEDY}")
-    return number
 
 
 def _hook(family: Any) -> Callable[[Pipeline, Fit, Setting], Trial]:
