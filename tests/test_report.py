@@ -14,9 +14,9 @@ import pytest
 import collapse_theory as ct
 from collapse_theory.describe.files import load
 from collapse_theory.present.document import study_document
-from collapse_theory.present.files import whole_folder
 from collapse_theory.present.report import TEX_ENGINES, write_report
 from collapse_theory.study import run_study
+from collapse_theory.writing import whole_folder
 
 ROOT = Path(__file__).parent.parent
 SMALL = """
@@ -127,7 +127,7 @@ def test_a_failing_report_leaves_nothing(tmp_path):
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     def interrupted():
-        with whole_folder(tmp_path / "out") as scratch:
+        with whole_folder(tmp_path / "out") as (scratch, _):
             (scratch / "a").write_text("half")
             raise KeyboardInterrupt
 
@@ -136,7 +136,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("kept")
-    with whole_folder(tmp_path / "out") as scratch:
+    with whole_folder(tmp_path / "out") as (scratch, _):
         (scratch / "a").write_text("whole")
     assert {p.name: p.read_text() for p in (tmp_path / "out").iterdir()} == {"a": "whole", "mine": "kept"}
     with pytest.raises(ct.DomainError, match="folder"), whole_folder(tmp_path / "out" / "a"):
@@ -156,7 +156,7 @@ def test_an_interrupted_report_resumes(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         write_report(settings, tmp_path / "out", stop)
-    kept = sorted(p.name for p in (tmp_path / ".out.partial").iterdir())
+    kept = [p for p in (tmp_path / ".out.partial").rglob("*") if p.is_file()]
     assert len(kept) == 3
     study, _ = write_report(settings, tmp_path / "out")
     assert not (tmp_path / ".out.partial").exists()

@@ -52,6 +52,7 @@ def real(
     positive: bool = False,
     nonnegative: bool = False,
     integer: bool = False,
+    most: int | None = None,
     error: type[CollapseTheoryError] = DomainError,
 ) -> Expr:
     """Return ``value`` as a real SymPy expression, or raise if it is provably outside its range.
@@ -65,6 +66,7 @@ def real(
         positive: Require ``value > 0``.
         nonnegative: Require ``value >= 0``.
         integer: Require an integer.
+        most: Require a number of at most this, if given.
         error: The exception to raise.
 
     Raises:
@@ -87,6 +89,8 @@ def real(
     if fails:
         got = show(value) if isinstance(value, Expr) else shown(value)
         raise error(f"{name} needs to be {want}, got {got}; give a {'positive' if positive else 'non-negative'} value")
+    if most is not None and expr.is_number and expr > most:
+        raise error(f"{name} needs to be <= {most}, got {shown(value)}; give a smaller value")
     if integer and expr.is_number:
         if not (expr.is_integer or (isinstance(expr, Float) and float(expr).is_integer())):
             raise error(f"{name} needs to be an integer, got {shown(value)}; round it")

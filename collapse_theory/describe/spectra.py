@@ -125,10 +125,7 @@ _COUNTED = 2**53
 
 
 def _dimension(d: Any) -> Expr:
-    size = real(d, "d", positive=True, integer=True)
-    if size.is_Integer and size > _COUNTED:
-        raise DomainError(f"d needs to be at most 2**53, which float64 counts exactly, got {d!r}; take a smaller d")
-    return size
+    return real(d, "d", positive=True, integer=True, most=_COUNTED)
 
 
 @dataclass(frozen=True)

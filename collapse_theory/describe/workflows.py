@@ -8,7 +8,7 @@ from sympy import Integer, Rational, sqrt
 
 from collapse_theory.describe.numbers import Scalar, real
 from collapse_theory.describe.pipeline import TRUTH, Fit, Pipeline, Sample, Stage, Truth, one_of
-from collapse_theory.errors import PipelineError
+from collapse_theory.errors import PipelineError, shown
 
 __all__ = [
     "accumulate",
@@ -21,17 +21,23 @@ __all__ = [
     "replace",
 ]
 
+_ROUNDS = 10_000  # built one by one
+
 
 def _count(value: Any, name: str, least: int) -> int:
-    count = real(value, name, integer=True, error=PipelineError)
+    count = real(value, name, integer=True, most=_ROUNDS, error=PipelineError)
     if not count.is_Integer or count < least:
-        raise PipelineError(f"{name} needs to be an integer >= {least}, got {value!r}; rounds are built one by one")
+        raise PipelineError(
+            f"{name} needs to be an integer >= {least}, got {shown(value)}; rounds are built one by one"
+        )
     return int(count)
 
 
 def _stage(value: Any, name: str) -> Stage:
     if not isinstance(value, Stage):
-        raise PipelineError(f"{name} needs to be a Stage, got {value!r}; write ct.Stage(T=..., noise=..., ridge=...)")
+        raise PipelineError(
+            f"{name} needs to be a Stage, got {shown(value)}; write ct.Stage(T=..., noise=..., ridge=...)"
+        )
     return value
 
 
@@ -258,10 +264,10 @@ def label_mix(generations: int, stage: Stage, weight: Scalar) -> Pipeline:
 def _share(weight: Any) -> Any:
     w = real(weight, "weight", nonnegative=True, error=PipelineError)
     if (Integer(1) - w).is_negative:
-        raise PipelineError(f"weight needs to be in [0, 1], got {weight!r}; it is the share of the real data")
+        raise PipelineError(f"weight needs to be in [0, 1], got {shown(weight)}; it is the share of the real data")
     return w
 
 
 def _choice(value: Any, name: str, valid: tuple[str, ...]) -> None:
     if value not in valid:
-        raise PipelineError(f"{name} needs to be one of {', '.join(valid)}, got {value!r}; choose one of them")
+        raise PipelineError(f"{name} needs to be one of {', '.join(valid)}, got {shown(value)}; choose one of them")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import shutil
@@ -16,12 +17,17 @@ from matplotlib.figure import Figure
 from collapse_theory.describe.files import Settings
 from collapse_theory.present.document import study_document
 from collapse_theory.present.figures import draw_study
-from collapse_theory.present.files import whole_folder
+from collapse_theory.simulate.protocol import digest
 from collapse_theory.study import Study, run_study
+from collapse_theory.writing import whole_folder, write_file
 
-__all__ = ["TEX_ENGINES", "compile_tex", "save_figure", "study_data", "write_json", "write_report"]
+__all__ = ["REPORT_FILES", "TEX_ENGINES", "compile_tex", "save_figure", "study_data", "write_json", "write_report"]
 
 TEX_ENGINES = ("pdflatex", "lualatex", "xelatex", "tectonic")
+_ENDS = {"figure": ("pdf", "png"), "pipeline": ("pdf", "png"), "report": ("csv", "json", "md", "pdf", "tex")}
+REPORT_FILES = tuple(f"{stem}.{end}" for stem, ends in _ENDS.items() for end in ends)
+"""Every name that a report may have in its folder."""
+
 _TEX_SECONDS = 120
 
 
@@ -41,31 +47,52 @@ def write_report(
     Returns:
         The study and the files written.
     """
-    partial = folder.parent / f".{folder.name}.partial"
-    with whole_folder(folder) as scratch:
-        if settings.inputs:
-            partial.mkdir(exist_ok=True)
-        study = run_study(settings, progress=progress, checkpoints=partial if settings.inputs else None)
+    with whole_folder(folder, REPORT_FILES) as (scratch, workshop):
+        trials = _trials_of(settings, workshop) if settings.inputs else None
+        study = run_study(settings, progress=progress, checkpoints=trials)
         save_figure(draw_study(study), scratch / "figure")
         save_figure(study.series[0].pipeline.draw(), scratch / "pipeline", bbox_inches="tight")
         _write_csv(study, scratch / "report.csv")
         write_json(study_data(study), scratch / "report.json")
-        (scratch / "report.tex").write_text(study_document(study), encoding="utf-8")
+        write_file(scratch / "report.tex", study_document(study), "report")
         compile_tex(scratch / "report.tex")
         names = sorted(p.name for p in scratch.iterdir())
-    shutil.rmtree(partial, ignore_errors=True)
     return study, [folder / name for name in names]
+
+
+def _trials_of(settings: Settings, workshop: Path) -> Path:
+    """Return the folder of this study's finished trials; those that an interrupted other study left are removed."""
+    spectrum, target = settings.spectrum, settings.target
+    name = "trials-" + digest(
+        repr(settings.recipe),
+        repr(settings.curves),
+        repr(sorted(settings.values.items())),
+        repr([(k, v.tolist()) for k, v in settings.sweep.items()]),
+        settings.inputs,
+        settings.seed,
+        None if settings.data is None else settings.data.name,
+        None if spectrum is None else spectrum.nodes,
+        None if spectrum is None or target is None else target.energies(spectrum),
+    )
+    for other in workshop.glob("trials-*"):
+        if other.name != name:
+            shutil.rmtree(other, ignore_errors=True)
+    folder = workshop / name
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def save_figure(figure: Figure, stem: Path, **options: Any) -> None:
     """Save a figure as ``stem.pdf`` and ``stem.png``."""
-    figure.savefig(stem.with_suffix(".pdf"), **options)
-    figure.savefig(stem.with_suffix(".png"), dpi=160, **options)
+    for suffix, dpi in ((".pdf", "figure"), (".png", 160)):
+        picture = io.BytesIO()
+        figure.savefig(picture, format=suffix[1:], dpi=dpi, **options)
+        write_file(stem.with_suffix(suffix), picture.getvalue(), "figure")
 
 
 def write_json(data: Mapping[str, Any], path: Path) -> None:
     """Write plain data as strict JSON."""
-    path.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_file(path, json.dumps(data, indent=2, allow_nan=False) + "\n", "report")
 
 
 def compile_tex(source: Path) -> Path | None:
@@ -142,7 +169,7 @@ def plain(value: float) -> float | str:
 def _write_csv(study: Study, path: Path) -> None:
     terms = list(dict.fromkeys(k for s in study.series for p in s.points for k in p.terms))
     kinds = study.settings.inputs
-    with path.open("w", newline="", encoding="utf-8") as f:
+    with io.StringIO(newline="") as f:
         out = csv.writer(f)
         head = ["series", study.sweep or "x", "theory", *terms]
         out.writerow(head + [f"{kind}_{column}" for kind in kinds for column in ("mean", "sem", "z", "relative_gap")])
@@ -158,3 +185,4 @@ def _write_csv(study: Study, path: Path) -> None:
                     c = p.checks.get(kind)
                     row += [""] * 4 if c is None else [c.simulation.mean, c.simulation.sem, c.z, c.relative_gap]
                 out.writerow(row)
+        write_file(path, f.getvalue(), "report")

@@ -10,10 +10,10 @@ from typing import Any
 from collapse_theory.describe.reading import read_toml
 from collapse_theory.errors import ParseError, nearest
 from collapse_theory.families.text import TextPoint, as_csv, bigram, read_tokens, text_collapse, unigram
-from collapse_theory.present.files import whole_folder
-from collapse_theory.present.report import compile_tex, plain, save_figure, write_json
+from collapse_theory.present.report import REPORT_FILES, compile_tex, plain, save_figure, write_json
 from collapse_theory.present.text_document import text_document
 from collapse_theory.present.text_figure import draw_text_collapse
+from collapse_theory.writing import whole_folder, write_file
 
 __all__ = ["TextSettings", "largest_z", "read_text_settings", "text_data", "write_text_report"]
 
@@ -82,15 +82,15 @@ def write_text_report(
     """
     tokens = read_tokens(settings.text, settings.unit)
     contexts = (unigram if settings.model == "unigram" else bigram)(tokens, settings.rows)
-    with whole_folder(folder) as scratch:
+    with whole_folder(folder, REPORT_FILES) as (scratch, _):
         points = text_collapse(contexts, settings.generations, settings.runs, settings.seed, progress)
         save_figure(draw_text_collapse(points), scratch / "figure")
-        (scratch / "report.csv").write_text(as_csv(points), encoding="utf-8")
+        write_file(scratch / "report.csv", as_csv(points), "report")
         write_json(text_data(settings, points), scratch / "report.json")
         document = text_document(
             Path(settings.text).name, settings.model, settings.unit, settings.runs, contexts, points
         )
-        (scratch / "report.tex").write_text(document, encoding="utf-8")
+        write_file(scratch / "report.tex", document, "report")
         compile_tex(scratch / "report.tex")
         names = sorted(p.name for p in scratch.iterdir())
     return points, [folder / name for name in names]

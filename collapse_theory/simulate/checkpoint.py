@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from collapse_theory.describe.reading import read_text
 from collapse_theory.errors import DomainError
 from collapse_theory.simulate.protocol import digest
+from collapse_theory.writing import target_file, write_file
 
 __all__ = ["Checkpoint"]
 
@@ -36,17 +36,19 @@ class Checkpoint:
         Raises:
             DomainError: If the file is damaged, of another kind, or of another problem. It is left as it is.
         """
-        try:
-            text = self.path.read_text(encoding="utf-8")
-        except FileNotFoundError:
+        if not target_file(self.path, "checkpoint").exists():
             return np.empty(0)
-        except (OSError, UnicodeDecodeError) as e:
-            raise DomainError(f"checkpoint needs a readable file, got {str(self.path)!r} ({e}); {_REMEDY}") from e
+        text = read_text(self.path, "checkpoint", error=DomainError)
         try:
             record = json.loads(text)
             problem, errors = record["problem"], np.array(record["errors"], dtype=np.float64)
-            whole = record["format"] == _FORMAT and errors.ndim == 1 and record["check"] == digest(problem, errors)
-        except (ValueError, TypeError, KeyError):
+            whole = (
+                record["format"] == _FORMAT
+                and errors.ndim == 1
+                and bool(np.isfinite(errors).all())
+                and record["check"] == digest(problem, errors)
+            )
+        except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
             whole = False
         if not whole:
             raise DomainError(
@@ -71,22 +73,7 @@ class Checkpoint:
             "errors": errors.tolist(),
             "check": digest(self.problem, errors),
         }
-        try:
-            handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".part", dir=self.path.parent)
-            part = Path(name)
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    json.dump(record, file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                part.replace(self.path)
-            finally:
-                part.unlink(missing_ok=True)
-        except OSError as e:
-            raise DomainError(
-                f"checkpoint needs a file that can be written, got {str(self.path)!r} ({e}); "
-                "give a path in an existing folder"
-            ) from e
+        write_file(self.path, json.dumps(record), "checkpoint")
 
 
 _REMEDY = "give another path, or delete the file to start again"

@@ -17,7 +17,17 @@ from collapse_theory.describe.pipeline import Fit, Pipeline
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
 from collapse_theory.errors import DomainError, nearest
-from collapse_theory.simulate.program import COMMON, TRUTH, Block, Draw, Label, Program, Solve, compile_linear
+from collapse_theory.simulate.program import (
+    COMMON,
+    MOST_ENTRIES,
+    TRUTH,
+    Block,
+    Draw,
+    Label,
+    Program,
+    Solve,
+    compile_linear,
+)
 from collapse_theory.simulate.protocol import Setting, Trial, digest
 from collapse_theory.simulate.real_data import Points, points_from_inputs, points_from_kernel
 from collapse_theory.simulate.solve import ridge_fit
@@ -218,4 +228,10 @@ def _gaussian(program: Program, setting: Setting) -> GaussianTrial:
     risk = spectra[test].eigenvalues
     seen = np.any([x > 0 for x in deviation.values()], axis=0)
     floor = float(risk[~seen] @ np.square(truth[~seen]))
+    rows = max(step.N for step in program.steps if isinstance(step, Solve))
+    if rows * int(seen.sum()) > MOST_ENTRIES:
+        raise DomainError(
+            f"simulate needs fits of at most {MOST_ENTRIES} entries (rows times directions), got {rows} x {int(seen.sum())}; "
+            "take fewer rows or directions"
+        )
     return GaussianTrial(program, {k: x[seen] for k, x in deviation.items()}, risk[seen], truth[seen], floor)

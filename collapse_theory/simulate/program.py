@@ -16,7 +16,10 @@ from collapse_theory.describe.numbers import real
 from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Truth
 from collapse_theory.errors import DomainError, PipelineError, nearest
 
-__all__ = ["COMMON", "TRUTH", "Block", "Draw", "Label", "Program", "Solve", "compile_linear"]
+__all__ = ["COMMON", "MOST_ENTRIES", "TRUTH", "Block", "Draw", "Label", "Program", "Solve", "compile_linear"]
+
+MOST_ENTRIES = 2**28
+"""Rows of a sample, and entries of the rows of a fit: two gigabytes."""
 
 TRUTH = -1
 """The number of the truth among the models of a program; fits count from 0."""
@@ -175,7 +178,7 @@ class _Compiler:
         self.steps.append(Label(self.samples[s], self.designs[s.inputs], coefficients, noise))
 
     def rows(self, s: Sample) -> int:
-        return self.values.integer(s.T, f"T of sample {s.name!r}")
+        return self.values.integer(s.T, f"T of sample {s.name!r}", MOST_ENTRIES)
 
 
 def _with_release(steps: list[Draw | Label | Solve]) -> tuple[Draw | Label | Solve, ...]:
@@ -226,11 +229,18 @@ class _Values:
     def __call__(self, expr: Expr, what: str, *, signed: bool = False) -> float:
         return float(self._number(expr, what, nonnegative=not signed))
 
-    def integer(self, expr: Expr, what: str) -> int:
-        return int(self._number(expr, what, positive=True, integer=True))
+    def integer(self, expr: Expr, what: str, most: int) -> int:
+        return int(self._number(expr, what, positive=True, integer=True, most=most))
 
     def _number(
-        self, expr: Expr, what: str, *, positive: bool = False, nonnegative: bool = False, integer: bool = False
+        self,
+        expr: Expr,
+        what: str,
+        *,
+        positive: bool = False,
+        nonnegative: bool = False,
+        integer: bool = False,
+        most: int | None = None,
     ) -> Expr:
         number = expr.xreplace(self.change)
         missing = sorted(s.name for s in number.free_symbols)
@@ -238,4 +248,4 @@ class _Values:
             raise DomainError(
                 f"{what} = {expr} needs a value of {missing[0]}, got none; pass {missing[0]}=... to simulate"
             )
-        return real(number, what, positive=positive, nonnegative=nonnegative, integer=integer)
+        return real(number, what, positive=positive, nonnegative=nonnegative, integer=integer, most=most)

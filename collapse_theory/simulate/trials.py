@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import joblib
@@ -23,7 +22,8 @@ from threadpoolctl import ThreadpoolController
 
 from collapse_theory.describe.numbers import MOST_TRIALS, flag, integer, worker_count
 from collapse_theory.describe.pipeline import Fit, Pipeline
-from collapse_theory.errors import ConvergenceError, PipelineError
+from collapse_theory.describe.reading import as_path
+from collapse_theory.errors import ConvergenceError, DomainError, PipelineError
 from collapse_theory.simulate.checkpoint import Checkpoint
 from collapse_theory.simulate.linear import linear_trial
 from collapse_theory.simulate.protocol import Setting, SimulatedFamily, Trial, digest
@@ -138,7 +138,9 @@ def simulate(
     setting = Setting(spectrum, target, inputs, targets, kernel, test_covariance, values)
     with one_blas_thread():
         trial = make(pipe, pipe.model(model), setting)
-    store = None if checkpoint is None else Checkpoint(Path(checkpoint), digest(trial.fingerprint, seed))
+    store = None
+    if checkpoint is not None:
+        store = Checkpoint(as_path(checkpoint, "checkpoint", DomainError), digest(trial.fingerprint, seed))
     done = np.empty(0) if store is None else store.load()
     if done.size < trials:
         if store is not None:
