@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from collapse_theory.describe.arguments import instance, word
 from collapse_theory.describe.pipeline import Fit, Pipeline
-from collapse_theory.errors import PipelineError
+from collapse_theory.errors import PipelineError, shown
 from collapse_theory.families.linear import Linear
 from collapse_theory.formula import ErrorFormula
 
@@ -41,14 +42,19 @@ def test_error(
     >>> err.regime, round(err.evaluate(spectrum=ct.Isotropic(50)), 12) == round(0.25 * 50 / 29 + 0.16 * 50 / 39, 12)
     ('exact', True)
     """
+    instance(pipeline, Pipeline, "pipeline", "build one with ct.Pipeline() or ct.workflows")
+    if test_covariance is not None:
+        word(test_covariance, "test_covariance")
     if family is not None:
         if isinstance(family, type) or not hasattr(family, "theory"):
             raise PipelineError(
-                f"family needs to be a family of models, got {family!r}; for example ct.Categorical(p), ct.Gaussian() or "
+                f"family needs to be a family of models, got {shown(family)}; for example ct.Categorical(p), ct.Gaussian() or "
                 "ct.Regular()"
             )
         if test_covariance is not None:
-            raise PipelineError(f"test_covariance needs linear regression, got family={family!r}; omit one of them")
+            raise PipelineError(
+                f"test_covariance needs linear regression, got family={shown(family)}; omit one of them"
+            )
         derived: ErrorFormula = family.theory(pipeline, model, method)
         return derived
     return Linear().theory(pipeline, model, method, test_covariance)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from collapse_theory.describe.data import principal_components
-from collapse_theory.describe.numbers import real
+from collapse_theory.describe.numbers import integer, real
 from collapse_theory.describe.spectra import Eigenvalues
 from collapse_theory.evaluate.ridge import effective_ridge
 
@@ -88,6 +88,7 @@ class Diagnosis:
 
     def table(self, most: int = 10) -> list[dict[str, float]]:
         """Return the directions that matter most, worst first, one mapping per direction."""
+        most = integer(most, "most", least=0)
         order = np.argsort(-np.maximum(self.excess / _TRUST["excess"], self.leverage / _TRUST["leverage"]))[:most]
         columns = {
             "eigenvalue": self.eigenvalues,
@@ -119,7 +120,10 @@ def diagnose(X: Any, *, T: Any, lam: Any = 0) -> Diagnosis:
     >>> diagnose(X, T=100).verdict, diagnose(X, T=100, lam=0.1).verdict
     ('distrust', 'trust')
     """
-    rows, ridge = float(real(T, "T", positive=True)), float(real(lam, "lam", nonnegative=True))
+    rows, ridge = (
+        float(real(T, "T", positive=True, number=True)),
+        float(real(lam, "lam", nonnegative=True, number=True)),
+    )
     U, S = principal_components(X)
     N = len(U)
     s, shares = S**2 / N, U**2  # each row's share of a direction's energy

@@ -48,7 +48,7 @@ class ValidationWarning(UserWarning):
     """A comparison of theory with simulation too coarse to mean much: errors above 10 % could have passed unseen."""
 
 
-def nearest(name: str, valid: Iterable[str]) -> str:
+def nearest(name: Any, valid: Iterable[str]) -> str:
     """Return ``'; did you mean ...?'`` for a misspelt name, else the list of valid ones.
 
     >>> nearest("sgima", ["sigma", "lam"])
@@ -57,7 +57,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     '; valid: lam, sigma'
     """
     valid = sorted(valid)
-    close = difflib.get_close_matches(name, valid, n=1)
+    close = difflib.get_close_matches(name, valid, n=1) if isinstance(name, str) and len(name) <= _LENGTH else []
     return f"; did you mean {close[0]!r}?" if close else f"; valid: {', '.join(valid) or 'none'}"
 
 

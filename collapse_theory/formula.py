@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from sympy import Add, Eq, Expr, Ge, Gt, S, Symbol
 from sympy.logic.boolalg import Boolean
 
+from collapse_theory.describe.arguments import instance, word
 from collapse_theory.describe.numbers import real
-from collapse_theory.errors import DomainError, nearest
+from collapse_theory.errors import DomainError, nearest, shown
 from collapse_theory.spectral.collect import collected, spread
 from collapse_theory.symbols import d as dimension
 from collapse_theory.symbols import is_literal
@@ -80,7 +81,7 @@ class ErrorFormula:
                 )
             if not is_literal(x) and by_name.setdefault(x.name, x) != x:
                 raise DomainError(
-                    f"{self.name} needs one symbol per name, got two named {x.name!r} with different assumptions; "
+                    f"{self.name} needs one symbol per name, got two named {shown(x.name)} with different assumptions; "
                     "use those of ct.symbols"
                 )
 
@@ -214,7 +215,7 @@ class ErrorFormula:
         """
         change: dict[Symbol, Expr] = {}
         domain: list[Boolean] = []
-        for key, value in values.items():
+        for key, value in instance(values, Mapping, "values", "write {'lam': 0.5}", DomainError).items():
             x = self.symbol(key)
             self._refuse_dimension(x, "subs")
             change[x] = new = value_for(x, value)
@@ -283,11 +284,13 @@ class ErrorFormula:
         Raises:
             DomainError: If there is none.
         """
-        wanted = name.name if isinstance(name, Symbol) else name
+        wanted = name.name if isinstance(name, Symbol) else word(name, "a symbol", DomainError)
         for x in self.free_symbols:
             if x.name == wanted:
                 return x
-        raise DomainError(f"{self.name} has no symbol {wanted!r}{nearest(wanted, [x.name for x in self.free_symbols])}")
+        raise DomainError(
+            f"{self.name} has no symbol {shown(wanted)}{nearest(wanted, [x.name for x in self.free_symbols])}"
+        )
 
     # ------------------------------------------------------------------ print
     def latex(self) -> str:

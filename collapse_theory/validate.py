@@ -9,7 +9,6 @@ model that is measured on one clean fit.
 from __future__ import annotations
 
 import math
-import operator
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from collapse_theory.describe.arguments import instance
 from collapse_theory.describe.data import KernelEnergies, from_data, from_kernel
+from collapse_theory.describe.numbers import flag, integer, real, real_values
 from collapse_theory.describe.pipeline import Fit, Pipeline
 from collapse_theory.describe.targets import RandomTarget
 from collapse_theory.errors import DomainError, ValidationWarning
@@ -130,14 +131,17 @@ def judge(
     **values: Any,
 ) -> Validation:
     """Return what :func:`validate` returns, without its warning: for callers who show ``detectable`` themselves."""
-    _check(formula, threshold, trials, values, extrapolate=extrapolate)
-    real = {"inputs": inputs, "targets": targets} if kernel is None else {"kernel": kernel, "targets": targets}
+    instance(formula, ErrorFormula, "formula", "pass a theorem's error or a result of ct.test_error", DomainError)
+    threshold = float(real(threshold, "threshold", positive=True, number=True))
+    trials = integer(trials, "trials", least=2, remedy="one run has no standard error to compare with")
+    _check(formula, values, extrapolate=flag(extrapolate, "extrapolate"))
+    rows = {"inputs": inputs, "targets": targets} if kernel is None else {"kernel": kernel, "targets": targets}
     if inputs is not None and kernel is not None:
         raise DomainError(
             "validate needs one of inputs and kernel, got both; inputs= is rows, kernel= their kernel matrix"
         )
     is_real = inputs is not None or kernel is not None
-    spectrum, target, floor = _measure(spectrum, target, real) if is_real else (spectrum, target, 0.0)
+    spectrum, target, floor = _measure(spectrum, target, rows) if is_real else (spectrum, target, 0.0)
     lost = _lost(formula, values)
     theory = float(
         formula.evaluate(spectrum=spectrum, target=target, **{k: v for k, v in values.items() if k not in lost})
@@ -147,8 +151,8 @@ def judge(
     if target is None and spectrum is not None:
         target = RandomTarget(norm2=0)
     case = _Case(formula, pipe, pipe.model(formula.model), spectrum, target, settings, {**values, **settings})
-    run = _Runs(case, trials, operator.index(seed), jobs, progress, checkpoint)
-    first = run(0, pipe, case.model, **(real if is_real else {"spectrum": spectrum, "target": target}))
+    run = _Runs(case, trials, integer(seed, "seed", least=0), jobs, progress, checkpoint)
+    first = run(0, pipe, case.model, **(rows if is_real else {"spectrum": spectrum, "target": target}))
     check = Validation(theory, first, 0.0, threshold, floor)
     if formula.regime == "exact":
         return check
@@ -267,7 +271,7 @@ def _measure(spectrum: Any, target: Any, real: dict[str, Any]) -> tuple[Any, Any
     return found if spectrum is None else spectrum, energies if target is None else target, floor
 
 
-def _check(formula: ErrorFormula, threshold: float, trials: int, values: dict[str, Any], *, extrapolate: bool) -> None:
+def _check(formula: ErrorFormula, values: dict[str, Any], *, extrapolate: bool) -> None:
     if formula.pipeline is None:
         raise DomainError(
             f"{formula.name} is not the test error of a pipeline of finitely many rounds (a limit or a derivative); "
@@ -282,12 +286,9 @@ def _check(formula: ErrorFormula, threshold: float, trials: int, values: dict[st
         raise DomainError(
             "extrapolate needs theory of infinite size, got an exact formula; it holds as it is, leave it out"
         )
-    if not threshold > 0:
-        raise DomainError(f"threshold needs to be > 0, got {threshold!r}; give a number of standard errors, such as 4")
-    if trials == 1:
-        raise DomainError("trials needs to be >= 2, got 1; one run has no standard error to compare with")
     if "test_noise" in values:
         raise DomainError("validate compares excess risks, got test_noise; leave it out of both sides")
     for name, value in values.items():
-        if np.ndim(value):
-            raise DomainError(f"{name} needs to be a scalar, got shape {np.shape(value)}; validate one point at a time")
+        shape = real_values(value, name).shape
+        if shape:
+            raise DomainError(f"{name} needs to be a scalar, got shape {shape}; validate one point at a time")

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from collapse_theory.errors import CollapseTheoryError, DomainError
+from collapse_theory.errors import CollapseTheoryError, DomainError, shown
 
 try:
     import fcntl
@@ -37,16 +37,22 @@ def target_file(path: Path, what: str, error: type[CollapseTheoryError] = Domain
     """
     try:
         if path.is_symlink() and not path.exists():
-            raise error(f"{what} needs a file or a free name, got {str(path)!r}, a link to nothing; remove the link")
+            raise error(
+                f"{what} needs a file or a free name, got {shown(str(path))}, a link to nothing; remove the link"
+            )
         place = path.resolve()
         if place.exists() and not place.is_file():
-            raise error(f"{what} needs a file, got {str(path)!r}, which is a folder or a device; choose another name")
+            raise error(
+                f"{what} needs a file, got {shown(str(path))}, which is a folder or a device; choose another name"
+            )
         if not place.parent.is_dir():
             raise error(
-                f"{what} needs a file that can be written, got {str(path)!r} in no existing folder; make the folder first"
+                f"{what} needs a file that can be written, got {shown(str(path))} in no existing folder; make the folder first"
             )
     except (OSError, RuntimeError) as e:  # links in a circle, a name too long
-        raise error(f"{what} needs a file that can be written, got {str(path)!r} ({e}); choose another name") from e
+        raise error(
+            f"{what} needs a file that can be written, got {shown(str(path))} ({e}); choose another name"
+        ) from e
     return place
 
 
@@ -73,7 +79,7 @@ def write_file(path: Path, content: str | bytes, what: str, error: type[Collapse
             os.replace(part, place)  # noqa: PTH105 - one call to make fail in a test
     except OSError as e:
         raise error(
-            f"{what} needs a file that can be written, got {str(path)!r} ({e}); free or choose another place"
+            f"{what} needs a file that can be written, got {shown(str(path))} ({e}); free or choose another place"
         ) from e
 
 
@@ -158,7 +164,9 @@ def whole_folder(folder: Path, names: Collection[str] = ()) -> Iterator[tuple[Pa
         place.parent.mkdir(parents=True, exist_ok=True)
         handle = _held(workshop, folder)
     except OSError as e:
-        raise DomainError(f"output needs a folder that can be written, got {str(folder)!r}: {e}; choose another") from e
+        raise DomainError(
+            f"output needs a folder that can be written, got {shown(str(folder))}: {e}; choose another"
+        ) from e
     try:
         if (workshop / _READY).exists():
             _deliver(workshop / _READY, place, names)
@@ -172,7 +180,7 @@ def whole_folder(folder: Path, names: Collection[str] = ()) -> Iterator[tuple[Pa
             shutil.rmtree(workshop, ignore_errors=True)
         except OSError as e:
             raise DomainError(
-                f"output needs files that can be written, got {str(folder)!r}: {e}; free space or choose another folder"
+                f"output needs files that can be written, got {shown(str(folder))}: {e}; free space or choose another folder"
             ) from e
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -186,18 +194,20 @@ def whole_folder(folder: Path, names: Collection[str] = ()) -> Iterator[tuple[Pa
 def _check_folder(folder: Path, names: Collection[str]) -> None:
     try:
         if folder.is_symlink() and not folder.exists():
-            raise DomainError(f"output needs a folder, got {str(folder)!r}, a link to nothing; remove the link")
+            raise DomainError(f"output needs a folder, got {shown(str(folder))}, a link to nothing; remove the link")
         if folder.exists() and not folder.is_dir():
-            raise DomainError(f"output needs to be a folder, got the file {str(folder)!r}; choose another name")
+            raise DomainError(f"output needs to be a folder, got the file {shown(str(folder))}; choose another name")
         for name in sorted(names):
             if (folder / name).is_dir():
                 raise DomainError(
-                    f"output needs {name} to be a file or absent, got a folder in {str(folder)!r}; move it"
+                    f"output needs {name} to be a file or absent, got a folder in {shown(str(folder))}; move it"
                 )
         if folder.is_dir() and not os.access(folder, os.W_OK):
-            raise DomainError(f"output needs a folder that can be written, got {str(folder)!r}; choose another")
+            raise DomainError(f"output needs a folder that can be written, got {shown(str(folder))}; choose another")
     except (OSError, RuntimeError) as e:
-        raise DomainError(f"output needs a folder that can be written, got {str(folder)!r}: {e}; choose another") from e
+        raise DomainError(
+            f"output needs a folder that can be written, got {shown(str(folder))}: {e}; choose another"
+        ) from e
 
 
 def _held(workshop: Path, folder: Path) -> int:
@@ -211,7 +221,7 @@ def _held(workshop: Path, folder: Path) -> int:
         if not _lock(handle):
             os.close(handle)
             raise DomainError(
-                f"output needs a folder that no other run is writing, got {str(folder)!r}; wait for it or choose another"
+                f"output needs a folder that no other run is writing, got {shown(str(folder))}; wait for it or choose another"
             )
         if workshop.exists() and os.path.samestat(os.fstat(handle), workshop.stat()):
             return handle

@@ -222,7 +222,8 @@ def test_an_interrupted_study_is_forgotten_by_another(tmp_path):
     from collapse_theory.describe.files import load
     from collapse_theory.present.report import write_report
 
-    text = 'spectrum = "isotropic:d=4"\ntarget = "random:norm2=1"\nworkflow = "accumulate"\ntrials = 5\ngenerations = 1\n[stage]\nT = 9\nnoise = {}\n'
+    text = 'spectrum = "isotropic:d=4"\ntarget = "random:norm2=1"\nworkflow = "accumulate"\n'
+    text += "trials = 5\ngenerations = 1\n[stage]\nT = 9\nnoise = {}\n"
 
     def stop(_what, done, _total):
         if done == 1:

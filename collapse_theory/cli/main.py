@@ -216,10 +216,10 @@ def report(
 
 
 def _toml(file: Path) -> str:
-    from collapse_theory.errors import ParseError
+    from collapse_theory.errors import ParseError, shown
 
     if file.suffix != ".toml":
-        raise ParseError(f"FILE needs to end in .toml, got {str(file)!r}; give a pipeline file")
+        raise ParseError(f"FILE needs to end in .toml, got {shown(str(file))}; give a pipeline file")
     return str(file)
 
 

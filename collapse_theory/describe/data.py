@@ -18,7 +18,7 @@ import numpy as np
 from collapse_theory.describe.numbers import flag, real_array
 from collapse_theory.describe.spectra import Eigenvalues
 from collapse_theory.describe.targets import Energies
-from collapse_theory.errors import DomainError, ParseError, nearest
+from collapse_theory.errors import DomainError, ParseError, nearest, shown
 
 __all__ = [
     "DATASETS",
@@ -212,7 +212,7 @@ def dataset(name: str) -> Dataset:
     61
     """
     if name not in DATASETS:
-        raise ParseError(f"data needs a known data set, got {name!r}{nearest(name, DATASETS)}")
+        raise ParseError(f"data needs a known data set, got {shown(name)}{nearest(name, DATASETS)}")
     description, X, y = DATASETS[name]()
     for array in (X, y):
         array.setflags(write=False)

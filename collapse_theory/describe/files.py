@@ -7,7 +7,6 @@ and ``[[curve]]`` tables that override arguments or values. Numbers may be formu
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +30,7 @@ __all__ = ["Settings", "load"]
 
 _SETTINGS = ("title", "spectrum", "target", "data", "inputs", "seed", "trials", "jobs", "sweep", "values", "curve")
 _INPUTS = ("gaussian", "real")
+_LARGEST = 1.0e308  # of a number in a file
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,12 +154,12 @@ class _Reader:
             return self.graph(names)
         if nodes:
             raise PipelineError(
-                f"{self.file} needs either a workflow or samples and fits, got workflow = {workflow!r} and "
+                f"{self.file} needs either a workflow or samples and fits, got workflow = {shown(workflow)} and "
                 f"[[{nodes[0]}]]"
             )
         if workflow not in workflows.__all__:
             raise ParseError(
-                f"{self.file}: workflow needs to be known, got {workflow!r}{nearest(workflow, workflows.__all__)}"
+                f"{self.file}: workflow needs to be known, got {shown(workflow)}{nearest(workflow, workflows.__all__)}"
             )
         empty = WorkflowRecipe(str(self.file), {}, names, workflow)
         given = {k: v for k, v in self.document.items() if k not in {"workflow", *_SETTINGS}}
@@ -278,12 +278,12 @@ class _Reader:
     def check(self, table: Mapping[str, Any], valid: Iterable[str], place: str) -> None:
         for key in table:
             if key not in valid:
-                raise ParseError(f"{self.file}, {place}: needs known keys, got {key!r}{nearest(key, valid)}")
+                raise ParseError(f"{self.file}, {place}: needs known keys, got {shown(key)}{nearest(key, valid)}")
 
     def number(self, value: Any, place: str) -> int | float:
         with located(f"{self.file}, {place}"):
             out = strings.values(value) if isinstance(value, str) else value
-            if not isinstance(out, (int, float)) or isinstance(out, bool) or not math.isfinite(out):
+            if not isinstance(out, (int, float)) or isinstance(out, bool) or not abs(out) < _LARGEST:
                 raise DomainError(f"needs one finite number, got {shown(value)}")
             return out
 

@@ -44,7 +44,7 @@ from collapse_theory import symbols
 from collapse_theory.describe.numbers import show
 from collapse_theory.describe.pipeline import TRUTH, Labeller, OneOf, Source, one_of
 from collapse_theory.describe.size import MOST_BITS, number_bits, powers_of_sums
-from collapse_theory.errors import CollapseTheoryError, ParseError, nearest
+from collapse_theory.errors import CollapseTheoryError, ParseError, nearest, shown
 
 if TYPE_CHECKING:
     from lark import Lark
@@ -116,10 +116,10 @@ def formula(text: str, names: Mapping[str, Expr] = NO_NAMES) -> Expr:
     known = {**symbols.NOTATION, **names}
     value = _Reading(text, known, NO_NAMES).run()
     if not isinstance(value, Expr):
-        raise ParseError(f"formula needs a number or an expression, got {text!r}, a combination of models")
+        raise ParseError(f"formula needs a number or an expression, got {shown(text)}, a combination of models")
     if value.has(S.NaN, S.ComplexInfinity, I) or value.is_extended_real is False:
         raise ParseError(
-            f"formula needs a real value, got {text!r} = {show(value)}; check divisions, roots and logarithms"
+            f"formula needs a real value, got {shown(text)} = {show(value)}; check divisions, roots and logarithms"
         )
     return value
 
@@ -142,7 +142,7 @@ def source(text: str, labellers: Mapping[str, Labeller], names: Mapping[str, Exp
         return value
     if isinstance(value, Expr) or not Source.of(value).coefficients:
         raise ParseError(
-            f"source needs a combination of models such as 0.6*truth + 0.4*m1, got {text!r}; models: "
+            f"source needs a combination of models such as 0.6*truth + 0.4*m1, got {shown(text)}; models: "
             f"{', '.join(models)}"
         )
     return Source.of(value)
@@ -168,7 +168,7 @@ class _Reading:
 
         if not isinstance(self.text, str):
             raise ParseError(
-                f"formula needs to be text, got {self.text!r} of type {type(self.text).__name__}; quote it"
+                f"formula needs to be text, got {shown(self.text)} of type {type(self.text).__name__}; quote it"
             )
         if len(self.text) > _LENGTH:
             raise ParseError(f"formula needs at most {_LENGTH} characters, got {len(self.text)}; split it")
@@ -179,11 +179,11 @@ class _Reading:
         except UnexpectedToken as e:
             if e.token.type == "$END":
                 self.fail(len(self.text), "the formula ends too early")
-            self.fail(e.pos_in_stream or 0, f"unexpected {str(e.token)!r}")
+            self.fail(e.pos_in_stream or 0, f"unexpected {shown(str(e.token))}")
         try:
             return self.value(tree, self.names, 0)
         except ArithmeticError as e:
-            raise ParseError(f"formula needs values of ordinary size, got {self.text!r}: {e}") from e
+            raise ParseError(f"formula needs values of ordinary size, got {shown(self.text)}: {e}") from e
 
     def fail(self, at: int, what: str) -> NoReturn:
         """Raise with the line of the text and a caret under the position."""
@@ -245,7 +245,7 @@ class _Reading:
             return _CONSTANTS[name]
         if name in _FUNCTIONS:
             self.fail(at, f"{name} is a function and needs an argument, {name}(...)")
-        return self.fail(at, f"unknown name {str(name)!r}{nearest(name, [*names, *_CONSTANTS])}")
+        return self.fail(at, f"unknown name {shown(str(name))}{nearest(name, [*names, *_CONSTANTS])}")
 
     def binary(self, op: str, a: Any, b: Any, at: int) -> Any:
         models = [not isinstance(x, Expr) for x in (a, b)]
@@ -289,7 +289,7 @@ class _Reading:
             except CollapseTheoryError as e:
                 self.fail(at, str(e))
         if name not in _FUNCTIONS:
-            self.fail(at, f"unknown function {str(name)!r}{nearest(name, [*_FUNCTIONS, 'Sum'])}")
+            self.fail(at, f"unknown function {shown(str(name))}{nearest(name, [*_FUNCTIONS, 'Sum'])}")
         function, counts = _FUNCTIONS[name]
         if len(arguments) not in counts:
             self.fail(at, f"{name} needs {' or '.join(map(str, counts))} argument(s), got {len(arguments)}")

@@ -37,6 +37,7 @@ __all__ = [
 Scalar = int | float | Expr
 """What a user may write for a quantity: an ordinary number or a SymPy expression."""
 
+_LARGEST = Float(np.finfo(float).max)
 _NESTED = 8  # lists within lists: more is a list that contains itself
 MOST_TRIALS = 10**8
 _MOST_JOBS = 1024
@@ -52,6 +53,7 @@ def real(
     positive: bool = False,
     nonnegative: bool = False,
     integer: bool = False,
+    number: bool = False,
     most: int | None = None,
     error: type[CollapseTheoryError] = DomainError,
 ) -> Expr:
@@ -66,6 +68,7 @@ def real(
         positive: Require ``value > 0``.
         nonnegative: Require ``value >= 0``.
         integer: Require an integer.
+        number: Require a number within float64, not an expression with symbols.
         most: Require a number of at most this, if given.
         error: The exception to raise.
 
@@ -89,6 +92,10 @@ def real(
     if fails:
         got = show(value) if isinstance(value, Expr) else shown(value)
         raise error(f"{name} needs to be {want}, got {got}; give a {'positive' if positive else 'non-negative'} value")
+    if number and (expr.free_symbols or abs(expr) > _LARGEST):
+        raise error(
+            f"{name} needs to be a number within float64, got {shown(value)}; substitute its symbols, or rescale it"
+        )
     if most is not None and expr.is_number and expr > most:
         raise error(f"{name} needs to be <= {most}, got {shown(value)}; give a smaller value")
     if integer and expr.is_number:

@@ -128,20 +128,20 @@ class Pipeline:
         """
         if (T is None) == (design is None):
             raise PipelineError(
-                f"sample needs exactly one of T and design, got T={T!r}, design={design!r}; "
+                f"sample needs exactly one of T and design, got T={shown(T)}, design={shown(design)}; "
                 "T draws fresh inputs, design reuses those of an earlier sample"
             )
         if design is not None:
             self._own(design, Sample, "design")
             if covariance not in {None, design.inputs.covariance}:
                 raise PipelineError(
-                    f"covariance of a sample with design is that of its inputs ({design.inputs.covariance!r}), "
-                    f"got {covariance!r}; omit it"
+                    f"covariance of a sample with design is that of its inputs ({shown(design.inputs.covariance)}), "
+                    f"got {shown(covariance)}; omit it"
                 )
             covariance = design.inputs.covariance
         if covariance is not None and (not isinstance(covariance, str) or not covariance.isidentifier()):
             raise PipelineError(
-                f"covariance needs to be a name such as 'Sigma1', got {covariance!r}; use an identifier"
+                f"covariance needs to be a name such as 'Sigma1', got {shown(covariance)}; use an identifier"
             )
         checked = source if isinstance(source, OneOf) else Source.of(source)
         for labeller in checked.labellers if isinstance(checked, OneOf) else (m for m, _ in checked):
@@ -174,7 +174,7 @@ class Pipeline:
         rows = row_count(T)
         total = sum((s.T for s in samples), S.Zero)
         if (total - rows).is_negative:
-            raise PipelineError(f"subsample needs T <= rows of the pool = {total}, got T={T!r}; draw fewer rows")
+            raise PipelineError(f"subsample needs T <= rows of the pool = {total}, got T={shown(T)}; draw fewer rows")
         node = Sample(
             owner=self._key,
             index=len(self._samples),
@@ -334,7 +334,7 @@ class Pipeline:
     def _append(self, node: Node) -> Node:
         for x in sorted({x.name for e in _expressions(node) for x in e.free_symbols} & RESERVED):
             raise PipelineError(
-                f"a symbol needs a name that is no argument of evaluate or simulate, got {x!r}; rename the symbol"
+                f"a symbol needs a name that is no argument of evaluate or simulate, got {shown(x)}; rename the symbol"
             )
         self._nodes.append(node)
         self._names.add(node.name)
@@ -360,11 +360,11 @@ class Pipeline:
         if not isinstance(node, kind):
             what = kind.__name__
             raise PipelineError(
-                f"{argument} needs a {what} of this pipeline, got {node!r}; see Pipeline.{what.lower()}"
+                f"{argument} needs a {what} of this pipeline, got {shown(node)}; see Pipeline.{what.lower()}"
             )
         if node.owner != self._key:
             raise PipelineError(
-                f"{argument} needs a node of this pipeline, got {node.name!r} of another pipeline; "
+                f"{argument} needs a node of this pipeline, got {shown(node.name)} of another pipeline; "
                 "build both in one ct.Pipeline()"
             )
         return node
@@ -375,9 +375,11 @@ class Pipeline:
                 default += "_"
             return default
         if not isinstance(name, str) or not name.isidentifier() or name.lower() == "truth":
-            raise PipelineError(f"name needs to be an identifier other than 'truth', got {name!r}; rename the node")
+            raise PipelineError(
+                f"name needs to be an identifier other than 'truth', got {shown(name)}; rename the node"
+            )
         if name in self._names:
-            raise PipelineError(f"name needs to be unique in the pipeline, got {name!r} twice; rename the node")
+            raise PipelineError(f"name needs to be unique in the pipeline, got {shown(name)} twice; rename the node")
         return name
 
 

@@ -22,6 +22,7 @@ __all__ = ["as_path", "read_array", "read_text", "read_toml"]
 
 _TOML_BYTES = 1 << 20
 _NUMBERS_BYTES = 1 << 28
+_PATH = 4096  # the longest path of the operating system
 _NESTED = 32  # tables and lists within each other
 _DOTTED = 64  # parts of a dotted key, each of which is a table in the one before
 
@@ -40,9 +41,19 @@ def as_path(path: Any, name: str, error: type[CollapseTheoryError] = ParseError)
         given = os.fspath(path)
     except TypeError:
         given = None
-    if not isinstance(given, str) or not given or "\0" in given:
+    if not isinstance(given, str) or not given or "\0" in given or not _encodes(given):
         raise error(f"{name} needs to be a path, got {shown(path)}; give the name of a file")
     return Path(given)
+
+
+def _encodes(path: str) -> bool:
+    if len(path) > _PATH:
+        return False
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_text(path: Path, what: str, most: int = _NUMBERS_BYTES, error: type[CollapseTheoryError] = ParseError) -> str:
@@ -61,21 +72,21 @@ def read_text(path: Path, what: str, most: int = _NUMBERS_BYTES, error: type[Col
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as e:
-        raise error(f"{what} needs to be readable UTF-8 text, got {str(path)!r}: {e}; check the file") from e
+        raise error(f"{what} needs to be readable UTF-8 text, got {shown(str(path))}: {e}; check the file") from e
 
 
 def _regular(path: Path, what: str, most: int, error: type[CollapseTheoryError]) -> None:
     try:
         found = path.stat()
     except FileNotFoundError as e:
-        raise error(f"{what} needs to exist, got {str(path)!r}; check the path") from e
+        raise error(f"{what} needs to exist, got {shown(str(path))}; check the path") from e
     except (OSError, ValueError) as e:
         raise error(f"{what} needs to be a readable file, got {shown(str(path))}: {e}; check the path") from e
     if not stat.S_ISREG(found.st_mode):
         kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
-        raise error(f"{what} needs to be a readable file, got {str(path)!r}, which is {kind}; give a file")
+        raise error(f"{what} needs to be a readable file, got {shown(str(path))}, which is {kind}; give a file")
     if found.st_size > most:
-        raise error(f"{what} needs at most {most} bytes, got {str(path)!r} with {found.st_size}; split it")
+        raise error(f"{what} needs at most {most} bytes, got {shown(str(path))} with {found.st_size}; split it")
 
 
 def read_toml(path: Path, what: str = "pipeline file") -> dict[str, Any]:
@@ -87,15 +98,15 @@ def read_toml(path: Path, what: str = "pipeline file") -> dict[str, Any]:
     text = read_text(path, what, _TOML_BYTES)
     longest = max(map(_parts, text.splitlines()), default=0)
     if longest > _DOTTED:  # the time of a parser is quadratic in them
-        raise ParseError(f"{what} needs dotted names of at most {_DOTTED} parts, got {str(path)!r} with {longest}")
+        raise ParseError(f"{what} needs dotted names of at most {_DOTTED} parts, got {shown(str(path))} with {longest}")
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:
-        raise ParseError(f"{what} needs to be readable TOML, got {str(path)!r}: {e}") from e
+        raise ParseError(f"{what} needs to be readable TOML, got {shown(str(path))}: {e}") from e
     except (ValueError, OverflowError) as e:  # an integer of thousands of digits, a date that does not exist
-        raise ParseError(f"{what} needs values of ordinary size, got {str(path)!r}: {e}") from e
+        raise ParseError(f"{what} needs values of ordinary size, got {shown(str(path))}: {e}") from e
     except RecursionError as e:
-        raise ParseError(f"{what} needs tables and lists at most {_NESTED} deep, got {str(path)!r} deeper") from e
+        raise ParseError(f"{what} needs tables and lists at most {_NESTED} deep, got {shown(str(path))} deeper") from e
     level: list[Any] = [content]
     for _ in range(_NESTED):
         level = [
@@ -105,7 +116,7 @@ def read_toml(path: Path, what: str = "pipeline file") -> dict[str, Any]:
             if isinstance(inner, dict | list)
         ]
     if level:
-        raise ParseError(f"{what} needs tables and lists at most {_NESTED} deep, got {str(path)!r} deeper")
+        raise ParseError(f"{what} needs tables and lists at most {_NESTED} deep, got {shown(str(path))} deeper")
     return content
 
 
@@ -127,7 +138,7 @@ def read_array(path: Path, what: str) -> np.ndarray:
         ParseError: If the file cannot be read or holds something else.
     """
     if path.suffix not in {".npy", ".csv", ".txt"}:
-        raise ParseError(f"{what} file needs to be .npy, .csv or .txt, got {str(path)!r}; convert it")
+        raise ParseError(f"{what} file needs to be .npy, .csv or .txt, got {shown(str(path))}; convert it")
     if path.suffix != ".npy":
         return _cells(read_text(path, f"{what} file"), path, what)
     _regular(path, f"{what} file", _NUMBERS_BYTES, ParseError)
@@ -135,9 +146,9 @@ def read_array(path: Path, what: str) -> np.ndarray:
         # Mapping the file checks its size against its header before anything of that size is allocated.
         return np.array(np.lib.format.open_memmap(path, mode="r"))
     except (OSError, ValueError, EOFError, TypeError, SyntaxError, OverflowError, MemoryError, RecursionError) as e:
-        raise ParseError(f"{what} file needs to hold an array of numbers, got {str(path)!r}: {e}") from e
+        raise ParseError(f"{what} file needs to hold an array of numbers, got {shown(str(path))}: {e}") from e
     except (KeyError, AttributeError, tokenize.TokenError) as e:  # a header that is Python, but not of an array
-        raise ParseError(f"{what} file needs the header of an array, got {str(path)!r}: {e}") from e
+        raise ParseError(f"{what} file needs the header of an array, got {shown(str(path))}: {e}") from e
 
 
 def _cells(text: str, path: Path, what: str) -> np.ndarray:
@@ -150,6 +161,6 @@ def _cells(text: str, path: Path, what: str) -> np.ndarray:
             except ValueError as e:
                 got = shown(cell) if cell else "an empty cell"
                 raise ParseError(
-                    f"{what} file needs to hold numbers, got {got} in line {at} of {str(path)!r}; correct it"
+                    f"{what} file needs to hold numbers, got {got} in line {at} of {shown(str(path))}; correct it"
                 ) from e
     return np.array(numbers)

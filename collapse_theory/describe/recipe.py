@@ -20,7 +20,7 @@ from collapse_theory.describe import workflows
 from collapse_theory.describe.grammar import formula, source
 from collapse_theory.describe.numbers import real
 from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Stage
-from collapse_theory.errors import CollapseTheoryError, ParseError, PipelineError, nearest
+from collapse_theory.errors import CollapseTheoryError, ParseError, PipelineError, nearest, shown
 
 __all__ = ["Curve", "GraphRecipe", "Recipe", "WorkflowRecipe", "located"]
 
@@ -83,7 +83,7 @@ class Recipe:
         for path in changes:
             if path not in self.paths:
                 raise ParseError(
-                    f"{self.file}: pipeline needs a known argument, got {path!r}{nearest(path, self.paths)}"
+                    f"{self.file}: pipeline needs a known argument, got {shown(path)}{nearest(path, self.paths)}"
                 )
         return self._assemble({**self.arguments, **changes})
 
@@ -133,7 +133,7 @@ class WorkflowRecipe(Recipe):
                 if required:
                     missing = f"the table [{name}]" if _is_stage(hint) else name
                     raise PipelineError(
-                        f"{self.file}: workflow {self.workflow!r} needs {missing}, got {_listed(tables)}; add it"
+                        f"{self.file}: workflow {shown(self.workflow)} needs {missing}, got {_listed(tables)}; add it"
                     )
                 continue
             given = tables[name]
@@ -251,11 +251,11 @@ class GraphRecipe(Recipe):
         for name in names:
             if name not in valid:
                 kind = "fits" if key == "source" else "samples"
-                raise PipelineError(f"{key} needs {kind} of the file, got {name!r}{nearest(str(name), valid)}")
+                raise PipelineError(f"{key} needs {kind} of the file, got {shown(name)}{nearest(str(name), valid)}")
         for name in names:
             if name not in built:
                 raise _NotYetError(
-                    f"{key} needs nodes that can come first, got {name!r}, which is later in the file or "
+                    f"{key} needs nodes that can come first, got {shown(name)}, which is later in the file or "
                     "depends on this one; "
                     "list it earlier, or break the cycle"
                 )
@@ -283,7 +283,7 @@ def _is_stage(hint: Any) -> bool:
 
 def _listing(value: Any, key: str) -> list[Any]:
     if not isinstance(value, (list, tuple)):
-        raise PipelineError(f"{key} needs a list, got {value!r}; write {key} = [{value!r}]")
+        raise PipelineError(f"{key} needs a list, got {shown(value)}; write {key} = [{shown(value)}]")
     return list(value)
 
 

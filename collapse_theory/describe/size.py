@@ -44,7 +44,7 @@ def ordinary_size(expr: Expr, name: str, error: type[CollapseTheoryError]) -> No
         )
     for f in expr.atoms(Function, ExprWithIntLimits, Derivative, Integral, Limit):
         head = type(f)
-        if head.__name__ not in _FUNCTIONS and not head.__module__.startswith("collapse_theory"):
+        if head.__name__ not in _FUNCTIONS and not (head.__module__ or "").startswith("collapse_theory"):
             raise error(
                 f"{name} needs an expression in {', '.join(sorted(_FUNCTIONS))}, got {head.__name__} in {shown(expr)}; "
                 "write it in closed form, or introduce a symbol"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from sympy import Expr, S
 
 from collapse_theory.describe.numbers import Scalar, real, show
-from collapse_theory.errors import PipelineError
+from collapse_theory.errors import PipelineError, shown
 
 if TYPE_CHECKING:
     from collapse_theory.describe.nodes import Fit
@@ -80,7 +80,7 @@ class Source:
         if isinstance(value, Labeller):
             return Source(((cast("Truth | Fit", value), S.One),))
         raise PipelineError(
-            f"source needs to be TRUTH, a fit, or a linear combination of them, got {value!r}; "
+            f"source needs to be TRUTH, a fit, or a linear combination of them, got {shown(value)}; "
             "write for example 0.6*ct.TRUTH + 0.4*m1"
         )
 
@@ -151,7 +151,7 @@ def one_of(*labellers: Truth | Fit) -> OneOf:
         raise PipelineError("one_of needs at least one labeller, got none; pass ct.TRUTH or fits")
     for labeller in labellers:
         if not isinstance(labeller, Labeller):
-            raise PipelineError(f"one_of needs TRUTH or fits, got {labeller!r}; mixtures go into separate samples")
+            raise PipelineError(f"one_of needs TRUTH or fits, got {shown(labeller)}; mixtures go into separate samples")
     return OneOf(tuple(labellers))
 
 

@@ -16,7 +16,7 @@ from sympy import Expr, Float, Integer, S
 
 from collapse_theory.describe.exact import exact_number
 from collapse_theory.describe.numbers import Scalar, float64_number, real, real_array, scalars, show
-from collapse_theory.errors import DomainError
+from collapse_theory.errors import DomainError, shown
 
 __all__ = ["Atom", "Eigenvalues", "Isotropic", "PowerLaw", "Spectrum", "Spiked"]
 
@@ -115,7 +115,7 @@ class Spectrum:
         for a in atoms:
             if a.eigenvalue.free_symbols or a.multiplicity.free_symbols:
                 raise DomainError(
-                    f"spectrum needs numbers here, got {self!r} with free symbols; use err.doit(spectrum) for closed forms"
+                    f"spectrum needs numbers here, got {shown(self)} with free symbols; use err.doit(spectrum) for closed forms"
                 )
         return atoms
 

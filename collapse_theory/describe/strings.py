@@ -19,7 +19,7 @@ from collapse_theory.describe.grammar import formula
 from collapse_theory.describe.reading import as_path, read_array
 from collapse_theory.describe.spectra import Eigenvalues, Isotropic, PowerLaw, Spectrum, Spiked
 from collapse_theory.describe.targets import Energies, RandomTarget, SourceTarget, Target
-from collapse_theory.errors import ParseError, nearest
+from collapse_theory.errors import ParseError, nearest, shown
 
 __all__ = ["spectrum", "target", "values"]
 
@@ -47,7 +47,7 @@ def values(text: str) -> int | float | np.ndarray:
     array([0.01, 0.1 , 1.  ])
     """
     if not isinstance(text, str):
-        raise ParseError(f"values need to be text, got {text!r} of type {type(text).__name__}; quote them")
+        raise ParseError(f"values need to be text, got {shown(text)} of type {type(text).__name__}; quote them")
     kind, colon, rest = text.partition(":")
     if colon:
         return _range(kind.strip(), rest, text)
@@ -59,7 +59,7 @@ def values(text: str) -> int | float | np.ndarray:
 
 def _number(item: str, text: str) -> int | float:
     if not item.strip():
-        raise ParseError(f"values need a number, got an empty item in {text!r}; write for example 0.01,0.1,1")
+        raise ParseError(f"values need a number, got an empty item in {shown(text)}; write for example 0.01,0.1,1")
     value = formula(item)
     if value.free_symbols:
         raise ParseError(
@@ -79,17 +79,17 @@ def _range(kind: str, rest: str, text: str) -> np.ndarray:
     if kind not in {"lin", "log"}:
         raise ParseError(
             "range needs the form lin:start:stop:count or log:start:stop:count, got "
-            f"{text!r}{nearest(kind, ['lin', 'log'])}"
+            f"{shown(text)}{nearest(kind, ['lin', 'log'])}"
         )
     parts = rest.split(":")
     if len(parts) != 3:
-        raise ParseError(f"range needs start:stop:count, got {text!r}; write for example {kind}:1e-4:10:50")
+        raise ParseError(f"range needs start:stop:count, got {shown(text)}; write for example {kind}:1e-4:10:50")
     start, stop, count = (_number(p, text) for p in parts)
     if not isinstance(count, int) or not 1 <= count <= _MOST:
-        raise ParseError(f"range needs an integer count from 1 to {_MOST}, got {parts[2]!r} in {text!r}")
+        raise ParseError(f"range needs an integer count from 1 to {_MOST}, got {shown(parts[2])} in {shown(text)}")
     if kind == "log":
         if not (start > 0 and stop > 0):
-            raise ParseError(f"log range needs positive ends, got {text!r}; use lin for a range through zero")
+            raise ParseError(f"log range needs positive ends, got {shown(text)}; use lin for a range through zero")
         return np.geomspace(start, stop, count)
     return np.linspace(start, stop, count)
 
@@ -97,10 +97,10 @@ def _range(kind: str, rest: str, text: str) -> np.ndarray:
 def _integers(text: str) -> np.ndarray:
     match = re.fullmatch(r"\s*([+-]?\d{1,15})\s*\.\.\s*([+-]?\d{1,15})\s*", text)
     if match is None:
-        raise ParseError(f"integer range needs the form first..last, got {text!r}; write for example 0..5")
+        raise ParseError(f"integer range needs the form first..last, got {shown(text)}; write for example 0..5")
     first, last = map(int, match.groups())
     if not first <= last < first + _MOST:
-        raise ParseError(f"integer range needs first <= last and at most {_MOST} values, got {text!r}")
+        raise ParseError(f"integer range needs first <= last and at most {_MOST} values, got {shown(text)}")
     return np.arange(first, last + 1)
 
 
@@ -141,23 +141,29 @@ def _file(base: Path, rest: str, what: str) -> Path:
 
 def _object(text: str, what: str, kinds: Mapping[str, Any], from_array: Callable[[np.ndarray], Any], base: Path) -> Any:
     if not isinstance(text, str):
-        raise ParseError(f"{what} needs to be text, got {text!r} of type {type(text).__name__}; quote it")
+        raise ParseError(f"{what} needs to be text, got {shown(text)} of type {type(text).__name__}; quote it")
     kind, _, rest = (part.strip() for part in text.partition(":"))
     if kind == "file":
         return from_array(read_array(_file(base, rest, what), what))
     if kind not in kinds:
-        raise ParseError(f"{what} needs a known kind, got {kind!r} in {text!r}{nearest(kind, [*kinds, 'file'])}")
+        raise ParseError(
+            f"{what} needs a known kind, got {shown(kind)} in {shown(text)}{nearest(kind, [*kinds, 'file'])}"
+        )
     build = kinds[kind]
     keys = {f.name: f.default is MISSING for f in fields(build)}
     given: dict[str, Any] = {}
     for item in filter(None, (i.strip() for i in rest.split(","))):
         key, equals, value = (part.strip() for part in item.partition("="))
         if key not in keys:
-            raise ParseError(f"{what} {kind!r} needs known keywords, got {key!r} in {text!r}{nearest(key, keys)}")
+            raise ParseError(
+                f"{what} {shown(kind)} needs known keywords, got {shown(key)} in {shown(text)}{nearest(key, keys)}"
+            )
         if not (equals and value) or key in given:
-            raise ParseError(f"{what} {kind!r} needs each keyword once, as {key}=VALUE, got {item!r} in {text!r}")
+            raise ParseError(
+                f"{what} {shown(kind)} needs each keyword once, as {key}=VALUE, got {shown(item)} in {shown(text)}"
+            )
         given[key] = [formula(x) for x in value.split("/")] if key == "spikes" else formula(value)
     missing = [key for key, required in keys.items() if required and key not in given]
     if missing:
-        raise ParseError(f"{what} {kind!r} needs {', '.join(missing)}, got {text!r}; add {missing[0]}=VALUE")
+        raise ParseError(f"{what} {shown(kind)} needs {', '.join(missing)}, got {shown(text)}; add {missing[0]}=VALUE")
     return build(**given)

@@ -269,5 +269,5 @@ def _share(weight: Any) -> Any:
 
 
 def _choice(value: Any, name: str, valid: tuple[str, ...]) -> None:
-    if value not in valid:
+    if not isinstance(value, str) or value not in valid:
         raise PipelineError(f"{name} needs to be one of {', '.join(valid)}, got {shown(value)}; choose one of them")

@@ -11,7 +11,8 @@ import numpy as np
 from sympy import Eq, Expr, MatrixExpr, Symbol
 from sympy.matrices.expressions.inverse import Inverse
 
-from collapse_theory.describe.numbers import real_values
+from collapse_theory.describe.arguments import instance
+from collapse_theory.describe.numbers import real, real_values
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.equivalents.components import Structure, structure_of
 from collapse_theory.equivalents.implicit_scalars import trace_over
@@ -133,11 +134,14 @@ class DeterministicEquivalent:
             self.solve(spectrum, **{n: float(a[i]) for n, a in zip(names, arrays, strict=True)}).values
             for i in np.ndindex(shape)
         ]
+        if not rows:
+            raise DomainError(f"evaluate needs at least one value of each argument, got the shape {shape}; give some")
         return np.reshape(np.array(rows), shape + rows[0].shape)
 
     def solve(self, spectrum: Spectrum | Mapping[str, Spectrum] | None = None, **values: float) -> EquivalentValues:
         """Return the values at one point together with the residual; arguments as in :meth:`evaluate`."""
         spectra = self._spectra(spectrum)
+        values = {name: float(real(x, name, number=True)) for name, x in values.items()}
         parameters = self._parameters(spectra, values)
         spaces = {}
         for p in self.pencil.dimensions:
@@ -170,11 +174,21 @@ class DeterministicEquivalent:
                     f"evaluate needs one spectrum for each of {', '.join(wanted)}, got a single one; pass a mapping by name"
                 )
             return {wanted[0]: spectrum}
-        given = dict(spectrum or {})
-        if sorted(given) != wanted:
+        given = dict(
+            instance(
+                {} if spectrum is None else spectrum,
+                Mapping,
+                "spectrum",
+                "pass a spectrum, or a mapping by name",
+                DomainError,
+            )
+        )
+        for name, one in given.items():
+            instance(one, Spectrum, f"spectrum of {shown(name)}", "write ct.Eigenvalues(values)", DomainError)
+        if set(given) != set(wanted):
             raise DomainError(
                 f"evaluate needs a spectrum for {', '.join(wanted) or 'no covariance'}, "
-                f"got {', '.join(sorted(given)) or 'none'}; pass spectrum="
+                f"got {', '.join(sorted(map(str, given))) or 'none'}; pass spectrum="
             )
         return given
 
@@ -195,15 +209,15 @@ class DeterministicEquivalent:
                 known[p] = float(size)
         for name, x in values.items():
             if name not in self.symbols:
-                raise DomainError(f"evaluate got an unknown value {name!r}{nearest(name, self.symbols)}")
+                raise DomainError(f"evaluate got an unknown value {shown(name)}{nearest(name, self.symbols)}")
             symbol = self.symbols[name]
             if symbol in known and known[symbol] != x:
                 raise DomainError(
-                    f"evaluate needs {name} = {known[symbol]:g}, the length of the spectrum, got {x!r}; omit it"
+                    f"evaluate needs {name} = {known[symbol]:g}, the length of the spectrum, got {shown(x)}; omit it"
                 )
             if not np.isfinite(x) or (symbol.is_positive and x <= 0) or (symbol.is_nonnegative and x < 0):
                 range_ = " and > 0" if symbol.is_positive else " and >= 0" if symbol.is_nonnegative else ""
-                raise DomainError(f"evaluate needs {name} finite{range_}, got {x!r}; change {name}")
+                raise DomainError(f"evaluate needs {name} finite{range_}, got {shown(x)}; change {name}")
             known[symbol] = x
         missing = sorted(n for n, x in self.symbols.items() if x not in known)
         if missing:

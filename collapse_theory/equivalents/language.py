@@ -23,7 +23,7 @@ from sympy.matrices.expressions.inverse import Inverse
 from sympy.matrices.expressions.special import GenericIdentity
 
 from collapse_theory.equivalents.matrices import Covariance, GaussianMatrix
-from collapse_theory.errors import DomainError, NonCommutingError
+from collapse_theory.errors import DomainError, NonCommutingError, shown
 
 __all__ = ["checked", "subexpressions"]
 
@@ -50,7 +50,7 @@ def checked(expression: Any) -> dict[Expr, tuple[str, ...]]:
     if not isinstance(expression, MatrixExpr):
         raise _bad(
             "a matrix expression",
-            f"{expression!r} of type {type(expression).__name__}",
+            f"{shown(expression)} of type {type(expression).__name__}",
             "build it from ct.GaussianMatrix, ct.Covariance and Identity",
         )
     letters: dict[str, MatrixSymbol] = {}
@@ -85,7 +85,7 @@ def _check_letter(e: MatrixSymbol, letters: dict[str, MatrixSymbol]) -> None:
         )
     other = letters.setdefault(e.name, e)
     if other != e:
-        raise _bad("one meaning per name", f"{e.name!r} as {_describe(other)} and as {_describe(e)}", "rename one")
+        raise _bad("one meaning per name", f"{shown(e.name)} as {_describe(other)} and as {_describe(e)}", "rename one")
 
 
 def _describe(e: MatrixSymbol) -> str:

@@ -18,8 +18,9 @@ from typing import Any
 from sympy import Expr, MatPow, MatrixExpr, MatrixSymbol, Rational, Tuple
 from sympy.core.symbol import Str
 
+from collapse_theory.describe.arguments import instance
 from collapse_theory.describe.numbers import real
-from collapse_theory.errors import DomainError, NonCommutingError
+from collapse_theory.errors import DomainError, NonCommutingError, shown
 from collapse_theory.spectral.printing import matrix_name
 from collapse_theory.symbols import Eigenvalue, family_eigenvalue
 
@@ -68,6 +69,7 @@ class Covariance(MatrixSymbol):
             raise DomainError(f"Covariance needs a square shape, got {d} x {columns}; give its size once")
         checked = _name(name, "Covariance")
         obj = super().__new__(cls, checked, size, size)
+        instance(family, list | tuple | Tuple, "family", "give names of covariances", DomainError)
         members = Tuple(*(_name(m, "family") for m in family)) or Tuple(checked)
         obj._args = (*obj.args[:3], members)
         return obj
@@ -112,7 +114,9 @@ def commuting(*covariances: Covariance) -> tuple[Covariance, ...]:
     """
     for c in covariances:
         if not isinstance(c, Covariance):
-            raise NonCommutingError(f"commuting needs covariances, got {c!r}; declare it with ct.Covariance(name, d)")
+            raise NonCommutingError(
+                f"commuting needs covariances, got {shown(c)}; declare it with ct.Covariance(name, d)"
+            )
     names = sorted(c.name for c in covariances)
     if len(set(names)) < len(names):
         raise NonCommutingError(f"commuting needs covariances of different names, got {names}; rename one")
@@ -129,14 +133,14 @@ def sqrt(covariance: MatrixExpr) -> MatrixExpr:
         DomainError: If the argument is not a covariance.
     """
     if not isinstance(covariance, Covariance):
-        raise DomainError(f"sqrt needs a ct.Covariance, got {covariance!r}; for a number use sympy.sqrt")
+        raise DomainError(f"sqrt needs a ct.Covariance, got {shown(covariance)}; for a number use sympy.sqrt")
     return MatPow(covariance, Rational(1, 2))
 
 
 def _name(name: Any, what: str) -> Str:
     text = name.name if isinstance(name, Str) else name
     if not isinstance(text, str) or not text.isidentifier():
-        raise DomainError(f"{what} needs a name that is an identifier, got {name!r}; for example 'Sigma1'")
+        raise DomainError(f"{what} needs a name that is an identifier, got {shown(name)}; for example 'Sigma1'")
     return Str(text)
 
 

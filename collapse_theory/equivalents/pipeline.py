@@ -27,7 +27,7 @@ from collapse_theory import symbols
 from collapse_theory.describe.pipeline import Fit, Pipeline, Sample, Source, Truth
 from collapse_theory.equivalents.matrices import GaussianMatrix
 from collapse_theory.equivalents.pencil import Block, Letter, Pencil
-from collapse_theory.errors import DomainError, PipelineError
+from collapse_theory.errors import DomainError, PipelineError, shown
 from collapse_theory.symbols import family_eigenvalue
 
 __all__ = [
@@ -179,7 +179,7 @@ def _pooled(fit: Fit, place: Mapping[int, int]) -> PooledFit:
         if not isinstance(s.source, Source) or s.pool:
             what = "a subsample" if s.pool else "rows with random labellers"
             raise PipelineError(
-                f"free probability needs samples labelled by linear combinations, got {s.name!r}, {what}; "
+                f"free probability needs samples labelled by linear combinations, got {shown(s.name)}, {what}; "
                 "use a scalar family for it, or separate samples"
             )
         if not a.is_zero:

@@ -11,7 +11,7 @@ import numpy as np
 
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
-from collapse_theory.errors import DomainError
+from collapse_theory.errors import DomainError, shown
 from collapse_theory.symbols import eigenvalue
 
 __all__ = ["COMMON", "Measure", "Spectra", "check_pair", "live_directions"]
@@ -56,8 +56,8 @@ class Measure:
         """
         if covariance not in self.values:
             raise DomainError(
-                f"spectrum needs the covariance {covariance!r}, got {', '.join(self.values)}; "
-                f"pass spectrum={{{covariance!r}: ..., ...}} with all of them in the common eigenbasis"
+                f"spectrum needs the covariance {shown(covariance)}, got {', '.join(self.values)}; "
+                f"pass spectrum={{{shown(covariance)}: ..., ...}} with all of them in the common eigenbasis"
             )
         return self.values[covariance]
 

@@ -16,10 +16,10 @@ from sympy.logic.boolalg import Boolean
 
 from collapse_theory.compiled import numeric_function
 from collapse_theory.describe.exact import exact_context, exact_number, public_number
-from collapse_theory.describe.numbers import float64_number, show
+from collapse_theory.describe.numbers import flag, float64_number, integer, show
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
-from collapse_theory.errors import DomainError, nearest
+from collapse_theory.errors import DomainError, nearest, shown
 from collapse_theory.evaluate.arrays import broadcast_shape, float64_array
 from collapse_theory.evaluate.digits import evaluate_digits, limit_at_threshold
 from collapse_theory.evaluate.float64 import Float64Program
@@ -59,6 +59,7 @@ class Program:
 
 _EQUAL = 1e-12
 _DIGITS = 17  # of float64
+_MOST_DIGITS = 10_000
 
 
 class Predictor:
@@ -77,9 +78,9 @@ class Predictor:
     def __init__(self, program: Program, name: str, spectrum: Spectra | None, target: Target | None) -> None:
         family = spectrum.values() if isinstance(spectrum, Mapping) else [spectrum]
         if not all(isinstance(s, Spectrum | None) for s in family):
-            raise DomainError(f"spectrum needs to be a spectrum, got {spectrum!r}; write ct.Eigenvalues(values)")
+            raise DomainError(f"spectrum needs to be a spectrum, got {shown(spectrum)}; write ct.Eigenvalues(values)")
         if not isinstance(target, Target | None):
-            raise DomainError(f"target needs to be a target, got {target!r}; write ct.Energies(values)")
+            raise DomainError(f"target needs to be a target, got {shown(target)}; write ct.Energies(values)")
         if program.plan.steps and spectrum is None:
             raise DomainError(f"{name} needs a spectrum, got none; pass spectrum=ct.Isotropic(d=...) or another one")
         if program.plan.needs_target and target is None:
@@ -114,6 +115,7 @@ class Predictor:
         Raises:
             DomainError: If a value is missing, unknown, out of range, or violates a condition.
         """
+        terms = flag(terms, "terms")
         bound = self._bind(values)
         arrays = {x: float64_array(x.name, value) for x, value in bound.items()}
         noise = float64_array("test_noise", 0 if test_noise is None else test_noise)
@@ -144,8 +146,8 @@ class Predictor:
         Raises:
             DomainError: As in a call, and if a value is not a scalar.
         """
-        if not isinstance(digits, int | np.integer) or isinstance(digits, bool) or digits < 1:
-            raise DomainError(f"digits needs to be a positive integer, got {digits!r}; give for example 30")
+        digits = integer(digits, "digits", least=1, most=_MOST_DIGITS, remedy="give for example 30")
+        terms = flag(terms, "terms")
         bound = self._bind(values)
         scalars = {x: float64_array(x.name, value) for x, value in bound.items()}
         noise = float64_array("test_noise", 0 if test_noise is None else test_noise)
@@ -174,7 +176,7 @@ class Predictor:
                 bound[dimension.name] = self._rank
         for name in bound:
             if name not in wanted and name not in {x.name for x in self.program.optional}:
-                raise DomainError(f"{self.name} has no symbol {name!r}{nearest(name, wanted)}")
+                raise DomainError(f"{self.name} has no symbol {shown(name)}{nearest(name, wanted)}")
         missing = sorted(wanted - set(bound))
         if missing:
             remedy = "pass a spectrum" if missing == ["d"] else f"pass {'=..., '.join(missing)}=..."

@@ -21,7 +21,7 @@ import numpy as np
 from collapse_theory.describe.exact import exact_context
 from collapse_theory.describe.numbers import real
 from collapse_theory.describe.spectra import Spectrum
-from collapse_theory.errors import ConvergenceError, DomainError
+from collapse_theory.errors import ConvergenceError, DomainError, shown
 from collapse_theory.evaluate.arrays import broadcast_shape, float64_array
 from collapse_theory.evaluate.exact_ridge import exact_ridge, upper_end
 from collapse_theory.evaluate.measure import COMMON, Measure
@@ -61,7 +61,7 @@ def effective_ridge(spectrum: Spectrum, *, T: Any, lam: Any) -> Any:
     T, lam = _range(T, "T", strict=True), _range(lam, "lam", strict=False)
     shape = broadcast_shape({"T": T, "lam": lam})
     if not isinstance(spectrum, Spectrum):
-        raise DomainError(f"spectrum needs to be a spectrum, got {spectrum!r}; write ct.Eigenvalues(values)")
+        raise DomainError(f"spectrum needs to be a spectrum, got {shown(spectrum)}; write ct.Eigenvalues(values)")
     kappa = solve_effective_ridge(Measure.of(spectrum), *(np.broadcast_to(x, shape).ravel() for x in (T, lam)))
     bad = np.flatnonzero(np.isinf(kappa))
     if bad.size:
@@ -88,10 +88,10 @@ def degrees_of_freedom(spectrum: Spectrum, kappa: Any, order: int = 1) -> Any:
     >>> degrees_of_freedom(Isotropic(8), 1.0, order=2)
     2.0
     """
-    power = real(order, "order", positive=True, integer=True)
+    power = real(order, "order", positive=True, integer=True, number=True)
     x = _range(kappa, "kappa", strict=False)
     if not isinstance(spectrum, Spectrum):
-        raise DomainError(f"spectrum needs to be a spectrum, got {spectrum!r}; write ct.Eigenvalues(values)")
+        raise DomainError(f"spectrum needs to be a spectrum, got {shown(spectrum)}; write ct.Eigenvalues(values)")
     measure = Measure.of(spectrum)
     flat = x.reshape(-1, 1)
     step = max(1, _BLOCK // measure.nodes.size)

@@ -35,7 +35,9 @@ from collapse_theory.simulate.protocol import Setting, Trial
 __all__ = ["Categorical"]
 
 _SUM_TOLERANCE = 1e-9
+_MOST_ROWS = 10**9  # the grid of counts of the chain grows with them
 _MOST_GENERATIONS = 1 << 53  # beyond, float64 does not hold every integer
+_STEPWISE = 10**7  # generations of a recursion that is not squared
 _SQUARING_FROM = 16  # a jump of this many generations per state is cheaper by repeated squaring than step by step
 
 
@@ -234,6 +236,10 @@ class Categorical(Family):
         True
         """
         p, T, m = self._probability(token), _rows(T), _generations(generations)
+        if m.max(initial=0) > _STEPWISE:
+            raise DomainError(
+                f"generations needs to be <= {_STEPWISE} here, got {shown(generations)}; the bound steps through"
+            )
         g = np.ones(max(int(m.max(initial=0)), 1) + 1)
         g[0] = np.inf
         for k in range(1, len(g)):
@@ -290,7 +296,7 @@ def _gini(given: Any, p: np.ndarray) -> Expr:
 
 
 def _rows(T: Any) -> int:
-    rows = real(T, "T", positive=True, integer=True)
+    rows = real(T, "T", positive=True, integer=True, number=True, most=_MOST_ROWS)
     if not rows.is_Integer or rows < 1:
         raise DomainError(f"T needs to be an integer >= 1, got {shown(T)}; give the rows of each resampling")
     return int(rows)

@@ -13,7 +13,7 @@ from sympy import Dummy, Expr, Integer, Poly, S, factor, real_roots, solve
 from collapse_theory import symbols
 from collapse_theory.describe.numbers import Scalar, real
 from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Source, Truth
-from collapse_theory.errors import DomainError, PipelineError
+from collapse_theory.errors import DomainError, PipelineError, shown
 from collapse_theory.families import closed_forms
 from collapse_theory.families.calculus import moments
 from collapse_theory.families.protocol import Family
@@ -210,11 +210,11 @@ def largest_synthetic(
     """
     rows, bound = real(T, "T", positive=True), real(factor, "factor", positive=True)
     if not (rows.is_number and rows > 1):
-        raise DomainError(f"T needs to be > 1, got {T!r}; give the number of real rows")
+        raise DomainError(f"T needs to be > 1, got {shown(T)}; give the number of real rows")
     if not (bound.is_number and bound >= 1):
-        raise DomainError(f"factor needs to be >= 1, got {factor!r}; a fit on the real rows alone has 1")
+        raise DomainError(f"factor needs to be >= 1, got {shown(factor)}; a fit on the real rows alone has 1")
     if real_data not in {"fixed", "fresh"}:
-        raise DomainError(f"real_data needs to be 'fixed' or 'fresh', got {real_data!r}; choose one of them")
+        raise DomainError(f"real_data needs to be 'fixed' or 'fresh', got {shown(real_data)}; choose one of them")
     form = closed_forms.keep_real(family.law) if real_data == "fixed" else closed_forms.fresh_real(family.law)
     c = form.limit
     if generations is not None:

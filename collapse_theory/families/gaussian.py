@@ -21,9 +21,9 @@ from typing import Any, ClassVar
 from sympy import Add, EulerGamma, Expr, Rational, S, digamma, gamma, log, sqrt
 
 from collapse_theory.describe.exact import exact_context
-from collapse_theory.describe.numbers import real
+from collapse_theory.describe.numbers import flag, real
 from collapse_theory.describe.pipeline import Fit, Pipeline, Truth
-from collapse_theory.errors import DomainError, PipelineError
+from collapse_theory.errors import DomainError, PipelineError, shown
 from collapse_theory.families.calculus import RowLaw
 from collapse_theory.families.protocol import Family
 from collapse_theory.families.sampling import GaussianSampler, Run, numeric
@@ -65,7 +65,7 @@ class Gaussian(Family):
 
     def __post_init__(self) -> None:
         """Check the dimension."""
-        object.__setattr__(self, "d", int(real(self.d, "d", positive=True, integer=True)))
+        object.__setattr__(self, "d", int(real(self.d, "d", positive=True, integer=True, number=True, most=10**6)))
 
     def error_terms(self, pipeline: Pipeline, model: Fit) -> Mapping[str, Expr]:
         """Return ``E|mu_hat - mu|^2 / tr Sigma = c`` of a fit; unbiased, so all of it is variance."""
@@ -82,6 +82,7 @@ class Gaussian(Family):
         Raises:
             PipelineError: If the pipeline means nothing for Gaussians.
         """
+        self.check(pipeline)
         k = pipeline.model(model).index
         v = self.moments(pipeline).factors[k]
         return v if pipeline.free_symbols else float(v)
@@ -116,6 +117,7 @@ class Gaussian(Family):
         if self.d != 1:
             raise DomainError(f"expected_wasserstein2 needs d = 1, got d={self.d}; the square root of a product of "
                               "Wishart matrices has no closed mean, use ct.simulate")  # fmt: skip
+        self.check(pipeline)
         fit = pipeline.model(model)
         rows = self._chain(pipeline, model)
         moments = self.moments(pipeline)
@@ -153,11 +155,10 @@ class Gaussian(Family):
         >>> Gaussian().collapse_time(T=100), Gaussian().collapse_time(T=100, typical=True)
         (459, 229)
         """
-        rows = real(T, "T", positive=True, integer=True)
-        if not rows.is_Integer:
-            raise DomainError(f"T needs to be a number, got {T}; the collapse time is a count")
-        if not 0 < below < 1:
-            raise DomainError(f"below needs to be in (0, 1), got {below!r}; it is a fraction of the true variance")
+        rows = real(T, "T", positive=True, integer=True, number=True)
+        flag(typical, "typical")
+        if not 0 < real(below, "below", number=True) < 1:
+            raise DomainError(f"below needs to be in (0, 1), got {shown(below)}; it is a fraction of the true variance")
         if typical:
             if rows <= self.d:
                 raise DomainError(
@@ -170,9 +171,9 @@ class Gaussian(Family):
             per_round = math.log1p(-1 / int(rows))
         if per_round == 0:
             raise DomainError(
-                f"collapse_time needs T <= 1e308, got T={rows}; the time is about {-math.log(below):.3g} * T"
+                f"collapse_time needs T <= 1e308, got T={rows}; the time is about {-math.log(float(below)):.3g} * T"
             )
-        return math.ceil(math.log(below) / per_round)
+        return math.ceil(math.log(float(below)) / per_round)
 
     def _mean_logarithm(self, T: int) -> float:
         """Return what a resampling of T rows adds to the mean logarithm of the variance of a direction."""
@@ -189,7 +190,7 @@ class Gaussian(Family):
             sample = fit.samples[0]
             if len(fit.samples) > 1 or sample.pool or len(sample.labellers) != 1:
                 raise PipelineError(
-                    f"this law needs a chain (each fit on one sample labelled by one model), got fit {fit.name!r} on "
+                    f"this law needs a chain (each fit on one sample labelled by one model), got fit {shown(fit.name)} on "
                     f"{[s.name for s in fit.samples]}; use covariance_factor or ct.simulate"
                 )
             rows.append(sample.T)

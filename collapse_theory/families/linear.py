@@ -17,7 +17,7 @@ from collapse_theory.equivalents.mean_labeller import pooled_scalars
 from collapse_theory.equivalents.operator import Generation
 from collapse_theory.equivalents.pipeline import pooled_system
 from collapse_theory.equivalents.pipeline_scalars import pipeline_scalars
-from collapse_theory.errors import PipelineError
+from collapse_theory.errors import PipelineError, shown
 from collapse_theory.formula import ErrorFormula
 
 __all__ = ["Linear", "Method"]
@@ -51,13 +51,13 @@ class Linear:
             PipelineError: If the method does not cover the pipeline.
         """
         tested = pipeline.model(model)
-        if method not in _METHODS:
-            raise PipelineError(f"method needs to be one of {', '.join(_METHODS)}, got {method!r}; use 'auto'")
+        if not isinstance(method, str) or method not in _METHODS:
+            raise PipelineError(f"method needs to be one of {', '.join(_METHODS)}, got {shown(method)}; use 'auto'")
         copy, fit, numbers = without_literals(pipeline, tested)
         derived = None
         if test_covariance is not None:  # the other derivations measure the risk by the inputs' own covariance
             if method not in {"auto", "free-probability"}:
-                raise PipelineError(f'test_covariance needs method="free-probability", got {method!r}; use "auto"')
+                raise PipelineError(f'test_covariance needs method="free-probability", got {shown(method)}; use "auto"')
             method = "free-probability"
         if method in {"auto", "exact"}:
             derived = _exact(copy, fit)

@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 from sympy import Expr, Ge, ImmutableMatrix, S, Symbol, cancel
 
+from collapse_theory.describe.arguments import instance
+from collapse_theory.describe.numbers import flag
 from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample
-from collapse_theory.errors import PipelineError
+from collapse_theory.errors import PipelineError, shown
 from collapse_theory.families.calculus import Moments, RowLaw, moments
 from collapse_theory.formula import ErrorFormula, Regime
 from collapse_theory.simulate.protocol import Setting, Trial
@@ -53,9 +55,9 @@ class Family(abc.ABC):
             PipelineError: If the pipeline means nothing for the family, or it has no such method.
         """
         methods = ("auto", "exact") if self.regime == "exact" else ("auto",)
-        if method not in methods:
+        if not isinstance(method, str) or method not in methods:
             raise PipelineError(
-                f"method of {self.name} needs to be one of {', '.join(methods)}, got {method!r}: its theory is the "
+                f"method of {self.name} needs to be one of {', '.join(methods)}, got {shown(method)}: its theory is the "
                 f"covariance calculus ({self.regime}); use 'auto'"
             )
         fit = pipeline.model(model)
@@ -83,6 +85,7 @@ class Family(abc.ABC):
             PipelineError: If a node has noise, a ridge, a reused design or a covariance of its own, or if a linear
                 source is not an average.
         """
+        instance(pipeline, Pipeline, "pipeline", "build one with ct.Pipeline() or ct.workflows")
         for sample in pipeline.samples:
             _refuse(self.name, sample.name, noise=sample.noise, design=sample.design, covariance=sample.covariance)
             if not sample.pool:
@@ -98,12 +101,12 @@ class Family(abc.ABC):
         if abs(float(off)) > _SUM_TOLERANCE if off.is_number else True:
             raise PipelineError(
                 f"{self.name} needs the coefficients of a linear source to sum to 1, got {sample.source} for sample "
-                f"{sample.name!r} (sum {total}); a source is an average of models"
+                f"{shown(sample.name)} (sum {total}); a source is an average of models"
             )
         if self.convex and any(c.is_negative for _, c in sample.source):
             raise PipelineError(
                 f"{self.name} needs non-negative coefficients in a source, got {sample.source} for sample "
-                f"{sample.name!r}; a mixture with negative parts is not a distribution"
+                f"{shown(sample.name)}; a mixture with negative parts is not a distribution"
             )
 
 
@@ -129,7 +132,7 @@ def _refuse(family: str, node: str, **given: Any) -> None:
     for argument, value in given.items():
         if value is not None:
             raise PipelineError(
-                f"{family} takes no {argument}, got {argument}={value!r} at {node!r}: {_WHY[argument]}; "
+                f"{family} takes no {argument}, got {argument}={shown(value)} at {shown(node)}: {_WHY[argument]}; "
                 f"omit {argument}, or use linear regression"
             )
 
@@ -159,9 +162,12 @@ def covariances(pipeline: Pipeline, family: Family, *, exact: bool | None = None
     """
     if not isinstance(family, Family):
         raise PipelineError(
-            f"covariances needs a family other than linear regression, got {family!r}; "
+            f"covariances needs a family other than linear regression, got {shown(family)}; "
             "pass ct.Categorical(p), ct.Gaussian() or ct.Regular()"
         )
+    instance(pipeline, Pipeline, "pipeline", "build one with ct.Pipeline() or ct.workflows")
+    if exact is not None:
+        flag(exact, "exact")
     if exact is False and pipeline.free_symbols:
         names = ", ".join(sorted(s.name for s in pipeline.free_symbols if isinstance(s, Symbol)))
         raise PipelineError(f"exact=False needs numbers throughout, got free symbols {names}; omit exact")

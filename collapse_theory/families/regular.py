@@ -14,7 +14,7 @@ from typing import ClassVar
 from sympy import Expr, S
 
 from collapse_theory.describe.pipeline import Fit, Pipeline
-from collapse_theory.errors import DomainError, PipelineError
+from collapse_theory.errors import DomainError, PipelineError, shown
 from collapse_theory.families.calculus import RowLaw
 from collapse_theory.families.protocol import Family
 from collapse_theory.families.sampling import RegularModel, RegularSampler, Run, numeric
@@ -58,7 +58,7 @@ class Regular(Family):
         missing = [] if self.model is None else [a for a in _NEEDED if not hasattr(self.model, a)]
         if missing:
             raise DomainError(
-                f"model needs truth, information, sample and fit, got {self.model!r} without {', '.join(missing)}; "
+                f"model needs truth, information, sample and fit, got {shown(self.model)} without {', '.join(missing)}; "
                 "write a class with them, or use one of collapse_theory.families.models"
             )
 

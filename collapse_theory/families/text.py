@@ -22,7 +22,7 @@ from collapse_theory.describe import workflows
 from collapse_theory.describe.numbers import integer
 from collapse_theory.describe.pipeline import Pipeline, Stage
 from collapse_theory.describe.reading import as_path, read_text
-from collapse_theory.errors import DomainError
+from collapse_theory.errors import DomainError, shown
 from collapse_theory.families.categorical import Categorical
 from collapse_theory.families.sampling import Run, TokenSampler
 from collapse_theory.families.token_errors import distinct_tokens, total_variation
@@ -112,12 +112,12 @@ def read_tokens(path: str | Path, unit: str = "word") -> list[str]:
         DomainError: If the file cannot be read, has fewer than two tokens, or ``unit`` is unknown.
     """
     if unit not in {"word", "character"}:
-        raise DomainError(f"unit needs to be 'word' or 'character', got {unit!r}; choose one of them")
+        raise DomainError(f"unit needs to be 'word' or 'character', got {shown(unit)}; choose one of them")
     text = read_text(as_path(path, "path", DomainError), "text", error=DomainError)
     tokens = list(text) if unit == "character" else re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*", text.lower())
     if len(tokens) < 2:
         raise DomainError(
-            f"path needs a text of at least two tokens, got {len(tokens)} in {str(path)!r}; use a longer text"
+            f"path needs a text of at least two tokens, got {len(tokens)} in {shown(str(path))}; use a longer text"
         )
     return tokens
 

@@ -14,7 +14,7 @@ import numpy as np
 from sympy import Expr, Integer, digamma, gamma, log, polygamma
 
 from collapse_theory.describe.numbers import Scalar, real
-from collapse_theory.errors import DomainError
+from collapse_theory.errors import DomainError, shown
 
 __all__ = ["VarianceLaw"]
 
@@ -42,8 +42,8 @@ class VarianceLaw:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        T = real(self.T, "T", positive=True, integer=True)
-        m = real(self.generations, "generations", positive=True, integer=True)
+        T = real(self.T, "T", positive=True, integer=True, number=True, most=10**9)
+        m = real(self.generations, "generations", positive=True, integer=True, number=True, most=10**6)
         for name, value in (("T", T), ("generations", m)):
             if not value.is_Integer:
                 raise DomainError(f"{name} needs to be a number, got {value}; the law of the variance is numeric")
@@ -86,7 +86,7 @@ class VarianceLaw:
         """
         ratio = np.asarray(v, dtype=float)
         if (ratio < 0).any() or np.isnan(ratio).any():
-            raise DomainError(f"v needs to be >= 0, got {v!r}; it is a ratio of variances")
+            raise DomainError(f"v needs to be >= 0, got {shown(v)}; it is a ratio of variances")
         t, phi = self._transform
         with np.errstate(divide="ignore"):
             x = np.log(ratio)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from collapse_theory.errors import DomainError, nearest
+from collapse_theory.errors import DomainError, nearest, shown
 
 __all__ = ["BIBLIOGRAPHY", "Source", "bibtex"]
 
@@ -94,5 +94,5 @@ def bibtex(keys: Iterable[str]) -> str:
     """
     for key in (keys := tuple(keys)):
         if key not in BIBLIOGRAPHY:
-            raise DomainError(f"bibliography has no key {key!r}{nearest(key, BIBLIOGRAPHY)}")
+            raise DomainError(f"bibliography has no key {shown(key)}{nearest(key, BIBLIOGRAPHY)}")
     return "\n\n".join(BIBLIOGRAPHY[key].bibtex() for key in keys)

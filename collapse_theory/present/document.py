@@ -11,13 +11,20 @@ from collapse_theory.study import Point, Series, Study
 __all__ = ["document", "escape", "figure", "long_table", "study_document"]
 
 _PREAMBLE = r"""\documentclass[11pt]{article}
+\usepackage{iftex}
+\ifPDFTeX
 \usepackage[T1]{fontenc}
 \usepackage[utf8]{inputenc}
+\else
+\usepackage{fontspec}
+\fi
 \usepackage{amsmath,amssymb,graphicx,booktabs,longtable}
 \usepackage[a4paper,margin=2.3cm]{geometry}
 \usepackage[hidelinks]{hyperref}
 \allowdisplaybreaks
 """
+_DASHES = "–—‘’“”„‚…"  # beyond Latin-1, but in every font of pdfLaTeX
+_LATIN = 0xFF  # the last character of Latin-1, which every font has
 _SPECIAL = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
             "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}  # fmt: skip
 _REGIMES = {
@@ -34,8 +41,26 @@ def escape(text: str) -> str:
     >>> escape("50% of a_b")
     '50\\% of a\\_b'
     """
-    out = "".join(_SPECIAL.get(c, c) for c in text)
-    return out.encode("latin-1", "replace").decode("latin-1")
+    return "".join(_SPECIAL.get(c, c) for c in text if c.isprintable() or c == " ")
+
+
+def beyond_latin(text: str) -> str:
+    """Return the characters of a text that the fonts of pdfLaTeX do not have, each once, in order.
+
+    >>> beyond_latin("naïve 模型 模")
+    '模型'
+    """
+    return "".join(dict.fromkeys(c for c in text if ord(c) > _LATIN and c not in _DASHES and c.isprintable()))
+
+
+def _declared(body: str) -> str:
+    """Return what makes pdfLaTeX set such a character as its code point in a frame, rather than stop or drop it.
+
+    A Unicode engine sets the character itself if its font has it. The text of the source is the same for both.
+    """
+    points = [f"{ord(c):04X}" for c in beyond_latin(body)]
+    lines = [rf"\DeclareUnicodeCharacter{{{p}}}{{\fbox{{\tiny U+{p}}}}}" for p in points]
+    return "\n".join([r"\ifPDFTeX", *lines, r"\fi"]) if lines else ""
 
 
 def study_document(study: Study) -> str:
@@ -62,8 +87,8 @@ def document(title: str, *parts: str, references: Iterable[str]) -> str:
         references: Keys of the bibliography.
     """
     begin = "\n".join([r"\date{}", r"\begin{document}", r"\maketitle"])
-    head = [_PREAMBLE, rf"\title{{{escape(title)}}}", begin]
-    every = [*head, *parts, _sources(sorted(set(references))), r"\end{document}"]
+    body = [rf"\title{{{escape(title)}}}", begin, *parts, _sources(sorted(set(references))), r"\end{document}"]
+    every = [_PREAMBLE, _declared("".join(body)), *body]
     return "\n\n".join(part for part in every if part) + "\n"
 
 

@@ -17,6 +17,7 @@ from sympy import Expr, Float, latex
 
 from collapse_theory.describe.numbers import show
 from collapse_theory.describe.pipeline import TRUTH, Fit, OneOf, Pipeline, Sample, Truth
+from collapse_theory.present.fonts import drawable
 from collapse_theory.symbols import LATEX, NOTATION
 
 if TYPE_CHECKING:
@@ -207,6 +208,7 @@ def _quantity(symbol: str, value: Expr) -> str:
 
 def _name(name: str) -> str:
     """Return a node's name: a trailing number becomes an index (m12 -> m_{12}), the rest stays literal text."""
+    name = drawable(name)
     stem = name.rstrip("0123456789")
     index = name[len(stem) :]
     return f"{stem}$_{{{index}}}$" if index and stem.isalpha() else name

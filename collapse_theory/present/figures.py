@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from collapse_theory.present.fonts import drawable, families
 from collapse_theory.present.latex import to_latex
 from collapse_theory.study import Series, Study
 from collapse_theory.symbols import NOTATION
@@ -30,7 +31,13 @@ def draw_study(study: Study) -> Figure:
         x = _positions(series)
         theory = np.array([p.theory for p in series.points])
         style: dict[str, Any] = {"marker": "_", "markersize": 24} if len(x) == 1 else {}
-        axes.plot(x, theory, color=colour, label=series.name if len(study.series) > 1 else "theory", **style)
+        axes.plot(
+            x,
+            theory,
+            color=colour,
+            label=drawable(series.name).replace("$", r"\$") if len(study.series) > 1 else "theory",
+            **style,
+        )
         for kind in study.settings.inputs:
             at = [(xi, p.checks[kind].simulation) for xi, p in zip(x, series.points, strict=True) if kind in p.checks]
             axes.errorbar(
@@ -44,9 +51,11 @@ def draw_study(study: Study) -> Figure:
     _scales(study, axes)
     axes.set_xlabel(_axis_name(study.sweep))
     axes.set_ylabel("test error (excess risk)")
-    axes.set_title(study.settings.title, fontsize="medium")
+    axes.set_title(
+        drawable(study.settings.title), fontsize="medium", parse_math=False, family=families(study.settings.title)
+    )
     axes.grid(visible=True, which="major", alpha=0.25)
-    axes.legend(fontsize="small", framealpha=0.9)
+    axes.legend(framealpha=0.9, prop={"size": "small", "family": families("".join(s.name for s in study.series))})
     return figure
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from collapse_theory.describe.files import Settings
-from collapse_theory.present.document import study_document
+from collapse_theory.present.document import beyond_latin, study_document
 from collapse_theory.present.figures import draw_study
 from collapse_theory.simulate.protocol import digest
 from collapse_theory.study import Study, run_study
@@ -24,7 +24,7 @@ from collapse_theory.writing import whole_folder, write_file
 __all__ = ["REPORT_FILES", "TEX_ENGINES", "compile_tex", "save_figure", "study_data", "write_json", "write_report"]
 
 TEX_ENGINES = ("pdflatex", "lualatex", "xelatex", "tectonic")
-_ENDS = {"figure": ("pdf", "png"), "pipeline": ("pdf", "png"), "report": ("csv", "json", "md", "pdf", "tex")}
+_ENDS = {"figure": ("pdf", "png"), "pipeline": ("pdf", "png"), "report": ("csv", "json", "pdf", "tex")}
 REPORT_FILES = tuple(f"{stem}.{end}" for stem, ends in _ENDS.items() for end in ends)
 """Every name that a report may have in its folder."""
 
@@ -92,7 +92,7 @@ def save_figure(figure: Figure, stem: Path, **options: Any) -> None:
 
 def write_json(data: Mapping[str, Any], path: Path) -> None:
     """Write plain data as strict JSON."""
-    write_file(path, json.dumps(data, indent=2, allow_nan=False) + "\n", "report")
+    write_file(path, json.dumps(data, indent=2, allow_nan=False, ensure_ascii=False) + "\n", "report")
 
 
 def compile_tex(source: Path) -> Path | None:
@@ -101,7 +101,10 @@ def compile_tex(source: Path) -> Path | None:
     Raises:
         RuntimeError: If the engine fails: the document is ours, so that is a bug.
     """
-    engine = next((e for e in TEX_ENGINES if shutil.which(e)), None)
+    engines: tuple[str, ...] = TEX_ENGINES
+    if beyond_latin(source.read_text(encoding="utf-8")):
+        engines = (*(e for e in TEX_ENGINES if e != "pdflatex"), "pdflatex")  # a Unicode engine first
+    engine = next((e for e in engines if shutil.which(e)), None)
     if engine is None:
         return None
     options = [] if engine == "tectonic" else ["-interaction=nonstopmode", "-halt-on-error"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from collapse_theory.describe.reading import read_toml
-from collapse_theory.errors import ParseError, nearest
+from collapse_theory.errors import ParseError, nearest, shown
 from collapse_theory.families.text import TextPoint, as_csv, bigram, read_tokens, text_collapse, unigram
 from collapse_theory.present.report import REPORT_FILES, compile_tex, plain, save_figure, write_json
 from collapse_theory.present.text_document import text_document
@@ -55,10 +55,12 @@ def read_text_settings(path: Path) -> TextSettings | None:
     valid = [f.name for f in fields(TextSettings)]
     for key, value in content.items():
         if key not in valid:
-            raise ParseError(f"{path.name} has no key {key!r} beside text{nearest(key, valid)}")
+            raise ParseError(f"{path.name} has no key {shown(key)} beside text{nearest(key, valid)}")
         kind = str if key in {"text", "model", "unit"} else int
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise ParseError(f"{key} in {path.name} needs to be of type {kind.__name__}, got {value!r}; correct it")
+            raise ParseError(
+                f"{key} in {path.name} needs to be of type {kind.__name__}, got {shown(value)}; correct it"
+            )
     if content.get("model", "unigram") not in _MODELS:
         raise ParseError(f"model in {path.name} needs to be unigram or bigram, got {content['model']!r}; choose one")
     return TextSettings(**{**content, "text": str(path.parent / content["text"])})

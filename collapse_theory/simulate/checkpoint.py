@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from collapse_theory.describe.reading import read_text
-from collapse_theory.errors import DomainError
+from collapse_theory.errors import DomainError, shown
 from collapse_theory.simulate.protocol import digest
 from collapse_theory.writing import target_file, write_file
 
@@ -52,12 +52,12 @@ class Checkpoint:
             whole = False
         if not whole:
             raise DomainError(
-                f"checkpoint needs a whole file written by simulate, got {str(self.path)!r}, damaged; {_REMEDY}"
+                f"checkpoint needs a whole file written by simulate, got {shown(str(self.path))}, damaged; {_REMEDY}"
             )
         if problem != self.problem:
             raise DomainError(
                 "checkpoint needs to be of the same pipeline, values, inputs, target and seed, "
-                f"got {str(self.path)!r} of another problem; {_REMEDY}"
+                f"got {shown(str(self.path))} of another problem; {_REMEDY}"
             )
         return errors
 

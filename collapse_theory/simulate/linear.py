@@ -16,7 +16,7 @@ import numpy as np
 from collapse_theory.describe.pipeline import Fit, Pipeline
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
-from collapse_theory.errors import DomainError, nearest
+from collapse_theory.errors import DomainError, nearest, shown
 from collapse_theory.simulate.program import (
     COMMON,
     MOST_ENTRIES,
@@ -205,17 +205,17 @@ def _gaussian(program: Program, setting: Setting) -> GaussianTrial:
     for name, spectrum in spectra.items():
         if not isinstance(spectrum, Spectrum):
             raise DomainError(
-                f"spectrum needs to be a Spectrum ({name!r}), got {spectrum!r}; for an array use ct.Eigenvalues"
+                f"spectrum needs to be a Spectrum ({shown(name)}), got {shown(spectrum)}; for an array use ct.Eigenvalues"
             )
     for name, what in (*((c, "of a sample") for c in program.covariances), (test, "of the test inputs")):
         if name not in spectra:
             raise DomainError(
-                f"spectrum needs the covariance {name!r} {what}, got {', '.join(map(repr, spectra)) or 'none'}"
-                f"{nearest(name, spectra)}; give spectrum={{{name!r}: ...}}"
+                f"spectrum needs the covariance {shown(name)} {what}, got {', '.join(map(repr, spectra)) or 'none'}"
+                f"{nearest(name, spectra)}; give spectrum={{{shown(name)}: ...}}"
             )
     if not isinstance(setting.target, Target):
         raise DomainError(
-            f"target needs to be a Target, got {setting.target!r}; for an array use ct.Energies or ct.Coefficients"
+            f"target needs to be a Target, got {shown(setting.target)}; for an array use ct.Energies or ct.Coefficients"
         )
     sizes = {name: spectra[name].dimension for name in (*program.covariances, test)}
     if len(set(sizes.values())) > 1:

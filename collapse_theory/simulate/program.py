@@ -14,7 +14,7 @@ from sympy import Expr, Symbol
 
 from collapse_theory.describe.numbers import real
 from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Truth
-from collapse_theory.errors import DomainError, PipelineError, nearest
+from collapse_theory.errors import DomainError, PipelineError, nearest, shown
 
 __all__ = ["COMMON", "MOST_ENTRIES", "TRUTH", "Block", "Draw", "Label", "Program", "Solve", "compile_linear"]
 
@@ -162,7 +162,7 @@ class _Compiler:
         if s.pool or isinstance(s.source, OneOf):
             what = "a subsample" if s.pool else f"source {s.source}"
             raise PipelineError(
-                f"linear regression needs samples labelled by a linear combination, got {what} (sample {s.name!r}); "
+                f"linear regression needs samples labelled by a linear combination, got {what} (sample {shown(s.name)}); "
                 "subsamples and one_of belong to the families Categorical, Gaussian and Regular"
             )
         if s.inputs not in self.designs:
@@ -204,7 +204,7 @@ class _Values:
         for symbol in sorted(pipeline.free_symbols, key=lambda s: (s.name, str(sorted(s.assumptions0.items())))):
             if symbol.name in self.known:
                 raise DomainError(
-                    f"pipeline needs one symbol per name, got two symbols {symbol.name!r} with different assumptions; "
+                    f"pipeline needs one symbol per name, got two symbols {shown(symbol.name)} with different assumptions; "
                     "take the symbols from ct.symbols"
                 )
             self.known[symbol.name] = symbol
@@ -212,7 +212,7 @@ class _Values:
         for name, value in values.items():
             if name not in self.known:
                 raise DomainError(
-                    f"simulate needs names of symbols of the pipeline, got {name}={value!r}{nearest(name, self.known)}"
+                    f"simulate needs names of symbols of the pipeline, got {name}={shown(value)}{nearest(name, self.known)}"
                 )
             symbol = self.known[name]
             number = real(
@@ -223,7 +223,7 @@ class _Values:
                 integer=bool(symbol.is_integer),
             )
             if not number.is_number:
-                raise DomainError(f"{name} needs to be a number, got {value!r}; give every symbol a numeric value")
+                raise DomainError(f"{name} needs to be a number, got {shown(value)}; give every symbol a numeric value")
             self.change[symbol] = number
 
     def __call__(self, expr: Expr, what: str, *, signed: bool = False) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cholesky
 
 from collapse_theory.describe.numbers import real_array
-from collapse_theory.errors import DomainError, PipelineError
+from collapse_theory.errors import DomainError, PipelineError, shown
 from collapse_theory.simulate.program import COMMON, Program
 from collapse_theory.simulate.protocol import digest
 from collapse_theory.simulate.solve import kernel_fit, ridge_fit
@@ -145,7 +145,7 @@ def _one_covariance(what: str, program: Program, test_covariance: str | None) ->
     named = [c for c in (*program.covariances, test_covariance) if c not in {COMMON, None}]
     if named:
         raise PipelineError(
-            f"{what} needs samples without covariance names, got covariance={named[0]!r}; real rows bring their own, "
+            f"{what} needs samples without covariance names, got covariance={shown(named[0])}; real rows bring their own, "
             "use spectrum={...} for a commuting family"
         )
 

@@ -20,10 +20,11 @@ import joblib
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from collapse_theory.describe.arguments import word
 from collapse_theory.describe.numbers import MOST_TRIALS, flag, integer, worker_count
 from collapse_theory.describe.pipeline import Fit, Pipeline
 from collapse_theory.describe.reading import as_path
-from collapse_theory.errors import ConvergenceError, DomainError, PipelineError
+from collapse_theory.errors import ConvergenceError, DomainError, PipelineError, shown
 from collapse_theory.simulate.checkpoint import Checkpoint
 from collapse_theory.simulate.linear import linear_trial
 from collapse_theory.simulate.protocol import Setting, SimulatedFamily, Trial, digest
@@ -133,7 +134,11 @@ def simulate(
     jobs = worker_count(jobs)
     progress = flag(progress, "progress")
     if not isinstance(pipe, Pipeline):
-        raise PipelineError(f"simulate needs a Pipeline, got {pipe!r}; build one with ct.Pipeline() or ct.workflows")
+        raise PipelineError(
+            f"simulate needs a Pipeline, got {shown(pipe)}; build one with ct.Pipeline() or ct.workflows"
+        )
+    if test_covariance is not None:
+        word(test_covariance, "test_covariance")
     make = linear_trial if family is None else _hook(family)
     setting = Setting(spectrum, target, inputs, targets, kernel, test_covariance, values)
     with one_blas_thread():
@@ -152,7 +157,7 @@ def simulate(
 def _hook(family: Any) -> Callable[[Pipeline, Fit, Setting], Trial]:
     if not isinstance(family, SimulatedFamily) or isinstance(family, type):
         raise PipelineError(
-            f"family needs to be an object that can be simulated, got {family!r}; for example ct.Categorical(p)"
+            f"family needs to be an object that can be simulated, got {shown(family)}; for example ct.Categorical(p)"
         )
     return family.trial
 

@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Iterator, Mapping
 
 from collapse_theory import theorems
-from collapse_theory.errors import DomainError, nearest
+from collapse_theory.errors import DomainError, nearest, shown
 from collapse_theory.theorems.theorem import REGISTRY, Theorem
 
 __all__ = ["Catalog", "UnknownTheoremError", "catalog"]
@@ -32,7 +32,7 @@ class Catalog(Mapping[str, Theorem]):
     def __getitem__(self, slug: str) -> Theorem:
         registry = self._registry()
         if slug not in registry:
-            raise UnknownTheoremError(f"catalog has no theorem {slug!r}{nearest(slug, registry)}")
+            raise UnknownTheoremError(f"catalog has no theorem {shown(slug)}{nearest(slug, registry)}")
         return registry[slug]
 
     def __iter__(self) -> Iterator[str]:

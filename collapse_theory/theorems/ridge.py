@@ -11,7 +11,7 @@ from collapse_theory.describe.pipeline import TRUTH, Pipeline, Source, Stage
 from collapse_theory.equivalents.chain import ChainBias, ChainVariance
 from collapse_theory.equivalents.least_squares import mean_inverse_gram
 from collapse_theory.equivalents.operator import Generation, chain_risk, response, shrinkage
-from collapse_theory.errors import PipelineError
+from collapse_theory.errors import PipelineError, shown
 from collapse_theory.families.linear import Linear
 from collapse_theory.formula import ErrorFormula, value_for
 from collapse_theory.spectral.implicit import ResidualDegrees
@@ -93,7 +93,7 @@ def _chain_at(n: int, **parameters: Any) -> ErrorFormula:
     known = {x.name: x for x in (T, T0, lam, lam0, sigma, sigma0)}
     unknown = sorted(set(parameters) - set(known))
     if unknown:
-        raise PipelineError(f"ridge-chain has no parameter {unknown[0]!r}; valid: {', '.join(sorted(known))}")
+        raise PipelineError(f"ridge-chain has no parameter {shown(unknown[0])}; valid: {', '.join(sorted(known))}")
     count = int(value_for(generations, n))
     values: dict[str, list[Expr]] = {}
     for name, x in known.items():

@@ -10,7 +10,7 @@ from typing import Any
 from sympy import Expr, Symbol
 
 from collapse_theory.describe.pipeline import Pipeline
-from collapse_theory.errors import PipelineError, nearest
+from collapse_theory.errors import PipelineError, nearest, shown
 from collapse_theory.formula import ErrorFormula
 
 __all__ = ["REGISTRY", "Relation", "Theorem", "register"]
@@ -89,7 +89,7 @@ class Theorem:
         known = {x.name: x for x in self.error.free_symbols if x.name != "d"}
         for name in parameters:
             if name not in known:
-                raise PipelineError(f"{self.slug}.pipeline has no parameter {name!r}{nearest(name, known)}")
+                raise PipelineError(f"{self.slug}.pipeline has no parameter {shown(name)}{nearest(name, known)}")
         if "n" in known and "n" not in parameters:
             raise PipelineError(f"{self.slug}.pipeline needs n, got none; a pipeline is built generation by generation")
         values: dict[str, Expr | Symbol | Any] = {**known, **parameters}
