@@ -126,7 +126,7 @@ GOOD = {
     "subs.values": {"lam": 0.5}, "mapped.change": lambda e: e, "Regular.model": None, "pipeline": tokens(),
     "test_error.pipeline": chain(), "covariances.pipeline": tokens(), "covariances.family": ct.Gaussian(),
     "simulate.pipe": chain(), "evaluate.values": VALUES, "validate.values": VALUES, "solve.values": VALUES,
-    "simulate.values": {}, "__call__.values": VALUES, "samples": None, "pool": None, "doit.spectrum": None,
+    "simulate.values": {}, "__call__.values": VALUES, "digits.values": VALUES, "samples": None, "pool": None, "doit.spectrum": None,
     "DeterministicEquivalent.evaluate.values": {"T": 12, "lam": 0.1}, "DeterministicEquivalent.solve.values":
     {"T": 12, "lam": 0.1}, "pipeline.parameters": {}, "at.parameters": {}, "ancestors.model": None,
     "theory.pipeline": tokens(), "Linear.theory.pipeline": chain(), "setting": None, "moments.exact": True, "exact": True,

@@ -7,6 +7,7 @@ and ``[[curve]]`` tables that override arguments or values. Numbers may be formu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +31,7 @@ __all__ = ["Settings", "load"]
 
 _SETTINGS = ("title", "spectrum", "target", "data", "inputs", "seed", "trials", "jobs", "sweep", "values", "curve")
 _INPUTS = ("gaussian", "real")
-_LARGEST = 1.0e308  # of a number in a file
+_WHOLE = 2**63  # integers of a file go into arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,7 +284,8 @@ class _Reader:
     def number(self, value: Any, place: str) -> int | float:
         with located(f"{self.file}, {place}"):
             out = strings.values(value) if isinstance(value, str) else value
-            if not isinstance(out, (int, float)) or isinstance(out, bool) or not abs(out) < _LARGEST:
+            largest = _WHOLE if isinstance(out, int) else math.inf
+            if not isinstance(out, (int, float)) or isinstance(out, bool) or not abs(out) < largest:
                 raise DomainError(f"needs one finite number, got {shown(value)}")
             return out
 
