@@ -120,12 +120,17 @@ SEQUENCES = {"Spiked", "weights"}
 NUMBERS_THERE = {"a generator", "objects with a symbol", "a huge integer"}
 
 
-@pytest.mark.parametrize("kind", SPOIL)
-@pytest.mark.parametrize("entry", ENTRIES)
+SPOILED = [
+    (entry, kind)
+    for entry in ENTRIES
+    for kind in SPOIL
+    if (entry, kind) not in MEANS_SOMETHING and not (entry in SEQUENCES and kind in NUMBERS_THERE)
+]
+
+
+@pytest.mark.parametrize(("entry", "kind"), SPOILED)
 def test_no_entry_converts_what_is_no_array_of_numbers(entry, kind):
     good, call = ENTRIES[entry]
-    if (entry, kind) in MEANS_SOMETHING or (entry in SEQUENCES and kind in NUMBERS_THERE):
-        pytest.skip("means something here")
     with pytest.raises(ct.CollapseTheoryError) as caught:
         call(SPOIL[kind](np.asarray(good)))
     assert len(str(caught.value)) < 600

@@ -69,7 +69,14 @@ def test_files(command, kind, tmp_path, monkeypatch):
     "d", ["1e8", "1e9", "1e12", "1e18", "1e30", "1e300", "10^300", "9" * 39, "-3", "0", "0.5", "oo"]
 )
 def test_dimensions(kind, d):
-    refused("predict", *RIDGE, "--spectrum", kind.format(d))
+    """Few distinct eigenvalues have a value at any size that float64 counts; what would be listed one by one has not."""
+    arguments = ["predict", *RIDGE, "--spectrum", kind.format(d)]
+    if kind.startswith("powerlaw") or d not in {"1e8", "1e9", "1e12"}:
+        refused(*arguments)
+    else:
+        start = time.monotonic()
+        assert CliRunner().invoke(app, arguments).exit_code == 0
+        assert time.monotonic() - start < 20
 
 
 @pytest.mark.parametrize(

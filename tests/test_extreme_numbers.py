@@ -79,7 +79,7 @@ def test_an_isotropic_measure_is_one_atom_whatever_its_size():
             small, rel=1e-14
         )
         assert ct.Isotropic(d).rank == d
-    with pytest.raises(ct.DomainError, match=r"2\*\*53"):
+    with pytest.raises(ct.DomainError, match="9007199254740992"):
         ct.Isotropic(10**20)
     for listed in (ct.Isotropic(10**12), ct.PowerLaw(10**9, 1.5)):
         with pytest.raises(ct.DomainError, match="GB"):

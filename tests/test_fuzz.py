@@ -130,7 +130,7 @@ GOOD = {
     "DeterministicEquivalent.evaluate.values": {"T": 12, "lam": 0.1}, "DeterministicEquivalent.solve.values":
     {"T": 12, "lam": 0.1}, "pipeline.parameters": {}, "at.parameters": {}, "ancestors.model": None,
     "theory.pipeline": tokens(), "Linear.theory.pipeline": chain(), "setting": None, "moments.exact": True, "exact": True,
-    "alpha": 0.1, "rows": 12, "generators": 2, "synthetic_rows": 4,
+    "alpha": 0.1, "extrapolate": False, "rows": 12, "generators": 2, "synthetic_rows": 4,
 }  # fmt: skip
 
 
@@ -234,6 +234,7 @@ def time_limit(what):
 
 
 @pytest.mark.filterwarnings("ignore:.*of the target energy lies:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*could not have caught:UserWarning")
 @pytest.mark.parametrize(("label", "call", "name", "parameter"), list(cases()))
 def test_bad_arguments_are_refused_in_words(label, call, name, parameter, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
