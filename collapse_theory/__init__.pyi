@@ -19,8 +19,8 @@ from .describe.targets import Coefficients as Coefficients
 from .describe.targets import Energies as Energies
 from .describe.targets import RandomTarget as RandomTarget
 from .describe.targets import SourceTarget as SourceTarget
-from .diagnose import Diagnosis as Diagnosis
 from .diagnose import diagnose as diagnose
+from .diagnosis import Diagnosis as Diagnosis
 from .equivalents.equivalent import DeterministicEquivalent as DeterministicEquivalent
 from .equivalents.equivalent import deterministic_equivalent as deterministic_equivalent
 from .equivalents.matrices import Covariance as Covariance

@@ -15,7 +15,8 @@ from collapse_theory.derive import test_error
 from collapse_theory.describe.files import Settings
 from collapse_theory.describe.pipeline import Pipeline
 from collapse_theory.describe.recipe import Curve
-from collapse_theory.diagnose import Diagnosis, diagnose, worst
+from collapse_theory.diagnose import diagnose_fits
+from collapse_theory.diagnosis import Diagnosis, worst
 from collapse_theory.errors import DomainError
 from collapse_theory.formula import ErrorFormula
 from collapse_theory.validate import judge
@@ -129,7 +130,8 @@ class _Worker:
         self, curve: Curve, fixed: Mapping[str, Any], name: str | None, xs: list[Any], simulated: set[int]
     ) -> Series:
         label = ", ".join([curve.name, *(f"{k} = {v:g}" for k, v in fixed.items())])
-        points, diagnoses = [], []
+        points: list[Point] = []
+        stages: set[tuple[float, float]] = set()
         for i, x in enumerate(xs):
             at = dict(fixed) if name is None else {**fixed, name: x}
             paths = self.settings.recipe.paths
@@ -150,8 +152,9 @@ class _Worker:
                     self.progress(label, self.done, self.total)
             points.append(Point(float(x), terms, checks))
             if self.settings.data is not None:
-                diagnoses += _diagnoses(self.settings.data.X, pipe, values)
-        return Series(label, pipe, formula, tuple(points), worst(diagnoses) if diagnoses else None)
+                stages |= _stages(pipe, values)
+        found = worst(diagnose_fits(self.settings.data.X, sorted(stages))) if self.settings.data is not None else None
+        return Series(label, pipe, formula, tuple(points), found)
 
     def check(self, kind: str, formula: ErrorFormula, values: dict[str, Any]) -> Validation:
         settings = self.settings
@@ -173,11 +176,10 @@ class _Worker:
         )
 
 
-def _diagnoses(X: np.ndarray, pipe: Pipeline, values: Mapping[str, Any]) -> list[Diagnosis]:
-    """Return one diagnosis per distinct (rows, ridge) of the fits."""
+def _stages(pipe: Pipeline, values: Mapping[str, Any]) -> set[tuple[float, float]]:
+    """Return the distinct (rows, ridge) of the fits."""
 
     def number(e: Any) -> float:
         return float(e.subs({s: values[s.name] for s in e.free_symbols}))
 
-    stages = {(number(f.N), 0.0 if f.ridge is None else number(f.ridge)) for f in pipe.fits}
-    return [diagnose(X, T=T, lam=lam) for T, lam in sorted(stages)]
+    return {(number(f.N), 0.0 if f.ridge is None else number(f.ridge)) for f in pipe.fits}

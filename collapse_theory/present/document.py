@@ -174,7 +174,7 @@ def _findings(study: Study) -> str:
             rf"Largest gap with real inputs: ${100 * c.relative_gap:+.1f}\,\%$ ({_where(study, series, point)}; $z={c.z:+.2f}$)."
         )
     out.extend(
-        rf"\paragraph{{{escape(s.name)}: {s.diagnosis.verdict}.}} {escape(s.diagnosis.reason)}"
+        rf"\paragraph{{{escape(s.name)}: {s.diagnosis.verdict}.}} {escape(f'{s.diagnosis.reason} {s.diagnosis.comparison}')}"
         for s in study.series
         if s.diagnosis is not None
     )

@@ -15,6 +15,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from collapse_theory.describe.files import Settings
+from collapse_theory.diagnosis import Diagnosis
 from collapse_theory.present.document import beyond_latin, study_document
 from collapse_theory.present.figures import draw_study
 from collapse_theory.simulate.protocol import digest
@@ -134,9 +135,7 @@ def study_data(study: Study) -> dict[str, Any]:
                 "method": s.formula.method,
                 "references": list(s.formula.references),
                 "latex": s.formula.latex(),
-                "diagnosis": None
-                if s.diagnosis is None
-                else {"verdict": s.diagnosis.verdict, "reason": s.diagnosis.reason, "directions": s.diagnosis.table()},
+                "diagnosis": None if s.diagnosis is None else _diagnosis(s.diagnosis),
                 "points": [
                     {
                         "x": None if math.isnan(p.x) else p.x,
@@ -161,6 +160,22 @@ def study_data(study: Study) -> dict[str, Any]:
             }
             for s in study.series
         ],
+    }
+
+
+def _diagnosis(found: Diagnosis) -> dict[str, Any]:
+    kinds = {"gaussian": found.gaussian, "elliptic": found.elliptic, "resampled": found.resampled}
+    return {
+        "verdict": found.verdict,
+        "reason": found.reason,
+        "T": found.T,
+        "lam": found.lam,
+        "scores": {k: plain(v) for k, v in found.scores.items()},
+        "clean_fit": {
+            kind: {"kappa": fit.kappa, "inflation": plain(fit.inflation), "noise": plain(fit.noise)}
+            for kind, fit in kinds.items()
+        },
+        "directions": found.table(),
     }
 
 
