@@ -242,6 +242,8 @@ def test_table_is_of_this_code(name):
         (np.array([[0.0], [1.0]]), 5, 0.0),
         (np.random.default_rng(0).standard_normal((50, 4)), 0.5, 1e-12),
         (np.random.default_rng(0).standard_normal((50, 4)), 1e7, 0.0),
+        (np.random.default_rng(0).standard_normal((50, 4)), 1e14, 0.1),
+        (np.random.default_rng(0).standard_t(3, (2000, 4)), 1e14, 0.1),
         (np.random.default_rng(0).standard_normal((50, 4)), 10, 1e100),
     ],
 )

@@ -110,13 +110,35 @@ def test_as_many_rows_as_directions_diverge_without_nan():
     assert not fit.bias(np.ones(50)).any()
 
 
-@pytest.mark.parametrize("lam", [1e-300, 1e-30, 1e30, 1e200])
+@pytest.mark.parametrize("lam", [1e-199, 1e-30, 1e30, 1e199])
 @pytest.mark.parametrize("population", [math.inf, 500.0])
 def test_extreme_ridges_are_finite(lam, population):
     fit = clean_fit(POWER, LOGNORMAL, T=200, lam=lam, population=population)
     assert np.isfinite([fit.kappa, fit.inflation, fit.noise]).all()
     assert fit.noise >= 0
     assert np.isfinite(fit.bias(POWER)).all()
+
+
+@pytest.mark.parametrize("lam", [1e-201, 1e201])
+def test_what_float64_has_no_room_for_is_refused(lam):
+    with pytest.raises(ct.DomainError, match="1e200 times the largest eigenvalue"):
+        clean_fit(POWER, ONE, T=200, lam=lam)
+    with pytest.raises(ct.DomainError, match="T needs to be between"):
+        clean_fit(POWER, ONE, T=1 / lam, lam=0.1)
+
+
+@pytest.mark.parametrize("T", [1e-89, 1e89])
+@pytest.mark.parametrize("lam", [0.0, 1e-199, 1e199])
+def test_what_it_has_room_for_is_not(T, lam):
+    fit = clean_fit(POWER, TWO, T=T, lam=lam, population=500)
+    assert np.isfinite([fit.kappa, fit.inflation, fit.noise]).all()
+
+
+def test_often_drawn_rows_need_few_nodes():
+    """On both sides of where the draws count as normal."""
+    a, b = (clean_fit(POWER[:30], LOGNORMAL, T=200 * mean, lam=0.1, population=200) for mean in (999.9, 1000.1))
+    assert a.noise * 999.9 == pytest.approx(b.noise * 1000.1, rel=1e-6)
+    np.testing.assert_allclose(a.bias(POWER[:30]), b.bias(POWER[:30]), rtol=1e-6)
 
 
 def simulated(s, tau, T, lam, N, trials, seed):

@@ -41,11 +41,15 @@ from scipy.optimize import brentq
 from scipy.stats import poisson
 
 from collapse_theory.describe.spectra import Eigenvalues
+from collapse_theory.errors import DomainError
 from collapse_theory.evaluate.ridge import effective_ridge
 
 __all__ = ["CleanFit", "clean_fit"]
 
 _TAIL = 1e-13  # share of the draws that the table of multiplicities leaves out
+_OFTEN = 1000.0  # mean number of draws of a row from which they are as good as normal
+_RANGE = 1e200  # of the ridge over the largest eigenvalue, both ways: beyond, float64 has no room for the products
+_ROWS = 1e90
 _ROUND_OFF = 1e-12
 _STRIDE = 4.0  # of the search for a bracket, in units of the exponent
 
@@ -92,9 +96,14 @@ class _Rows:
         """Return the law of T rows of equally likely scales, fresh or from a population of N."""
         if math.isinf(N):
             return cls(scales, scales, np.ones(scales.size), np.full(scales.size, T / scales.size), N)
-        draws = poisson(T / N)
-        times = np.arange(draws.ppf(_TAIL), draws.isf(_TAIL) + 1)
-        mass = draws.pmf(times) * (N / scales.size)
+        if T / N > _OFTEN:  # the draws are as good as normal: a few nodes carry their moments
+            nodes, weights = np.polynomial.hermite_e.hermegauss(9)
+            times, chance = T / N + math.sqrt(T / N) * nodes, weights / weights.sum()
+        else:
+            draws = poisson(T / N)
+            times = np.arange(draws.ppf(_TAIL), max(draws.isf(_TAIL), 2) + 1)  # never without a row that is drawn
+            chance = draws.pmf(times)
+        mass = chance * (N / scales.size)
         return cls(scales, np.repeat(scales, times.size), np.tile(times, scales.size), np.tile(mass, scales.size), N)
 
     @property
@@ -145,6 +154,10 @@ def clean_fit(s: np.ndarray, tau: np.ndarray, *, T: float, lam: float, populatio
         population: Rows of the population that the T rows are drawn from with replacement, and on which the fit is tested;
             infinite: fresh rows.
 
+    Raises:
+        DomainError: If the ridge is positive and beyond 1e200 times the largest eigenvalue, or below 1e-200 times it, or the
+            rows beyond 1e90, or below 1e-90.
+
     >>> s = np.ones(50)
     >>> one = clean_fit(s, np.ones(1), T=100, lam=0.0)
     >>> one.noise                                   # d/(T - d)
@@ -153,6 +166,14 @@ def clean_fit(s: np.ndarray, tau: np.ndarray, *, T: float, lam: float, populatio
     >>> round(clean_fit(s, scales, T=100, lam=0.0).noise, 4), round(clean_fit(s, scales, T=100, lam=0.1).kappa, 4)
     (2.2942, 0.2852)
     """
+    top = float(s.max())
+    if lam > 0 and not top / _RANGE <= lam <= top * _RANGE:
+        raise DomainError(
+            f"lam needs to be 0 or between {top / _RANGE:.3g} and {top * _RANGE:.3g}, 1e200 times the largest eigenvalue "
+            f"{top:.3g} either way, got {lam!r}; use lam=0 or rescale the inputs"
+        )
+    if not 1 / _ROWS <= T <= _ROWS:
+        raise DomainError(f"T needs to be between {1 / _ROWS:g} and {_ROWS:g}, got {T!r}; give the rows of a fit")
     rows = _Rows.of(tau, T, population)
     h, kappa = rows.solve(s, T, lam)
     df1 = _degrees(s, kappa)
