@@ -1,17 +1,17 @@
 r"""Can the Gaussian theory be trusted on these inputs?
 
 The theory sees inputs only through their covariance. With whitened rows :math:`z_i`, each direction weighted by how much
-the fit uses it, :math:`p_j=s_j/(s_j+\kappa)`, six scores measure what a covariance does not say:
+the fit uses it, :math:`p_a=s_a/(s_a+\kappa)`, six scores measure what a covariance does not say:
 
 * *Spread.* Rows of unequal energy, :math:`x=\sqrt\tau\,\Sigma^{1/2}g`, have a theory of their own
   (:mod:`collapse_theory.evaluate.elliptic`): the score is how far it moves the error of a fit on truthful labels. With
-  :math:`q_i=\sum_jp_jz_{ij}^2` and :math:`\gamma=\sum p_j^2/(\sum p_j)^2`, elliptic rows have
+  :math:`q_i=\sum_ap_az_{ia}^2` and :math:`\gamma=\sum p_a^2/(\sum p_a)^2`, elliptic rows have
   :math:`1+\operatorname{Var}q/\bar q^2=(1+\operatorname{Var}\tau)(1+2\gamma)`; Gaussian rows of few directions vary too, so
   the scale of a row is a power of its energy, over the mean, with which only :math:`\operatorname{Var}\tau` is left.
 * *Population.* The N rows are all there is: fits draw them with replacement and are tested on them. The same theory says
   by how much that moves the error; the size of it is :math:`\mathrm{df}_1/N`, the sign depends on the labels.
 * *Clusters.* Near-duplicates, rows of few kinds and dependent features are parallel too often. With
-  :math:`k_{ij}=\sum_jp_jz_iz_j` over pairs, the score is
+  :math:`k_{ij}=\sum_ap_az_{ia}z_{ja}` over pairs, the score is
   :math:`\big[\overline{k^4}/\overline{k^2}^2-3(1+2\sum p^4/(\sum p^2)^2)(1+\operatorname{Var}\tau)^2\big]
   \frac{\mathrm{df}_1}{T(T-\mathrm{df}_2)}`: by how much the rows that a row meets in a sample of T vary beyond
   elliptic ones, times what such a variance does to least squares.
@@ -22,7 +22,7 @@ the fit uses it, :math:`p_j=s_j/(s_j+\kappa)`, six scores measure what a covaria
   whose exact theory is exact on Gaussian rows only.
 
 The score :math:`(\operatorname{Var}q/\bar q^2-2\gamma)\,\mathrm{df}_1/(T-\mathrm{df}_2)` for the spread would need no equation
-and orders data sets alike, but it is biased: too high by up to an order of magnitude where :math:`\tau` has heavy tails.
+and orders data sets alike, but it is biased: several times too high where :math:`\tau` has heavy tails.
 
 Thresholds are chosen from a table of data sets with measured gaps, ``docs/diagnose.md``.
 """
