@@ -37,7 +37,8 @@ import numpy as np
 from scipy.optimize import brentq
 
 from collapse_theory.describe.data import principal_components
-from collapse_theory.diagnosis import Diagnosis, plain_number
+from collapse_theory.describe.numbers import real
+from collapse_theory.diagnosis import Diagnosis
 from collapse_theory.evaluate.elliptic import clean_fit
 
 __all__ = ["Diagnosis", "diagnose", "diagnose_fits"]
@@ -73,8 +74,11 @@ def diagnose(X: Any, *, T: Any, lam: Any = 0, least_noise: Any = _NOISE) -> Diag
 
 def diagnose_fits(X: Any, fits: Iterable[tuple[Any, Any]], *, least_noise: Any = _NOISE) -> list[Diagnosis]:
     """Return the diagnosis of several fits on the same inputs, one per (rows, ridge)."""
-    stages = [(plain_number(T, "T", positive=True), plain_number(lam, "lam")) for T, lam in fits]
-    noise = plain_number(least_noise, "least_noise")
+    stages = [
+        (float(real(T, "T", positive=True, number=True)), float(real(lam, "lam", nonnegative=True, number=True)))
+        for T, lam in fits
+    ]
+    noise = float(real(least_noise, "least_noise", nonnegative=True, number=True))
     U, S = principal_components(X)
     N, columns = len(U), np.shape(X)[1]
     s, shares = S**2 / N, U**2  # each row's share of a direction's energy

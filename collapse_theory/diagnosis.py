@@ -6,17 +6,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from collapse_theory.describe.numbers import real
+from collapse_theory.describe.arguments import instance
+from collapse_theory.describe.numbers import integer, real
 from collapse_theory.describe.spectra import Eigenvalues
 from collapse_theory.describe.targets import RandomTarget, Target
-from collapse_theory.errors import DomainError
 from collapse_theory.evaluate.elliptic import CleanFit
 
-__all__ = ["THRESHOLDS", "Diagnosis", "Prediction", "plain_number", "worst"]
+__all__ = ["THRESHOLDS", "Diagnosis", "Prediction", "worst"]
 
 Verdict = Literal["trust", "caution", "distrust"]
 _GRADES: tuple[Verdict, ...] = ("trust", "caution", "distrust")
@@ -209,7 +209,8 @@ class Diagnosis:
         >>> round(p.gaussian, 2), round(p.elliptic, 2), found.verdict     # least squares: d/(T - d), and on these rows
         (1.0, 2.03, 'distrust')
         """
-        sigma = plain_number(noise, "noise")
+        instance(target, Target, "target", "write ct.Energies(values)", DomainError)
+        sigma = float(real(noise, "noise", nonnegative=True, number=True))
         s = self.eigenvalues
         every = np.zeros(self.columns)  # as ct.from_data lists them: one direction per column, dead ones last
         every[: s.size] = s
@@ -221,6 +222,7 @@ class Diagnosis:
 
     def table(self, most: int = 10) -> list[dict[str, float]]:
         """Return the directions that matter most, worst first, one mapping per direction."""
+        most = integer(most, "most", least=0)
         cautions = THRESHOLDS["fourth moment"][0], THRESHOLDS["leverage"][0]
         order = np.argsort(-np.maximum(self.excess / cautions[0], self.leverage / cautions[1]))[:most]
         columns = {
@@ -265,18 +267,6 @@ def worst(diagnoses: Sequence[Diagnosis]) -> Diagnosis:
     10.0
     """
     return max(diagnoses, key=lambda found: found.warning)
-
-
-def plain_number(value: Any, name: str, *, positive: bool = False) -> float:
-    """Return a range-checked float.
-
-    Raises:
-        DomainError: If ``value`` is no real number in range, or an expression with symbols.
-    """
-    number = real(value, name, positive=positive, nonnegative=not positive)
-    if not number.is_number:
-        raise DomainError(f"{name} needs to be a number, got the expression {value}; substitute its symbols first")
-    return float(number)
 
 
 def _percent(share: float) -> str:

@@ -130,7 +130,7 @@ GOOD = {
     "DeterministicEquivalent.evaluate.values": {"T": 12, "lam": 0.1}, "DeterministicEquivalent.solve.values":
     {"T": 12, "lam": 0.1}, "pipeline.parameters": {}, "at.parameters": {}, "ancestors.model": None,
     "theory.pipeline": tokens(), "Linear.theory.pipeline": chain(), "setting": None, "moments.exact": True, "exact": True,
-    "alpha": 0.1, "extrapolate": False, "rows": 12, "generators": 2, "synthetic_rows": 4,
+    "alpha": 0.1, "extrapolate": False, "least_noise": 0.1, "rows": 12, "generators": 2, "synthetic_rows": 4,
 }  # fmt: skip
 
 
