@@ -11,6 +11,7 @@ __all__ = [
     "CollapseTheoryError",
     "ConvergenceError",
     "DomainError",
+    "NoEquivalentError",
     "NonCommutingError",
     "ParseError",
     "PipelineError",
@@ -26,6 +27,10 @@ class CollapseTheoryError(Exception):
 
 class DomainError(CollapseTheoryError, ValueError):
     """An argument lies outside the conditions of a theorem or the range of a quantity."""
+
+
+class NoEquivalentError(DomainError):
+    """A matrix expression has no deterministic equivalent at these values."""
 
 
 class PipelineError(CollapseTheoryError, ValueError):

@@ -211,3 +211,51 @@ def test_tiny_ridges_do_not_cancel(ridge):
     product = kappa / (1 + kappa)  # lam R
     slope = (1 + (ridge + phi + 1) / root) / 2 / (1 + kappa) ** 2  # its derivative: R - lam R^2 = R S R
     np.testing.assert_allclose(got, [1 / (1 + kappa), slope, product], rtol=1e-11)
+
+
+# ---------------------------------------------------------------------- closed forms
+def test_a_closed_form_is_refused_where_there_is_no_equivalent():
+    """Every way from a closed form to a number: a formula in float64 and with digits, and substitution in SymPy."""
+    equivalent = ct.deterministic_equivalent(N)
+    formula = ct.ErrorFormula({"trace": equivalent.trace()}, "proportional")
+    assert formula.evaluate(T=600, d=400, lam=1.0) == pytest.approx(400)
+    assert formula.evaluate(T=600, d=400, lam=1.0, digits=20) == pytest.approx(400)
+    assert equivalent.expr.subs({T: 600, d: 400, lam: 1}) == 1
+    np.testing.assert_allclose(formula.evaluate(T=600, d=400, lam=np.array([1.0, 2.0])), [400, 200])
+    for attempt in (
+        lambda: formula.evaluate(T=600, d=400, lam=0.1),
+        lambda: formula.evaluate(T=600, d=400, lam=np.array([1.0, 0.1])),
+        lambda: formula.evaluate(T=600, d=400, lam=0.1, digits=20),
+        lambda: formula.subs({"lam": 0.1}).evaluate(T=600, d=400),
+        lambda: equivalent.expr.subs({T: 600, d: 400, lam: Rational(1, 10)}),
+        lambda: ct.deterministic_equivalent((ONE + ginibre(2)).inv()).expr.subs(d, 10),
+    ):
+        with pytest.raises(ct.DomainError, match="radius"):
+            attempt()
+    assert r"\rho" in equivalent.latex()
+    assert "Existence" not in equivalent.latex()
+
+
+def test_a_closed_form_over_a_covariance_is_refused_where_there_is_no_equivalent():
+    hidden = (X.T * X / T + lam * ONE).inv() + lam * N
+    equivalent = ct.deterministic_equivalent(hidden)
+    how = {"spectrum": ct.Spiked(40, spikes=[3.0]), "T": 60}
+    for e in (equivalent.trace(), equivalent.quadratic_form()):
+        formula = ct.ErrorFormula({"value": e}, "proportional")
+        assert formula.evaluate(**how, target=ct.RandomTarget(), lam=1.0) > 0
+        with pytest.raises(ct.DomainError, match="radius"):
+            formula.evaluate(**how, target=ct.RandomTarget(), lam=0.1)
+    np.testing.assert_allclose(
+        ct.ErrorFormula({"value": equivalent.trace()}, "proportional").evaluate(**how, lam=1.0),
+        equivalent.evaluate(**how, lam=1.0).sum(),
+    )
+
+
+def test_closed_forms_that_always_exist_carry_no_condition():
+    from collapse_theory.equivalents.guard import Existence
+
+    W = ct.GaussianMatrix("W", d, T)
+    for e in (R, S * R, (X.T * X / T + lam * ONE).inv(), (Z * W * W.T * Z.T / d + lam * Identity(T)).inv(), G * G.T):
+        assert not ct.deterministic_equivalent(e).expr.has(Existence)
+    for e in (N, (S - lam * ONE).inv(), (ONE + H).inv(), (S1 - S2 + lam * ONE).inv()):
+        assert Existence(e).has(Existence)

@@ -61,11 +61,11 @@ def condition(c):
 @pytest.mark.parametrize("build", [shared_inputs, chain, condition])
 def test_names_change_no_number(build):
     want = build(Symbol("alpha", nonnegative=True)).evaluate(**HOW, alpha=0.5)
-    for name in NAMES[:: 1 if build is chain else 3]:
+    for i, name in enumerate(NAMES[:: 1 if build is chain else 3]):
         error = build(Symbol(name, nonnegative=True))
         predict = pickle.loads(pickle.dumps(error.compile(**HOW)))
         got = [error.evaluate(**HOW, **{name: 0.5}), predict(**{name: np.array([0.5])})[0]]
-        if build is chain:
+        if build is chain and i % 4 == 0:
             got.append(float(error.evaluate(**HOW, **{name: 0.5}, digits=16)))
             assert error.latex()
         np.testing.assert_allclose(got, want, rtol=1e-12, err_msg=name)
@@ -74,7 +74,10 @@ def test_names_change_no_number(build):
 
 @pytest.mark.parametrize("name", ["lam_1", "kappa_1", "theta_1"])
 def test_names_do_not_change_what_is_written_out(name):
-    error = shared_inputs(Symbol(name, nonnegative=True))
+    c = Symbol(name, nonnegative=True)
+    pipe = ct.Pipeline()
+    pipe.fit(pipe.sample(T=60, noise=c), ridge=c)
+    error = ct.test_error(pipe, method="free-probability")
     got = error.doit().evaluate(**HOW, **{name: 0.5})
     np.testing.assert_allclose(got, error.evaluate(**HOW, **{name: 0.5}), rtol=1e-8)
 

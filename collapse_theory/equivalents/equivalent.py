@@ -8,13 +8,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from sympy import Eq, Expr, MatrixExpr, Symbol
+from sympy import Eq, Expr, MatrixExpr, S, Symbol
 from sympy.matrices.expressions.inverse import Inverse
 
 from collapse_theory.describe.arguments import instance
 from collapse_theory.describe.numbers import real, real_values
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.equivalents.components import Structure, structure_of
+from collapse_theory.equivalents.guard import Existence
 from collapse_theory.equivalents.implicit_scalars import trace_over
 from collapse_theory.equivalents.language import subexpressions
 from collapse_theory.equivalents.limits import entry_or_limit
@@ -70,8 +71,11 @@ class DeterministicEquivalent:
 
     @cached_property
     def expr(self) -> Expr:
-        """``g`` as a SymPy expression in the eigenvalue of each covariance, effective ridges, traces and parameters."""
-        return self.closed_form.explicit(_RESULT)
+        """``g`` as a SymPy expression in the eigenvalue of each covariance, effective ridges, traces and parameters.
+
+        Unless the equivalent is seen to exist for all parameters, with the factor :class:`~.guard.Existence`.
+        """
+        return self.closed_form.explicit(_RESULT) * Existence(self.expression)
 
     @property
     def equations(self) -> tuple[Eq, ...]:
@@ -90,9 +94,13 @@ class DeterministicEquivalent:
         from collapse_theory.present.naming import named, ridge_names
         from collapse_theory.spectral.printing import matrix_function
 
-        body = matrix_function(named(self.expr, ridge_names(self.expr)), TheoryLatexPrinter())
+        conditions = self.expr.atoms(Existence)
+        shown = self.expr.xreplace(dict.fromkeys(conditions, S.One))
+        body = matrix_function(named(shown, ridge_names(shown)), TheoryLatexPrinter())
         lines = [rf"{to_latex(self.expression)} &\simeq {body}"]
         lines += [rf"{to_latex(eq.lhs)} &= {to_latex(eq.rhs)}" for eq in self.equations]
+        if conditions:
+            lines.append(r"\rho\big(X \mapsto G\,\eta_{Q,Q^\top}(X)\,G^\top\big) &< 1")
         return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
     def _repr_latex_(self) -> str:

@@ -29,17 +29,13 @@ from collapse_theory.equivalents.components import Structure
 from collapse_theory.equivalents.fixed_point import Atom
 from collapse_theory.equivalents.numeric import ITERATIONS, TOLERANCE, NumericArithmetic, expressions_of
 from collapse_theory.equivalents.pencil import Letter
-from collapse_theory.errors import ConvergenceError, DomainError
+from collapse_theory.errors import ConvergenceError, NoEquivalentError
 
-__all__ = ["NoEquivalentError", "VerifiedArithmetic", "second_moment_radius", "verified_expressions"]
+__all__ = ["VerifiedArithmetic", "second_moment_radius", "verified_expressions"]
 
 _MARGIN = 6e-8  # a root is known to about eps/(1 - radius): closer to one than sqrt(eps) the radius is round-off
 _OFFSETS = (1.0, 0.1, 1e-2, 1e-3, 1e-4)
 _STEPS = 60
-
-
-class NoEquivalentError(DomainError):
-    """The resolvent has no deterministic equivalent at these values."""
 
 
 def verified_expressions(structure: Structure) -> set[Expr]:

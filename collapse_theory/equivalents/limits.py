@@ -15,12 +15,12 @@ import numpy as np
 from sympy import Expr, Symbol
 
 from collapse_theory.equivalents.components import Structure
-from collapse_theory.equivalents.existence import NoEquivalentError, VerifiedArithmetic, verified_expressions
+from collapse_theory.equivalents.existence import VerifiedArithmetic, verified_expressions
 from collapse_theory.equivalents.fixed_point import solve
 from collapse_theory.equivalents.numeric import Nodes, tabulate
 from collapse_theory.equivalents.precise import precise_entry
 from collapse_theory.equivalents.roundoff import round_off
-from collapse_theory.errors import ConvergenceError, DomainError
+from collapse_theory.errors import ConvergenceError, DomainError, NoEquivalentError
 
 __all__ = ["entry_or_limit"]
 

@@ -20,7 +20,7 @@ from collapse_theory.evaluate.exact_ridge import exact_ridge
 from collapse_theory.evaluate.features import exact_features
 from collapse_theory.evaluate.kernels import mpmath_kernels
 from collapse_theory.evaluate.measure import Measure
-from collapse_theory.evaluate.plan import Integrate, Plan, SolveFeatures, SolveRidge, Unroll, round_count
+from collapse_theory.evaluate.plan import Integrate, Plan, Recurse, SolveFeatures, SolveRidge, round_count
 from collapse_theory.symbols import Eigenvalue
 
 __all__ = ["evaluate_digits", "limit_at_threshold"]
@@ -112,8 +112,12 @@ class _Interpreter:
     def outputs(self, plan: Plan, atoms: Measure | None, env: dict[Any, Any]) -> dict[str, Any]:
         """Return the outputs of a plan at inputs by symbol."""
         for s in plan.steps:
+            if isinstance(s, Recurse):
+                results = s.rule.run(atoms, [self.tree(e, env) for e in s.arguments])
+                env.update({x: np.asarray(v).item() for x, v in zip(s.names, results, strict=True)})
+                continue
             if atoms is None:
-                raise AssertionError("a plan with steps needs a measure")
+                raise AssertionError("a step on the eigenvalues needs a measure")
             if isinstance(s, SolveRidge):
                 T, lam = self.tree(s.T, env), self.tree(s.lam, env)
                 if self.vanishing is not None and lam == 0 and atoms.rank == T:
@@ -129,13 +133,10 @@ class _Interpreter:
                 for name, f, energy in zip(s.names, s.integrands, s.energy, strict=True):
                     weights = atoms.energies if energy else atoms.counts
                     env[name] = self.mp.fsum(np.broadcast_to(self.tree(f, nodes), atoms.counts.shape) * weights)
-            elif isinstance(s, Unroll):
+            else:
                 inner = {x: self.tree(e, env) for x, e in zip(s.rule.parameters, s.arguments, strict=True)}
                 unrolled = self.outputs(s.plan(round_count(self.tree(s.rounds, env))), atoms, inner)
                 env.update({x: unrolled[name] for x, name in zip(s.names, s.terms, strict=True)})
-            else:
-                results = s.rule.run(atoms, [self.tree(e, env) for e in s.arguments])
-                env.update({x: np.asarray(v).item() for x, v in zip(s.names, results, strict=True)})
             if isinstance(s, SolveRidge | SolveFeatures) and env[s.residual] == 0:
                 raise DomainError(
                     "digits= needs a point away from T = rank without ridge, a limit; evaluate in float64"

@@ -17,6 +17,7 @@ from sympy import Expr, Symbol
 from sympy.printing.numpy import NumPyPrinter
 
 from collapse_theory.compiled import numeric_function
+from collapse_theory.errors import DomainError
 from collapse_theory.evaluate.features import solve_features
 from collapse_theory.evaluate.kernels import float64_kernels
 from collapse_theory.evaluate.magnitude import Magnitudes, cancels, input_sum
@@ -94,10 +95,18 @@ class Float64Program:
         reports: list[str] = []
         with np.errstate(all="call", call=lambda what, _: reports.append(what)):
             for s in self.plan.steps:
+                if isinstance(s, Recurse):
+                    self._recurse(s, measure, env)
+                    continue
                 if measure is None:
-                    raise AssertionError("a plan with steps needs a measure")
+                    raise AssertionError("a step on the eigenvalues needs a measure")
                 if isinstance(s, SolveRidge):
                     T, lam = np.broadcast_arrays(*self._scalars((s.T, s.lam), env, reports))
+                    if (lam < 0).any():
+                        raise DomainError(
+                            f"an effective ridge needs a ridge >= 0, got {lam.min():g}; change the shift, or evaluate the "
+                            "deterministic equivalent itself, which covers shifts outside the spectrum"
+                        )
                     kappa = solve_effective_ridge(measure, T.ravel(), lam.ravel())
                     residual = residual_degrees(measure, T.ravel(), lam.ravel(), kappa)
                     threshold |= self._solved(s, (kappa, residual), T.shape, env, reports)
@@ -107,10 +116,8 @@ class Float64Program:
                     threshold |= self._solved(s, solved, T.shape, env, reports)
                 elif isinstance(s, Integrate):
                     self._integrate(s, measure, env, reports)
-                elif isinstance(s, Unroll):
-                    threshold = threshold | self._unroll(s, measure, env, reports)
                 else:
-                    self._recurse(s, measure, env)
+                    threshold = threshold | self._unroll(s, measure, env, reports)
             names, outer = zip(*self.plan.outputs, strict=True)
             outputs = dict(zip(names, self._scalars(outer, env, reports), strict=True))
         if any(np.any(_abnormal(x)) for x in outputs.values()):
@@ -142,7 +149,7 @@ class Float64Program:
             if np.any((np.abs(total) < _LOST) & nonzero) or (energy and _lost_energy_counts(f, measure, total)):
                 reports.append("integral")
 
-    def _recurse(self, s: Recurse, measure: Measure, env: dict[Symbol, Any]) -> None:
+    def _recurse(self, s: Recurse, measure: Measure | None, env: dict[Symbol, Any]) -> None:
         # What cancels in the shares of labels is measured against the whole label, so it is no loss.
         columns = [v if np.ndim(v) == 0 else v[:, None] for v in self._scalars(s.arguments, env, [])]
         env.update(zip(s.names, s.rule.run(measure, columns), strict=True))

@@ -16,13 +16,14 @@ from sympy import Expr, S, Symbol, preorder_traversal
 from sympy.core.symbol import Str
 
 from collapse_theory.equivalents.chain import ChainBias, ChainScalar, ChainVariance
+from collapse_theory.equivalents.guard import Existence
 from collapse_theory.equivalents.mean_labeller import PooledBias, PooledVariance
 from collapse_theory.equivalents.pipeline_scalars import PipelineBias, PipelineScalar, PipelineVariance
 from collapse_theory.equivalents.random_features import FeatureResidual, FeatureRidge
 from collapse_theory.equivalents.rounds import RoundRule, RoundTerm
 from collapse_theory.equivalents.slopes import Slope
 from collapse_theory.errors import DomainError
-from collapse_theory.evaluate.recursions import FixedPoint, Generations, Rule, Tangent, pooled_labels
+from collapse_theory.evaluate.recursions import FixedPoint, Generations, Rule, Tangent, Verified, pooled_labels
 from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees
 from collapse_theory.spectral.integrals import QuadraticForm, SpectralIntegral
 from collapse_theory.symbols import perturbation, step
@@ -41,7 +42,7 @@ __all__ = [
 
 _FEATURES = (FeatureRidge, FeatureResidual)
 _RECURSIONS = (ChainScalar, PooledBias, PipelineScalar)
-OPAQUE = (EffectiveRidge, ResidualDegrees, *_FEATURES, SpectralIntegral, *_RECURSIONS, Slope, RoundTerm)
+OPAQUE = (Existence, EffectiveRidge, ResidualDegrees, *_FEATURES, SpectralIntegral, *_RECURSIONS, Slope, RoundTerm)
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,19 @@ class Plan:
     @property
     def needs_target(self) -> bool:
         """Whether an integral against the target energies occurs."""
-        return any(isinstance(s, Recurse | Unroll) or (isinstance(s, Integrate) and any(s.energy)) for s in self.steps)
+        return any(
+            isinstance(s, Unroll)
+            or (isinstance(s, Recurse) and not isinstance(s.rule, Verified))
+            or (isinstance(s, Integrate) and any(s.energy))
+            for s in self.steps
+        )
+
+    @property
+    def needs_spectrum(self) -> bool:
+        """Whether a step is on the eigenvalues."""
+        return not all(
+            isinstance(s, Recurse) and isinstance(s.rule, Verified) and not s.rule.covariances for s in self.steps
+        )
 
 
 def compile_plan(outputs: Mapping[str, Expr]) -> Plan:
@@ -173,6 +186,9 @@ class _Builder:
                 self._ridge(*node.args)
             elif isinstance(node, _FEATURES):
                 self._features(*node.args)
+            elif isinstance(node, Existence):
+                verified = Verified(node.expression)
+                self._recurse((node,), verified, verified.symbols)
             elif isinstance(node, _RECURSIONS):
                 self._recurse(*_recursion(node))
             elif isinstance(node, Slope):

@@ -81,7 +81,7 @@ class Predictor:
             raise DomainError(f"spectrum needs to be a spectrum, got {shown(spectrum)}; write ct.Eigenvalues(values)")
         if not isinstance(target, Target | None):
             raise DomainError(f"target needs to be a target, got {shown(target)}; write ct.Energies(values)")
-        if program.plan.steps and spectrum is None:
+        if program.plan.needs_spectrum and spectrum is None:
             raise DomainError(f"{name} needs a spectrum, got none; pass spectrum=ct.Isotropic(d=...) or another one")
         if program.plan.needs_target and target is None:
             raise DomainError(

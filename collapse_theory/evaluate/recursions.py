@@ -9,8 +9,10 @@ from typing import Any, ClassVar, Protocol
 
 import mpmath
 import numpy as np
-from sympy import Expr, Symbol
+from sympy import Expr, MatrixExpr, Symbol
 
+from collapse_theory.describe.spectra import Eigenvalues
+from collapse_theory.equivalents.equivalent import DeterministicEquivalent, deterministic_equivalent
 from collapse_theory.equivalents.mean_labeller import Labels, PooledStage, forward_risk
 from collapse_theory.equivalents.numeric import Nodes
 from collapse_theory.equivalents.pipeline import PooledSystem
@@ -21,8 +23,9 @@ from collapse_theory.evaluate.generations import run_generations
 from collapse_theory.evaluate.jets import Jet, column, value_of
 from collapse_theory.evaluate.measure import Measure
 from collapse_theory.symbols import d as dimension
+from collapse_theory.symbols import ordered
 
-__all__ = ["FixedPoint", "Generations", "PooledGenerations", "Rule", "Tangent", "pooled_labels"]
+__all__ = ["FixedPoint", "Generations", "PooledGenerations", "Rule", "Tangent", "Verified", "pooled_labels"]
 
 
 class Rule(Protocol):
@@ -33,8 +36,8 @@ class Rule(Protocol):
         """Whether it knows its own error and limits."""
         return False
 
-    def run(self, measure: Measure, arguments: Sequence[Any]) -> tuple[Any, Any]:
-        """Return bias and variance; arguments are scalars or columns of shape (n, 1)."""
+    def run(self, measure: Any, arguments: Sequence[Any]) -> tuple[Any, ...]:
+        """Return one value per name; arguments are scalars or columns of shape (n, 1)."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,46 @@ class FixedPoint:
             return Jet(0, bias), Jet(0, variance)
         exact = equivalent.solve(reals, nodes, energies, point)
         return exact.bias, exact.noise
+
+
+@dataclass(frozen=True)
+class Verified:
+    """The check that a matrix expression has a deterministic equivalent, as a recursion that returns one or raises."""
+
+    expression: MatrixExpr
+    checked: ClassVar[bool] = False
+
+    @property
+    def symbols(self) -> tuple[Symbol, ...]:
+        """The arguments of :meth:`run`, in order."""
+        return ordered(_expression(self.expression).symbols.values())
+
+    @property
+    def covariances(self) -> tuple[str, ...]:
+        """Names of the covariances whose eigenvalues the check needs."""
+        return tuple(sorted(name for names in _expression(self.expression).pencil.families.values() for name in names))
+
+    def run(self, measure: Measure | None, arguments: Sequence[Any]) -> tuple[Any]:
+        """Return one for each point.
+
+        Raises:
+            DomainError: If there is no equivalent at a point.
+            ConvergenceError: If that cannot be told.
+        """
+        equivalent = _expression(self.expression)
+        spectra = {} if measure is None else {
+            name: Eigenvalues(np.repeat(measure.at(name).astype(float), measure.counts)) for name in self.covariances
+        }  # fmt: skip
+        columns = np.broadcast_arrays(*(np.asarray(x, dtype=float).ravel() for x in arguments), np.zeros(1))[:-1]
+        with np.errstate(all="ignore"):  # it checks its own numbers
+            for point in zip(*columns, strict=True) if columns else [()]:
+                equivalent.solve(spectra, **{x.name: float(v) for x, v in zip(self.symbols, point, strict=True)})
+        return (1.0,)
+
+
+@lru_cache(maxsize=32)
+def _expression(expression: MatrixExpr) -> DeterministicEquivalent:
+    return deterministic_equivalent(expression)
 
 
 @lru_cache(maxsize=32)
