@@ -101,8 +101,11 @@ def test_names_in_expressions(name):
 
 @pytest.mark.parametrize("name", ["spectrum", "target", "terms", "digits", "test_noise"])
 def test_arguments_of_evaluate_are_no_names_of_symbols(name):
-    with pytest.raises(ct.DomainError, match="rename it"):
-        chain(Symbol(name, nonnegative=True))
+    x = Symbol(name, nonnegative=True)
+    with pytest.raises(ct.PipelineError, match="rename"):
+        chain(x)
+    with pytest.raises(ct.DomainError, match="rename"):
+        ct.ErrorFormula({"value": x}, "exact")
 
 
 @pytest.mark.parametrize("x", GENERATED)
