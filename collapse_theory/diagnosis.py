@@ -14,6 +14,7 @@ from collapse_theory.describe.arguments import instance
 from collapse_theory.describe.numbers import integer, real
 from collapse_theory.describe.spectra import Eigenvalues
 from collapse_theory.describe.targets import RandomTarget, Target
+from collapse_theory.errors import DomainError
 from collapse_theory.evaluate.elliptic import CleanFit
 
 __all__ = ["THRESHOLDS", "Diagnosis", "Prediction", "worst"]
