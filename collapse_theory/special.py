@@ -159,7 +159,10 @@ class GeometricSum(Function):
         return slope.xreplace({x: self.args[0], n: self.args[1]})
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
-        body = printer.doprint(self.doit())
+        x, n = self.args
+        # One fraction, whatever the signs: the quotient itself may print as -a/b, which no product brackets.
+        power = rf"\left({printer.doprint(1 - x)}\right)^{{{printer.doprint(n)}}}"
+        body = rf"\frac{{1 - {power}}}{{{printer.doprint(x)}}}"
         return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
 
 

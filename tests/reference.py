@@ -59,6 +59,75 @@ def ridge_replace(s, w2, n, T, T0, lam, sigma, sigma0):
     return bias, variance, n * sigma0**2 / (T0 - d - 1) * spread
 
 
+def strong_collapse(s, offset, N, p1, p2, lam):
+    """Return the cost of synthetic labels as Dohmatob et al. (2024) write it."""
+    k = kappa(s, N, lam)
+    u = mpmath.fsum((e / (e + k)) ** 2 for e in s) / N
+    u = u / (1 - u)
+    pairs = list(zip(offset, s, strict=True))
+    first = p2**2 * (1 + p1 * u) * mpmath.fsum(o * e**3 / (e + k) ** 2 for o, e in pairs)
+    return first + p2 * u * mpmath.fsum(o * e * (p1 * e + k) ** 2 / (e + k) ** 2 for o, e in pairs)
+
+
+def family_error(workflow, kind, T, n, T0=None, w=None):
+    """Return the variance of the last fit from the covariances of all fits, round by round.
+
+    A fit is an average of earlier fits and fresh noise, whose variance over the rows is 1 for a regular model and 1 minus
+    the variance of the labeller for tokens and Gaussians. Units: of the truth, times T for a regular model.
+    """
+    T, T0, w = mpf(T), mpf(T0 or 0), mpf(w or 0)
+    noise = (lambda c, rows: 1 / rows) if kind == "regular" else (lambda c, rows: (1 - c) / rows)
+    real = noise(mpf(0), T)
+    unit = T if kind == "regular" else mpf(1)
+    c = [[real]]  # covariances of the fits so far
+    match workflow:
+        case "replace":
+            for _ in range(n):
+                c[0][0] += noise(c[0][0], T)
+        case "accumulate":
+            for k in range(2, n + 1):
+                c[0][0] += noise(c[0][0], T) / mpf(k) ** 2
+        case "keep-real":
+            a, b, cross = T / (T + T0), T0 / (T + T0), real
+            for _ in range(n):
+                last = c[0][0]
+                c[0][0] = a**2 * real + 2 * a * b * cross + b**2 * (last + noise(last, T0))
+                cross = a * real + b * cross
+        case "fresh-real":
+            for _ in range(n):
+                last = c[0][0]
+                c[0][0] = w**2 * real + (1 - w) ** 2 * (last + noise(last, T0))
+        case "random-past":  # round j averages the truth (which does not vary) and the j - 1 fits before
+            for j in range(2, n + 1):
+                row = [mpmath.fsum(c[i]) / j for i in range(j - 1)]
+                mean = mpmath.fsum(row) / j
+                for i in range(j - 1):
+                    c[i].append(row[i])
+                c.append([*row, mean + noise(mean, T)])
+        case "accumulate-subsample":  # samples f_i, their pool's mean, and T of its kT rows without replacement
+            f = [[real]]
+            last, with_f = real, [real]
+            for k in range(2, n + 1):
+                for i in range(k - 1):
+                    f[i].append(with_f[i])
+                f.append([*with_f, last + noise(last, T)])
+                with_f = [mpmath.fsum(f[i]) / k for i in range(k)]
+                pool = mpmath.fsum(with_f) / k
+                left = (k * T - T) / (T * (k * T - 1)) if kind != "regular" else (k * T - T) / (T * k * T)
+                last = pool + noise(pool, T) * T * left
+            c = [[last]]
+    return c[-1][-1] * unit
+
+
+def family_limit(workflow, kind, **values):
+    """Return the limit of :func:`family_error` by Richardson extrapolation in the number of rounds."""
+    sizes = [2**k for k in range(4, 12)] if workflow in {"accumulate", "random-past", "accumulate-subsample"} else [400, 800]
+    rows = [family_error(workflow, kind, n=n, **values) for n in sizes]
+    for order in range(1, len(rows)):
+        rows = [(2**order * b - a) / (2**order - 1) for a, b in zip(rows, rows[1:], strict=False)]
+    return rows[-1]
+
+
 def relative(got, want):
     """Return the relative gap, 0 where both vanish."""
     return float(abs(mpf(got) - want) / abs(want)) if want else float(abs(got))

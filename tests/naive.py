@@ -1,0 +1,203 @@
+"""A naive simulation for the tests: every sample and fit by its definition, many runs at once, no formula, no code of the simulator.
+
+A family is a class with ``draw``, ``mix`` and ``fit``; :func:`errors` walks the nodes of a pipeline of numbers with it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+import collapse_theory as ct
+
+
+def errors(pipe, family, runs, seed, model=None, chunk=250):
+    """Return the error of the tested fit in each of ``runs`` independent runs."""
+    rng = np.random.default_rng(seed)
+    sizes = [min(chunk, runs - i) for i in range(0, runs, chunk)]
+    tested = pipe.fits[-1] if model is None else model
+    return np.concatenate([family.error(one_batch(pipe, family, size, rng)[tested.index]) for size in sizes])
+
+
+def one_batch(pipe, family, runs, rng):
+    """Return the fits of ``runs`` runs by the position of the fit."""
+    family.start(runs, rng)
+    rows, fits = {}, {}
+
+    def known(m):
+        return fits[m.index] if isinstance(m, ct.Fit) else family.truth
+
+    for node in pipe.nodes:
+        if isinstance(node, ct.Fit):
+            weights = [float(a) for a in node.weights]
+            fits[node.index] = family.fit([rows[s.index] for s in node.samples], weights, float(node.ridge or 0), rng)
+        elif node.pool:
+            rows[node.index] = family.subset([rows[s.index] for s in node.pool], int(node.T), rng)
+        elif hasattr(node.source, "labellers"):
+            rows[node.index] = family.one_of([known(m) for m in node.source.labellers], int(node.T), rng)
+        else:
+            mixed = family.mix([(float(c), known(m)) for m, c in node.source])
+            earlier = None if node.design is None else rows[node.design.index]
+            rows[node.index] = family.draw(mixed, int(node.T), rng, float(node.noise or 0), earlier, node.covariance)
+    return fits
+
+
+def agrees(sample, want, allowance=0.0):
+    """Return whether a mean of errors is the wanted value up to four standard errors and a relative finite-size allowance."""
+    return abs(sample.mean() - want) <= 4 * sample.std(ddof=1) / math.sqrt(len(sample)) + allowance * abs(want)
+
+
+class Rows:
+    """What the three families of densities share: rows are the second axis."""
+
+    def one_of(self, models, T, rng):
+        """Return rows whose labeller is drawn at random, each row on its own."""
+        each = [self.draw(m, T, rng) for m in models]
+        pick = rng.integers(len(models), size=each[0].shape[:2])
+        return np.choose(pick.reshape(pick.shape + (1,) * (each[0].ndim - 2)), each)
+
+    def subset(self, pool, T, rng):
+        """Return rows drawn one by one from the pool, none twice."""
+        rows = np.concatenate(pool, axis=1)
+        order = rng.permuted(np.tile(np.arange(rows.shape[1]), (len(rows), 1)), axis=1)[:, :T]
+        return np.take_along_axis(rows, order.reshape(order.shape + (1,) * (rows.ndim - 2)), axis=1)
+
+
+def shares(samples, weights):
+    """Return the share of every row of pooled samples."""
+    a = np.repeat(weights, [s.shape[1] for s in samples])
+    return a / a.sum()
+
+
+class Tokens(Rows):
+    """Token frequencies; rows are token numbers. The error is in units of ``1 - sum p^2``."""
+
+    def __init__(self, p):
+        self.p = np.asarray(p, dtype=float)
+
+    def start(self, runs, rng):
+        self.truth = np.tile(self.p, (runs, 1))
+
+    def mix(self, terms):
+        return sum(c * m for c, m in terms)
+
+    def draw(self, model, T, rng, *_):
+        edges = model.cumsum(axis=1)[:, None, :-1]
+        return (rng.random((len(model), T, 1)) > edges).sum(axis=2)
+
+    def fit(self, samples, weights, ridge, rng):
+        hot = np.concatenate(samples, axis=1)[:, :, None] == np.arange(len(self.p))
+        return np.einsum("rtv,t->rv", hot, shares(samples, weights))
+
+    def error(self, model):
+        return ((model - self.p) ** 2).sum(axis=1) / (1 - (self.p**2).sum())
+
+
+class Gaussians(Rows):
+    """Mean and covariance by maximum likelihood; the truth is N(0, I). ``error`` is of the mean, over the trace."""
+
+    def __init__(self, d):
+        self.d = d
+
+    def start(self, runs, rng):
+        self.truth = np.zeros((runs, self.d)), np.tile(np.eye(self.d), (runs, 1, 1))
+
+    def mix(self, terms):
+        return sum(c * m[0] for c, m in terms), sum(c * m[1] for c, m in terms)
+
+    def draw(self, model, T, rng, *_):
+        value, vector = np.linalg.eigh(model[1])
+        root = vector * np.sqrt(value.clip(0))[:, None, :]
+        return model[0][:, None, :] + rng.standard_normal((len(root), T, self.d)) @ root.transpose(0, 2, 1)
+
+    def fit(self, samples, weights, ridge, rng):
+        rows, a = np.concatenate(samples, axis=1), shares(samples, weights)
+        mean = np.einsum("rtd,t->rd", rows, a)
+        centred = rows - mean[:, None, :]
+        return mean, np.einsum("rtd,rte,t->rde", centred, centred, a)
+
+    def error(self, model):
+        return (model[0] ** 2).sum(axis=1) / self.d
+
+
+class Spread(Gaussians):
+    """The same fits; what is measured is the fitted variance over the true one."""
+
+    def error(self, model):
+        return np.trace(model[1], axis1=1, axis2=2) / self.d
+
+
+class Locations(Rows):
+    """A regular model for which leading order is the whole truth but for mixtures: the mean of q unit Gaussians."""
+
+    def __init__(self, q, unit=1.0):
+        self.q, self.unit = q, unit
+
+    def start(self, runs, rng):
+        self.truth = np.zeros((runs, self.q))
+
+    def mix(self, terms):
+        return sum(c * m for c, m in terms)
+
+    def draw(self, model, T, rng, *_):
+        return model[:, None, :] + rng.standard_normal((len(model), T, self.q))
+
+    def fit(self, samples, weights, ridge, rng):
+        return np.einsum("rtq,t->rq", np.concatenate(samples, axis=1), shares(samples, weights))
+
+    def error(self, model):
+        return (model**2).sum(axis=1) / self.q * self.unit
+
+
+class Linear:
+    """Ridge regression by its normal equations. A sample is inputs and labels; the truth has the energies and random signs."""
+
+    def __init__(self, spectrum, energies, spectra=None, test=None, features=None):
+        self.spectra = {None: np.asarray(spectrum, dtype=float), **(spectra or {})}
+        self.energies = np.asarray(energies, dtype=float)
+        self.test = self.spectra[None] if test is None else np.asarray(test, dtype=float)
+        self.features = features
+
+    def start(self, runs, rng):
+        self.truth = np.sqrt(self.energies) * rng.choice([-1.0, 1.0], (runs, len(self.energies)))
+
+    def mix(self, terms):
+        return sum((c * m for c, m in terms), np.zeros_like(self.truth))
+
+    def draw(self, model, T, rng, noise, earlier, covariance):
+        x = earlier[0] if earlier is not None else rng.standard_normal((len(model), T, model.shape[1])) * np.sqrt(self.spectra[covariance])
+        return x, np.einsum("rtd,rd->rt", x, model) + noise * rng.standard_normal(x.shape[:2])
+
+    def fit(self, samples, weights, ridge, rng):
+        rows = sum(x.shape[1] for x, _ in samples)
+        gram = sum(a * x.transpose(0, 2, 1) @ x for a, (x, _) in zip(weights, samples, strict=True)) / rows
+        moment = sum(a * np.einsum("rtd,rt->rd", x, y) for a, (x, y) in zip(weights, samples, strict=True)) / rows
+        k = gram.shape[1]
+        if self.features is not None:
+            maps = rng.standard_normal((len(gram), k, self.features)) / math.sqrt(self.features)
+            inner = maps.transpose(0, 2, 1) @ gram @ maps + ridge * np.eye(self.features)
+            return (maps @ np.linalg.solve(inner, maps.transpose(0, 2, 1) @ moment[:, :, None]))[:, :, 0]
+        if ridge:
+            return np.linalg.solve(gram + ridge * np.eye(k), moment[:, :, None])[:, :, 0]
+        return (np.linalg.pinv(gram, rcond=1e-10, hermitian=True) @ moment[:, :, None])[:, :, 0]
+
+    def error(self, model):
+        return ((model - self.truth) ** 2 * self.test).sum(axis=1)
+
+
+class OffsetLinear(Linear):
+    """Regression with a second labeller for the synthetic rows: the truth plus an offset of given variances, drawn once per run."""
+
+    def __init__(self, spectrum, energies, offset, synthetic, **how):
+        super().__init__(spectrum, energies, **how)
+        self.offset, self.synthetic = np.asarray(offset, dtype=float), synthetic
+
+    def start(self, runs, rng):
+        super().start(runs, rng)
+        self.moved = self.truth + np.sqrt(self.offset) * rng.standard_normal(self.truth.shape)
+        self.count = 0
+
+    def draw(self, model, T, rng, *how):
+        self.count += 1
+        return super().draw(self.moved if self.count == self.synthetic else model, T, rng, *how)

@@ -1,0 +1,189 @@
+"""A point for every theorem of the catalogue: where the menu evaluates it, where it is simulated, and the edges of its domain.
+
+A theorem without an entry fails the menu. ``values`` are for the small measure of the menu (rank 12), ``simulated`` for the runs;
+a limit is not simulated but tied to the theorem it is the limit of. Edges name a value that is refused and one that is accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import collapse_theory as ct
+from tests import naive
+
+__all__ = ["D", "POINTS", "Point"]
+
+D = 12
+TINY = 1e-9
+GRID = np.linspace(0.4, 1.6, 40)
+ENERGY = np.linspace(1.6, 0.4, 40) / 20
+
+
+@dataclass(frozen=True)
+class Point:
+    """How the menu treats one theorem.
+
+    Attributes:
+        values: One value per symbol.
+        edges: By symbol, values just outside the domain and just inside it.
+        simulated: Values of the simulated pipeline; None for a limit.
+        family: Returns the naive simulation of the rows.
+        measure: Spectrum and target of the simulated theory.
+        allowance: Relative gap that the size of the simulated system may explain.
+        runs: Number of runs.
+        build: Pipeline of the runs where the theorem has none that can be simulated.
+    """
+
+    values: dict[str, Any]
+    edges: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    simulated: dict[str, Any] | None = None
+    family: Callable[[], Any] = lambda: naive.Linear(GRID, ENERGY)
+    measure: dict[str, Any] = field(default_factory=lambda: {"spectrum": ct.Eigenvalues(GRID), "target": ct.Energies(ENERGY)})
+    allowance: float = 0.0
+    runs: int = 2500
+    build: Callable[..., ct.Pipeline] | None = None
+
+
+# ---------------------------------------------------------------- least squares: exact on twelve directions
+FEW = np.linspace(0.5, 1.5, D)
+ROWS, NOISE, SHARE, COUNT = (D + 1, D + 2), (-TINY, 0), (1 + TINY, 1), (0, 1)
+OLS = {"T": 40, "sigma": 0.5}
+EXACT = {
+    "family": lambda: naive.Linear(FEW, np.ones(D) / D),
+    "measure": {"spectrum": ct.Eigenvalues(FEW), "target": ct.RandomTarget()},
+    "runs": 8000,
+}
+LEAST_SQUARES = {
+    "ols-replace": Point(
+        {**OLS, "T0": 37, "n": 2, "sigma0": 0.7},
+        {"T": ROWS, "T0": ROWS, "n": (-1, 0), "sigma": NOISE, "sigma0": NOISE},
+        {"T": 60, "T0": 80, "n": 2, "sigma": 0.5, "sigma0": 0.4},
+        **EXACT,
+    ),
+    "ols-accumulate": Point(
+        {**OLS, "n": 2}, {"T": ROWS, "n": COUNT, "sigma": NOISE}, {"T": 40, "n": 3, "sigma": 0.5}, **EXACT
+    ),
+    "ols-accumulate-limit": Point(OLS, {"T": ROWS, "sigma": NOISE}),
+    "ols-accumulate-fixed-design": Point(
+        {**OLS, "n": 2}, {"T": ROWS, "n": COUNT, "sigma": NOISE}, {"T": 60, "n": 3, "sigma": 0.5}, **EXACT
+    ),
+    "ols-accumulate-fixed-design-limit": Point(OLS, {"T": ROWS, "sigma": NOISE}),
+    "ols-mix-fixed-design": Point(
+        {**OLS, "n": 2, "w": 0.6},
+        {"T": ROWS, "n": (-1, 0), "sigma": NOISE, "w": SHARE},
+        {"T": 60, "n": 3, "sigma": 0.5, "w": 0.3},
+        **EXACT,
+    ),
+}
+
+# ---------------------------------------------------------------- ridge: proportional on forty directions
+CLEAN = {"T": 40, "lam": 0.05, "sigma": 0.5}
+SIZE = {"T": 250, "lam": 0.1, "sigma": 0.7}
+AT = {"lam": NOISE, "sigma": NOISE}
+OFFSET = np.linspace(0.05, 0.15, 40)
+RIDGE = {
+    "ridge-clean": Point(CLEAN, {"T": NOISE[:1] + (0.5,), **AT}, SIZE, allowance=0.01),
+    "ridge-replace": Point(
+        {**CLEAN, "T0": 37, "n": 2, "sigma0": 0.7},
+        {"T0": ROWS, "n": (-1, 0), "sigma0": NOISE, **AT},
+        {**SIZE, "T0": 200, "n": 2, "sigma0": 0.5},
+        allowance=0.01,
+    ),
+    "ridge-chain": Point(
+        {**CLEAN, "T0": 37, "n": 2, "lam0": 0.1, "sigma0": 0.7},
+        {"n": (-1, 0), "lam0": NOISE, "sigma0": NOISE, **AT},
+        {**SIZE, "T0": 200, "n": 2, "lam0": 0.2, "sigma0": 0.7},
+        allowance=0.015,
+    ),
+    "ridge-accumulate": Point({**CLEAN, "n": 2}, {"n": COUNT, **AT}, {**SIZE, "T": 160, "n": 2}, allowance=0.01),
+    "ridge-accumulate-constant": Point(
+        {**CLEAN, "n": 2}, {"n": COUNT, **AT}, {**SIZE, "T": 160, "n": 3}, allowance=0.01
+    ),
+    "ridge-keep-real": Point(
+        {**CLEAN, "T0": 37, "n": 2, "sigma0": 0.7},
+        {"n": (-1, 0), "sigma0": NOISE, **AT},
+        {**SIZE, "T": 160, "T0": 120, "n": 2, "sigma0": 0.8},
+        allowance=0.015,
+    ),
+    "ridge-same-design": Point(
+        {**CLEAN, "n": 2, "lam0": 0.1, "sigma0": 0.7},
+        {"n": (-1, 0), "lam0": NOISE, "sigma0": NOISE, **AT},
+        {**SIZE, "n": 2, "lam0": 0.2, "sigma0": 0.6},
+        allowance=0.015,
+    ),
+    "ridge-label-mix": Point(
+        {**CLEAN, "n": 2, "w": 0.6}, {"n": (-1, 0), **AT}, {**SIZE, "n": 2, "w": 0.6}, allowance=0.015
+    ),
+    "ridge-label-mix-limit": Point({**CLEAN, "w": 0.6}, {"w": SHARE, **AT}, {**SIZE, "w": 0.6}, allowance=0.015),
+    "minnorm-label-mix": Point(
+        {"T": 40, "sigma": 0.5, "w": 0.6}, {"w": SHARE, "sigma": NOISE}, {"T": 400, "sigma": 0.7, "w": 0.4}, allowance=0.01
+    ),
+    "strong-collapse": Point(
+        {"N": 60, "p1": 0.6, "p2": 0.4, "lam": 0.05, "sigma": 0.5},
+        {"p1": (0.6 + TINY, 0.6), "p2": (0.4 - TINY, 0.4), **AT},
+        {"N": 300, "p1": 0.6, "p2": 0.4, "lam": 0.1, "sigma": 0.7},
+        family=lambda: naive.OffsetLinear(GRID, ENERGY, OFFSET, synthetic=2),
+        measure={
+            "spectrum": {"Sigma": ct.Eigenvalues(GRID), "Delta": ct.Eigenvalues(OFFSET)}, "target": ct.Energies(ENERGY)
+        },
+        allowance=0.01,
+    ),
+    "random-features-ridge": Point(
+        {**CLEAN, "m": 30},
+        {"m": (1 - TINY, 1), **AT},
+        {**SIZE, "m": 150},
+        family=lambda: naive.Linear(GRID, ENERGY, features=150),
+        allowance=0.015,
+        build=lambda m, **values: ct.catalog["ridge-clean"].pipeline(**values),
+    ),
+    "random-features-strong-collapse": Point(
+        {"N": 60, "p1": 0.6, "p2": 0.4, "lam": 0.05, "sigma": 0.5, "m": 30},
+        {"p1": (0.6 + TINY, 0.6), "p2": (0.4 - TINY, 0.4), "m": (1 - TINY, 1), **AT},
+        {"N": 300, "p1": 0.6, "p2": 0.4, "lam": 0.1, "sigma": 0.7, "m": 150},
+        family=lambda: naive.OffsetLinear(GRID, ENERGY, OFFSET, synthetic=2, features=150),
+        measure={
+            "spectrum": {"Sigma": ct.Eigenvalues(GRID), "Delta": ct.Eigenvalues(OFFSET)}, "target": ct.Energies(ENERGY)
+        },
+        allowance=0.015,
+        build=lambda m, **values: ct.catalog["strong-collapse"].pipeline(**values),
+    ),
+}  # fmt: skip
+
+# ---------------------------------------------------------------- tokens, Gaussians, regular models
+TOKENS = np.linspace(1, 2, 30) / 45
+FAMILIES = {
+    "token": {"family": lambda: naive.Tokens(TOKENS), "runs": 4000},
+    "gaussian": {"family": lambda: naive.Gaussians(10), "runs": 8000},
+    "regular": {"family": lambda: naive.Locations(30, unit=200), "runs": 1500, "allowance": 0.01},
+}
+SMALL = {"token": {"T": 12, "T0": 9}, "gaussian": {"T": 12, "T0": 9}, "regular": {"T": 200, "T0": 150}}
+ONE, TWO = (0.5, 1), (1, 1.5)
+# By workflow: values, edges, and whether a limit exists. ``accumulate`` starts with the first round, the others with a clean fit.
+WORKFLOWS = {
+    "replace": ({"n": 4}, {"T": ONE, "n": (-1, 0)}, False),
+    "accumulate": ({"n": 4}, {"T": ONE, "n": COUNT}, True),
+    "keep-real": ({"n": 4, "T0": 9}, {"T": ONE, "T0": ONE, "n": (-1, 0)}, True),
+    "fresh-real": ({"n": 3, "T0": 9, "w": 0.625}, {"T": ONE, "T0": ONE, "w": SHARE, "n": (-1, 0)}, True),
+    "random-past": ({"n": 4}, {"T": TWO, "n": COUNT}, True),
+    "accumulate-subsample": ({"n": 4}, {"T": TWO, "n": COUNT}, True),
+}
+SCALAR = {}
+for kind, how in FAMILIES.items():
+    for workflow, (extra, edges, limited) in WORKFLOWS.items():
+        values = {"T": 50, **extra, **({"T0": 30} if "T0" in extra else {})}
+        simulated = {**extra, **{k: v for k, v in SMALL[kind].items() if k == "T" or k in extra}}
+        SCALAR[f"{kind}-{workflow}"] = Point(values, edges, simulated, **{"measure": {}, **how})
+        if limited:
+            SCALAR[f"{kind}-{workflow}-limit"] = Point(
+                {k: v for k, v in values.items() if k != "n"}, {k: v for k, v in edges.items() if k != "n"}
+            )
+SCALAR["regular-fresh-real-golden"] = Point(
+    {}, simulated={}, family=lambda: naive.Locations(30, unit=1000), measure={}, runs=300, allowance=0.01
+)
+SCALAR["token-total-collapse"] = Point({"T": 5, "n": 3}, {"T": TWO, "n": (-1, 0)})
+
+POINTS: dict[str, Point] = {**LEAST_SQUARES, **RIDGE, **SCALAR}

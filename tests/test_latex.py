@@ -1,0 +1,116 @@
+"""What is printed is what is evaluated: every formula's LaTeX is read back, by a reader that knows no SymPy, and gives its value."""
+
+import re
+
+import numpy as np
+import pytest
+
+import collapse_theory as ct
+from collapse_theory import symbols
+from tests.latex_reader import read_formula
+from tests.points import POINTS, D
+
+S = np.arange(1, D + 1) ** -1.2
+W = np.linspace(1, 2, D)
+OFFSET = np.linspace(0.2, 0.1, D)
+MEASURE = {"spectrum": {"Sigma": ct.Eigenvalues(S), "Delta": ct.Eigenvalues(OFFSET)}, "target": ct.Energies(W)}
+MATRICES = {r"\Sigma": S, r"\Delta": OFFSET}
+PRINTED = {"T0": "T_0", "lam": r"\lambda", "lam0": r"\lambda_0", "sigma": r"\sigma", "sigma0": r"\sigma_0", "p1": "p_1", "p2": "p_2"}
+# Their traces are those of a pencil, printed by name; the explicit expression is too long for a page.
+NAMED_ONLY = {"ridge-accumulate", "ridge-keep-real", "ridge-same-design", "ridge-label-mix"}
+
+
+def at_a_number_of_rounds(slug):
+    th, values = ct.catalog[slug], dict(POINTS[slug].values)
+    return (th.at(values.pop("n")) if th.unfold is not None else th.error), values
+
+
+def printed_values(values):
+    return {PRINTED.get(k, k): float(v) for k, v in values.items()} | {"d": float(D)}
+
+
+@pytest.mark.parametrize("slug", [s for s in POINTS if s not in NAMED_ONLY])
+def test_the_printed_formula_has_the_value_of_the_formula(slug):
+    err, values = at_a_number_of_rounds(slug)
+    shown = read_formula(err.latex(), printed_values(values), MATRICES, W)
+    terms = {k: v for k, v in err.evaluate(terms=True, **MEASURE, **values).items() if err.parts[k] != 0}
+    names = {"bias": "B", "variance": "V", "synthetic_variance": r"V_{\mathrm{syn}}"}
+    assert shown["E"] == pytest.approx(sum(terms.values()), rel=1e-9)
+    if len(terms) > 1:
+        assert {names[k]: pytest.approx(v, rel=1e-9) for k, v in terms.items()} | {"E": shown["E"]} == shown
+    used = {x.name for x in err.expr.free_symbols} & set(values)
+    for name in sorted(used)[:1]:  # control: another value gives another number
+        moved = read_formula(err.latex(), printed_values({**values, name: 1.5 * values[name] + 1}), MATRICES, W)
+        assert moved["E"] != pytest.approx(shown["E"], rel=1e-9), name
+
+
+@pytest.mark.parametrize("slug", ["ridge-replace", "ols-replace", "ridge-label-mix-limit", "ridge-chain"])
+@pytest.mark.parametrize("name", ["T", "sigma", "lam"])
+def test_the_printed_derivative_has_its_value(slug, name):
+    err, values = at_a_number_of_rounds(slug)
+    if name not in values:
+        return
+    slope = err.diff(name)
+    shown = read_formula(slope.latex(), printed_values(values), MATRICES, W)
+    assert shown["E"] == pytest.approx(slope.evaluate(**MEASURE, **values), rel=1e-8)
+
+
+def test_the_definitions_of_the_generation_operator():
+    """The unexpanded chain prints the operator; one application by hand gives the chain at n = 1."""
+    text = ct.catalog["ridge-chain"].error.latex()
+    values = POINTS["ridge-chain"].values
+    lines = dict(line.replace(r" \\", "").split(" &= ") for line in text.splitlines() if r"[M] &=" in line or line.startswith("A"))
+    at = printed_values(values)
+    s = S
+    found = {}
+    for index, rows, ridge in (("", "T", r"\lambda"), ("_0", "T_0", r"\lambda_0")):
+        suffix = "_{0}" if index else ""
+        kappa = rf"\kappa{index}"
+        at[kappa] = ct.effective_ridge(ct.Eigenvalues(S), T=at[rows], lam=at[ridge])
+
+        def respond(M, suffix=suffix):
+            line = lines[rf"a'{suffix}[M]"].split("&&")[0]
+            return read_formula(wrapped(line), at, {**MATRICES, "M": M}, W)["E"]
+
+        def transport(M, suffix=suffix, respond=respond):
+            line = lines[rf"\mathcal{{G}}{suffix}[M]"].replace(rf"a'{suffix}[M]", "q")
+            return read_matrix(line, {**at, "q": respond(M)}, {**MATRICES, "M": M})
+
+        found[index] = (read_matrix(lines[f"A{suffix}"], at, MATRICES), transport, respond)
+    (A, G, a), (A0, G0, a0) = found[""], found["_0"]
+    M = G(s)
+    bias = (W * (s - 2 * s * A0 * A + G0(M))).sum()
+    variance = values["sigma"] ** 2 * a(s) + values["sigma0"] ** 2 * a0(M)
+    terms = ct.catalog["ridge-chain"].error.evaluate(terms=True, **MEASURE, **{**values, "n": 1})
+    assert terms == pytest.approx({"bias": bias, "variance": variance}, rel=1e-9)
+    assert r"w_0^\top\left(\Sigma - 2 \Sigma A_{0}^{n} A + \mathcal{G}_{0}^{n} \mathcal{G}[\Sigma]\right) w_0" in text
+    assert (
+        r"\sigma^{2} a'\left[\Sigma\right] + \sigma_{0}^{2} \sum_{k=0}^{n - 1} a'_{0}\left[\mathcal{G}_{0}^{k} \mathcal{G}[\Sigma]\right]"
+        in text
+    )
+
+
+def wrapped(text):
+    return "\n".join([r"\begin{aligned}", f"E &= {text}", r"\end{aligned}"])
+
+
+def read_matrix(text, values, matrices):
+    from tests.latex_reader import Reader
+
+    return Reader(values, matrices, W).read(text)
+
+
+def test_conditions_are_printed_once_each_and_in_order():
+    shown = ct.catalog["ols-mix-fixed-design"].error.latex().splitlines()[-2]
+    assert shown == r"&\text{for } T \geq d + 2,\ w \leq 1"
+    assert ct.catalog["token-accumulate"].error.latex().splitlines()[-2] == r"&\text{for } T \geq 1,\ n \geq 1"
+    assert "for" not in ct.catalog["ridge-clean"].error.latex()
+
+
+def test_symbols_print_as_the_notation_table_says():
+    from collapse_theory.present.latex import to_latex
+
+    want = {"T0": "T_{0}", "lam": r"\lambda", "lam0": r"\lambda_{0}", "sigma": r"\sigma", "sigma0": r"\sigma_{0}", "kappa": r"\kappa"}
+    for name, text in want.items():
+        assert to_latex(getattr(symbols, name)) == text
+        assert re.fullmatch(r"[\\a-zA-Z_{}0-9]+", text)
