@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import nnls
-from sympy import Dummy, Expr, Integer, Poly, S, factor, real_roots, solve
+from sympy import Dummy, Expr, Integer, Poly, Rational, S, factor, solve
 
 from collapse_theory import symbols
 from collapse_theory.describe.numbers import Scalar, real
@@ -215,6 +215,7 @@ def largest_synthetic(
         raise DomainError(f"factor needs to be >= 1, got {shown(factor)}; a fit on the real rows alone has 1")
     if real_data not in {"fixed", "fresh"}:
         raise DomainError(f"real_data needs to be 'fixed' or 'fresh', got {shown(real_data)}; choose one of them")
+    rows, bound = (Rational(x if x.is_Rational else x.evalf(30)) for x in (rows, bound))
     form = closed_forms.keep_real(family.law) if real_data == "fixed" else closed_forms.fresh_real(family.law)
     c = form.limit
     if generations is not None:
@@ -222,8 +223,9 @@ def largest_synthetic(
     synthetic = Dummy("T0", positive=True)
     excess = (c.subs({symbols.T: rows, symbols.T0: synthetic}) * rows - bound).together()
     numerator = Poly(excess.as_numer_denom()[0], synthetic)
-    for root in (S.Zero, *(r for r in real_roots(numerator) if r.is_positive)):
-        allowed = math.floor(root.evalf(30))
-        if excess.subs(synthetic, allowed + 1).evalf(30) > 0:
+    # Brackets less than one row wide, not digits: refining a root of a high degree by bisection can take minutes.
+    brackets = [bracket for bracket, _ in numerator.intervals(eps=Rational(1, 4), inf=0)]
+    for allowed in dict.fromkeys(math.floor(end) for bracket in [(S.Zero, S.Zero), *brackets] for end in bracket):
+        if excess.subs(synthetic, allowed + 1) > 0:
             return float(allowed)
     return math.inf
