@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SEED ?= 1
+N ?= 60
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-heavy check lint types bench clean
+.PHONY: demo test test-heavy mutants check lint types bench clean
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -20,6 +22,9 @@ test: $(STAMP)  ## the test suite, on all cores; doctests and derivations includ
 test-heavy: $(STAMP)  ## the statistical suites that take minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m heavy
 
+mutants: $(STAMP)  ## plant N mistakes drawn by SEED, one at a time, and print those no test sees
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants --seed $(SEED) --sites $(N)
+
 check: lint types test  ## what CI runs
 
 lint: $(STAMP)
@@ -33,4 +38,4 @@ bench: $(STAMP)  ## measure; nothing here is a test
 	for f in benchmarks/*.py; do OMP_NUM_THREADS=1 $(BIN)/python $$f || exit 1; done
 
 clean:
-	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .mutants

@@ -118,9 +118,9 @@ RIDGE = {
     "ridge-label-mix": Point(
         {**CLEAN, "n": 2, "w": 0.6}, {"n": (-1, 0), **AT}, {**SIZE, "n": 2, "w": 0.6}, allowance=0.015
     ),
-    "ridge-label-mix-limit": Point({**CLEAN, "w": 0.6}, {"w": SHARE, **AT}, {**SIZE, "w": 0.6}, allowance=0.015),
+    "ridge-label-mix-limit": Point({**CLEAN, "w": 0.6}, {"w": SHARE, **AT}, {**SIZE, "w": 0.6}, allowance=0.015, runs=2000),
     "minnorm-label-mix": Point(
-        {"T": 40, "sigma": 0.5, "w": 0.6}, {"w": SHARE, "sigma": NOISE}, {"T": 400, "sigma": 0.7, "w": 0.4}, allowance=0.01
+        {"T": 40, "sigma": 0.5, "w": 0.6}, {"w": SHARE, "sigma": NOISE}, {"T": 250, "sigma": 0.7, "w": 0.4}, allowance=0.02, runs=1500
     ),
     "strong-collapse": Point(
         {"N": 60, "p1": 0.6, "p2": 0.4, "lam": 0.05, "sigma": 0.5},
@@ -182,7 +182,14 @@ for kind, how in FAMILIES.items():
                 {k: v for k, v in values.items() if k != "n"}, {k: v for k, v in edges.items() if k != "n"}
             )
 SCALAR["regular-fresh-real-golden"] = Point(
-    {}, simulated={}, family=lambda: naive.Locations(30, unit=1000), measure={}, runs=300, allowance=0.01
+    {},
+    simulated={},
+    family=lambda: naive.Locations(30, unit=200),
+    measure={},
+    runs=800,
+    allowance=0.01,
+    # rounds die out like (1 - w)^(2 n): ten are for ever
+    build=lambda: ct.workflows.fresh_real(10, ct.Stage(T=200), ct.Stage(T=200), weight=(5**0.5 - 1) / 2),
 )
 SCALAR["token-total-collapse"] = Point({"T": 5, "n": 3}, {"T": TWO, "n": (-1, 0)})
 

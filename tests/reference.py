@@ -119,15 +119,6 @@ def family_error(workflow, kind, T, n, T0=None, w=None):
     return c[-1][-1] * unit
 
 
-def family_limit(workflow, kind, **values):
-    """Return the limit of :func:`family_error` by Richardson extrapolation in the number of rounds."""
-    sizes = [2**k for k in range(4, 12)] if workflow in {"accumulate", "random-past", "accumulate-subsample"} else [400, 800]
-    rows = [family_error(workflow, kind, n=n, **values) for n in sizes]
-    for order in range(1, len(rows)):
-        rows = [(2**order * b - a) / (2**order - 1) for a, b in zip(rows, rows[1:], strict=False)]
-    return rows[-1]
-
-
 def relative(got, want):
     """Return the relative gap, 0 where both vanish."""
     return float(abs(mpf(got) - want) / abs(want)) if want else float(abs(got))

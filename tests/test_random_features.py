@@ -1,7 +1,5 @@
 """Random features: against the engine on the whole expression, simulation, limits and 50 digits; the size of the model."""
 
-import inspect
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +11,6 @@ from threadpoolctl import threadpool_limits
 import collapse_theory as ct
 from collapse_theory.symbols import T, d, lam
 from tests import reference as ref
-from tests import test_theorems as menu
 
 PLAIN, STRONG = ct.catalog["random-features-ridge"], ct.catalog["random-features-strong-collapse"]
 D = 60
@@ -195,31 +192,10 @@ def test_only_real_rows_are_no_collapse():
     assert mixed == pytest.approx(PLAIN.error.evaluate(spectrum=SPECTRUM, target=TARGET, T=70, **at), rel=1e-13)
 
 
-# ---------------------------------------------------------------------- the menu of every theorem
-ITEMS = [
-    menu.test_latex_when_squared,
-    menu.test_derivatives_are_the_slopes_of_finite_differences,
-    menu.test_pickles_and_unfolds,
-    menu.test_every_condition_guards_the_domain,
-    menu.test_relations_hold,
-]
-
-
-@pytest.mark.parametrize("theorem", [PLAIN, STRONG], ids=lambda th: th.slug)
-@pytest.mark.parametrize("item", ITEMS, ids=lambda f: f.__name__)
-def test_menu(item, theorem, monkeypatch):
-    for name, value in {"m": 30, "p1": 0.375, "p2": 0.625}.items():
-        monkeypatch.setitem(menu.VALUES, name, value)
-    family = {"Sigma": ct.Eigenvalues(menu.S), "Delta": ct.Eigenvalues(np.linspace(0.5, 1, menu.D))}
-    monkeypatch.setitem(menu.MEASURE, "spectrum", family)
-    assert list(inspect.signature(item).parameters) == ["slug"]
-    item(theorem.slug)
-
-
+# ---------------------------------------------------------------------- beside the menu of every theorem
 @pytest.mark.parametrize("theorem", [PLAIN, STRONG], ids=lambda th: th.slug)
 def test_statement(theorem):
     text = theorem.statement()
-    assert menu.balanced(text)
     assert r"\kappa_{1}" in text
     assert "Feature" not in text
     assert "Effective" not in text

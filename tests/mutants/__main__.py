@@ -24,6 +24,7 @@ def main() -> int:
     options.add_argument("--budget", type=float, default=240.0, help="seconds of tests on one mistake before it counts as alive")
     options.add_argument("--only", default="", help="sites in files whose path contains this")
     options.add_argument("--count", action="store_true", help="only count the sites by operator")
+    options.add_argument("--stale", action="store_true", help="use the map of lines to tests as it is, though files have changed")
     asked = options.parse_args()
     from tests.mutants.sites import OPERATORS, draw, sites_of_package
 
@@ -39,7 +40,7 @@ def main() -> int:
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mutants-") as place:
         copies = [running.copy_of_tree(ROOT, Path(place) / f"copy{i}") for i in range(asked.workers)]
-        known = covering.record(copies[0], FOLDER, asked.workers)
+        known = covering.record(copies[0], FOLDER, asked.workers, stale=asked.stale)
         running.warm_up()
         begun = time.monotonic()
         outcomes = [running.Outcome(s, left=running.order(s, known)) for s in chosen]

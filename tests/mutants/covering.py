@@ -12,7 +12,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -66,11 +65,11 @@ class Map:
         ]
 
 
-def record(root: Path, folder: Path, workers: int) -> Map:
-    """Return the map of the tree at ``root``, recording only what ``folder`` does not already know."""
+def record(root: Path, folder: Path, workers: int, *, stale: bool = False) -> Map:
+    """Return the map of the tree at ``root``, recording only what ``folder`` does not already know; nothing if ``stale``."""
     store, hashes = folder / "map.json", digests(root)
     known = Map(**json.loads(store.read_text())) if store.is_file() else Map()
-    if known.hashes == hashes:
+    if known.hashes == hashes or (stale and known.lines):
         return known
     fresh = known.fresh(hashes)
     raw = folder / f"raw-{uuid.uuid4().hex}"
@@ -86,8 +85,8 @@ def record(root: Path, folder: Path, workers: int) -> Map:
     print(f"mapping lines to tests; {len(fresh)} tests are known", file=sys.stderr, flush=True)
     run = subprocess.run([*command, "--dist", "worksteal"], cwd=root, env=environment, check=False, capture_output=True, text=True)
     (folder / "map.log").write_text(run.stdout + run.stderr)
-    if run.returncode:
-        raise SystemExit(f"the tests need to pass before mistakes are planted:\n{run.stdout[-3000:]}{run.stderr[-1000:]}")
+    if run.returncode not in {0, 1}:
+        raise SystemExit(f"the tests need to run before mistakes are planted:\n{run.stdout[-3000:]}{run.stderr[-1000:]}")
     out = _read(raw, root, hashes, known, set(fresh))
     store.write_text(json.dumps(out.__dict__))
     for path in raw.iterdir():
@@ -104,6 +103,14 @@ def digests(root: Path) -> dict[str, str]:
     return {n: hashlib.sha256(p.read_bytes()).hexdigest()[:16] for n, p in names if not n.startswith(("tests/mutants/", "."))}
 
 
+def _failed(raw: Path) -> set[str]:
+    """Return the tests that fail without any mistake, by the clock for instance: they can kill nothing."""
+    failed = {t for path in raw.glob("tests-*.json") for t in json.loads(path.read_text())["failed"]}
+    for t in sorted(failed):
+        print(f"fails without a mistake, not used: {t}", file=sys.stderr)
+    return failed
+
+
 def _read(raw: Path, root: Path, hashes: dict[str, str], known: Map, fresh: set[str]) -> Map:
     collected: set[str] = set()
     out = Map(hashes=hashes)
@@ -111,6 +118,8 @@ def _read(raw: Path, root: Path, hashes: dict[str, str], known: Map, fresh: set[
         part = json.loads(path.read_text())
         collected |= set(part["collected"])
         out.seconds.update(part["seconds"])
+    for t in _failed(raw):
+        out.seconds.pop(t, None)
     for t in fresh & collected:
         out.seconds[t], out.lines[t] = known.seconds[t], known.lines[t]
     for path in raw.glob("lines*"):
@@ -131,7 +140,7 @@ class _Recorder:
     """Record the lines and the seconds of every test of this process."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.seconds, self.collected = folder, {}, []
+        self.folder, self.seconds, self.collected, self.failed = folder, {}, [], []
         self.cover = coverage.Coverage(
             data_file=str(folder / f"lines-{os.getpid()}"), source_pkgs=[PACKAGE], config_file=False, messages=False
         )
@@ -148,16 +157,26 @@ class _Recorder:
         forget()
         self.cover.switch_context(item.nodeid)
         os.environ[_CONTEXT] = item.nodeid
-        start = time.perf_counter()
+        start = _work()
         yield
-        self.seconds[item.nodeid] = time.perf_counter() - start
+        self.seconds[item.nodeid] = _work() - start
         self.cover.switch_context("")
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed:
+            self.failed.append(report.nodeid)
 
     def pytest_sessionfinish(self) -> None:
         self.cover.stop()
         self.cover.save()
-        out = {"collected": self.collected, "seconds": self.seconds}
+        out = {"collected": self.collected, "seconds": self.seconds, "failed": self.failed}
         (self.folder / f"tests-{os.getpid()}.json").write_text(json.dumps(out))
+
+
+def _work() -> float:
+    """Return the processor seconds of this process and its children: what a busy machine does not change."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 
 def forget() -> None:

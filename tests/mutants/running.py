@@ -6,6 +6,7 @@ all that and with nothing of the package. A child that dies, hangs or fails a te
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import resource
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +32,7 @@ _WARM = (
 )  # fmt: skip
 _FIRST = 6.0  # seconds of tests in the first batch: most mistakes die there
 _MEMORY = 8 << 30
+_BROKEN = 70
 
 
 @dataclass
@@ -103,9 +106,8 @@ def run_all(outcomes: Iterable[Outcome], known: Map, copies: list[Path], budget:
             ended, status = os.waitpid(pid, os.WNOHANG)
             if not ended and time.monotonic() < job.deadline:
                 continue
-            job.end(status if ended else None)
             del live[pid]
-            if job.outcome.killer is None and job.start():
+            if job.end(status if ended else None) or job.start():
                 live[job.pid] = job
             else:
                 job.restore()
@@ -122,6 +124,8 @@ class _Job:
         self.file = copy / outcome.site.file
         self.source = self.file.read_bytes()
         self.limit, self.first = budget, True
+        self.suspects: list[str] = []
+        self.said = ""
 
     def start(self) -> bool:
         """Fork a child for the next batch; False if there is none."""
@@ -132,49 +136,74 @@ class _Job:
                 break
             size -= self.known.seconds[t]
             batch.append(t)
-        if not batch or self.limit <= 0:
+        if self.outcome.killer is not None or not batch or self.limit <= 0:
             return False
-        cost = sum(self.known.seconds[t] for t in batch)
-        self.batch, self.first, self.limit = batch, False, self.limit - cost
-        self.file.write_bytes(self.outcome.site.plant(self.source))
+        self.batch, self.first = batch, False
+        self.limit -= sum(self.known.seconds[t] for t in batch)
+        self.fork(batch, self.outcome.site.plant(self.source))
+        return True
+
+    def fork(self, batch: list[str], source: bytes) -> None:
+        """Run tests on a source in a child."""
+        self.file.write_bytes(source)
         self.began = time.monotonic()
-        self.deadline = self.began + 30 + 6 * cost
+        work = 30 + 5 * sum(self.known.seconds.get(t, 1.0) for t in batch)
+        self.deadline = self.began + 60 + 10 * work  # a process that sleeps for ever; one that works is stopped by its limit
         self.report = self.copy / ".killer"
         self.report.write_text("")
         sys.stdout.flush()
         self.pid = os.fork()
         if self.pid == 0:
-            _child(self.copy, batch, self.report)
-        return True
+            _child(self.copy, batch, self.report, int(work))
 
-    def end(self, status: int | None) -> None:
-        """Read what the child found; ``status`` is None where it had to be stopped."""
-        try:
+    def end(self, status: int | None) -> bool:
+        """Read what the child found, ``status`` None where it had to be stopped; True if another child has been started.
+
+        Tests that fail, vanish or cannot be collected with the mistake are run once more without it: only if they pass then, they
+        have killed.
+        """
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         if status is None:
             os.waitpid(self.pid, 0)
         o = self.outcome
         o.seconds += time.monotonic() - self.began
+        if self.suspects:  # this was the control
+            suspects, self.suspects = set(self.suspects), []
+            if status == 0:
+                o.killer = self.said
+            else:
+                print(f"fails without a mistake, not used: {self.said}", file=sys.stderr, flush=True)
+                o.left = [t for t in o.left if t not in suspects]
+            return False
+        if status is not None and os.waitstatus_to_exitcode(status) == _BROKEN:
+            raise RuntimeError(f"the child did not come to the tests:\n{(self.copy / '.log').read_text()[-2000:]}")
         if status == 0:
             o.run += len(self.batch)
             o.left = o.left[len(self.batch) :]
-        else:
-            said = self.report.read_text().strip()
-            o.killer = said or ("time limit" if status is None else f"the process died ({status})")
+            return False
+        said = self.report.read_text().strip()
+        if said in self.known.seconds:
+            self.suspect = said
+            self.fork([said], self.source)
+            return True
+        hung = status is None or os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU
+        o.killer = said or ("time limit" if hung else f"the process died ({status})")
+        return False
 
     def restore(self) -> None:
         """Take the mistake out of the copy."""
         self.file.write_bytes(self.source)
 
 
-def _child(copy: Path, tests: list[str], report: Path) -> None:
+def _child(copy: Path, tests: list[str], report: Path, work: int) -> None:
     """Run tests in order until the first fails, and end the process with the exit code."""
-    code = 70
+    code = _BROKEN
     try:
         os.setsid()
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+        used = os.times()
+        resource.setrlimit(resource.RLIMIT_CPU, (int(used.user + used.system) + work, resource.RLIM_INFINITY))
         with (copy / ".log").open("w") as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
@@ -192,9 +221,13 @@ def _child(copy: Path, tests: list[str], report: Path) -> None:
         import pytest
 
         files = list(dict.fromkeys(t.split("::")[0] for t in tests))
-        flags = ["-x", "-q", "--tb=line", "-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={temporary / 'pytest'}"]
+        flags = ["-x", "-q", "--tb=line", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore::pytest.PytestAssertRewriteWarning",
+                 f"--basetemp={temporary / 'pytest'}"]
         code = int(pytest.main([*flags, *files], plugins=[_InOrder(tests, report)]))
+    except BaseException:  # whatever it is, it must not unwind into the parent's code
+        traceback.print_exc()
     finally:
+        sys.stderr.flush()
         os._exit(code)
 
 
@@ -207,12 +240,14 @@ class _InOrder:
     def pytest_collection_modifyitems(self, items: list) -> None:
         items[:] = sorted((i for i in items if i.nodeid in self.place), key=lambda i: self.place[i.nodeid])
         if len(items) < len(self.place):
-            self.report.write_text(f"{len(self.place) - len(items)} tests are gone")
+            there = {i.nodeid for i in items}
+            self.report.write_text("\n".join(["gone", *(t for t in self.place if t not in there)]))
             raise SystemExit(1)
 
     def pytest_collectreport(self, report) -> None:
         if report.failed:
-            self.report.write_text(f"collection of {report.nodeid}")
+            there = [t for t in self.place if t.split("::")[0] == report.nodeid.split("::")[0]]
+            self.report.write_text("\n".join(["not collected", *there]))
 
     def pytest_runtest_logreport(self, report) -> None:
         if report.failed and not self.report.read_text():
