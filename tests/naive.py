@@ -1,4 +1,4 @@
-"""A naive simulation for the tests: every sample and fit by its definition, many runs at once, no formula, no code of the simulator.
+"""A naive simulation for the tests: every sample and fit by its definition, many runs at once, without the package.
 
 A family is a class with ``draw``, ``mix`` and ``fit``; :func:`errors` walks the nodes of a pipeline of numbers with it.
 """
@@ -166,7 +166,11 @@ class Linear:
         return sum((c * m for c, m in terms), np.zeros_like(self.truth))
 
     def draw(self, model, T, rng, noise, earlier, covariance):
-        x = earlier[0] if earlier is not None else rng.standard_normal((len(model), T, model.shape[1])) * np.sqrt(self.spectra[covariance])
+        x = (
+            earlier[0]
+            if earlier is not None
+            else rng.standard_normal((len(model), T, model.shape[1])) * np.sqrt(self.spectra[covariance])
+        )
         return x, np.einsum("rtd,rd->rt", x, model) + noise * rng.standard_normal(x.shape[:2])
 
     def fit(self, samples, weights, ridge, rng):

@@ -15,7 +15,7 @@ import numpy as np
 import collapse_theory as ct
 from tests import naive
 
-__all__ = ["D", "POINTS", "Point"]
+__all__ = ["POINTS", "D", "Point"]
 
 D = 12
 TINY = 1e-9
@@ -42,7 +42,9 @@ class Point:
     edges: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     simulated: dict[str, Any] | None = None
     family: Callable[[], Any] = lambda: naive.Linear(GRID, ENERGY)
-    measure: dict[str, Any] = field(default_factory=lambda: {"spectrum": ct.Eigenvalues(GRID), "target": ct.Energies(ENERGY)})
+    measure: dict[str, Any] = field(
+        default_factory=lambda: {"spectrum": ct.Eigenvalues(GRID), "target": ct.Energies(ENERGY)}
+    )
     allowance: float = 0.0
     runs: int = 2500
     build: Callable[..., ct.Pipeline] | None = None
@@ -86,7 +88,7 @@ SIZE = {"T": 250, "lam": 0.1, "sigma": 0.7}
 AT = {"lam": NOISE, "sigma": NOISE}
 OFFSET = np.linspace(0.05, 0.15, 40)
 RIDGE = {
-    "ridge-clean": Point(CLEAN, {"T": NOISE[:1] + (0.5,), **AT}, SIZE, allowance=0.01),
+    "ridge-clean": Point(CLEAN, {"T": (-TINY, 0.5), **AT}, SIZE, allowance=0.01),
     "ridge-replace": Point(
         {**CLEAN, "T0": 37, "n": 2, "sigma0": 0.7},
         {"T0": ROWS, "n": (-1, 0), "sigma0": NOISE, **AT},
@@ -120,7 +122,8 @@ RIDGE = {
     ),
     "ridge-label-mix-limit": Point({**CLEAN, "w": 0.6}, {"w": SHARE, **AT}, {**SIZE, "w": 0.6}, allowance=0.015, runs=2000),
     "minnorm-label-mix": Point(
-        {"T": 40, "sigma": 0.5, "w": 0.6}, {"w": SHARE, "sigma": NOISE}, {"T": 250, "sigma": 0.7, "w": 0.4}, allowance=0.02, runs=1500
+        {"T": 40, "sigma": 0.5, "w": 0.6}, {"w": SHARE, "sigma": NOISE}, {"T": 250, "sigma": 0.7, "w": 0.4},
+        allowance=0.01, runs=2500
     ),
     "strong-collapse": Point(
         {"N": 60, "p1": 0.6, "p2": 0.4, "lam": 0.05, "sigma": 0.5},
@@ -186,7 +189,7 @@ SCALAR["regular-fresh-real-golden"] = Point(
     simulated={},
     family=lambda: naive.Locations(30, unit=200),
     measure={},
-    runs=800,
+    runs=3000,
     allowance=0.01,
     # rounds die out like (1 - w)^(2 n): ten are for ever
     build=lambda: ct.workflows.fresh_real(10, ct.Stage(T=200), ct.Stage(T=200), weight=(5**0.5 - 1) / 2),

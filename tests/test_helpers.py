@@ -168,7 +168,18 @@ def test_a_long_batch_is_its_points_in_order(slug):
     measure = {"spectrum": ct.PowerLaw(d, 1.1), "target": ct.RandomTarget()}
     if slug == "strong-collapse":
         measure["spectrum"] = {"Sigma": ct.PowerLaw(d, 1.1), "Delta": ct.Isotropic(d, 0.001)}
-    fixed = {"T": 700, "T0": 4000, "n": 2, "sigma": 0.5, "sigma0": 0.3, "lam0": 0.1, "m": 900, "N": 800, "p1": 0.25, "p2": 0.75}
+    fixed = {
+        "T": 700,
+        "T0": 4000,
+        "n": 2,
+        "sigma": 0.5,
+        "sigma0": 0.3,
+        "lam0": 0.1,
+        "m": 900,
+        "N": 800,
+        "p1": 0.25,
+        "p2": 0.75,
+    }
     fixed = {x.name: fixed[x.name] for x in err.free_symbols if x.name not in {"lam", "d"}}
     got = err.evaluate(**measure, **fixed, lam=grid, terms=True)
     for i in (0, 1, 9, 10, 11, 20, 33, 45, 46):

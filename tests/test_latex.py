@@ -1,4 +1,4 @@
-"""What is printed is what is evaluated: every formula's LaTeX is read back, by a reader that knows no SymPy, and gives its value."""
+"""What is printed is what is evaluated: the LaTeX of every formula, read by a reader that knows no SymPy, gives its value."""
 
 import re
 
@@ -15,7 +15,15 @@ W = np.linspace(1, 2, D)
 OFFSET = np.linspace(0.2, 0.1, D)
 MEASURE = {"spectrum": {"Sigma": ct.Eigenvalues(S), "Delta": ct.Eigenvalues(OFFSET)}, "target": ct.Energies(W)}
 MATRICES = {r"\Sigma": S, r"\Delta": OFFSET}
-PRINTED = {"T0": "T_0", "lam": r"\lambda", "lam0": r"\lambda_0", "sigma": r"\sigma", "sigma0": r"\sigma_0", "p1": "p_1", "p2": "p_2"}
+PRINTED = {
+    "T0": "T_0",
+    "lam": r"\lambda",
+    "lam0": r"\lambda_0",
+    "sigma": r"\sigma",
+    "sigma0": r"\sigma_0",
+    "p1": "p_1",
+    "p2": "p_2",
+}
 # Their traces are those of a pencil, printed by name; the explicit expression is too long for a page.
 NAMED_ONLY = {"ridge-accumulate", "ridge-keep-real", "ridge-same-design", "ridge-label-mix"}
 
@@ -59,7 +67,11 @@ def test_the_definitions_of_the_generation_operator():
     """The unexpanded chain prints the operator; one application by hand gives the chain at n = 1."""
     text = ct.catalog["ridge-chain"].error.latex()
     values = POINTS["ridge-chain"].values
-    lines = dict(line.replace(r" \\", "").split(" &= ") for line in text.splitlines() if r"[M] &=" in line or line.startswith("A"))
+    lines = dict(
+        line.replace(r" \\", "").split(" &= ")
+        for line in text.splitlines()
+        if r"[M] &=" in line or line.startswith("A")
+    )
     at = printed_values(values)
     s = S
     found = {}
@@ -84,10 +96,8 @@ def test_the_definitions_of_the_generation_operator():
     terms = ct.catalog["ridge-chain"].error.evaluate(terms=True, **MEASURE, **{**values, "n": 1})
     assert terms == pytest.approx({"bias": bias, "variance": variance}, rel=1e-9)
     assert r"w_0^\top\left(\Sigma - 2 \Sigma A_{0}^{n} A + \mathcal{G}_{0}^{n} \mathcal{G}[\Sigma]\right) w_0" in text
-    assert (
-        r"\sigma^{2} a'\left[\Sigma\right] + \sigma_{0}^{2} \sum_{k=0}^{n - 1} a'_{0}\left[\mathcal{G}_{0}^{k} \mathcal{G}[\Sigma]\right]"
-        in text
-    )
+    synthetic = r"\sum_{k=0}^{n - 1} a'_{0}\left[\mathcal{G}_{0}^{k} \mathcal{G}[\Sigma]\right]"
+    assert rf"\sigma^{{2}} a'\left[\Sigma\right] + \sigma_{{0}}^{{2}} {synthetic}" in text
 
 
 def wrapped(text):
@@ -110,7 +120,14 @@ def test_conditions_are_printed_once_each_and_in_order():
 def test_symbols_print_as_the_notation_table_says():
     from collapse_theory.present.latex import to_latex
 
-    want = {"T0": "T_{0}", "lam": r"\lambda", "lam0": r"\lambda_{0}", "sigma": r"\sigma", "sigma0": r"\sigma_{0}", "kappa": r"\kappa"}
+    want = {
+        "T0": "T_{0}",
+        "lam": r"\lambda",
+        "lam0": r"\lambda_{0}",
+        "sigma": r"\sigma",
+        "sigma0": r"\sigma_{0}",
+        "kappa": r"\kappa",
+    }
     for name, text in want.items():
         assert to_latex(getattr(symbols, name)) == text
         assert re.fullmatch(r"[\\a-zA-Z_{}0-9]+", text)

@@ -26,7 +26,7 @@ MEASURE = {"spectrum": {"Sigma": ct.Eigenvalues(S), "Sigma2": ct.Eigenvalues(OTH
 def regressions(draw):
     """Up to three fits on one to three samples each; every fit has a ridge, so that a few hundred rows are many."""
     pipe, samples, fits = ct.Pipeline(), [], []
-    for k in range(draw(st.integers(1, 3))):
+    for _ in range(draw(st.integers(1, 3))):
         for _ in range(draw(st.integers(1, 2))):
             labellers = [ct.TRUTH, *fits]
             share = draw(st.sampled_from([0.3, 0.5, 0.8, 1]))
@@ -53,7 +53,10 @@ def check_regression(pipe, runs=1500):
 
 def verdict(sample, value, allowance=0.0):
     """Agreement, and the same check rejects 5 % more than the allowance leaves: exact theory is held to 5 % itself."""
-    assert naive.agrees(sample, value, allowance), (sample.mean() / value - 1, sample.std() / len(sample) ** 0.5 / value)
+    assert naive.agrees(sample, value, allowance), (
+        sample.mean() / value - 1,
+        sample.std() / len(sample) ** 0.5 / value,
+    )
     assert not naive.agrees(sample, (1.05 + allowance) * value, allowance)
     assert not naive.agrees(sample, (0.95 - allowance) * value, allowance)
 
@@ -84,7 +87,9 @@ def density_pipelines(draw, rows, averages=True):
         T = draw(st.sampled_from(rows))
         labellers = [ct.TRUTH, *fits]
         if kind == "one_of" and fits:
-            pipe.sample(T=T, source=ct.one_of(*[draw(st.sampled_from(labellers)) for _ in range(draw(st.integers(2, 3)))]))
+            pipe.sample(
+                T=T, source=ct.one_of(*[draw(st.sampled_from(labellers)) for _ in range(draw(st.integers(2, 3)))])
+            )
         elif kind == "average" and fits and averages:
             share = draw(st.sampled_from([0.25, 0.5]))
             pipe.sample(T=T, source=share * ct.TRUTH + (1 - share) * draw(st.sampled_from(fits)))

@@ -21,15 +21,21 @@ def main() -> int:
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--sites", type=int, default=60)
     options.add_argument("--workers", type=int, default=2)
-    options.add_argument("--budget", type=float, default=240.0, help="seconds of tests on one mistake before it counts as alive")
+    options.add_argument(
+        "--budget", type=float, default=240.0, help="seconds of tests on one mistake before it counts as alive"
+    )
     options.add_argument("--only", default="", help="sites in files whose path contains this")
     options.add_argument("--count", action="store_true", help="only count the sites by operator")
-    options.add_argument("--stale", action="store_true", help="use the map of lines to tests as it is, though files have changed")
+    options.add_argument(
+        "--stale", action="store_true", help="use the map of lines to tests as it is, though files have changed"
+    )
     asked = options.parse_args()
     from tests.mutants.sites import OPERATORS, draw, sites_of_package
 
     sites = [s for s in sites_of_package(ROOT) if asked.only in s.file]
-    print(f"{len(sites)} sites: " + ", ".join(f"{k} {sum(s.operator == k for s in sites)}" for k in OPERATORS), flush=True)
+    print(
+        f"{len(sites)} sites: " + ", ".join(f"{k} {sum(s.operator == k for s in sites)}" for k in OPERATORS), flush=True
+    )
     if asked.count:
         return 0
     chosen = draw(sites, ROOT, asked.sites, asked.seed)
@@ -48,7 +54,10 @@ def main() -> int:
         for o in running.run_all(outcomes, known, copies, asked.budget):
             finished.append(o)
             fate = f"killed by {o.killer}" if o.killer else f"SURVIVED {o.run} tests, {len(o.left)} not run"
-            print(f"{len(finished):3} {o.seconds:6.1f} s  {o.site.operator:10} {o.site.file}:{o.site.line}  {fate}", flush=True)
+            print(
+                f"{len(finished):3} {o.seconds:6.1f} s  {o.site.operator:10} {o.site.file}:{o.site.line}  {fate}",
+                flush=True,
+            )
         alive = [o for o in finished if o.killer is None]
         for o in alive:
             print(f"\n{o.site.operator} ({OPERATORS[o.site.operator]}); {o.run} tests passed, {len(o.left)} not run")

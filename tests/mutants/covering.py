@@ -81,12 +81,27 @@ def record(root: Path, folder: Path, workers: int, *, stale: bool = False) -> Ma
         "disable_warnings = no-data-collected,module-not-imported\n"
     )
     environment = {**os.environ, _FOLDER: str(raw), "PYTHONPATH": f"{root}", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.mutants.covering", "-p", "no:cacheprovider", "-n", str(workers)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "tests.mutants.covering",
+        "-p",
+        "no:cacheprovider",
+        "-n",
+        str(workers),
+    ]
     print(f"mapping lines to tests; {len(fresh)} tests are known", file=sys.stderr, flush=True)
-    run = subprocess.run([*command, "--dist", "worksteal"], cwd=root, env=environment, check=False, capture_output=True, text=True)
+    run = subprocess.run(
+        [*command, "--dist", "worksteal"], cwd=root, env=environment, check=False, capture_output=True, text=True
+    )
     (folder / "map.log").write_text(run.stdout + run.stderr)
     if run.returncode not in {0, 1}:
-        raise SystemExit(f"the tests need to run before mistakes are planted:\n{run.stdout[-3000:]}{run.stderr[-1000:]}")
+        raise SystemExit(
+            f"the tests need to run before mistakes are planted:\n{run.stdout[-3000:]}{run.stderr[-1000:]}"
+        )
     out = _read(raw, root, hashes, known, set(fresh))
     store.write_text(json.dumps(out.__dict__))
     for path in raw.iterdir():
@@ -100,7 +115,11 @@ def digests(root: Path) -> dict[str, str]:
     suffixes = {".py", ".toml", ".md", ".txt", ".json"}
     files = (p for p in sorted(root.rglob("*")) if p.suffix in suffixes and p.is_file())
     names = ((p.relative_to(root).as_posix(), p) for p in files)
-    return {n: hashlib.sha256(p.read_bytes()).hexdigest()[:16] for n, p in names if not n.startswith(("tests/mutants/", "."))}
+    return {
+        n: hashlib.sha256(p.read_bytes()).hexdigest()[:16]
+        for n, p in names
+        if not n.startswith(("tests/mutants/", "."))
+    }
 
 
 def _failed(raw: Path) -> set[str]:
@@ -144,7 +163,9 @@ class _Recorder:
         self.cover = coverage.Coverage(
             data_file=str(folder / f"lines-{os.getpid()}"), source_pkgs=[PACKAGE], config_file=False, messages=False
         )
-        self.cover.set_option("run:disable_warnings", ["no-data-collected", "module-not-imported", "module-not-measured"])
+        self.cover.set_option(
+            "run:disable_warnings", ["no-data-collected", "module-not-imported", "module-not-measured"]
+        )
         self.cover.start()
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:

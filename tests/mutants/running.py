@@ -27,8 +27,10 @@ __all__ = ["Outcome", "copy_of_tree", "run_all", "warm_up"]
 
 _WARM = (
     "numpy", "scipy.linalg", "scipy.special", "scipy.integrate", "scipy.optimize", "scipy.sparse.linalg", "scipy.stats", "sympy",
-    "sympy.printing.latex", "mpmath", "hypothesis", "hypothesis.extra.numpy", "pytest", "_pytest.doctest", "lark", "typer", "typer.testing",
-    "rich.table", "rich.progress", "joblib", "threadpoolctl", "sklearn.datasets", "matplotlib.figure", "matplotlib.backends.backend_agg",
+    "sympy.printing.latex", "mpmath", "hypothesis", "hypothesis.extra.numpy", "pytest", "_pytest.doctest", "lark",
+    "typer", "typer.testing",
+    "rich.table", "rich.progress", "joblib", "threadpoolctl", "sklearn.datasets", "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
 )  # fmt: skip
 _FIRST = 6.0  # seconds of tests in the first batch: most mistakes die there
 _MEMORY = 8 << 30
@@ -70,7 +72,9 @@ def copy_of_tree(root: Path, to: Path) -> Path:
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, to / name)
     subprocess.run(
-        [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "checked-hash", "collapse_theory"], cwd=to, check=True
+        [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "checked-hash", "collapse_theory"],
+        cwd=to,
+        check=True,
     )
     return to
 
@@ -148,7 +152,9 @@ class _Job:
         self.file.write_bytes(source)
         self.began = time.monotonic()
         work = 30 + 5 * sum(self.known.seconds.get(t, 1.0) for t in batch)
-        self.deadline = self.began + 60 + 10 * work  # a process that sleeps for ever; one that works is stopped by its limit
+        self.deadline = (
+            self.began + 60 + 10 * work
+        )  # a process that sleeps for ever; one that works is stopped by its limit
         self.report = self.copy / ".killer"
         self.report.write_text("")
         sys.stdout.flush()
@@ -175,6 +181,7 @@ class _Job:
             else:
                 print(f"fails without a mistake, not used: {self.said}", file=sys.stderr, flush=True)
                 o.left = [t for t in o.left if t not in suspects]
+                self.limit += sum(self.known.seconds[t] for t in self.batch)
             return False
         if status is not None and os.waitstatus_to_exitcode(status) == _BROKEN:
             raise RuntimeError(f"the child did not come to the tests:\n{(self.copy / '.log').read_text()[-2000:]}")
@@ -183,11 +190,13 @@ class _Job:
             o.left = o.left[len(self.batch) :]
             return False
         said = self.report.read_text().strip()
-        if said in self.known.seconds:
-            self.suspect = said
-            self.fork([said], self.source)
+        what, *named = said.split("\n")
+        suspects = named if what in {"gone", "not collected"} else [what]
+        if suspects and all(t in self.known.seconds for t in suspects):
+            self.suspects, self.said = suspects, what if [what] == suspects else f"{what}: {suspects[0]}"
+            self.fork(suspects, self.source)
             return True
-        hung = status is None or os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU
+        hung = status is None or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU)
         o.killer = said or ("time limit" if hung else f"the process died ({status})")
         return False
 
@@ -208,11 +217,13 @@ def _child(copy: Path, tests: list[str], report: Path, work: int) -> None:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        here = os.getcwd()
+        here = str(Path.cwd())
         os.chdir(copy)
         temporary = copy / ".tmp"
         temporary.mkdir(exist_ok=True)
-        os.environ.update(PYTHONPATH=str(copy), TMPDIR=str(temporary), PYTHONDONTWRITEBYTECODE="1", HYPOTHESIS_PROFILE="ci")
+        os.environ.update(
+            PYTHONPATH=str(copy), TMPDIR=str(temporary), PYTHONDONTWRITEBYTECODE="1", HYPOTHESIS_PROFILE="ci"
+        )
         sys.dont_write_bytecode = True
         sys.path[:] = [str(copy), *(p for p in sys.path if p not in ("", here))]
         for name in [n for n in sys.modules if n == "tests" or n.startswith("tests.")]:
@@ -221,8 +232,18 @@ def _child(copy: Path, tests: list[str], report: Path, work: int) -> None:
         import pytest
 
         files = list(dict.fromkeys(t.split("::")[0] for t in tests))
-        flags = ["-x", "-q", "--tb=line", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore::pytest.PytestAssertRewriteWarning",
-                 f"--basetemp={temporary / 'pytest'}"]
+        flags = [
+            "-x",
+            "-q",
+            "--tb=line",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:xdist",
+            "-W",
+            "ignore::pytest.PytestAssertRewriteWarning",
+            f"--basetemp={temporary / 'pytest'}",
+        ]
         code = int(pytest.main([*flags, *files], plugins=[_InOrder(tests, report)]))
     except BaseException:  # whatever it is, it must not unwind into the parent's code
         traceback.print_exc()

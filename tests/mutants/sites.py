@@ -11,6 +11,7 @@ import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 __all__ = ["OPERATORS", "Site", "draw", "sites_of", "sites_of_package"]
@@ -44,7 +45,18 @@ _SILENT = {
     "help", "metavar", "epilog", "title", "hypotheses", "note", "strict", "stacklevel", "encoding", "repr", "compare", "init",
     "no_args_is_help", "add_completion", "pretty_exceptions_enable", "rich_markup_mode", "maxsize", "bound", "modules", "cse",
 }  # fmt: skip
-_SKIPPED_CALLS = {"cast", "TypeVar", "field", "lru_cache", "dataclass", "Typer", "command", "Option", "Argument", "attach"}
+_SKIPPED_CALLS = {
+    "cast",
+    "TypeVar",
+    "field",
+    "lru_cache",
+    "dataclass",
+    "Typer",
+    "command",
+    "Option",
+    "Argument",
+    "attach",
+}
 _LATEX = (
     (r"(?<![\w{^-])-(?=[\w\\({ ])", "+"), (r"\+", "-"), (r"\\ge(q?)(?![a-z])", r"\\le\1"), (r"\\le(q?)(?![a-z])", r"\\ge\1"),
     (r"(?<= )<(?= )", ">"), (r"(?<= )>(?= )", "<"), (r"\^\{-", "^{"), (r"(?<![:=!<>])=(?!=)", r"\\ne "),
@@ -70,7 +82,9 @@ class Site:
 
 def sites_of_package(root: Path, package: str = "collapse_theory") -> list[Site]:
     """Return every site of a package, in the order of files and bytes."""
-    return [s for path in sorted((root / package).rglob("*.py")) for s in sites_of(path, path.relative_to(root).as_posix())]
+    return [
+        s for path in sorted((root / package).rglob("*.py")) for s in sites_of(path, path.relative_to(root).as_posix())
+    ]
 
 
 def sites_of(path: Path, name: str) -> list[Site]:
@@ -110,7 +124,9 @@ class _Walk(ast.NodeVisitor):
         for line in source.splitlines(keepends=True):
             self.starts.append(self.starts[-1] + len(line))
         self.sites: list[Site] = []
-        self.rows: set[ast.Tuple] = set()  # displays whose order is read by someone: arguments, entries of a list, results
+        self.rows: set[ast.Tuple] = (
+            set()
+        )  # displays whose order is read by someone: arguments, entries of a list, results
         self.function = (1, len(self.starts))
         self.printing = name.startswith("collapse_theory/present/") or name.endswith("printing.py")
 
@@ -144,7 +160,7 @@ class _Walk(ast.NodeVisitor):
 
     def visit_Assign(self, node: ast.Assign) -> None:
         names = [t.id for t in node.targets if isinstance(t, ast.Name)]
-        if names and names[0] in {"__all__", "__slots__", "__getattr__"} or "TypeVar" in self.text(node.value)[:12]:
+        if (names and names[0] in {"__all__", "__slots__", "__getattr__"}) or "TypeVar" in self.text(node.value)[:12]:
             return
         if any("condition" in n for n in names):
             self.dropped_elements(node.value)
@@ -156,7 +172,9 @@ class _Walk(ast.NodeVisitor):
     # ------------------------------------------------------------ functions and statements
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        if node.name == "__repr__" or all(isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant) for s in node.body):
+        if node.name == "__repr__" or all(
+            isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant) for s in node.body
+        ):
             return
         outer, self.function = self.function, (node.lineno, node.end_lineno)
         printing, self.printing = self.printing, self.printing or "latex" in node.name
@@ -181,11 +199,16 @@ class _Walk(ast.NodeVisitor):
                 self.visit(s)
 
     def ignored_options(self, node: ast.FunctionDef) -> None:
-        first = next((s for s in node.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))), None)
+        first = next(
+            (s for s in node.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))), None
+        )
         if first is None or self.source[self.starts[first.lineno - 1] : self.span(first)[0]].strip():
             return
         positional = node.args.args[len(node.args.args) - len(node.args.defaults) :]
-        pairs = [*zip(positional, node.args.defaults, strict=True), *zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)]
+        pairs = [
+            *zip(positional, node.args.defaults, strict=True),
+            *zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True),
+        ]
         for argument, default in pairs:
             if default is not None and argument.arg not in _SILENT:
                 line = f"{argument.arg} = {self.text(default)}\n{' ' * first.col_offset}"
@@ -237,7 +260,10 @@ class _Walk(ast.NodeVisitor):
 
     def visit_BinOp(self, node: ast.BinOp) -> None:
         left, right = self.text(node.left), self.text(node.right)
-        plain = not any(isinstance(x, ast.JoinedStr | ast.List | ast.Tuple | ast.ListComp) or _is_text(x) for x in (node.left, node.right))
+        plain = not any(
+            isinstance(x, ast.JoinedStr | ast.List | ast.Tuple | ast.ListComp) or _is_text(x)
+            for x in (node.left, node.right)
+        )
         if plain and isinstance(node.op, ast.Add | ast.Sub):
             minus = isinstance(node.op, ast.Sub)
             self.rewrite("sign", node, f"({left}) {'+' if minus else '-'} ({right})")
@@ -264,12 +290,17 @@ class _Walk(ast.NodeVisitor):
         for i, op in enumerate(node.ops):
             signs = [_SIGNS[type(o)] for o in node.ops]
             signs[i] = _FLIPPED[type(op)]
-            pieces = [self.text(operands[0]), *(f"{s} {self.text(x)}" for s, x in zip(signs, operands[1:], strict=True))]
+            pieces = [
+                self.text(operands[0]),
+                *(f"{s} {self.text(x)}" for s, x in zip(signs, operands[1:], strict=True)),
+            ]
             self.rewrite("comparison", node, " ".join(pieces))
         if len(node.ops) > 1:
             last = f"{self.text(operands[-2])} {_SIGNS[type(node.ops[-1])]} {self.text(operands[-1])}"
             self.rewrite("condition", node, last)
-            self.rewrite("condition", node, f"{self.text(operands[0])} {_SIGNS[type(node.ops[0])]} {self.text(operands[1])}")
+            self.rewrite(
+                "condition", node, f"{self.text(operands[0])} {_SIGNS[type(node.ops[0])]} {self.text(operands[1])}"
+            )
         self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> None:
@@ -306,7 +337,7 @@ class _Walk(ast.NodeVisitor):
             self.rows.update(a for a in (*arguments, *(k.value for k in node.keywords)) if isinstance(a, ast.Tuple))
         starred = any(isinstance(a, ast.Starred) for a in arguments)
         if len(arguments) > 1 and name not in _SYMMETRIC and not starred:
-            for a, b in zip(arguments, arguments[1:], strict=False):
+            for a, b in pairwise(arguments):
                 self.exchange(node, a, b)
         for keyword in node.keywords:
             if keyword.arg == "conditions":
@@ -347,7 +378,7 @@ class _Walk(ast.NodeVisitor):
 
     def swapped_entries(self, node: ast.Tuple | ast.List) -> None:
         if not any(isinstance(e, ast.Starred) for e in node.elts[:2]) and isinstance(node.ctx, ast.Load):
-            for a, b in zip(node.elts, node.elts[1:], strict=False):
+            for a, b in pairwise(node.elts):
                 self.exchange(node, a, b)
 
     def dropped_elements(self, node: ast.expr) -> None:
