@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from collapse_theory.present.files import whole_folder
 from typer.testing import CliRunner
 
 import collapse_theory as ct
 from collapse_theory.cli.main import app
 from collapse_theory.describe.files import load
 from collapse_theory.families.text import TextPoint, as_csv
-from collapse_theory.present.files import whole_folder
 from collapse_theory.present.report import write_report
 
 CHAIN = """
