@@ -12,7 +12,7 @@ from sympy import Eq, Expr, MatrixExpr, S, Symbol
 from sympy.matrices.expressions.inverse import Inverse
 
 from collapse_theory.describe.arguments import instance
-from collapse_theory.describe.numbers import real, real_values
+from collapse_theory.describe.numbers import real_values
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.equivalents.components import Structure, structure_of
 from collapse_theory.equivalents.guard import Existence
@@ -149,7 +149,11 @@ class DeterministicEquivalent:
     def solve(self, spectrum: Spectrum | Mapping[str, Spectrum] | None = None, **values: float) -> EquivalentValues:
         """Return the values at one point together with the residual; arguments as in :meth:`evaluate`."""
         spectra = self._spectra(spectrum)
-        values = {name: float(real(x, name, number=True)) for name, x in values.items()}
+        arrays = {name: real_values(x, name) for name, x in values.items()}
+        for name, x in arrays.items():
+            if x.ndim:
+                raise DomainError(f"{name} needs to be a scalar here, got shape {x.shape}; use evaluate for arrays")
+        values = {name: float(x) for name, x in arrays.items()}
         parameters = self._parameters(spectra, values)
         spaces = {}
         for p in self.pencil.dimensions:
