@@ -39,7 +39,7 @@ class Point:
     """
 
     values: dict[str, Any]
-    edges: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    edges: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     simulated: dict[str, Any] | None = None
     family: Callable[[], Any] = lambda: naive.Linear(GRID, ENERGY)
     measure: dict[str, Any] = field(
@@ -48,6 +48,12 @@ class Point:
     allowance: float = 0.0
     runs: int = 2500
     build: Callable[..., ct.Pipeline] | None = None
+
+    def each_edge(self):
+        """Yield (symbol, refused value, accepted value); the values of a symbol come in pairs."""
+        for name, ends in self.edges.items():
+            for i in range(0, len(ends), 2):
+                yield name, ends[i], ends[i + 1]
 
 
 # ---------------------------------------------------------------- least squares: exact on twelve directions
@@ -120,9 +126,11 @@ RIDGE = {
     "ridge-label-mix": Point(
         {**CLEAN, "n": 2, "w": 0.6}, {"n": (-1, 0), **AT}, {**SIZE, "n": 2, "w": 0.6}, allowance=0.015
     ),
-    "ridge-label-mix-limit": Point({**CLEAN, "w": 0.6}, {"w": SHARE, **AT}, {**SIZE, "w": 0.6}, allowance=0.015, runs=2000),
+    "ridge-label-mix-limit": Point(
+        {**CLEAN, "w": 0.6}, {"w": (0, TINY, *SHARE), **AT}, {**SIZE, "w": 0.6}, allowance=0.015, runs=2000
+    ),
     "minnorm-label-mix": Point(
-        {"T": 40, "sigma": 0.5, "w": 0.6}, {"w": SHARE, "sigma": NOISE}, {"T": 250, "sigma": 0.7, "w": 0.4},
+        {"T": 40, "sigma": 0.5, "w": 0.6}, {"w": (0, TINY, *SHARE), "sigma": NOISE}, {"T": 250, "sigma": 0.7, "w": 0.4},
         allowance=0.01, runs=2500
     ),
     "strong-collapse": Point(

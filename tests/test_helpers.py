@@ -188,3 +188,44 @@ def test_a_long_batch_is_its_points_in_order(slug):
     total = err.evaluate(**measure, **fixed, lam=grid.reshape(47, 1), test_noise=np.array([0.0, 1.0]))
     assert total.shape == (47, 2)
     np.testing.assert_allclose(total, sum(got.values())[:, None] + [0.0, 1.0], rtol=1e-12)
+
+
+# ---------------------------------------------------------------- tokens: what is asked, and the chain behind it
+@pytest.mark.parametrize("bad", [1.5, math.inf, math.nan, -1, [2, 2.5], "3", [1, -1], True])
+def test_generations_are_counts(bad):
+    family = ct.Categorical([0.5, 0.5])
+    for ask in (family.total_collapse_probability, family.expected_survivors, family.collapse_time_probability):
+        with pytest.raises(ct.DomainError, match="generations"):
+            ask(T=5, generations=bad)
+    whole = family.expected_survivors(T=5, generations=np.array([0.0, 2.0]))
+    np.testing.assert_array_equal(whole, family.expected_survivors(T=5, generations=[0, 2]))
+
+
+@pytest.mark.parametrize("T", [40, 5_000, 300_000])
+def test_the_resampling_chain_keeps_rows_and_means(T):
+    """A probability matrix on its states, whatever the blocks it is built in; the mean count stays, its variance is binomial."""
+    from collapse_theory.families.wright_fisher import chain
+
+    c = chain(T)
+    assert c.step.shape == (len(c.states), len(c.states))
+    share = c.states / T
+    np.testing.assert_allclose(c.step @ np.ones(len(c.states)), 1, rtol=1e-9)
+    np.testing.assert_allclose(c.step @ share, share, rtol=1e-6, atol=1e-12)
+    spread = c.step @ (share**2) - share**2
+    np.testing.assert_allclose(spread, share * (1 - share) / T, rtol=0.05, atol=1e-14)
+
+
+def test_nodes_of_a_picture_are_coloured_by_kind():
+    from matplotlib.colors import to_hex
+
+    pipe = ct.Pipeline()
+    pool = pipe.sample(T=9)
+    pipe.fit(pipe.subsample(pool, T=5))
+    patches = [p for p in pipe.draw().axes[0].patches if type(p).__name__ in {"Circle", "FancyBboxPatch"}]
+    colours = {type(p).__name__: set() for p in patches}
+    for p in patches:
+        colours[type(p).__name__].add(to_hex(p.get_facecolor()))
+    assert len(colours["Circle"]) == 1
+    assert len(colours["FancyBboxPatch"]) == 3  # the truth, a sample, a subsample
+    assert not colours["Circle"] & colours["FancyBboxPatch"]
+    assert colours["Circle"] != {to_hex("C0")}
