@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import uuid
@@ -52,11 +53,15 @@ class Map:
         """Return the tests that run any line of a file inside a function, fastest first."""
         return sorted((t for t, files in self.lines.items() if file in files), key=lambda t: (self.seconds[t], t))
 
-    def fresh(self, hashes: dict[str, str]) -> list[str]:
-        """Return the tests whose own file and whose lines of the package have not changed since they were recorded."""
+    def fresh(self, root: Path, hashes: dict[str, str]) -> list[str]:
+        """Return the tests whose own file, helpers and lines of the package have not changed since they were recorded."""
         changed = {f for f in {*hashes, *self.hashes} if hashes.get(f) != self.hashes.get(f)}
-        if any(f in changed for f in ("tests/conftest.py", "tests/reference.py", "pyproject.toml")):
+        if "tests/conftest.py" in changed:
             return []
+        helpers = {Path(f).stem for f in changed if f.startswith("tests/") and not Path(f).stem.startswith("test_")}
+        for f in [f for f in hashes if f.startswith("tests/")]:
+            if helpers & set(re.findall(r"\w+", (root / f).read_text(encoding="utf-8"))):
+                changed.add(f)
         scripts = any(f.startswith(("derivations/", "examples/")) for f in changed)
         return [
             t
@@ -71,7 +76,7 @@ def record(root: Path, folder: Path, workers: int, *, stale: bool = False) -> Ma
     known = Map(**json.loads(store.read_text())) if store.is_file() else Map()
     if known.hashes == hashes or (stale and known.lines):
         return known
-    fresh = known.fresh(hashes)
+    fresh = known.fresh(root, hashes)
     raw = folder / f"raw-{uuid.uuid4().hex}"
     raw.mkdir(parents=True)
     (raw / "skip.json").write_text(json.dumps(fresh))
