@@ -5,7 +5,21 @@ a fast numeric predictor and a Monte Carlo check. The names below are the public
 their only list, and each is imported on first use.
 """
 
+import copyreg
+import importlib
+import sys
+import types
+
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-del lazy_loader
+
+
+def _by_name(module: types.ModuleType) -> tuple[object, tuple[str]]:
+    return importlib.import_module, (module.__name__,)
+
+
+# A lazy module has a class of its own, which pickles like any module: a user's function may refer to it in a parallel run.
+if type(sys.modules[__name__]) is not types.ModuleType:
+    copyreg.pickle(type(sys.modules[__name__]), _by_name)
+del copyreg, sys, types, lazy_loader

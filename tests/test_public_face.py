@@ -1,6 +1,7 @@
 """The public face is lazy and complete, and imports point one way."""
 
 import ast
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,11 @@ def test_import_is_lazy():
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
+
+
+def test_the_face_pickles_by_name():
+    """A function of a user's script that refers to it goes to the processes of a parallel run."""
+    assert pickle.loads(pickle.dumps(ct)) is ct
 
 
 def test_every_name_of_the_stub_resolves():
