@@ -13,8 +13,8 @@ import pytest
 
 import collapse_theory as ct
 from collapse_theory.describe.files import load
-from collapse_theory.present.document import study_document
-from collapse_theory.present.report import TEX_ENGINES, write_report
+from collapse_theory.present.document import document, study_document
+from collapse_theory.present.report import TEX_ENGINES, compile_tex, write_report
 from collapse_theory.study import run_study
 from collapse_theory.writing import whole_folder
 
@@ -93,6 +93,14 @@ def test_document_compiles_and_says_its_title(small):
         ).stdout
         assert "50% & more_of #1" in text
         assert "??" not in text
+
+
+@tex
+def test_a_title_in_any_script_compiles_whatever_fonts_there_are(tmp_path):
+    source = tmp_path / "report.tex"
+    source.write_text(document("模型 Коллапс انهيار ♥ étude", "Text.", references=()), encoding="utf-8")
+    assert compile_tex(source).read_bytes()[:5] == b"%PDF-"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["report.pdf", "report.tex"]
 
 
 def test_document_has_formulas_not_code(small):

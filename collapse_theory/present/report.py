@@ -99,15 +99,29 @@ def write_json(data: Mapping[str, Any], path: Path) -> None:
 def compile_tex(source: Path) -> Path | None:
     """Compile a document beside its source; None if no TeX engine is installed.
 
+    An engine whose installation lacks fonts or packages gives way to the next one.
+
     Raises:
-        RuntimeError: If the engine fails: the document is ours, so that is a bug.
+        RuntimeError: If every installed engine fails: the document is ours, so that is a bug.
     """
     engines: tuple[str, ...] = TEX_ENGINES
     if beyond_latin(source.read_text(encoding="utf-8")):
         engines = (*(e for e in TEX_ENGINES if e != "pdflatex"), "pdflatex")  # a Unicode engine first
-    engine = next((e for e in engines if shutil.which(e)), None)
-    if engine is None:
-        return None
+    failures: list[str] = []
+    for engine in (e for e in engines if shutil.which(e)):
+        failure = _failure(engine, source)
+        for suffix in (".aux", ".log", ".out"):
+            source.with_suffix(suffix).unlink(missing_ok=True)
+        if failure is None:
+            return source.with_suffix(".pdf")
+        failures.append(f"{engine} failed on {source.name}:\n{failure}")
+    if failures:
+        raise RuntimeError("\n".join(failures))
+    return None
+
+
+def _failure(engine: str, source: Path) -> str | None:
+    """Run an engine; return the end of what it printed if it fails."""
     options = [] if engine == "tectonic" else ["-interaction=nonstopmode", "-halt-on-error"]
     for _ in range(1 if engine == "tectonic" else 2):  # twice for the references
         run = subprocess.run(
@@ -115,10 +129,8 @@ def compile_tex(source: Path) -> Path | None:
             timeout=_TEX_SECONDS, check=False,
         )  # fmt: skip
         if run.returncode:
-            raise RuntimeError(f"{engine} failed on {source.name}:\n{run.stdout[-2000:]}")
-    for suffix in (".aux", ".log", ".out"):
-        source.with_suffix(suffix).unlink(missing_ok=True)
-    return source.with_suffix(".pdf")
+            return run.stdout[-2000:]
+    return None
 
 
 def study_data(study: Study) -> dict[str, Any]:
