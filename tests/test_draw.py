@@ -3,6 +3,7 @@
 import itertools
 import sys
 
+import numpy as np
 import pytest
 import sympy as sp
 
@@ -96,3 +97,19 @@ def test_pyplot_is_not_touched():
     had = "matplotlib.pyplot" in sys.modules
     PIPELINES["replace"].draw()
     assert ("matplotlib.pyplot" in sys.modules) == had
+
+
+@pytest.mark.parametrize(("between", "straight"), [(0, True), (1, False), (2, False)])
+def test_a_link_of_shared_inputs_bends_around_what_lies_between(between, straight):
+    pipe = ct.Pipeline()
+    first = pipe.sample(T=9)
+    others = [pipe.sample(T=9) for _ in range(between)]
+    again = pipe.sample(design=first)
+    pipe.fit([first, *others, again])
+    figure = pipe.draw()
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    (link,) = (t.arrow_patch for t in axes.texts if t.get_text() == "" and t.arrow_patch.get_linestyle() == ":")
+    width, height = np.ptp(link.get_path().vertices, axis=0)
+    assert (height < 0.02 * width) == straight
+    assert straight or height > 0.05 * width

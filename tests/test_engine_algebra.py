@@ -10,6 +10,7 @@ from sympy import Identity, Integer, MatrixSymbol, Rational, Symbol, Trace, exp,
 
 import collapse_theory as ct
 from collapse_theory.equivalents.components import structure_of
+from collapse_theory.equivalents.fixed_point import Atom
 from collapse_theory.equivalents.linearise import linearise
 from collapse_theory.equivalents.pencil import Pencil
 from collapse_theory.symbols import T, d, lam
@@ -166,6 +167,16 @@ def test_atoms_are_the_resolvents():
     assert not np.tril(
         structure.nonzero[np.ix_([a[0] for a in structure.atoms], [a[0] for a in structure.atoms])], -1
     ).any()
+
+
+def test_transposed_atoms_have_the_law_of_the_transpose():
+    M = (ct.GaussianMatrix("G", d, d) + lam * Identity(d)).inv()
+    structure = structure_of(linearise(M * M.T))
+    first, last = (Atom.of(structure, a) for a in range(2))
+    assert first.randomness() != last.randomness()
+    for atom, other in ((first, last), (last, first)):
+        assert atom.signature(transposed=True)[0] == other.signature()[0]
+        assert atom.randomness(transposed=True) == other.randomness()
 
 
 def test_expressions_survive_sympy():

@@ -189,6 +189,24 @@ def test_numbers_follow_the_closed_form():
     np.testing.assert_allclose(equivalent.evaluate(**how).sum(), formula.evaluate(**how), rtol=1e-11)
 
 
+def test_coupled_traces_follow_the_closed_form():
+    """Rows with a covariance of their own: the derivatives of both effective ridges solve one linear system."""
+    A, B = ct.Covariance("A", T), ct.Covariance("B", d)
+    Y = ct.sqrt(A) * ct.GaussianMatrix("Y", T, d) * ct.sqrt(B)
+    Q = (Y.T * Y + lam * Identity(d)).inv()
+    equivalent = ct.deterministic_equivalent(Q * B * Q)
+    a, b, ridge = np.linspace(2, 0.5, 6), np.arange(1, 7) ** -1.0, 0.3
+    how = {"spectrum": {"A": ct.Eigenvalues(a), "B": ct.Eigenvalues(b)}, "lam": ridge}
+
+    def unexplained(t):
+        return t - (a / (1 + a * (b / (t * b + ridge)).sum())).sum()
+
+    (unknown,) = (equation.lhs.name for equation in equivalent.equations)
+    root = brentq(unexplained, 0, a.sum(), xtol=1e-300, rtol=1e-15)
+    formula = ct.ErrorFormula({"trace": equivalent.trace()}, "proportional")
+    np.testing.assert_allclose(equivalent.evaluate(**how).sum(), formula.evaluate(**how, **{unknown: root}), rtol=1e-11)
+
+
 def test_values_keep_the_order_of_the_spectrum_and_broadcast():
     equivalent = ct.deterministic_equivalent(R)
     got = equivalent.evaluate(spectrum=ct.Spiked(5, spikes=[3, 9]), T=20, lam=[0.1, 0.2, 0.3])

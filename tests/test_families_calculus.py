@@ -302,6 +302,18 @@ def test_bad_input():
         ct.test_error(W.accumulate(2, Stage(T=5)), family=fam, method="operator")
 
 
+@pytest.mark.parametrize("fam", [ct.Gaussian(), ct.Categorical([0.5, 0.5]), ct.Regular(Exponential(2.0))], ids=repr)
+def test_simulations_need_the_values_of_the_symbols_and_no_others(fam):
+    pipe = W.accumulate(1, Stage(T=T0))
+    how = {"family": fam, "trials": 2}
+    for values, got in (({}, "none"), ({"T": 5}, "T"), ({"T0": 5, "T": 5}, "T, T0")):
+        with pytest.raises(ct.DomainError, match=rf"each symbol of the pipeline \(T0\), got {got};"):
+            ct.simulate(pipe, **how, **values)
+    with pytest.raises(ct.DomainError, match=r"\(none\), got T0;"):
+        ct.simulate(W.accumulate(1, Stage(T=5)), **how, T0=5)
+    assert ct.simulate(pipe, **how, T0=5).mean == ct.simulate(W.accumulate(1, Stage(T=5)), **how).mean
+
+
 FAMILY_THEOREMS = sorted(slug for slug in ct.catalog if slug.split("-")[0] in {"token", "gaussian", "regular"})
 
 

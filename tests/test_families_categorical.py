@@ -75,6 +75,16 @@ def test_grouping_a_vocabulary():
         assert abs(groups.weights @ -np.expm1(T * np.log1p(-groups.p)) - exact) < 1e-9 * exact
 
 
+@pytest.mark.parametrize("different", [1, 5, 6])
+def test_as_many_probabilities_as_groups_are_kept(different):
+    p = np.repeat(np.arange(1.0, different + 1), 2) / (different * (different + 1))
+    groups = group(p, different)
+    assert groups.exact
+    assert groups.p.tolist() == sorted(set(p.tolist()))
+    assert groups.weights.tolist() == [2.0] * different
+    assert not group(p, different - 1).exact
+
+
 def test_survivors_of_many_tokens_by_simulation():
     p = 1 / np.arange(1.0, 2001)
     p /= p.sum()

@@ -200,6 +200,23 @@ def test_messages_say_what_is_wrong(text, what):
         formula(text)
 
 
+def test_an_exact_number_too_large_for_a_function_is_told_as_such():
+    for text in ("sqrt(2^512*2^512)", "log(2^512*2^512+1)", "sqrt(2^-512*2^-512)", "exp(2^-512*2^-512)"):
+        with pytest.raises(ct.ParseError, match="of an exact number of more than 1024 bits; write it as a decimal"):
+            formula(text)
+    assert formula("sqrt(2^511*2^511)") == 2**511
+    assert formula("log(2.0^1000)") == pytest.approx(1000 * np.log(2))
+
+
+def test_a_sum_whose_terms_are_sums_to_their_index_stays_a_sum():
+    """Only sums of numbers are added up term by term."""
+    for last in (3, 1000):
+        e = formula(f"Sum(Sum(i*j, (j, 1, i)), (i, 1, {last}))")
+        assert isinstance(e, sp.Sum)
+        assert e.doit() == sum(i * i * (i + 1) // 2 for i in range(1, last + 1))
+    assert formula("Sum(i + Sum(j, (j, 1, 3)), (i, 1, 3))") == 24
+
+
 def test_the_caret_points_at_the_place():
     with pytest.raises(ct.ParseError) as e:
         formula("1 +\n  2*sgima")

@@ -25,6 +25,17 @@ def test_opaque_chains_unfold_to_the_explicit_ones():
         ChainBias((T0, lam0, sigma0, n)).doit()
 
 
+def test_short_chains_are_written_out_and_longer_ones_are_not():
+    for rounds in range(6):
+        pipe = ct.workflows.replace(rounds, ct.Stage(T0, sigma0, lam0), ct.Stage(T, sigma, lam))
+        error = ct.test_error(pipe, method="operator")
+        parts = (error.terms["bias"], error.terms["variance"])
+        opaque = [e.has(ChainBias, ChainVariance) for e in parts]
+        assert opaque == [rounds > 2] * 2
+        unfolded = chain_risk([FIRST] * rounds + [LAST])
+        assert tuple(e.doit() if rounds > 2 else e for e in parts) == unfolded
+
+
 def test_minimum_norm_generators_are_projections():
     """Isotropic, lam = 0, T0 < d: the signal is kept by T0/d per generation, the noise by the same factor."""
     pipe = ct.workflows.replace(2, ct.Stage(T=30, noise=0.5), ct.Stage(T=30, noise=0.5))

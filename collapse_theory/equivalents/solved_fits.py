@@ -58,8 +58,7 @@ def _float64_start(
             found = solve_resolvent(s, counts, weights, rows, float(total_rows), float(ridge / unit))
     except (ConvergenceError, DomainError):
         return None
-    usable = np.isfinite(found.scale).all() and (found.scale > 0).all()
-    return found.scale * np.where(found.opened.designs, unit, 0 * unit + 1) if usable else None
+    return found.scale * np.where(found.opened.designs, unit, 0 * unit + 1)
 
 
 def solved_fit(
