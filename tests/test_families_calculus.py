@@ -48,6 +48,24 @@ def test_closed_form_is_the_calculus(name, law):
         assert abs(sp.N(got - moments(build(n), law).covariances[-1, -1], 30)) < 1e-25
 
 
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("order", [(0, 3, 2), (2, 1, 0), (1, 0, 3), (0, 0, 2), (1, 3, 3, 0)])
+def test_the_order_of_labellers_changes_nothing(order, law):
+    def covariances(order, source):
+        pipe = ct.Pipeline()
+        fits = [pipe.fit(pipe.sample(T=t)) for t in (5, 7, 9, 11)]
+        pipe.fit(pipe.sample(T=6, source=source([fits[k] for k in order])))
+        return moments(pipe, law).covariances
+
+    def mean(models):
+        return sum((sp.Rational(1, len(models)) * model for model in models), 0 * ct.TRUTH)
+
+    for source in (mean, lambda models: ct.one_of(*models)):
+        got = covariances(order, source)
+        assert got == covariances(sorted(order), source)
+        assert got[-1, 3] == sp.Rational(order.count(3), len(order)) * got[3, 3]
+
+
 @pytest.mark.parametrize("law", [RowLaw.TOKENS, RowLaw.CONSTANT])
 @pytest.mark.parametrize("name", sorted(set(FORMS) - {"replace"}))
 def test_limit_is_approached(name, law):

@@ -1,5 +1,6 @@
 """Token collapse at scale, the compressed chain, bounds and bad input."""
 
+import itertools
 import math
 
 import mpmath
@@ -8,6 +9,7 @@ import pytest
 from scipy.stats import binom
 
 import collapse_theory as ct
+from collapse_theory.families import wright_fisher
 from collapse_theory.families.binomial import mean_absolute_deviation, probabilities
 from collapse_theory.families.rates import eigenvalue
 from collapse_theory.families.vocabulary import group
@@ -55,6 +57,24 @@ def test_grid_of_counts_against_the_full_chain(T):
         for _ in range(300):
             a, b = full.step @ a, grid.step @ b
         np.testing.assert_allclose(grid.start(x) @ b, full.start(x) @ a, atol=1e-10)
+
+
+@pytest.mark.parametrize("exact_rows", [60, 50])
+def test_a_chain_is_built_in_blocks_of_bounded_size(exact_rows, monkeypatch):
+    whole, sizes = chain(60, exact_rows), []
+
+    def watched(T, x, low, high):
+        sizes.append((len(x), (high - low + 1).sum()))
+        return binomials(T, x, low, high)
+
+    binomials = wright_fisher._binomials
+    monkeypatch.setattr(wright_fisher, "_binomials", watched)
+    for block in (1, 70, 200):
+        sizes.clear()
+        monkeypatch.setattr(wright_fisher, "_BLOCK", block)
+        np.testing.assert_allclose(chain.__wrapped__(60, exact_rows).step, whole.step, rtol=1e-14)
+        assert all(size <= block or rows == 1 for rows, size in sizes)
+        assert all(a + b > block for (_, a), (_, b) in itertools.pairwise(sizes))
 
 
 def test_jump_by_squaring_is_the_walk():
