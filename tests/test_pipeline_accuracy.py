@@ -141,6 +141,14 @@ def test_a_ridge_below_the_normal_numbers():
     assert smallest * 5e-324**0.5 == pytest.approx(tiny * 1e-150, rel=1e-9)
 
 
+@pytest.mark.parametrize("unit", [1e-300, 1e-160])
+def test_a_ridge_whose_ratio_to_the_spectrum_leaves_float64(unit):
+    """Nothing is learned: the error with digits is the energy of the target."""
+    how = {"spectrum": ct.Eigenvalues(unit * np.array([3.0, 2.0, 1.0])), "target": ct.Energies(np.ones(3))}
+    error = ct.test_error(kept(5, 1 / unit), method="free-probability")
+    assert float(error.evaluate(**how, digits=25)) == pytest.approx(6 * unit, rel=1e-15)
+
+
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(st.floats(1e-12, 1e12), st.sampled_from([0.0, 1e-14, 1e-6, 0.1]), st.sampled_from([25, 39, 40, 41, 90]))
 def test_units_do_not_matter(unit, ridge, rows):

@@ -9,6 +9,8 @@ from sympy import Identity, Symbol, sqrt
 from threadpoolctl import threadpool_limits
 
 import collapse_theory as ct
+from collapse_theory.evaluate.features import exact_features
+from collapse_theory.evaluate.measure import COMMON, Measure
 from collapse_theory.symbols import T, d, lam
 from tests import reference as ref
 
@@ -175,6 +177,18 @@ def test_thresholds_diverge_without_a_ridge():
         at = {"T": rows, "m": width, "lam": 0, "sigma": 0.5}
         assert np.isinf(PLAIN.error.evaluate(spectrum=SPECTRUM, target=TARGET, **at))
     assert PLAIN.error.evaluate(spectrum=SPECTRUM, target=TARGET, T=80, m=D, lam=0, sigma=1) == pytest.approx(D / 20)
+
+
+@pytest.mark.parametrize("size", [2.0**100, 2.0**240])
+def test_digits_take_no_more_steps_for_larger_problems(size):
+    """At a threshold with almost no ridge, where the root is far below every scale; only ratios of sizes enter."""
+    with mp.workdps(30):
+        ridge = mpf(10) ** -300
+        values, counts = np.array([mpf(2), mpf(1)]), np.array([mpf(1), mpf(2)])
+        want = exact_features(mp, Measure({COMMON: values}, counts, None), 3, 3, ridge)
+        got = exact_features(mp, Measure({COMMON: values}, size * counts, None), 3 * size, 3 * size, ridge)
+        assert ref.relative(got[0], want[0]) < 1e-25
+        assert ref.relative(got[1] / size, want[1]) < 1e-25
 
 
 def test_arguments_broadcast():
