@@ -273,4 +273,4 @@ def worst(diagnoses: Sequence[Diagnosis]) -> Diagnosis:
 def _percent(share: float) -> str:
     if not math.isfinite(share):
         return "any factor"
-    return f"{100 * share:.2g} %" if share < 1 else f"{100 * share:,.0f} %"
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:,.0f} %"

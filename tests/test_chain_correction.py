@@ -83,6 +83,8 @@ def test_least_squares_is_exact_and_counts_no_remainder():
     want = 4 * (0.49 * (1 / 4 - 1 / 5) + 0.25 * (1 / 7 - 1 / 8))
     assert got.value == pytest.approx(want, rel=1e-12)
     assert got.remainder == 0
+    least = correct(S, W, [(6, 0, 0.7)])  # the fewest rows with a finite error
+    assert (least.value, least.remainder) == (pytest.approx(4 * 0.49 * (1 - 1 / 2), rel=1e-12), 0)
     # A vanishing ridge gives the first two terms of the series, and a remainder that is the next ones.
     near = correct(S, W, [(9, 1e-9, 0.7)])
     assert near.value == pytest.approx(4 * 0.49 / 25, rel=1e-6)

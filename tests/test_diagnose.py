@@ -328,6 +328,16 @@ def test_reports_print_the_corrected_prediction_beside_the_gaussian_one(tmp_path
     )
 
 
+@pytest.mark.parametrize(
+    ("excess", "words"),
+    [(0.0273, "by up to 2.7 %"), (0.273, "27 %"), (0.996, "100 %"), (12.34, "1,234 %"), (math.inf, "any factor")],
+)
+def test_the_reason_rounds_a_change_of_the_error_to_what_matters(excess, words):
+    found = ct.diagnose(gaussian(0, N=20000), T=400)
+    fit = CleanFit(0.0, 1.0, (1 + excess) * found.gaussian.noise)
+    assert f"{words}." in dataclasses.replace(found, elliptic=fit, resampled=fit).reason
+
+
 def test_a_target_of_another_size_is_refused():
     with pytest.raises(ct.DomainError, match="one energy per eigenvalue"):
         ct.diagnose(gaussian(0), T=50).predict(ct.Energies(np.ones(5)))

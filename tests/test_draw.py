@@ -66,6 +66,14 @@ def test_nodes_do_not_overlap_and_stay_inside(name):
         assert low < p.y - p.half[1] < p.y + p.half[1] < high
 
 
+@pytest.mark.parametrize("name", PIPELINES)
+def test_nodes_are_in_the_middle(name):
+    pipe = PIPELINES[name]
+    across = [p.x for p in _layout(pipe).values()]
+    left, right = draw_pipeline(pipe).axes[0].get_xlim()
+    assert min(across) - left == pytest.approx(right - max(across))
+
+
 def test_time_runs_from_left_to_right():
     for pipe in PIPELINES.values():
         places = _layout(pipe)

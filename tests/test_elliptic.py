@@ -127,7 +127,7 @@ def test_what_float64_has_no_room_for_is_refused(lam):
         clean_fit(POWER, ONE, T=1 / lam, lam=0.1)
 
 
-@pytest.mark.parametrize("T", [1e-89, 1e89])
+@pytest.mark.parametrize("T", [1e-90, 1e-89, 1e89, 1e90])
 @pytest.mark.parametrize("lam", [0.0, 1e-199, 1e199])
 def test_what_it_has_room_for_is_not(T, lam):
     fit = clean_fit(POWER, TWO, T=T, lam=lam, population=500)

@@ -204,6 +204,11 @@ def test_errors_name_argument_condition_value_and_remedy(change, words):
     assert all(w in str(caught.value) for w in words), caught.value
 
 
+def test_the_noise_of_the_test_point_adds_its_square_with_digits_too():
+    plain, noisy = (ct.catalog["ols-replace"].error.evaluate(digits=30, test_noise=s, **OLS) for s in (0, 0.5))
+    assert abs(noisy - plain - 0.25) < 1e-28
+
+
 def test_shapes_broadcast():
     err = ct.catalog["ols-replace"].error
     assert type(err.evaluate(**OLS)) is float

@@ -303,6 +303,7 @@ BAD = {
     "seed true": ("seed = true\n" + GRAPH, ct.ParseError, "an integer"),
     "seed negative": ("seed = -1\n" + GRAPH, ct.DomainError, ">= 0"),
     "one trial": ("trials = 1\n" + GRAPH, ct.DomainError, ">= 2"),
+    "too many trials": ("trials = 100_000_001\n" + GRAPH, ct.DomainError, "trials"),
     "no jobs": ("jobs = 0\n" + GRAPH, ct.DomainError, "jobs"),
     "title a number": ("title = 3\n" + GRAPH, ct.ParseError, "text in quotes"),
     "unknown data": ('data = "digit"\n' + GRAPH, ct.ParseError, "did you mean 'digits'"),

@@ -66,6 +66,7 @@ def test_precedence_and_numbers():
     assert formula("2^-1*T") == T / 2
     assert formula("1 - 2 - 3") == -4
     assert formula("8/4/2") == 1
+    assert formula("0^2 + 0^T") == 0
     assert formula("1/3") == sp.Rational(1, 3)
     assert formula("T**2") == formula("T ^ 2") == T**2
     assert formula("digamma(n+1)") == sp.digamma(symbols.n + 1)

@@ -215,6 +215,18 @@ def test_the_resampling_chain_keeps_rows_and_means(T):
     np.testing.assert_allclose(spread, share * (1 - share) / T, rtol=0.05, atol=1e-14)
 
 
+@pytest.mark.parametrize("T", [40, 5_000])
+def test_the_resampling_chain_does_not_depend_on_the_blocks(T, monkeypatch):
+    from collapse_theory.families import wright_fisher
+
+    whole = wright_fisher.chain(T)
+    monkeypatch.setattr(wright_fisher, "_BLOCK", 5 * T)
+    f, p = np.sqrt(whole.states / T), np.linspace(0, 1, 30)
+    np.testing.assert_allclose(wright_fisher.chain.__wrapped__(T).step @ f, whole.step @ f, rtol=1e-12)
+    starts = [(whole.start(x) @ f).item() for x in p[:, None]]
+    np.testing.assert_allclose(whole.start(p) @ f, starts, rtol=1e-12)
+
+
 def test_nodes_of_a_picture_are_coloured_by_kind():
     from matplotlib.colors import to_hex
 

@@ -305,6 +305,7 @@ def test_a_term_lost_from_the_formula_leaves_its_symbol_to_the_pipeline():
         ({"threshold": 0}, "threshold"),
         ({"threshold": math.nan}, "threshold"),
         ({"trials": 1}, "standard error"),
+        ({"jobs": 0}, "jobs"),
         ({"test_noise": 1}, "excess"),
         ({"n": [1, 2]}, "n needs to be a scalar"),
         ({"lam": 1}, "lam"),

@@ -187,9 +187,7 @@ class _Fit:
         )
 
     def lost(self, order: str) -> np.ndarray:
-        """Return ``1 - E A``."""
-        if order == "exact":
-            return np.zeros_like(self.s)
+        """Return ``1 - E A``; least squares loses nothing, its q and v are 0."""
         return self.q if order == "proportional" else self.q + self.v * self.u / self.residual
 
     def excess(self, square: np.ndarray, X: np.ndarray, order: str) -> np.ndarray:

@@ -52,7 +52,7 @@ class EffectiveRidge(Function):
 
     def fdiff(self, argindex: int = 1) -> Expr:
         """Differentiate by the implicit function theorem; ``argindex`` is 1 for T, 2 for lam."""
-        x, T, lam = Dummy(positive=True), Dummy(positive=True), Dummy()
+        x, T, lam = Dummy(positive=True), Dummy(), Dummy()
         left, g = _unexplained(x, T, lam)
         slope = left.diff((T, lam)[argindex - 1])
         # At the root x - lam is tr g / T, which does not cancel where the ridge dominates.
