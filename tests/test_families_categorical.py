@@ -200,6 +200,34 @@ def test_text(tmp_path):
         read_tokens(tmp_path / "missing.txt")
 
 
+def test_a_figure_of_a_text_has_theory_as_lines_and_simulation_as_points_with_two_standard_errors():
+    from collapse_theory.families.text import QUANTITIES, WORKFLOWS, TextPoint
+    from collapse_theory.present.text_figure import draw_text_collapse
+
+    points = [
+        TextPoint(w, g, q, 1.0 + g, 0.5 + g, 2.0 + g, 1.25 + g, 0.125)
+        for w in WORKFLOWS
+        for q in QUANTITIES
+        for g in (0, 1)
+    ]
+    figure = draw_text_collapse(points)
+    assert [axis.get_title() for axis in figure.axes] == list(QUANTITIES)
+    for axis in figure.axes:
+        assert axis.get_xlabel() == "generation"
+        assert len(axis.containers) == len(axis.collections) / 2 == len(WORKFLOWS)
+        theory = [line for line in axis.lines if line.get_label() in WORKFLOWS]
+        for line, bars in zip(theory, axis.containers, strict=True):
+            simulated, _, (spread,) = bars.lines
+            assert line.get_xydata().tolist() == [[0, 1], [1, 2]]
+            assert (line.get_linestyle(), simulated.get_linestyle(), simulated.get_marker()) == ("-", "None", "o")
+            assert simulated.get_xydata().tolist() == [[0, 1.25], [1, 2.25]]
+            assert [s.tolist() for s in spread.get_segments()] == [[[0, 1.0], [0, 1.5]], [[1, 2.0], [1, 2.5]]]
+            assert line.get_color() == simulated.get_color()
+        assert len({line.get_color() for line in theory}) == len(WORKFLOWS)
+    names = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert names == list(WORKFLOWS)
+
+
 def test_text_report_from_the_command_line(tmp_path):
     from typer.testing import CliRunner
 

@@ -23,6 +23,14 @@ def test_agrees_with_bisection_to_fifty_digits(s, rows, log_lam):
         assert ref.relative(got, ref.kappa(ref.numbers(s), mpf(rows), mpf(ridge))) < 1e-12
 
 
+def test_isotropic_at_the_threshold_is_the_root_of_a_quadratic():
+    """At T = d, ``kappa**2 = lam*(s + kappa)``, the upper end of the bracket itself; the golden ratio at ``lam = s``."""
+    lam = np.array([1e-9, 0.01, 0.5, 1, 4, 100, 1e9])
+    for s in (0.7, 1.0, 3.0):
+        got = ct.effective_ridge(ct.Eigenvalues([s] * 6), T=6, lam=s * lam)
+        np.testing.assert_allclose(got, s * (lam + np.sqrt(lam**2 + 4 * lam)) / 2, rtol=1e-15)
+
+
 @pytest.mark.parametrize("scale", [1e-12, 1e12])
 def test_is_homogeneous(scale):
     s = np.arange(1, 101) ** -1.5

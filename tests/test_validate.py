@@ -1,6 +1,8 @@
 """validate: what passes, what fails, what is refused; each pass beside a mutant that the same call rejects."""
 
+import inspect
 import math
+import sys
 import warnings
 from dataclasses import replace
 
@@ -334,7 +336,40 @@ def test_every_simulation_keeps_its_own_checkpoint(tmp_path):
     assert (again.mean, again.sem) == (first.mean, first.sem)
 
 
+def test_validate_is_judge_with_a_warning(monkeypatch):
+    """Every argument arrives, none under another's name; and every one of a simulation arrives there."""
+    module = sys.modules["collapse_theory.validate"]
+    options = [
+        name
+        for name, x in inspect.signature(ct.validate).parameters.items()
+        if x.kind is x.KEYWORD_ONLY and name != "values"
+    ]
+    given = {name: object() for name in options} | {"lam": object()}
+    seen = {}
+    monkeypatch.setattr(module, "judge", lambda formula, **kw: seen.update(kw) or outcome(1.0, 1.0, 0.001))
+    ct.validate(CLEAN, **given)
+    assert seen == given
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "simulate", lambda pipe, **kw: seen.update(kw) or Simulation(np.ones(3), 0))
+    judge(OLS, trials=7, seed=5, jobs=3, progress=True, checkpoint="kept.npz", **EXACT)
+    assert {k: seen[k] for k in ("trials", "seed", "jobs", "progress", "checkpoint")} == {
+        "trials": 7, "seed": 5, "jobs": 3, "progress": True, "checkpoint": "kept.npz"
+    }  # fmt: skip
+
+
 # ---------------------------------------------------------------- leading order
+def test_the_constant_of_the_leading_order_is_that_of_a_clean_fit():
+    """A clean fit, run with the next seed, may be off by the gap seen and two standard errors; three fits by three times that."""
+    from collapse_theory.families.models import Exponential
+
+    family, first = ct.Regular(Exponential(2.0)), ct.Stage(T=20)
+    check = judge(ct.test_error(ct.workflows.replace(2, first, first), family=family), trials=60, seed=4)
+    clean = ct.simulate(ct.workflows.replace(0, first, first), family=family, trials=60, seed=5)
+    relative = abs(clean.mean - 1) + 2 * clean.sem  # errors are in units of one clean fit
+    assert relative > 1 / 20
+    assert check.allowance == pytest.approx(3 * relative)
+
+
 def test_leading_order_allowance_is_measured_on_a_clean_fit():
     """Logistic regression at 100 rows is 14 % off its leading order in a clean fit already: replace may be more."""
     from collapse_theory.families.models import LogisticRegression
