@@ -162,6 +162,28 @@ def test_bounds_contain_the_exact_value(case):
     assert variation <= got.upper + 1e-12
 
 
+def test_large_samples_have_the_total_variation_of_gaussian_fluctuations():
+    p, T = np.array([0.2, 0.2, 0.6, 0.0]), 5000
+    pipe = ct.workflows.replace(0, ct.Stage(T=T), ct.Stage(T=T))
+    got = ct.Categorical(p).total_variation(pipe)
+    fluctuations = sum(np.sqrt(x * (1 - x) / T) for x in p) * np.sqrt(2 / np.pi) / 2
+    assert got.leading_order == pytest.approx(fluctuations, rel=1e-12)
+    assert got.value == pytest.approx(fluctuations, rel=1e-3)
+    assert got.exact
+
+
+def test_the_chain_is_run_where_its_work_allows(monkeypatch):
+    """Fits times different frequencies times T**1.5 units of work."""
+    from collapse_theory.families import token_errors
+
+    p, pipe = np.array([0.2, 0.2, 0.6]), ct.workflows.replace(2, ct.Stage(T=4), ct.Stage(T=4))
+    want = ct.Categorical(p).total_variation(pipe).value
+    for work, method in ((48, "Wright-Fisher chain"), (47, "elimination")):
+        monkeypatch.setattr(token_errors, "_CHAIN_WORK", work)
+        got = token_errors.total_variation(pipe, pipe.model(), p)
+        assert (got.method, got.value) == (method, pytest.approx(want, rel=1e-12))
+
+
 @pytest.mark.parametrize("T", [1, 2, 3, 4])
 def test_collapse_and_survival(T):
     fam = ct.Categorical(P)

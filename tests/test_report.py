@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -101,6 +102,35 @@ def test_a_title_in_any_script_compiles_whatever_fonts_there_are(tmp_path):
     source.write_text(document("模型 Коллапс انهيار ♥ étude", "Text.", references=()), encoding="utf-8")
     assert compile_tex(source).read_bytes()[:5] == b"%PDF-"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report.pdf", "report.tex"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="stand-ins are shell scripts")
+def test_engines_run_as_often_as_they_need_and_give_way(tmp_path, monkeypatch):
+    """Plain engines twice for the references, tectonic once, in its own way; one that fails gives way to the next."""
+    programs, source, calls = tmp_path / "bin", tmp_path / "a.tex", tmp_path / "calls"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr("collapse_theory.present.report.TEX_ENGINES", ("pdflatex", "xelatex", "tectonic"))
+    source.write_text("text", encoding="utf-8")
+    for name in ("pdflatex", "xelatex", "tectonic"):
+        script = f'#!/bin/sh\necho {name} "$@" >> calls\necho {name} says\ntouch a.aux a.log a.out a.pdf\nexit 1\n'
+        (programs / name).write_text(script, encoding="utf-8")
+        (programs / name).chmod(0o755)
+    with pytest.raises(RuntimeError, match="(?s)pdflatex failed.*xelatex says.*tectonic failed"):
+        compile_tex(source)
+    quiet = "-interaction=nonstopmode -halt-on-error a.tex"
+    assert calls.read_text().splitlines() == [f"pdflatex {quiet}", f"xelatex {quiet}", "tectonic a.tex"]
+    for good, want in (("tectonic", ["tectonic a.tex"]), ("xelatex", [f"xelatex {quiet}"] * 2)):
+        script = (programs / good).read_text(encoding="utf-8").replace("exit 1", "exit 0")
+        (programs / good).write_text(script, encoding="utf-8")
+        calls.unlink()
+        assert compile_tex(source) == tmp_path / "a.pdf"
+        assert [x for x in calls.read_text().splitlines() if x.startswith(good)] == want
+    calls.unlink()
+    source.write_text("текст", encoding="utf-8")
+    compile_tex(source)
+    assert calls.read_text().split()[0] == "xelatex"  # one that knows more than Latin letters comes first
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.pdf", "a.tex", "bin", "calls"]
 
 
 def test_document_has_formulas_not_code(small):

@@ -568,6 +568,22 @@ def test_damaged_checkpoint_is_refused(tmp_path):
         ct.simulate(three_rounds(), **SMALL, trials=3, checkpoint=tmp_path / "missing" / "run.json")
 
 
+def test_fits_take_two_gigabytes_and_no_more():
+    """2**28 entries of float64: rows times the directions that vary; directions without variance take no room."""
+
+    def trial(rows, spectrum, target):
+        pipe = ct.Pipeline()
+        fit = pipe.fit(pipe.sample(T=rows))
+        return linear_trial(pipe, fit, Setting(spectrum=ct.Eigenvalues(spectrum), target=ct.Energies(target)))
+
+    trial(2**27, [1.0, 1.0, 0.0], [1.0, 1.0, 1.0])
+    trial(2**28, [1.0, 0.0], [1.0, 1.0])
+    with pytest.raises(ct.DomainError, match=r"fits of at most 268435456 entries.*got 134217729 x 2"):
+        trial(2**27 + 1, [1.0, 1.0, 0.0], [1.0, 1.0, 1.0])
+    with pytest.raises(ct.DomainError, match="T of sample"):
+        trial(2**28 + 1, [1.0], [1.0])
+
+
 # ---------------------------------------------------------------- bad input
 
 
