@@ -116,7 +116,7 @@ def test_engines_run_as_often_as_they_need_and_give_way(tmp_path, monkeypatch):
         script = f'#!/bin/sh\necho {name} "$@" >> calls\necho {name} says\ntouch a.aux a.log a.out a.pdf\nexit 1\n'
         (programs / name).write_text(script, encoding="utf-8")
         (programs / name).chmod(0o755)
-    with pytest.raises(RuntimeError, match="(?s)pdflatex failed.*xelatex says.*tectonic failed"):
+    with pytest.raises(RuntimeError, match=r"(?s)pdflatex failed.*xelatex says.*tectonic failed"):
         compile_tex(source)
     quiet = "-interaction=nonstopmode -halt-on-error a.tex"
     assert calls.read_text().splitlines() == [f"pdflatex {quiet}", f"xelatex {quiet}", "tectonic a.tex"]
