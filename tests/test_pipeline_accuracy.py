@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import collapse_theory as ct
 from collapse_theory.equivalents.complements import eliminate
 from collapse_theory.equivalents.pipeline import pooled_system
-from collapse_theory.equivalents.pipeline_numeric import PipelineEquivalent
+from collapse_theory.equivalents.pipeline_numeric import Nodes, PipelineEquivalent
 from collapse_theory.equivalents.ranks import openness
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
@@ -162,6 +162,17 @@ def test_units_do_not_matter(unit, ridge, rows):
         return error.evaluate(spectrum=ct.Eigenvalues(c * s), target=ct.Energies(energies / c))
 
     assert value(unit) == pytest.approx(value(1.0), rel=2e-12)
+
+
+@pytest.mark.parametrize("speed", [1e-8, 1e-4, 1e4, 1e8])
+def test_a_slope_is_linear_in_the_speed_of_the_parameter(speed):
+    """The derivative by x of a ridge ``speed*x``: the step is small relative to the ridge, whatever the unit of x."""
+    lam = ct.symbols.lam
+    equivalent = PipelineEquivalent(pooled_system(ct.workflows.accumulate(2, ct.Stage(T=90, noise=0.4, ridge=lam))))
+    nodes, energies = Nodes({"Sigma": np.ones(1)}, np.array([100.0])), np.ones(1)
+    one = equivalent.slope(nodes, energies, {lam: 0.05}, {lam: 1.0})
+    got = equivalent.slope(nodes, energies, {lam: 0.05}, {lam: speed})
+    np.testing.assert_allclose(np.array(got) / speed, one, rtol=1e-9)
 
 
 def test_digits_of_shared_inputs_confirm_themselves():
