@@ -13,6 +13,8 @@ from collapse_theory.equivalents.complements import eliminate
 from collapse_theory.equivalents.pipeline import pooled_system
 from collapse_theory.equivalents.pipeline_numeric import Nodes, PipelineEquivalent
 from collapse_theory.equivalents.ranks import openness
+from collapse_theory.equivalents.resolvents import solve_resolvent
+from collapse_theory.equivalents.solved_fits import _float64_start
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 from accuracy import draw, reference
@@ -173,6 +175,15 @@ def test_a_slope_is_linear_in_the_speed_of_the_parameter(speed):
     one = equivalent.slope(nodes, energies, {lam: 0.05}, {lam: 1.0})
     got = equivalent.slope(nodes, energies, {lam: 0.05}, {lam: speed})
     np.testing.assert_allclose(np.array(got) / speed, one, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("rows", "ridge"), [([30.0, 40.0], 0.0), ([30.0, 400.0], 0.0), ([150.0, 200.0], 0.3)])
+def test_more_digits_start_from_the_roots_of_float64_in_the_units_of_the_spectrum(rows, ridge):
+    unit, s = 1e6, np.vstack([np.arange(1, 101) ** -0.5, np.linspace(0.2, 2, 100)])
+    problem = np.ones(100), unit * s, np.array([1.0, 0.5]), np.array(rows), rows[0] + rows[1] / 2, unit * ridge
+    counts, nodes, *rest = problem
+    roots = solve_resolvent(nodes, counts, *rest).scale
+    np.testing.assert_allclose(_float64_start(counts, nodes, *rest), roots, rtol=1e-9)
 
 
 def test_digits_of_shared_inputs_confirm_themselves():
