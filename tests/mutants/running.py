@@ -6,9 +6,11 @@ all that and with nothing of the package. A child that dies, hangs or fails a te
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib
 import os
+import re
 import resource
 import shutil
 import signal
@@ -82,7 +84,8 @@ def copy_of_tree(root: Path, to: Path) -> Path:
 def order(site: Site, known: Map) -> list[str]:
     """Return the tests to run on a site: those that run its line, then its function, then its file; fastest first.
 
-    A line that every import runs says nothing: there the tests whose file shares a word of the path come first.
+    A line that every import runs says nothing: there the tests that run a line where the name it defines is used come first,
+    then those whose file shares a word of the path.
     """
     line = known.tests(site.file, site.line)
     if site.function[0] > 1:
@@ -93,8 +96,33 @@ def order(site: Site, known: Map) -> list[str]:
             "collapse_theory",
             "",
         }
-        function, line = [t for t in line if any(w in t.split("::")[0] for w in words)] + line, []
+        related = [t for t in line if any(w in t.split("::")[0] for w in words)]
+        function, line = [*_tests_of_uses(site, known), *related, *line], []
     return list(dict.fromkeys([*line, *function, *known.users(site.file)]))
+
+
+def _tests_of_uses(site: Site, known: Map) -> list[str]:
+    """Return the tests that run a statement with the name that a module-level line defines, rarely run statements first.
+
+    A statement of several lines is recorded at its first.
+    """
+    root = Path(__file__).resolve().parents[2]
+    named = re.match(r"(\w+)\b[^=(]*=", (root / site.file).read_text(encoding="utf-8").splitlines()[site.line - 1])
+    if named is None:
+        return []
+    word = re.compile(rf"\b{named[1]}\b")
+    package = Path(site.file).parts[0]
+    uses: list[list[str]] = []
+    for path in sorted((root / package).rglob("*.py")):
+        source, name = path.read_text(encoding="utf-8"), path.relative_to(root).as_posix()
+        for f in (f for f in ast.walk(ast.parse(source)) if isinstance(f, ast.FunctionDef)):
+            for s in (s for s in ast.walk(f) if isinstance(s, ast.stmt) and s is not f):
+                header = source.splitlines()[
+                    s.lineno - 1 : s.body[0].lineno - 1 if hasattr(s, "body") else s.end_lineno
+                ]
+                if word.search("\n".join(header)):
+                    uses.append(known.tests(name, s.lineno))
+    return [t for tests in sorted(uses, key=len) for t in tests]
 
 
 def run_all(outcomes: Iterable[Outcome], known: Map, copies: list[Path], budget: float) -> Iterator[Outcome]:
@@ -195,13 +223,13 @@ class _Job:
                 o.left = [t for t in o.left if t not in suspects]
                 self.limit += sum(self.known.seconds[t] for t in self.batch)
             return False
-        if status is not None and os.waitstatus_to_exitcode(status) == _BROKEN:
+        said = self.report.read_text().strip()
+        if status is not None and os.waitstatus_to_exitcode(status) == _BROKEN and not said:
             raise RuntimeError(f"the child did not come to the tests:\n{(self.copy / '.log').read_text()[-2000:]}")
         if status == 0:
             o.run += len(self.batch)
             o.left = o.left[len(self.batch) :]
             return False
-        said = self.report.read_text().strip()
         what, *named = said.split("\n")
         suspects = named if what in {"gone", "not collected"} else [what]
         if suspects and all(t in self.known.seconds for t in suspects):
