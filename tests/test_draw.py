@@ -117,7 +117,10 @@ def test_a_link_of_shared_inputs_bends_around_what_lies_between(between, straigh
     figure = pipe.draw()
     figure.draw_without_rendering()
     (axes,) = figure.axes
-    (link,) = (t.arrow_patch for t in axes.texts if t.get_text() == "" and t.arrow_patch.get_linestyle() == ":")
+    (text,) = (t for t in axes.texts if t.get_text() == "" and t.arrow_patch.get_linestyle() == ":")
+    places, link = _layout(pipe), text.arrow_patch
+    above = [text.xyann[1] - places[first].y, text.xy[1] - places[again].y]
+    assert above == ([0, 0] if straight else pytest.approx([0.8 * places[first].half[1]] * 2))
     width, height = np.ptp(link.get_path().vertices, axis=0)
     assert (height < 0.02 * width) == straight
     assert straight or height > 0.05 * width

@@ -8,13 +8,14 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import collapse_theory as ct
 from collapse_theory.describe.files import load
-from collapse_theory.present.document import document, study_document
+from collapse_theory.present.document import _findings, document, study_document
 from collapse_theory.present.report import TEX_ENGINES, compile_tex, write_report
 from collapse_theory.study import run_study
 from collapse_theory.writing import whole_folder
@@ -131,6 +132,14 @@ def test_engines_run_as_often_as_they_need_and_give_way(tmp_path, monkeypatch):
     compile_tex(source)
     assert calls.read_text().split()[0] == "xelatex"  # one that knows more than Latin letters comes first
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.pdf", "a.tex", "bin", "calls"]
+
+
+def test_findings_have_their_signs(monkeypatch):
+    monkeypatch.setattr("collapse_theory.present.document._where", lambda *_: "here")
+    found = SimpleNamespace(z=2.5, relative_gap=0.031, allowance=0.01, detectable=0.05)
+    text = _findings(SimpleNamespace(series=(), largest=lambda *_: (None, None, found)))
+    assert r"Gaussian inputs: $+2.50$ (here; relative gap $+3.10\,\%$, finite-size allowance $" in text
+    assert r"real inputs: $+3.1\,\%$ (here; $z=+2.50$)" in text
 
 
 def test_document_has_formulas_not_code(small):

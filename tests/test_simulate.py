@@ -547,6 +547,37 @@ def test_checkpoint_of_another_problem_is_refused(tmp_path):
     assert path.read_bytes() == before
 
 
+def test_checkpoint_of_another_pipeline_of_tokens_is_refused(tmp_path):
+    """Rows, weights, pools and labellers tell pipelines apart, of a family with its own simulation too."""
+
+    def pipeline(T=6, weights=(1, 1), chosen=2, labellers=(ct.TRUTH, 0), source=0):
+        pipe = ct.Pipeline()
+        first = pipe.sample(T=5)
+        fits = {ct.TRUTH: ct.TRUTH, 0: pipe.fit(first), 1: pipe.fit(pipe.sample(T=3))}
+        mixed = pipe.sample(T=4, source=ct.one_of(*(fits[m] for m in labellers)))
+        pool = pipe.subsample([first, pipe.samples[1], mixed][:chosen], T=2)
+        pipe.fit([pipe.sample(T=T, source=fits[source]), pool, mixed], weights=[*weights, 1])
+        return pipe
+
+    path, family = tmp_path / "run.json", ct.Categorical([0.2, 0.8])
+    how = {"family": family, "trials": 2, "checkpoint": path}
+    first = ct.simulate(pipeline(), **how)
+    np.testing.assert_array_equal(ct.simulate(pipeline(), **how).errors, first.errors)
+    changes = (
+        {"T": 7},
+        {"weights": (1, 2)},
+        {"chosen": 3},
+        {"labellers": (ct.TRUTH, 1)},
+        {"source": 1},
+        {"source": ct.TRUTH},
+    )
+    for change in changes:
+        with pytest.raises(ct.DomainError, match="checkpoint"):
+            ct.simulate(pipeline(**change), **how)
+    with pytest.raises(ct.DomainError, match="checkpoint"):
+        ct.simulate(pipeline(), **{**how, "family": ct.Categorical([0.3, 0.7])})
+
+
 def test_damaged_checkpoint_is_refused(tmp_path):
     path = tmp_path / "run.json"
     how = {**SMALL, "trials": 3, "checkpoint": path}
