@@ -12,7 +12,8 @@ import collapse_theory as ct
 from collapse_theory.equivalents.components import structure_of
 from collapse_theory.equivalents.fixed_point import Atom
 from collapse_theory.equivalents.linearise import linearise
-from collapse_theory.equivalents.pencil import Pencil
+from collapse_theory.equivalents.pencil import Block, Pencil
+from collapse_theory.equivalents.pencil import _parts as parts
 from collapse_theory.symbols import T, d, lam
 
 Z, Sigma = ct.GaussianMatrix("Z", T, d), ct.Covariance("Sigma", d)
@@ -233,3 +234,12 @@ def test_bad_expressions_are_named(case):
 def test_bad_letters(build):
     with pytest.raises(ct.CollapseTheoryError):
         build()
+
+
+def test_a_pencil_without_an_inverse_is_one_part():
+    """Two equations in one variable: no matching, hence no parts; what is singular is told where the structure is analysed."""
+    one = Block(Integer(1))
+    assert parts({0: {0: one}, 1: {0: one}}) == ({0: 0, 1: 0}, {0: 0, 1: 0})
+    rows, columns = parts({0: {0: one}, 1: {1: one}})
+    assert rows == columns
+    assert rows[0] != rows[1]

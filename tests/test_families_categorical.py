@@ -228,6 +228,33 @@ def test_a_figure_of_a_text_has_theory_as_lines_and_simulation_as_points_with_tw
     assert names == list(WORKFLOWS)
 
 
+def test_points_of_a_text_have_the_mean_and_the_standard_error_of_their_runs(monkeypatch):
+    from collapse_theory.families import text
+
+    runs = np.array([1.0, 3.0, 8.0])
+    simulated = runs[:, None, None] * np.ones((3, 2, 3)) * np.array([1, 10])[:, None] + np.array([0, 100, 200])
+    monkeypatch.setattr(text, "_simulate", lambda *_: simulated)
+    points = text.text_collapse(text.unigram(["a", "b", "a", "c"]), generations=1, runs=3)
+    assert len(points) == 2 * 3 * len(text.WORKFLOWS)
+    for p in points:
+        size, shift = 10**p.generation, 100 * text.QUANTITIES.index(p.quantity)
+        assert p.simulated == pytest.approx(4 * size + shift)
+        assert p.sem == pytest.approx(size * np.sqrt((9 + 1 + 16) / 2 / 3))
+
+
+def test_few_tokens_of_one_size_stay_what_they_are():
+    """Only an octave of many different tokens is replaced by the nodes of a rule, and never tokens above one half."""
+    few, many = np.array([0.003, 0.003, 0.0033, 0.0036, 0.6]), np.linspace(0.0079, 0.0152, 33)
+    found = group(np.concatenate([few, many]), groups=5)
+    assert not found.exact
+    values = dict(zip(found.p.tolist(), found.weights.tolist(), strict=True))
+    assert [values.get(x) for x in (0.003, 0.0033, 0.0036, 0.6)] == [2, 1, 1, 1]
+    rest = [(x, w) for x, w in values.items() if 1 / 128 <= x <= 1 / 64]
+    assert len(rest) == 20
+    for power in (0, 1, 2):
+        assert sum(w * x**power for x, w in rest) == pytest.approx((many**power).sum(), rel=1e-9)
+
+
 def test_text_report_from_the_command_line(tmp_path):
     from typer.testing import CliRunner
 

@@ -8,6 +8,7 @@ import pytest
 
 import collapse_theory as ct
 from collapse_theory.equivalents.rounds import RoundTerm
+from collapse_theory.evaluate.plan import round_count
 from collapse_theory.symbols import lam
 
 KW = {"spectrum": ct.PowerLaw(30, beta=1.2), "target": ct.SourceTarget(r=0.5)}
@@ -106,6 +107,13 @@ def test_a_number_of_rounds_has_a_range():
         err.diff("n")
     with pytest.raises(ct.DomainError, match="each number of rounds"):
         next(iter(err.parts.values())).doit()
+
+
+@pytest.mark.parametrize("value", [-1, -1.0, 0.5, -0.5])
+def test_rounds_are_counted(value):
+    assert round_count(3.0) == 3
+    with pytest.raises(ct.DomainError, match="integer >= 0"):
+        round_count(value)
 
 
 def test_the_dimension_is_no_parameter_of_a_spectral_formula():
