@@ -9,7 +9,7 @@ import sympy as sp
 
 import collapse_theory as ct
 from collapse_theory import symbols
-from collapse_theory.present.draw import _layout, _math, _name, _quantity, draw_pipeline
+from collapse_theory.present.draw import _layout, _math, _name, _quantity, _rounds, draw_pipeline
 
 STAGE = ct.Stage(T=600, noise=0.5, ridge=0.1)
 SYMBOLIC = ct.Stage(T=symbols.T0, noise=symbols.sigma0, ridge=symbols.lam0)
@@ -72,6 +72,18 @@ def test_nodes_are_in_the_middle(name):
     across = [p.x for p in _layout(pipe).values()]
     left, right = draw_pipeline(pipe).axes[0].get_xlim()
     assert min(across) - left == pytest.approx(right - max(across))
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_the_lanes_of_a_round_have_one_middle(name):
+    pipe = PIPELINES[name]
+    places, rounds = _layout(pipe), _rounds(pipe)
+    for column in set(rounds.values()):
+        nodes = [node for node in pipe.nodes if rounds[node] == column]
+        lanes = {
+            places[node].y: [places[other].x for other in nodes if places[other].y == places[node].y] for node in nodes
+        }
+        assert np.ptp([np.mean(across) for across in lanes.values()]) < 1e-9
 
 
 def test_time_runs_from_left_to_right():

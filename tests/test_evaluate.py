@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mpmath import mpf
 
 import collapse_theory as ct
+from collapse_theory.evaluate.digits import _agree
 from tests import reference as ref
 
 CLEAN, REPLACE, CHAIN = (ct.catalog[k].error for k in ("ridge-clean", "ridge-replace", "ridge-chain"))
@@ -271,3 +272,13 @@ def test_predictors_pickle_and_run_in_threads():
     with ThreadPoolExecutor(4) as pool:
         got = list(pool.map(lambda lam: predict(T=30, lam=lam, sigma=0.1), lams))
     assert np.allclose(got, predict(T=30, lam=lams, sigma=0.1), rtol=1e-14)
+
+
+def test_digits_are_given_when_two_precisions_agree_on_two_more():
+    with mpmath.workdps(60):
+        one, off = mpmath.mpf(3), mpmath.mpf(10) ** -22
+        assert _agree(mpmath, one * (1 + off / 2), one, 20, "0")
+        assert not _agree(mpmath, one * (1 + off * 2), one, 20, "0")
+        assert not _agree(mpmath, one * (1 - off * 2), one, 20, "0")
+        assert _agree(mpmath, off, mpmath.mpf(0), 20, "1e-22")
+        assert not _agree(mpmath, off, mpmath.mpf(0), 20, "1e-23")
