@@ -74,6 +74,15 @@ def test_nodes_are_in_the_middle(name):
     assert min(across) - left == pytest.approx(right - max(across))
 
 
+def test_lanes_are_equally_far_apart_with_room_for_an_arrow():
+    heights = sorted({p.y for p in _layout(PIPELINES["subsample"]).values()}, reverse=True)
+    assert len(heights) == 4  # the truth, samples, subsamples, fits
+    steps = -np.diff(heights)
+    assert np.ptp(steps) < 1e-9
+    tallest = max(p.half[1] for p in _layout(PIPELINES["subsample"]).values())
+    assert steps[0] > 3 * tallest
+
+
 @pytest.mark.parametrize("name", PIPELINES)
 def test_the_lanes_of_a_round_have_one_middle(name):
     pipe = PIPELINES[name]

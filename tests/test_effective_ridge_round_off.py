@@ -107,6 +107,13 @@ def test_many_nodes_do_not_add_round_off(d, T, lam):
         assert abs(got - x) <= 4 * EPS * x
 
 
+def test_the_last_step_takes_out_the_round_off_of_matrix_products(monkeypatch):
+    s, T, lam = np.arange(1, 31) ** -1.5, 12.0, 1e-3
+    want, product = exact(s.tolist(), T, lam), np.matmul
+    monkeypatch.setattr(np, "matmul", lambda f, w: product(f, w) * (1 + 1e-12))
+    assert abs(ct.effective_ridge(ct.Eigenvalues(s), T=T, lam=lam) - want) <= 4 * EPS * want
+
+
 def test_order_and_repeats_do_not_matter():
     rng = np.random.default_rng(5)
     s = 10.0 ** -rng.uniform(0, 12, 40)

@@ -62,6 +62,13 @@ def test_largest_synthetic_after_some_rounds_by_trying_every_number(kind, genera
     assert largest_synthetic(family, T=30, factor=1.0, generations=generations, real_data="fresh") == math.inf
 
 
+def test_largest_synthetic_takes_a_factor_that_is_met_exactly():
+    """With m = oo the factor of fixed real data is ``1 + T0/(T + 2 T0)``."""
+    factors = [1 + sp.Rational(rows, 10 + 2 * rows) for rows in (1, 2, 3)]
+    assert [largest_synthetic(ct.Regular(), T=10, factor=f) for f in factors] == [1, 2, 3]
+    assert [largest_synthetic(ct.Regular(), T=10, factor=f - sp.Rational(1, 10**6)) for f in factors] == [0, 1, 2]
+
+
 @pytest.mark.parametrize(("change", "word"), [
     ({"T": 1}, "T needs"), ({"T": T}, "T needs"), ({"factor": 0.99}, "factor"), ({"real_data": "old"}, "real_data"),
     ({"generations": 0}, "generations"), ({"generations": 1.5}, "generations"),

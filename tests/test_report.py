@@ -134,6 +134,13 @@ def test_engines_run_as_often_as_they_need_and_give_way(tmp_path, monkeypatch):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.pdf", "a.tex", "bin", "calls"]
 
 
+def test_a_report_without_inputs_is_refused(tmp_path):
+    file = tmp_path / "a.toml"
+    file.write_text("\n".join(x for x in SMALL.splitlines() if not x.startswith(("spectrum", "target"))))
+    with pytest.raises(ct.DomainError, match="needs inputs, got neither spectrum nor data"):
+        run_study(load(file)[1])
+
+
 def test_findings_have_their_signs(monkeypatch):
     monkeypatch.setattr("collapse_theory.present.document._where", lambda *_: "here")
     found = SimpleNamespace(z=2.5, relative_gap=0.031, allowance=0.01, detectable=0.05)

@@ -550,7 +550,7 @@ def test_checkpoint_of_another_problem_is_refused(tmp_path):
 def test_checkpoint_of_another_pipeline_of_tokens_is_refused(tmp_path):
     """Rows, weights, pools and labellers tell pipelines apart, of a family with its own simulation too."""
 
-    def pipeline(T=6, weights=(1, 1), chosen=2, labellers=(ct.TRUTH, 0), source=0):
+    def pipeline(T=6, weights=(1, 1), chosen=2, labellers=(ct.TRUTH, 0, 1), source=0):
         pipe = ct.Pipeline()
         first = pipe.sample(T=5)
         fits = {ct.TRUTH: ct.TRUTH, 0: pipe.fit(first), 1: pipe.fit(pipe.sample(T=3))}
@@ -567,7 +567,7 @@ def test_checkpoint_of_another_pipeline_of_tokens_is_refused(tmp_path):
         {"T": 7},
         {"weights": (1, 2)},
         {"chosen": 3},
-        {"labellers": (ct.TRUTH, 1)},
+        {"labellers": (0, 1)},
         {"source": 1},
         {"source": ct.TRUTH},
     )

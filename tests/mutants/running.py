@@ -84,19 +84,22 @@ def copy_of_tree(root: Path, to: Path) -> Path:
 def order(site: Site, known: Map) -> list[str]:
     """Return the tests to run on a site: those that run its line, then its function, then its file; fastest first.
 
-    A line that every import runs says nothing: there the tests that run a line where the name it defines is used come first,
-    then those whose file shares a word of the path.
+    A line that every import runs says nothing: on a decorator the tests of its function come first, elsewhere the tests that run
+    a line where the name it defines is used, then those whose file shares a word of the path.
     """
     line = known.tests(site.file, site.line)
     if site.function[0] > 1:
         function = known.tests(site.file, *site.function)
+        if site.line < site.function[0]:
+            function, line = function + line, []
     else:
         path = Path(site.file)
         words = {path.stem, path.parent.name, path.stem.rstrip("s"), path.parent.name.rstrip("s")} - {
             "collapse_theory",
             "",
         }
-        related = [t for t in line if any(w in t.split("::")[0] for w in words)]
+        fastest = sorted(known.seconds, key=lambda t: (known.seconds[t], t))
+        related = [t for t in fastest if any(w in t.split("::")[0] for w in words)]
         function, line = [*_tests_of_uses(site, known), *related, *line], []
     return list(dict.fromkeys([*line, *function, *known.users(site.file)]))
 
