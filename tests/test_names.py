@@ -9,7 +9,6 @@ import pytest
 from sympy import Identity, Symbol
 
 import collapse_theory as ct
-from collapse_theory import symbols
 from collapse_theory.compiled import numeric_function
 from collapse_theory.symbols import (
     Generated,
@@ -139,19 +138,6 @@ def test_source_is_generated_in_one_place():
         if isinstance(node, ast.ImportFrom | ast.Import) and any(a.name == "lambdify" for a in node.names)
     }
     assert callers == {"compiled.py"}
-
-
-def test_symbols_have_the_range_of_what_they_stand_for():
-    """No symbol excludes zero that may be zero, none is of unknown sign; counts are integers."""
-    at_least_zero = ("sigma", "sigma0", "lam", "lam0", "n", "m", "w", "p1", "p2", "kappa", "ell")
-    positive = ("d", "T", "T0", "N", "k", "phi", "phi0", "beta", "r")
-    for name in at_least_zero:
-        x = getattr(symbols, name)
-        assert (x.name, x.is_nonnegative, x.is_positive) == (name, True, None)
-    for name in positive:
-        x = getattr(symbols, name)
-        assert (x.name, x.is_positive) == (name, True)
-    assert {x for x in (*at_least_zero, *positive) if getattr(symbols, x).is_integer} == {"d", "n", "m"}
 
 
 def test_two_symbols_of_one_name_keep_their_places():
