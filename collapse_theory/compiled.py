@@ -7,6 +7,7 @@ keywords and on names that a function of the module or a common sub-expression h
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sympy import Basic, Dummy, Symbol, lambdify
@@ -28,8 +29,14 @@ def numeric_function(
     >>> numeric_function([x, other], x - 2 * other)(5, 1)
     3
     """
-    places = [Dummy(f"x{i}", **x.assumptions0) for i, x in enumerate(arguments)]
+    places = [_place(i, frozenset(x.assumptions0.items())) for i, x in enumerate(arguments)]
     change = dict(zip(arguments, places, strict=True))
     if isinstance(expressions, Basic):
         return lambdify(places, expressions.xreplace(change), **options)
     return lambdify(places, [e.xreplace(change) for e in expressions], **options)
+
+
+@lru_cache(maxsize=1024)
+def _place(i: int, assumptions: frozenset[tuple[str, bool]]) -> Dummy:
+    """Return the symbol of a position: the same each time, so that SymPy knows what it has simplified before."""
+    return Dummy(f"x{i}", **dict(assumptions))

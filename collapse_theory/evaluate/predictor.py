@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -243,11 +243,8 @@ class Predictor:
             self._check_condition(condition, values)
 
     def _check_condition(self, condition: Boolean, values: Mapping[Symbol, np.ndarray]) -> None:
-        found = ordered(condition.free_symbols)
-        # Shares such as 0.3 + 0.7 sum to one up to round-off.
-        tested = Abs(condition.lhs - condition.rhs) <= _EQUAL if isinstance(condition, Eq) else condition
-        modules = [dict(float64_kernels()), "numpy"]
-        holds = np.asarray(numeric_function(found, tested, modules=modules)(*(values[x] for x in found)))
+        found, test = _compiled(condition)
+        holds = np.asarray(test(*(values[x] for x in found)))
         if holds.all():
             return
         i = int(np.flatnonzero(~holds.ravel())[0])
@@ -268,6 +265,18 @@ class Predictor:
                     f"{self.name}: the {name} term is not a number in float64 at these values (overflow or underflow); "
                     "rescale the spectrum, the ridge and the target, or use digits="
                 )
+
+
+@lru_cache(maxsize=256)
+def _compiled(condition: Boolean) -> tuple[tuple[Symbol, ...], Callable[..., Any]]:
+    """Return the symbols of a condition and the function of their values that says where it holds.
+
+    It is kept: to compile a condition takes longer than to evaluate most formulas.
+    """
+    found = ordered(condition.free_symbols)
+    # Shares such as 0.3 + 0.7 sum to one up to round-off.
+    tested = Abs(condition.lhs - condition.rhs) <= _EQUAL if isinstance(condition, Eq) else condition
+    return found, numeric_function(found, tested, modules=[dict(float64_kernels()), "numpy"])
 
 
 def _overflow(owner: str, term: str, size: str) -> DomainError:
