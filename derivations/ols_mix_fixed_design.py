@@ -26,12 +26,12 @@ step(
 factor = ct.catalog["ols-mix-fixed-design"].error.expr / (sigma**2 * d / (T - d - 1))
 v = sp.Integer(1)
 for k in range(6):
-    step(f"factor({k}) solves the recursion", sp.expand(sp.simplify(factor.subs(n, k).doit() - v)) == 0)
+    step(f"factor({k}) solves the recursion", sp.cancel(factor.subs(n, k).doit() - v) == 0)
     v = sp.expand(w**2 + (1 - w) ** 2 * (1 + v))
 
 # 3. The fixed point, and its minimum at the golden ratio, where the factor equals the weight.
 fixed = (w**2 + (1 - w) ** 2) / (1 - (1 - w) ** 2)
-step("the fixed point solves v = w^2 + (1-w)^2 (1+v)", sp.simplify(fixed - (w**2 + (1 - w) ** 2 * (1 + fixed))) == 0)
+step("the fixed point solves v = w^2 + (1-w)^2 (1+v)", sp.cancel(fixed - (w**2 + (1 - w) ** 2 * (1 + fixed))) == 0)
 golden = (sp.sqrt(5) - 1) / 2
 step("stationary at (sqrt 5 - 1)/2", sp.simplify(fixed.diff(w).subs(w, golden)) == 0)
 step("where the factor equals the weight", sp.simplify(fixed.subs(w, golden) - golden) == 0)
