@@ -182,7 +182,8 @@ class Linear:
             maps = rng.standard_normal((len(gram), k, self.features)) / math.sqrt(self.features)
             inner = maps.transpose(0, 2, 1) @ gram @ maps + ridge * np.eye(self.features)
             return (maps @ np.linalg.solve(inner, maps.transpose(0, 2, 1) @ moment[:, :, None]))[:, :, 0]
-        if ridge:
+        distinct = sum(len(x[0]) for x in {id(x): x for x, _ in samples}.values())
+        if ridge or distinct >= k:
             return np.linalg.solve(gram + ridge * np.eye(k), moment[:, :, None])[:, :, 0]
         return (np.linalg.pinv(gram, rcond=1e-10, hermitian=True) @ moment[:, :, None])[:, :, 0]
 
