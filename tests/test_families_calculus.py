@@ -225,8 +225,15 @@ def one_run_of(pipe, seed):
     return one_run(pipe, ct.Gaussian(), np.random.default_rng(seed))[1]
 
 
-@pytest.mark.parametrize("fam", [ct.Categorical([0.4, 0.3, 0.2, 0.1]), ct.Gaussian(2)])
-@pytest.mark.parametrize("build", [lambda: W.accumulate(4, Stage(T=6)), lambda: W.accumulate_subsample(4, Stage(T=6))])
+TOKENS, PAIRS, SIX = ct.Categorical([0.4, 0.3, 0.2, 0.1]), ct.Gaussian(2), Stage(T=6)
+
+
+@pytest.mark.parametrize(("fam", "build"), [
+    (TOKENS, lambda: W.accumulate_subsample(4, SIX)),
+    (PAIRS, lambda: W.accumulate(4, SIX)),
+    pytest.param(TOKENS, lambda: W.accumulate(4, SIX), marks=pytest.mark.heavy),
+    pytest.param(PAIRS, lambda: W.accumulate_subsample(4, SIX), marks=pytest.mark.heavy),
+])  # fmt: skip
 def test_simulate_and_validate(fam, build):
     err = ct.test_error(build(), family=fam)
     assert err.regime == "exact"
@@ -238,12 +245,24 @@ def test_simulate_and_validate(fam, build):
     assert abs(big.mean - 1.3 * err.evaluate()) > 4 * big.sem  # control
 
 
-@pytest.mark.parametrize("model", [
-    LogisticRegression([1.0, -0.5]), PoissonRegression([0.4, 0.2]), Exponential(2.0),
-])  # fmt: skip
-@pytest.mark.parametrize("build", [
-    lambda T: W.accumulate(4, Stage(T=T)),
-    lambda T: W.fresh_real(3, Stage(T=T), Stage(T=T), weight=0.618),
+def many_rounds(T):
+    return W.accumulate(4, Stage(T=T))
+
+
+def mixed_rounds(T):
+    return W.fresh_real(3, Stage(T=T), Stage(T=T), weight=0.618)
+
+
+LOGISTIC, POISSON, EXPONENTIAL = LogisticRegression([1.0, -0.5]), PoissonRegression([0.4, 0.2]), Exponential(2.0)
+
+
+@pytest.mark.parametrize(("model", "build"), [
+    (LOGISTIC, many_rounds),
+    (POISSON, mixed_rounds),
+    (EXPONENTIAL, many_rounds),
+    (EXPONENTIAL, mixed_rounds),
+    pytest.param(LOGISTIC, mixed_rounds, marks=pytest.mark.heavy),
+    pytest.param(POISSON, many_rounds, marks=pytest.mark.heavy),
 ])  # fmt: skip
 def test_regular_models_by_simulation(model, build):
     pipe = build(400)

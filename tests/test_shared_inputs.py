@@ -167,7 +167,11 @@ def test_rounds_are_derived_on_demand(slug):
         predict(**values)
 
 
-@pytest.mark.parametrize("slug", [*PER_ROUND, "ridge-label-mix-limit"])
+ALWAYS = {"ridge-keep-real", "ridge-same-design"}  # the menu of theorems simulates every one
+SIMULATED = (*PER_ROUND, "ridge-label-mix-limit")
+
+
+@pytest.mark.parametrize("slug", [x if x in ALWAYS else pytest.param(x, marks=pytest.mark.heavy) for x in SIMULATED])
 def test_against_simulation_with_a_mutant(slug):
     err = ct.catalog[slug].error
     values = PER_ROUND.get(slug, {"T": 90, "lam": 0.1, "sigma": 0.3, "w": 0.6})
