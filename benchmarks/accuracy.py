@@ -19,10 +19,10 @@ import mpmath
 import numpy as np
 
 import collapse_theory as ct
-from collapse_theory.equivalents.numeric import Nodes
-from collapse_theory.equivalents.pipeline import pooled_system
-from collapse_theory.equivalents.pipeline_numeric import PipelineEquivalent
-from collapse_theory.equivalents.reals import MultiPrecision
+from collapse_theory.derive.pooled import pooled_system
+from collapse_theory.numerics.entries import Nodes
+from collapse_theory.numerics.network import PipelineEquivalent
+from collapse_theory.numerics.reals import MultiPrecision
 
 RIDGES = (0.0, 1e-30, 1e-20, 1e-12, 1e-8, 1e-4, 1e-2, 1.0, 1e2, 1e6)
 

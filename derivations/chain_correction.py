@@ -9,8 +9,8 @@ from scipy.stats import chi2
 from transcript import step
 
 import collapse_theory as ct
-from collapse_theory.evaluate.chain_correction import Link, chain_correction
-from collapse_theory.evaluate.measure import Measure
+from collapse_theory.numerics.chain_correction import Link, chain_correction
+from collapse_theory.numerics.measure import Measure
 
 # 1. The derivatives of log det are what a fit needs: R_jj, and minus R_jk^2. On a numeric sample:
 rng = np.random.default_rng(2)

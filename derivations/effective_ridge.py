@@ -6,7 +6,7 @@ import sympy as sp
 from transcript import step
 
 import collapse_theory as ct
-from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees
+from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.symbols import T, lam
 
 # 1. Leave one row out (Sherman-Morrison): x'(S + lam)^-1 x = y/(1 + y/T) with y = x'(S_- + lam)^-1 x.

@@ -4,9 +4,9 @@ import numpy as np
 import sympy as sp
 from transcript import step
 
-from collapse_theory.equivalents.operator import Generation, response
-from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees
-from collapse_theory.spectral.integrals import SpectralTrace
+from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
+from collapse_theory.algebra.integrals import SpectralTrace
+from collapse_theory.derive.operator import Generation, response
 from collapse_theory.symbols import T, eigenvalue, lam, sigma
 
 # 1. A = RS = I - lam R, and RSR = R - lam R^2: no new random object appears.

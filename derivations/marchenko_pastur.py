@@ -5,8 +5,8 @@ import sympy as sp
 from transcript import step
 
 import collapse_theory as ct
-from collapse_theory.spectral.implicit import EffectiveRidge, effective_ridge_equation
-from collapse_theory.spectral.integrals import SpectralTrace, df
+from collapse_theory.algebra.effective import EffectiveRidge, effective_ridge_equation
+from collapse_theory.algebra.integrals import SpectralTrace, df
 from collapse_theory.symbols import T, d, eigenvalue, lam
 
 Z, Sigma, one = ct.GaussianMatrix("Z", T, d), ct.Covariance("Sigma", d), sp.Identity(d)

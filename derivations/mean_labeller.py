@@ -5,9 +5,9 @@ import sympy as sp
 from transcript import step
 
 import collapse_theory as ct
-from collapse_theory.equivalents.operator import Generation, response
-from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees
-from collapse_theory.spectral.integrals import QuadraticForm, SpectralTrace, df
+from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
+from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace, df
+from collapse_theory.derive.operator import Generation, response
 from collapse_theory.symbols import T0, d, eigenvalue, lam, lam0, sigma, sigma0
 
 T1, T2 = (sp.Symbol(name, integer=True, positive=True) for name in ("T1", "T2"))

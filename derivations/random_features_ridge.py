@@ -5,9 +5,9 @@ import sympy as sp
 from transcript import step
 
 import collapse_theory as ct
-from collapse_theory.equivalents.random_features import FeatureResidual, FeatureRidge
-from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees
-from collapse_theory.spectral.integrals import QuadraticForm, SpectralTrace, df
+from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
+from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge
+from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace, df
 from collapse_theory.symbols import T, d, eigenvalue, lam, sigma
 
 s = eigenvalue

@@ -5,7 +5,7 @@ from transcript import step
 
 import collapse_theory as ct
 from collapse_theory import symbols
-from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees
+from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 
 # For two eigenvalues s1, s2 everything is explicit in kappa; T and kappa determine lam.
 s1, s2, w1, w2, k, T, sigma = sp.symbols("s1 s2 w1 w2 kappa T sigma", positive=True)

@@ -5,8 +5,8 @@ import sympy as sp
 from transcript import step
 
 import collapse_theory as ct
-from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees, shared_degrees
-from collapse_theory.spectral.integrals import SpectralTrace
+from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees, shared_degrees
+from collapse_theory.algebra.integrals import SpectralTrace
 from collapse_theory.symbols import T, d, eigenvalue, lam, sigma, w
 
 x, k1, k2, v = sp.symbols("x kappa1 kappa2 v", positive=True)  # x: an eigenvalue of S = X'X/T

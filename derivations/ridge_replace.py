@@ -4,7 +4,7 @@ import sympy as sp
 from transcript import step
 
 import collapse_theory as ct
-from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees
+from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.symbols import T0, T, d, lam, n, sigma0
 
 # 1. The last generator is w0 + delta, E delta = 0, E delta delta' = C = n sigma0^2 Sigma^-1/(T0-d-1) (see ols_replace.py):

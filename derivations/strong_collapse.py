@@ -5,8 +5,8 @@ import sympy as sp
 from transcript import step
 
 import collapse_theory as ct
-from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees
-from collapse_theory.spectral.integrals import SpectralTrace, df
+from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
+from collapse_theory.algebra.integrals import SpectralTrace, df
 from collapse_theory.symbols import N, T, d, eigenvalue, family_eigenvalue, lam, p1, p2
 
 T1, T2 = (sp.Symbol(name, integer=True, positive=True) for name in ("T1", "T2"))

@@ -12,7 +12,7 @@ import pytest
 import sympy
 
 import collapse_theory as ct
-from collapse_theory.describe.numbers import real, real_array, real_values
+from collapse_theory.core.numbers import real, real_array, real_values
 
 N, D = 12, 3
 RNG = np.random.default_rng(0)

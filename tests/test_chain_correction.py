@@ -10,8 +10,8 @@ from scipy.integrate import quad
 from scipy.stats import chi2
 
 import collapse_theory as ct
-from collapse_theory.evaluate.chain_correction import Link, chain_correction
-from collapse_theory.evaluate.measure import Measure
+from collapse_theory.numerics.chain_correction import Link, chain_correction
+from collapse_theory.numerics.measure import Measure
 from tests import reference as ref
 
 S, W = [2.0, 1.0, 1.0, 0.25, 0.0], [0.5, 1.0, 2.0, 0.3, 7.0]

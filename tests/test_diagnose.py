@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import collapse_theory as ct
+from collapse_theory.check.diagnose import diagnose_fits
+from collapse_theory.check.diagnosis import THRESHOLDS, worst
 from collapse_theory.describe.data import dataset
 from collapse_theory.describe.files import load
-from collapse_theory.diagnose import diagnose_fits
-from collapse_theory.diagnosis import THRESHOLDS, worst
-from collapse_theory.evaluate.elliptic import CleanFit
+from collapse_theory.numerics.elliptic import CleanFit
 from collapse_theory.present.document import study_document
 from collapse_theory.present.report import study_data
-from collapse_theory.study import run_study
+from collapse_theory.study.report_study import run_study
 
 ROOT = Path(ct.__file__).parents[1]
 

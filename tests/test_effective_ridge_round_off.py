@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from mpmath import mpf
 
 import collapse_theory as ct
-from collapse_theory.evaluate.measure import Measure
-from collapse_theory.evaluate.ridge import residual_degrees
+from collapse_theory.numerics.effective_ridge import residual_degrees
+from collapse_theory.numerics.measure import Measure
 
 EPS = 2.0**-52
 NORMAL = mpf(2) ** -1022

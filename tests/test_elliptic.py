@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 
 import collapse_theory as ct
-from collapse_theory.evaluate.elliptic import clean_fit
+from collapse_theory.numerics.elliptic import clean_fit
 
 POWER = np.arange(1, 121) ** -1.0
 TWO = np.array([0.1, 1.9])

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from sympy import Identity, Integer, MatrixSymbol, Rational, Symbol, Trace, exp, sin
 
 import collapse_theory as ct
-from collapse_theory.equivalents.components import structure_of
-from collapse_theory.equivalents.fixed_point import Atom
-from collapse_theory.equivalents.linearise import linearise
-from collapse_theory.equivalents.pencil import Block, Pencil
-from collapse_theory.equivalents.pencil import _parts as parts
+from collapse_theory.engine.fixed_point import Atom
+from collapse_theory.engine.linearise import linearise
+from collapse_theory.engine.pencil import Block, Pencil
+from collapse_theory.engine.pencil import _parts as parts
+from collapse_theory.engine.triangular import structure_of
 from collapse_theory.symbols import T, d, lam
 
 Z, Sigma = ct.GaussianMatrix("Z", T, d), ct.Covariance("Sigma", d)

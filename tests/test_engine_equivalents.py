@@ -9,8 +9,8 @@ from sympy import Identity, Rational, Symbol, groebner, numer, rem, sqrt, togeth
 from threadpoolctl import threadpool_limits
 
 import collapse_theory as ct
-from collapse_theory.spectral.implicit import EffectiveRidge
-from collapse_theory.spectral.integrals import SpectralTrace, df
+from collapse_theory.algebra.effective import EffectiveRidge
+from collapse_theory.algebra.integrals import SpectralTrace, df
 from collapse_theory.symbols import T, d, eigenvalue, lam, sigma
 
 s = eigenvalue

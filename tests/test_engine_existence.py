@@ -149,9 +149,9 @@ def test_close_to_the_threshold_float64_does_not_guess():
 
 def test_the_radius_of_a_ridge_regression_is_df2_over_T():
     """On the resolvent of a covariance the map exchanges two traces, and the square of its radius is df2/T."""
-    from collapse_theory.equivalents.existence import VerifiedArithmetic, verified_expressions
-    from collapse_theory.equivalents.fixed_point import solve
-    from collapse_theory.equivalents.numeric import Nodes, tabulate
+    from collapse_theory.engine.fixed_point import solve
+    from collapse_theory.numerics.entries import Nodes, tabulate
+    from collapse_theory.numerics.existence import VerifiedArithmetic, verified_expressions
 
     values = np.arange(1, 41) ** -0.8
     structure = ct.deterministic_equivalent((X.T * X / T + lam * ONE).inv()).structure
@@ -252,7 +252,7 @@ def test_a_closed_form_over_a_covariance_is_refused_where_there_is_no_equivalent
 
 
 def test_closed_forms_that_always_exist_carry_no_condition():
-    from collapse_theory.equivalents.guard import Existence
+    from collapse_theory.engine.guard import Existence
 
     W = ct.GaussianMatrix("W", d, T)
     for e in (R, S * R, (X.T * X / T + lam * ONE).inv(), (Z * W * W.T * Z.T / d + lam * Identity(T)).inv(), G * G.T):

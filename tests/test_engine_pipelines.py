@@ -10,13 +10,13 @@ from sympy import cancel
 from threadpoolctl import threadpool_limits
 
 import collapse_theory as ct
-from collapse_theory.equivalents.numeric import Nodes
-from collapse_theory.equivalents.pipeline import pooled_system
-from collapse_theory.equivalents.pipeline_numeric import PipelineEquivalent
-from collapse_theory.equivalents.pipeline_scalars import PipelineBias, pipeline_scalars
-from collapse_theory.equivalents.resolvents import solve_resolvent
-from collapse_theory.spectral.implicit import EffectiveRidge
-from collapse_theory.spectral.integrals import QuadraticForm, df
+from collapse_theory.algebra.effective import EffectiveRidge
+from collapse_theory.algebra.integrals import QuadraticForm, df
+from collapse_theory.derive.pooled import pooled_system
+from collapse_theory.derive.pooled_scalars import PipelineBias, pipeline_scalars
+from collapse_theory.numerics.entries import Nodes
+from collapse_theory.numerics.network import PipelineEquivalent
+from collapse_theory.numerics.resolvents import solve_resolvent
 from collapse_theory.symbols import T, d, eigenvalue, lam, sigma
 
 SPECTRUM = np.arange(1, 101) ** -0.8

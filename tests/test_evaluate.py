@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mpmath import mpf
 
 import collapse_theory as ct
-from collapse_theory.evaluate.digits import _agree
+from collapse_theory.numerics.digits import _agree
 from tests import reference as ref
 
 CLEAN, REPLACE, CHAIN = (ct.catalog[k].error for k in ("ridge-clean", "ridge-replace", "ridge-chain"))

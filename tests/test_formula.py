@@ -92,7 +92,7 @@ def test_validation_rejects_mutants():
     assert not ct.validate(err.mapped(lambda e: 1.3 * e if isinstance(e, sp.Expr) else e), **kw).passed
     from dataclasses import replace
 
-    from collapse_theory.validate import judge
+    from collapse_theory.check.validate import judge
 
     dropped = replace(err, parts={**err.parts, "synthetic_variance": sp.Integer(0)})
     kw_dropped = {k: v for k, v in kw.items() if k not in {"T0", "sigma0", "n"}}

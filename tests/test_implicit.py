@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from mpmath import mpf
 
 import collapse_theory as ct
-from collapse_theory.spectral.implicit import EffectiveRidge, ResidualDegrees
-from collapse_theory.spectral.integrals import df
+from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
+from collapse_theory.algebra.integrals import df
 from collapse_theory.symbols import T, lam
 from tests import reference as ref
 

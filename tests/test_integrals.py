@@ -6,8 +6,8 @@ import pytest
 import sympy as sp
 
 import collapse_theory as ct
-from collapse_theory.spectral.collect import collected
-from collapse_theory.spectral.integrals import QuadraticForm, SpectralTrace, df
+from collapse_theory.algebra.collect import collected
+from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace, df
 from collapse_theory.symbols import Eigenvalue, T, d, kappa
 from collapse_theory.symbols import eigenvalue as s
 

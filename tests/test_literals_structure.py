@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import collapse_theory as ct
 from collapse_theory.describe.literals import without_literals
-from collapse_theory.describe.structure import chain, increments, one_design
+from collapse_theory.describe.recognise import chain, increments, one_design
 
 D, T = 4, 11
 

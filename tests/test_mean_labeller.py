@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import collapse_theory as ct
-from collapse_theory.describe.literals import without_literals
-from collapse_theory.equivalents.mean_labeller import (
+from collapse_theory.derive.mean_labeller import (
     PooledBias,
     PooledVariance,
     pooled_risk,
     pooled_scalars,
     pooled_stages,
 )
-from collapse_theory.equivalents.pipeline import pooled_system
+from collapse_theory.derive.pooled import pooled_system
+from collapse_theory.describe.literals import without_literals
 
 SPECTRUM, TARGET = ct.PowerLaw(60, beta=1.1), ct.RandomTarget(norm2=1.0)
 

@@ -9,7 +9,7 @@ import pytest
 from sympy import Identity, Symbol
 
 import collapse_theory as ct
-from collapse_theory.compiled import numeric_function
+from collapse_theory.numerics.compiled import numeric_function
 from collapse_theory.symbols import (
     Generated,
     T,

@@ -14,12 +14,12 @@ import pytest
 from typer.testing import CliRunner
 
 import collapse_theory as ct
+from collapse_theory.check.validate import judge
 from collapse_theory.cli.main import app
+from collapse_theory.core.writing import whole_folder
 from collapse_theory.describe.files import load
 from collapse_theory.families.text import TextPoint, as_csv
 from collapse_theory.present.report import write_report
-from collapse_theory.validate import judge
-from collapse_theory.writing import whole_folder
 
 CHAIN = """
 title = "A chain"

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import collapse_theory as ct
-from collapse_theory.equivalents.complements import eliminate
-from collapse_theory.equivalents.pipeline import pooled_system
-from collapse_theory.equivalents.pipeline_numeric import Nodes, PipelineEquivalent
-from collapse_theory.equivalents.ranks import openness
-from collapse_theory.equivalents.resolvents import solve_resolvent
-from collapse_theory.equivalents.solved_fits import _float64_start
+from collapse_theory.derive.pooled import pooled_system
+from collapse_theory.numerics.complements import eliminate
+from collapse_theory.numerics.network import Nodes, PipelineEquivalent
+from collapse_theory.numerics.ranks import openness
+from collapse_theory.numerics.resolvents import solve_resolvent
+from collapse_theory.numerics.solved_fits import _float64_start
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 from accuracy import draw, reference

@@ -9,8 +9,8 @@ from sympy import Identity, Symbol, sqrt
 from threadpoolctl import threadpool_limits
 
 import collapse_theory as ct
-from collapse_theory.evaluate.features import exact_features
-from collapse_theory.evaluate.measure import COMMON, Measure
+from collapse_theory.numerics.feature_ridge import exact_features
+from collapse_theory.numerics.measure import COMMON, Measure
 from collapse_theory.symbols import T, d, lam
 from tests import reference as ref
 

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 import collapse_theory as ct
+from collapse_theory.core.writing import whole_folder
 from collapse_theory.describe.files import load
 from collapse_theory.present.document import _findings, document, study_document
 from collapse_theory.present.report import TEX_ENGINES, compile_tex, write_report
-from collapse_theory.study import run_study
-from collapse_theory.writing import whole_folder
+from collapse_theory.study.report_study import run_study
 
 ROOT = Path(__file__).parent.parent
 SMALL = """

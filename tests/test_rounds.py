@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import collapse_theory as ct
-from collapse_theory.equivalents.rounds import RoundTerm
-from collapse_theory.evaluate.plan import round_count
+from collapse_theory.derive.rounds import RoundTerm
+from collapse_theory.numerics.plan import round_count
 from collapse_theory.symbols import lam
 
 KW = {"spectrum": ct.PowerLaw(30, beta=1.2), "target": ct.SourceTarget(r=0.5)}

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from sympy import Symbol
 
 import collapse_theory as ct
-from collapse_theory.simulate.linear import linear_trial
 from collapse_theory.simulate.program import Solve, compile_linear
-from collapse_theory.simulate.protocol import Setting
+from collapse_theory.simulate.regression_trial import linear_trial
 from collapse_theory.simulate.solve import kernel_fit, ridge_fit
+from collapse_theory.simulate.trial import Setting
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = {"spectrum": ct.PowerLaw(6, beta=1), "target": ct.RandomTarget()}
@@ -709,9 +709,9 @@ def test_pipelines_of_other_families_are_refused():
 def test_simulation_imports_no_formula():
     allowed = (
         "collapse_theory.describe",
-        "collapse_theory.errors",
+        "collapse_theory.core.errors",
         "collapse_theory.simulate",
-        "collapse_theory.writing",
+        "collapse_theory.core.writing",
     )
     for path in sorted((ROOT / "collapse_theory" / "simulate").glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -6,8 +6,8 @@ import mpmath
 import pytest
 
 import collapse_theory as ct
-from collapse_theory.equivalents.mean_labeller import PooledBias
-from collapse_theory.equivalents.slopes import Slope
+from collapse_theory.derive.mean_labeller import PooledBias
+from collapse_theory.derive.slopes import Slope
 from collapse_theory.symbols import T, lam, perturbation, sigma
 
 KW = {"spectrum": ct.PowerLaw(12, beta=1.2), "target": ct.SourceTarget(r=0.5)}

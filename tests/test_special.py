@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from mpmath import mpf
 
 import collapse_theory as ct
-from collapse_theory.evaluate.kernels import digamma_difference, float64_kernels, geometric_sum, harmonic
-from collapse_theory.special import DigammaDifference, GammaRatio, GeometricSum, sum_of_simple_poles
+from collapse_theory.algebra.special import DigammaDifference, GammaRatio, GeometricSum, sum_of_simple_poles
+from collapse_theory.numerics.kernels import digamma_difference, float64_kernels, geometric_sum, harmonic
 
 
 @settings(max_examples=80, deadline=None, derandomize=True)

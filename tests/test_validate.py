@@ -11,10 +11,10 @@ import pytest
 import sympy as sp
 
 import collapse_theory as ct
-from collapse_theory.finite_size import doubled, doubled_measure, largest_inverse_residual
+from collapse_theory.check.finite_size import doubled, doubled_measure, largest_inverse_residual
+from collapse_theory.check.validate import judge
+from collapse_theory.check.verdict import Validation
 from collapse_theory.simulate.trials import Simulation
-from collapse_theory.validate import judge
-from collapse_theory.verdict import Validation
 
 OLS, CHAIN, CLEAN = (ct.catalog[slug].error for slug in ("ols-replace", "ridge-chain", "ridge-clean"))
 EXACT = {"spectrum": ct.Isotropic(40), "T": 80, "T0": 90, "n": 2, "sigma": 0.3, "sigma0": 0.4}
@@ -338,7 +338,7 @@ def test_every_simulation_keeps_its_own_checkpoint(tmp_path):
 
 def test_validate_is_judge_with_a_warning(monkeypatch):
     """Every argument arrives, none under another's name; and every one of a simulation arrives there."""
-    module = sys.modules["collapse_theory.validate"]
+    module = sys.modules["collapse_theory.check.validate"]
     options = [
         name
         for name, x in inspect.signature(ct.validate).parameters.items()

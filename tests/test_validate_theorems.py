@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import collapse_theory as ct
+from collapse_theory.check.verdict import Validation
 from collapse_theory.simulate.trials import Simulation
-from collapse_theory.verdict import Validation
 
 OFF = 0.05
 POWER = {"spectrum": ct.PowerLaw(40, 1.0), "target": ct.RandomTarget()}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import collapse_theory as ct
-from collapse_theory.writing import whole_folder, write_file
+from collapse_theory.core.writing import whole_folder, write_file
 
 ROOT = Path(__file__).parent.parent
 NAMES = ("a", "b", "c")
@@ -39,7 +39,7 @@ def in_a_process(code, *arguments):
 HOLD = """
 import sys, time
 from pathlib import Path
-from collapse_theory import writing
+from collapse_theory.core import writing
 def wait(*_):
     print("ready", flush=True); time.sleep(60)
 """
@@ -243,7 +243,7 @@ def test_an_interrupted_study_is_forgotten_by_another(tmp_path):
 
 def test_processes_that_race_leave_one_whole_file(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from collapse_theory.writing import write_file; print('ready', flush=True)\n"
+        "import sys; from pathlib import Path; from collapse_theory.core.writing import write_file; print('ready', flush=True)\n"
         "for i in range(40): write_file(Path(sys.argv[1]), sys.argv[2] * 1000, 'checkpoint')"
     )
     file = tmp_path / "run.json"

@@ -147,7 +147,7 @@ def validate(
     as_json: Json = False,
 ) -> None:
     """Compare theory with simulation; exit code 1 if they disagree beyond chance and finite size."""
-    from collapse_theory.validate import judge
+    from collapse_theory.check.validate import judge
 
     with guarded():
         p = problem(what, spectrum, target, assign or [])
@@ -216,7 +216,7 @@ def report(
 
 
 def _toml(file: Path) -> str:
-    from collapse_theory.errors import ParseError, shown
+    from collapse_theory.core.errors import ParseError, shown
 
     if file.suffix != ".toml":
         raise ParseError(f"FILE needs to end in .toml, got {shown(str(file))}; give a pipeline file")

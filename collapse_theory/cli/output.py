@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from collapse_theory.errors import CollapseTheoryError
+from collapse_theory.core.errors import CollapseTheoryError
 
 __all__ = ["BAD_INPUT", "FAILED_CHECK", "guarded", "print_json", "print_table", "progress_bar", "say"]
 

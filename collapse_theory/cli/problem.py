@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from collapse_theory.derive import test_error
+from collapse_theory.core.errors import ParseError, nearest, shown
+from collapse_theory.derive.formula import ErrorFormula
+from collapse_theory.derive.test_error import test_error
 from collapse_theory.describe import strings
 from collapse_theory.describe.files import load
 from collapse_theory.describe.recipe import located
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
-from collapse_theory.errors import ParseError, nearest, shown
-from collapse_theory.formula import ErrorFormula
 from collapse_theory.theorems.catalog import catalog
 
 __all__ = ["Problem", "problem"]

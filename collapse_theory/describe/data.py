@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from collapse_theory.describe.numbers import flag, real_array
+from collapse_theory.core.errors import DomainError, ParseError, nearest, shown
+from collapse_theory.core.numbers import flag, real_array
 from collapse_theory.describe.spectra import Eigenvalues
 from collapse_theory.describe.targets import Energies
-from collapse_theory.errors import DomainError, ParseError, nearest, shown
 
 __all__ = [
     "DATASETS",

@@ -17,15 +17,15 @@ import numpy as np
 from sympy import Expr
 
 from collapse_theory import symbols
+from collapse_theory.core.errors import DomainError, ParseError, PipelineError, nearest, shown
+from collapse_theory.core.numbers import MOST_TRIALS, integer, worker_count
+from collapse_theory.core.reading import as_path, read_toml
 from collapse_theory.describe import strings, workflows
 from collapse_theory.describe.data import DATASETS, Dataset, dataset
-from collapse_theory.describe.numbers import MOST_TRIALS, integer, worker_count
 from collapse_theory.describe.pipeline import Pipeline
-from collapse_theory.describe.reading import as_path, read_toml
 from collapse_theory.describe.recipe import FIT_KEYS, SAMPLE_KEYS, Curve, GraphRecipe, Recipe, WorkflowRecipe, located
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
-from collapse_theory.errors import DomainError, ParseError, PipelineError, nearest, shown
 
 __all__ = ["Settings", "load"]
 

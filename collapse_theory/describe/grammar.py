@@ -2,7 +2,7 @@
 
 The language is arithmetic (``+ - * / ^ **``), numbers, the functions and constants below, finite sums
 ``Sum(body, (i, 1, n))``, the symbols of the notation table and the names the caller declares. Anything else is a
-:class:`~collapse_theory.errors.ParseError` that points at the place. Length, nesting, exponents and the numeric
+:class:`~collapse_theory.core.errors.ParseError` that points at the place. Length, nesting, exponents and the numeric
 arguments of special functions are bounded *before* SymPy sees them, since SymPy evaluates numbers eagerly.
 
 Whole numbers stay exact; a decimal is the binary number that Python's ``float`` would make of it.
@@ -41,10 +41,10 @@ from sympy import (
 )
 
 from collapse_theory import symbols
-from collapse_theory.describe.numbers import show
+from collapse_theory.core.errors import CollapseTheoryError, ParseError, nearest, shown
+from collapse_theory.core.numbers import show
+from collapse_theory.core.size import MOST_BITS, number_bits, powers_of_sums
 from collapse_theory.describe.pipeline import TRUTH, Labeller, OneOf, Source, one_of
-from collapse_theory.describe.size import MOST_BITS, number_bits, powers_of_sums
-from collapse_theory.errors import CollapseTheoryError, ParseError, nearest, shown
 
 if TYPE_CHECKING:
     from lark import Lark

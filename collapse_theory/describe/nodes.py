@@ -8,9 +8,9 @@ from typing import Any
 
 from sympy import Expr, S
 
-from collapse_theory.describe.numbers import Scalar, real, show
+from collapse_theory.core.errors import PipelineError
+from collapse_theory.core.numbers import Scalar, real, show
 from collapse_theory.describe.sources import Labeller, OneOf, Source, Truth
-from collapse_theory.errors import PipelineError
 
 __all__ = ["Fit", "Node", "Sample", "Stage", "optional", "row_count", "rows_behind"]
 

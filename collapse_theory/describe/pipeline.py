@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sympy import Expr, S, Symbol
 
+from collapse_theory.core.errors import PipelineError, shown
+from collapse_theory.core.numbers import Scalar, scalars
 from collapse_theory.describe.nodes import Fit, Sample, Stage, optional, row_count, rows_behind
-from collapse_theory.describe.numbers import Scalar, scalars
 from collapse_theory.describe.sources import TRUTH, Labeller, OneOf, Source, Truth, one_of
-from collapse_theory.errors import PipelineError, shown
 from collapse_theory.symbols import RESERVED
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 from sympy import Expr
 
+from collapse_theory.core.errors import CollapseTheoryError, ParseError, PipelineError, nearest, shown
+from collapse_theory.core.numbers import real
 from collapse_theory.describe import workflows
 from collapse_theory.describe.grammar import formula, source
-from collapse_theory.describe.numbers import real
 from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Stage
-from collapse_theory.errors import CollapseTheoryError, ParseError, PipelineError, nearest, shown
 
 __all__ = ["Curve", "GraphRecipe", "Recipe", "WorkflowRecipe", "located"]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sympy import Expr, S
 
-from collapse_theory.describe.numbers import Scalar, real, show
-from collapse_theory.errors import PipelineError, shown
+from collapse_theory.core.errors import PipelineError, shown
+from collapse_theory.core.numbers import Scalar, real, show
 
 if TYPE_CHECKING:
     from collapse_theory.describe.nodes import Fit

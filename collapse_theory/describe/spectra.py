@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from sympy import Expr, Float, Integer, S
 
-from collapse_theory.describe.exact import exact_number
-from collapse_theory.describe.numbers import Scalar, float64_number, real, real_array, scalars, show
-from collapse_theory.errors import DomainError, shown
+from collapse_theory.core.errors import DomainError, shown
+from collapse_theory.core.numbers import Scalar, float64_number, real, real_array, scalars, show
+from collapse_theory.core.precision import exact_number
 
 __all__ = ["Atom", "Eigenvalues", "Isotropic", "PowerLaw", "Spectrum", "Spiked"]
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from collapse_theory.core.errors import ParseError, nearest, shown
+from collapse_theory.core.reading import as_path, read_array
 from collapse_theory.describe.grammar import formula
-from collapse_theory.describe.reading import as_path, read_array
 from collapse_theory.describe.spectra import Eigenvalues, Isotropic, PowerLaw, Spectrum, Spiked
 from collapse_theory.describe.targets import Energies, RandomTarget, SourceTarget, Target
-from collapse_theory.errors import ParseError, nearest, shown
 
 __all__ = ["spectrum", "target", "values"]
 

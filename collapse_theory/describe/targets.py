@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from sympy import Expr, Float, Rational
 
-from collapse_theory.describe.exact import exact_number
-from collapse_theory.describe.numbers import Scalar, float64_number, real, real_array
+from collapse_theory.core.errors import DomainError
+from collapse_theory.core.numbers import Scalar, float64_number, real, real_array
+from collapse_theory.core.precision import exact_number
 from collapse_theory.describe.spectra import PowerLaw, Spectrum, real_number, scaled_powers
-from collapse_theory.errors import DomainError
 
 __all__ = ["Coefficients", "Energies", "RandomTarget", "SourceTarget", "Target"]
 

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from sympy import Integer, Rational, sqrt
 
-from collapse_theory.describe.numbers import Scalar, real
+from collapse_theory.core.errors import PipelineError, shown
+from collapse_theory.core.numbers import Scalar, real
 from collapse_theory.describe.pipeline import TRUTH, Fit, Pipeline, Sample, Stage, Truth, one_of
-from collapse_theory.errors import PipelineError, shown
 
 __all__ = [
     "accumulate",

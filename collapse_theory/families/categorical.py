@@ -19,18 +19,18 @@ from typing import Any, ClassVar
 import numpy as np
 from sympy import Expr, Float, Rational, S
 
-from collapse_theory.describe.numbers import flag, integer, real, real_array, real_values
+from collapse_theory.core.errors import DomainError, PipelineError, shown
+from collapse_theory.core.numbers import flag, integer, real, real_array, real_values
+from collapse_theory.derive.formula import Regime
 from collapse_theory.describe.pipeline import Fit, Pipeline
-from collapse_theory.errors import DomainError, PipelineError, shown
+from collapse_theory.families.averaging import Family
 from collapse_theory.families.calculus import RowLaw
-from collapse_theory.families.protocol import Family
 from collapse_theory.families.rates import CollapseRates
 from collapse_theory.families.sampling import Run, TokenSampler, numeric
 from collapse_theory.families.token_errors import Bracket, distinct_tokens, total_variation
 from collapse_theory.families.vocabulary import TokenGroups, group
 from collapse_theory.families.wright_fisher import Chain, chain
-from collapse_theory.formula import Regime
-from collapse_theory.simulate.protocol import Setting, Trial
+from collapse_theory.simulate.trial import Setting, Trial
 
 __all__ = ["Categorical"]
 

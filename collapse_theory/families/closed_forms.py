@@ -2,7 +2,7 @@ r"""Variance after m rounds of the standard workflows, in symbolic ``m``.
 
 Each round is run through the calculus on a probe: a pipeline whose previous fit has an undetermined variance ``c`` (a
 fit
-on ``1/c`` real rows). What comes out is affine in ``c``, and :mod:`~collapse_theory.families.recurrence` solves it.
+on ``1/c`` real rows). What comes out is affine in ``c``, and :mod:`~collapse_theory.algebra.recurrence` solves it.
 Variances are in units of one row, so that one clean fit on ``T`` rows has ``1/T``; ``T`` counts real rows or the rows
 of
 every round, ``T0`` synthetic rows where they differ.
@@ -18,11 +18,11 @@ from sympy import Dummy, Expr, Gt, Product, S, Symbol, cancel, factor, limit, oo
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory import symbols
-from collapse_theory.describe.numbers import Scalar, real
+from collapse_theory.algebra.recurrence import affine, limit_of_sum, product_limit, solve_affine
+from collapse_theory.algebra.special import GeometricSum
+from collapse_theory.core.numbers import Scalar, real
 from collapse_theory.describe.pipeline import Fit, Pipeline
 from collapse_theory.families.calculus import RowLaw, moments
-from collapse_theory.families.recurrence import affine, limit_of_sum, product_limit, solve_affine
-from collapse_theory.special import GeometricSum
 
 __all__ = [
     "ClosedForm",

@@ -11,12 +11,12 @@ from scipy.optimize import nnls
 from sympy import Dummy, Expr, Integer, Poly, Rational, S, factor, solve
 
 from collapse_theory import symbols
-from collapse_theory.describe.numbers import Scalar, real
+from collapse_theory.core.errors import DomainError, PipelineError, shown
+from collapse_theory.core.numbers import Scalar, real
 from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Source, Truth
-from collapse_theory.errors import DomainError, PipelineError, shown
 from collapse_theory.families import closed_forms
+from collapse_theory.families.averaging import Family
 from collapse_theory.families.calculus import moments
-from collapse_theory.families.protocol import Family
 
 __all__ = ["OptimalWeights", "best_stationary_weight", "effective_sample_size", "largest_synthetic", "optimal_weights",
            "relative_efficiency"]  # fmt: skip

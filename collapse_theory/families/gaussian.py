@@ -20,17 +20,17 @@ from typing import Any, ClassVar
 
 from sympy import Add, EulerGamma, Expr, Rational, S, digamma, gamma, log, sqrt
 
-from collapse_theory.describe.exact import exact_context
-from collapse_theory.describe.numbers import flag, real
+from collapse_theory.algebra.special import DigammaDifference, GammaRatio
+from collapse_theory.core.errors import DomainError, PipelineError, shown
+from collapse_theory.core.numbers import flag, real
+from collapse_theory.core.precision import exact_context
+from collapse_theory.derive.formula import Regime
 from collapse_theory.describe.pipeline import Fit, Pipeline, Truth
-from collapse_theory.errors import DomainError, PipelineError, shown
+from collapse_theory.families.averaging import Family
 from collapse_theory.families.calculus import RowLaw
-from collapse_theory.families.protocol import Family
 from collapse_theory.families.sampling import GaussianSampler, Run, numeric
 from collapse_theory.families.variance_law import VarianceLaw
-from collapse_theory.formula import Regime
-from collapse_theory.simulate.protocol import Setting, Trial
-from collapse_theory.special import DigammaDifference, GammaRatio
+from collapse_theory.simulate.trial import Setting, Trial
 
 __all__ = ["Gaussian"]
 

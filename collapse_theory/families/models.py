@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from collapse_theory.describe.numbers import real_array
-from collapse_theory.errors import ConvergenceError
+from collapse_theory.core.errors import ConvergenceError
+from collapse_theory.core.numbers import real_array
 
 __all__ = ["Exponential", "LogisticRegression", "PoissonRegression"]
 

@@ -18,7 +18,7 @@ from collapse_theory.describe.pipeline import Fit, Pipeline
 from collapse_theory.families import closed_forms
 from collapse_theory.families.calculus import RowLaw
 from collapse_theory.families.sampling import Run, TokenSampler, numeric
-from collapse_theory.simulate.protocol import Setting, Trial
+from collapse_theory.simulate.trial import Setting, Trial
 
 __all__ = ["CollapseRates", "NoTotalCollapse", "eigenvalue"]
 

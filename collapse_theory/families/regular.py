@@ -13,13 +13,13 @@ from typing import ClassVar
 
 from sympy import Expr, S
 
+from collapse_theory.core.errors import DomainError, PipelineError, shown
+from collapse_theory.derive.formula import Regime
 from collapse_theory.describe.pipeline import Fit, Pipeline
-from collapse_theory.errors import DomainError, PipelineError, shown
+from collapse_theory.families.averaging import Family
 from collapse_theory.families.calculus import RowLaw
-from collapse_theory.families.protocol import Family
 from collapse_theory.families.sampling import RegularModel, RegularSampler, Run, numeric
-from collapse_theory.formula import Regime
-from collapse_theory.simulate.protocol import Setting, Trial
+from collapse_theory.simulate.trial import Setting, Trial
 
 __all__ = ["Regular"]
 

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from collapse_theory.describe.numbers import real
+from collapse_theory.core.errors import DomainError
+from collapse_theory.core.numbers import real
 from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Truth, rows_behind
-from collapse_theory.errors import DomainError
-from collapse_theory.simulate.protocol import Setting, digest
+from collapse_theory.simulate.trial import Setting, digest
 
 __all__ = ["GaussianSampler", "RegularModel", "RegularSampler", "Run", "Sampler", "TokenSampler", "numeric"]
 

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
+from collapse_theory.core.errors import DomainError, shown
+from collapse_theory.core.numbers import integer
+from collapse_theory.core.reading import as_path, read_text
 from collapse_theory.describe import workflows
-from collapse_theory.describe.numbers import integer
 from collapse_theory.describe.pipeline import Pipeline, Stage
-from collapse_theory.describe.reading import as_path, read_text
-from collapse_theory.errors import DomainError, shown
 from collapse_theory.families.categorical import Categorical
 from collapse_theory.families.sampling import Run, TokenSampler
 from collapse_theory.families.token_errors import distinct_tokens, total_variation

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from sympy import Expr, Integer, digamma, gamma, log, polygamma
 
-from collapse_theory.describe.numbers import Scalar, real
-from collapse_theory.errors import DomainError, shown
+from collapse_theory.core.errors import DomainError, shown
+from collapse_theory.core.numbers import Scalar, real
 
 __all__ = ["VarianceLaw"]
 

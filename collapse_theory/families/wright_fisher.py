@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from collapse_theory.errors import DomainError
+from collapse_theory.core.errors import DomainError
 from collapse_theory.families.binomial import probabilities
 
 __all__ = ["EXACT_ROWS", "Chain", "chain"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from collapse_theory.errors import DomainError, nearest, shown
+from collapse_theory.core.errors import DomainError, nearest, shown
 
 __all__ = ["BIBLIOGRAPHY", "Source", "bibtex"]
 

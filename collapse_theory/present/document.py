@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from collapse_theory.present.bibliography import BIBLIOGRAPHY
-from collapse_theory.study import Point, Series, Study
+from collapse_theory.study.report_study import Point, Series, Study
 
 __all__ = ["document", "escape", "figure", "long_table", "study_document"]
 

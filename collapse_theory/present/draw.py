@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sympy import Expr, Float, latex
 
-from collapse_theory.describe.numbers import show
+from collapse_theory.core.numbers import show
 from collapse_theory.describe.pipeline import TRUTH, Fit, OneOf, Pipeline, Sample, Truth
 from collapse_theory.present.fonts import drawable
 from collapse_theory.symbols import LATEX, NOTATION

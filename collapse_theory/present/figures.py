@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from collapse_theory.present.fonts import drawable, families
 from collapse_theory.present.latex import to_latex
-from collapse_theory.study import Series, Study
+from collapse_theory.study.report_study import Series, Study
 from collapse_theory.symbols import NOTATION
 
 __all__ = ["draw_study"]

@@ -11,11 +11,11 @@ from sympy import Expr, S, Symbol
 from sympy.logic.boolalg import Boolean
 from sympy.printing.latex import LatexPrinter
 
-from collapse_theory.equivalents.chain import ChainScalar
-from collapse_theory.equivalents.operator import Generation, response, shrinkage
-from collapse_theory.formula import ErrorFormula
-from collapse_theory.present.naming import implicit_equations, named, ridge_names
-from collapse_theory.spectral.printing import matrix_function
+from collapse_theory.algebra.naming import implicit_equations, named, ridge_names
+from collapse_theory.algebra.printing import matrix_function
+from collapse_theory.derive.chain import ChainScalar
+from collapse_theory.derive.formula import ErrorFormula
+from collapse_theory.derive.operator import Generation, response, shrinkage
 from collapse_theory.symbols import LATEX, eigenvalue, family_eigenvalue, response_name
 
 __all__ = ["TheoryLatexPrinter", "condition_latex", "formula_latex", "term_names", "to_latex"]

@@ -14,13 +14,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from collapse_theory.check.diagnosis import Diagnosis
+from collapse_theory.core.writing import whole_folder, write_file
 from collapse_theory.describe.files import Settings
-from collapse_theory.diagnosis import Diagnosis
 from collapse_theory.present.document import beyond_latin, study_document
 from collapse_theory.present.figures import draw_study
-from collapse_theory.simulate.protocol import digest
-from collapse_theory.study import Study, run_study
-from collapse_theory.writing import whole_folder, write_file
+from collapse_theory.simulate.trial import digest
+from collapse_theory.study.report_study import Study, run_study
 
 __all__ = ["REPORT_FILES", "TEX_ENGINES", "compile_tex", "save_figure", "study_data", "write_json", "write_report"]
 

@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from collapse_theory.describe.reading import read_toml
-from collapse_theory.errors import ParseError, nearest, shown
+from collapse_theory.core.errors import ParseError, nearest, shown
+from collapse_theory.core.reading import read_toml
+from collapse_theory.core.writing import whole_folder, write_file
 from collapse_theory.families.text import TextPoint, as_csv, bigram, read_tokens, text_collapse, unigram
 from collapse_theory.present.report import REPORT_FILES, compile_tex, plain, save_figure, write_json
 from collapse_theory.present.text_document import text_document
 from collapse_theory.present.text_figure import draw_text_collapse
-from collapse_theory.writing import whole_folder, write_file
 
 __all__ = ["TextSettings", "largest_z", "read_text_settings", "text_data", "write_text_report"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from collapse_theory.describe.reading import read_text
-from collapse_theory.errors import DomainError, shown
-from collapse_theory.simulate.protocol import digest
-from collapse_theory.writing import target_file, write_file
+from collapse_theory.core.errors import DomainError, shown
+from collapse_theory.core.reading import read_text
+from collapse_theory.core.writing import target_file, write_file
+from collapse_theory.simulate.trial import digest
 
 __all__ = ["Checkpoint"]
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from sympy import Expr, Symbol
 
-from collapse_theory.describe.numbers import real
+from collapse_theory.core.errors import DomainError, PipelineError, nearest, shown
+from collapse_theory.core.numbers import real
 from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Truth
-from collapse_theory.errors import DomainError, PipelineError, nearest, shown
 
 __all__ = ["COMMON", "MOST_ENTRIES", "TRUTH", "Block", "Draw", "Label", "Program", "Solve", "compile_linear"]
 

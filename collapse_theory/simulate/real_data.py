@@ -8,11 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky
 
-from collapse_theory.describe.numbers import real_array
-from collapse_theory.errors import DomainError, PipelineError, shown
+from collapse_theory.core.errors import DomainError, PipelineError, shown
+from collapse_theory.core.numbers import real_array
 from collapse_theory.simulate.program import COMMON, Program
-from collapse_theory.simulate.protocol import digest
 from collapse_theory.simulate.solve import kernel_fit, ridge_fit
+from collapse_theory.simulate.trial import digest
 
 __all__ = ["InputPoints", "KernelPoints", "Points", "points_from_inputs", "points_from_kernel"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, lapack
 
-from collapse_theory.errors import ConvergenceError
+from collapse_theory.core.errors import ConvergenceError
 
 __all__ = ["kernel_fit", "ridge_fit"]
 

@@ -20,14 +20,14 @@ import joblib
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from collapse_theory.describe.arguments import word
-from collapse_theory.describe.numbers import MOST_TRIALS, flag, integer, worker_count
+from collapse_theory.core.arguments import word
+from collapse_theory.core.errors import ConvergenceError, DomainError, PipelineError, shown
+from collapse_theory.core.numbers import MOST_TRIALS, flag, integer, worker_count
+from collapse_theory.core.reading import as_path
 from collapse_theory.describe.pipeline import Fit, Pipeline
-from collapse_theory.describe.reading import as_path
-from collapse_theory.errors import ConvergenceError, DomainError, PipelineError, shown
 from collapse_theory.simulate.checkpoint import Checkpoint
-from collapse_theory.simulate.linear import linear_trial
-from collapse_theory.simulate.protocol import Setting, SimulatedFamily, Trial, digest
+from collapse_theory.simulate.regression_trial import linear_trial
+from collapse_theory.simulate.trial import Setting, SimulatedFamily, Trial, digest
 
 __all__ = ["Simulation", "simulate"]
 

@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Iterator, Mapping
 
 from collapse_theory import theorems
-from collapse_theory.errors import DomainError, nearest, shown
+from collapse_theory.core.errors import DomainError, nearest, shown
 from collapse_theory.theorems.theorem import REGISTRY, Theorem
 
 __all__ = ["Catalog", "UnknownTheoremError", "catalog"]

@@ -7,10 +7,8 @@ from typing import Any
 
 from sympy import Ge, Le, S, oo, summation
 
-from collapse_theory.describe import workflows
-from collapse_theory.describe.pipeline import Pipeline, Stage
-from collapse_theory.describe.structure import increments
-from collapse_theory.equivalents.least_squares import (
+from collapse_theory.algebra.special import sum_of_simple_poles
+from collapse_theory.derive.exact import (
     affine_closed_form,
     fixed_design_step,
     fresh_step,
@@ -18,8 +16,10 @@ from collapse_theory.equivalents.least_squares import (
     one_design_risk,
     telescoped_risk,
 )
-from collapse_theory.formula import ErrorFormula
-from collapse_theory.special import sum_of_simple_poles
+from collapse_theory.derive.formula import ErrorFormula
+from collapse_theory.describe import workflows
+from collapse_theory.describe.pipeline import Pipeline, Stage
+from collapse_theory.describe.recognise import increments
 from collapse_theory.symbols import T0, T, n, sigma, sigma0, summation_index, w
 from collapse_theory.theorems.theorem import Relation, register
 

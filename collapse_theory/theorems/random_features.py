@@ -10,12 +10,12 @@ from typing import Any, NoReturn
 
 from sympy import Add, Eq, Expr, Ge, factor, oo
 
-from collapse_theory.equivalents.operator import shrinkage
-from collapse_theory.equivalents.random_features import FeatureResidual, FeatureRidge, misfit, response
-from collapse_theory.errors import PipelineError
-from collapse_theory.formula import ErrorFormula
-from collapse_theory.spectral.implicit import EffectiveRidge
-from collapse_theory.spectral.integrals import QuadraticForm, SpectralTrace
+from collapse_theory.algebra.effective import EffectiveRidge
+from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge, misfit, response
+from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace
+from collapse_theory.core.errors import PipelineError
+from collapse_theory.derive.formula import ErrorFormula
+from collapse_theory.derive.operator import shrinkage
 from collapse_theory.symbols import N, T, eigenvalue, family_eigenvalue, lam, m, p1, p2, sigma
 from collapse_theory.theorems.theorem import Relation, register
 

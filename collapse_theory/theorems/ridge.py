@@ -6,16 +6,16 @@ from typing import Any
 
 from sympy import Expr, S, factor, factor_terms
 
+from collapse_theory.algebra.effective import ResidualDegrees
+from collapse_theory.algebra.integrals import SpectralTrace, df
+from collapse_theory.core.errors import PipelineError, shown
+from collapse_theory.derive.chain import ChainBias, ChainVariance
+from collapse_theory.derive.exact import mean_inverse_gram
+from collapse_theory.derive.formula import ErrorFormula, value_for
+from collapse_theory.derive.operator import Generation, chain_risk, response, shrinkage
+from collapse_theory.derive.regression import Linear
 from collapse_theory.describe import workflows
 from collapse_theory.describe.pipeline import TRUTH, Pipeline, Source, Stage
-from collapse_theory.equivalents.chain import ChainBias, ChainVariance
-from collapse_theory.equivalents.least_squares import mean_inverse_gram
-from collapse_theory.equivalents.operator import Generation, chain_risk, response, shrinkage
-from collapse_theory.errors import PipelineError, shown
-from collapse_theory.families.linear import Linear
-from collapse_theory.formula import ErrorFormula, value_for
-from collapse_theory.spectral.implicit import ResidualDegrees
-from collapse_theory.spectral.integrals import SpectralTrace, df
 from collapse_theory.symbols import T0, T, eigenvalue, lam, lam0, sigma, sigma0
 from collapse_theory.symbols import n as generations
 from collapse_theory.theorems.theorem import Relation, register

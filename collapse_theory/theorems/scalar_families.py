@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from sympy import Add, Expr, Ge, Gt, S, cancel, factor, oo
 
+from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.describe import workflows
 from collapse_theory.describe.pipeline import Pipeline, Stage
 from collapse_theory.families import closed_forms
 from collapse_theory.families.calculus import RowLaw
 from collapse_theory.families.closed_forms import ClosedForm
-from collapse_theory.formula import ErrorFormula
 from collapse_theory.symbols import T0, T, m, n, w
 from collapse_theory.theorems.theorem import Relation, register
 
 if TYPE_CHECKING:
-    from collapse_theory.families.protocol import Family
+    from collapse_theory.families.averaging import Family
 
 __all__: list[str] = []
 

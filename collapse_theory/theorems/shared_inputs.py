@@ -9,14 +9,14 @@ from typing import Any
 from sympy import Eq, Expr, Ge, Gt, Le, S, Symbol, factor
 from sympy.logic.boolalg import Boolean
 
+from collapse_theory.algebra.effective import shared_degrees
+from collapse_theory.algebra.integrals import SpectralTrace
+from collapse_theory.derive.formula import ErrorFormula
+from collapse_theory.derive.operator import Generation, chain_risk, response, shrinkage
+from collapse_theory.derive.regression import Linear
+from collapse_theory.derive.rounds import RoundRule, round_terms
 from collapse_theory.describe import workflows
 from collapse_theory.describe.pipeline import TRUTH, Pipeline, Source, Stage
-from collapse_theory.equivalents.operator import Generation, chain_risk, response, shrinkage
-from collapse_theory.equivalents.rounds import RoundRule, round_terms
-from collapse_theory.families.linear import Linear
-from collapse_theory.formula import ErrorFormula
-from collapse_theory.spectral.implicit import shared_degrees
-from collapse_theory.spectral.integrals import SpectralTrace
 from collapse_theory.symbols import T0, N, T, eigenvalue, family_eigenvalue, lam, lam0, n, p1, p2, sigma, sigma0, w
 from collapse_theory.theorems.ridge import gathered, ridge_clean
 from collapse_theory.theorems.theorem import Relation, register

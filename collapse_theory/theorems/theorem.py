@@ -9,9 +9,9 @@ from typing import Any
 
 from sympy import Expr, Symbol
 
+from collapse_theory.core.errors import PipelineError, nearest, shown
+from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.describe.pipeline import Pipeline
-from collapse_theory.errors import PipelineError, nearest, shown
-from collapse_theory.formula import ErrorFormula
 
 __all__ = ["REGISTRY", "Relation", "Theorem", "register"]
 

@@ -1,0 +1,151 @@
+r"""Ridge regression on random features: two effective ridges, one for the rows and one for the features.
+
+Features :math:`S^\top x`, with i.i.d. :math:`N(0,1/m)` entries of the :math:`d\times m` matrix S, have the covariance
+:math:`S^\top\Sigma S`, whose spectrum is that of a sample covariance with m rows. The fit sees them with its own effective ridge
+:math:`\kappa_1`, and they see the inputs with :math:`\kappa`:
+
+.. math:: \kappa_1-\lambda=\kappa_1\,\mathrm{df}_1(\kappa)/T,\qquad\kappa-\kappa_1=\kappa\,\mathrm{df}_1(\kappa)/m.
+
+This is the coupled pair of Adlam and Pennington in other variables: rows and features enter alike,
+:math:`\lambda=\kappa(1-\mathrm{df}_1/T)(1-\mathrm{df}_1/m)`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sympy import Add, Dummy, Eq, Expr, Function, Symbol, cancel, div, factor
+
+from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
+from collapse_theory.algebra.integrals import SpectralTrace, df
+from collapse_theory.symbols import eigenvalue
+
+__all__ = ["FeatureResidual", "FeatureRidge", "feature_ridge_equation", "misfit", "response"]
+
+
+def _explained(m: Expr, x: Expr) -> Expr:
+    """Return ``df1`` of the features at the ridge ``x``: ``df1`` of the inputs at the effective ridge of m rows."""
+    return df(1, EffectiveRidge(m, x))
+
+
+def feature_ridge_equation(x: Symbol, kappa: Symbol, T: Expr, lam: Expr) -> Eq:
+    r"""Return :math:`\kappa_1-\lambda=\kappa_1\,\mathrm{df}_1(\kappa)/T` with the symbols ``x`` and ``kappa``."""
+    return Eq(x - lam, x * df(1, kappa) / T, evaluate=False)
+
+
+class FeatureRidge(Function):
+    r"""The effective ridge :math:`\kappa_1(T,m,\lambda)` of a fit on random features, an implicit scalar.
+
+    Args:
+        T: Number of rows.
+        m: Number of features.
+        lam: Ridge on the mean squared error.
+
+    >>> from collapse_theory.symbols import T, lam, m
+    >>> FeatureRidge(T, m, lam).diff(lam)
+    T/FeatureResidual(T, m, lam)
+    """
+
+    nargs = 3
+    is_extended_real = True
+    is_nonnegative = True
+    is_finite = True
+    _diff_wrt = True
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        r"""Differentiate :math:`T(x-\lambda)=x\,\mathrm{df}_1` by the implicit function theorem; T, m and lam are 1, 2 and 3."""
+        x, T, m, lam = Dummy(positive=True), Dummy(positive=True), Dummy(positive=True), Dummy()
+        explained = _explained(m, x)
+        slope = (T * (x - lam) - x * explained).diff((T, m, lam)[argindex - 1])
+        slope = slope.subs(x - lam, x * explained / T)  # which does not cancel where the ridge dominates
+        back = dict(zip((x, T, m, lam), (self, *self.args), strict=True))
+        return -slope.xreplace(back) / FeatureResidual(*self.args)
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        inner = ", ".join(printer.doprint(a) for a in self.args)
+        return rf"\kappa_{{1}}{'' if exp is None else f'^{{{exp}}}'}\left({inner}\right)"
+
+
+class FeatureResidual(Function):
+    r"""The residual degrees of freedom of a fit on random features, T less the :math:`\mathrm{df}_2` of the features.
+
+    One object rather than a difference: numerically it is a sum of positive terms,
+    :math:`(T-\mathrm{df}_1)+m\kappa_1\operatorname{tr}[\Sigma(\Sigma+\kappa)^{-2}]/(m-\mathrm{df}_2(\kappa))`.
+
+    Args:
+        T: Number of rows.
+        m: Number of features.
+        lam: Ridge on the mean squared error.
+    """
+
+    nargs = 3
+    is_extended_real = True
+    is_nonnegative = True
+    is_finite = True
+
+    def doit(self, **hints: Any) -> Expr:  # noqa: ARG002 - SymPy's signature
+        """Return the definition."""
+        T, m, _ = self.args
+        return T - response(m, FeatureRidge(*self.args))
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        """Differentiate the definition."""
+        own = tuple(Dummy(positive=True) for _ in self.args)
+        slope = FeatureResidual(*own).doit().diff(own[argindex - 1])
+        return slope.xreplace(dict(zip(own, self.args, strict=True)))
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        body = rf"\left({printer.doprint(self.doit())}\right)"
+        return body if exp is None else f"{body}^{{{exp}}}"
+
+
+def response(m: Expr, x: Expr) -> Expr:
+    r"""Return :math:`\mathrm{df}_2` of the features at their effective ridge ``x``, in the inputs' degrees of freedom.
+
+    With M the features' covariance, :math:`\operatorname{tr}M^2(M+x)^{-2}=\mathrm{df}_1+x\,\partial_x\mathrm{df}_1`.
+
+    Args:
+        m: Number of features.
+        x: Their effective ridge.
+
+    >>> from collapse_theory.symbols import kappa, m
+    >>> response(m, kappa).has(ResidualDegrees)
+    True
+    """
+    ridge = Dummy(positive=True)
+    explained = _explained(m, ridge)
+    return Add(*_regular(explained + ridge * explained.diff(ridge), m, ridge)).xreplace({ridge: x})
+
+
+def misfit(m: Expr, x: Expr) -> tuple[Expr, Expr]:
+    r"""Return the error of the features at ridge ``x`` and infinitely many rows, :math:`w_0^\top(g_\infty+g_m)(\Sigma)w_0`.
+
+    :math:`g_\infty` is left for :math:`m\to\infty`.
+    With :math:`u=\Sigma^{1/2}w_0` it is :math:`x^2u^\top(M+x)^{-2}u=-x^2\partial_x\,u^\top(M+x)^{-1}u`, and
+    :math:`x(M+x)^{-1}\simeq\kappa(\Sigma+\kappa)^{-1}`.
+
+    Args:
+        m: Number of features.
+        x: Their effective ridge.
+    """
+    ridge = Dummy(positive=True)
+    kappa = EffectiveRidge(m, ridge)
+    resolvent = kappa / ridge / (eigenvalue + kappa)
+    whole, rest = _regular(-(ridge**2) * (eigenvalue * resolvent).diff(ridge), m, ridge)
+    return whole.xreplace({ridge: x}), rest.xreplace({ridge: x})
+
+
+def _regular(e: Expr, m: Expr, x: Expr) -> tuple[Expr, Expr]:
+    r"""Return ``e`` without differences: the part left for :math:`m\to\infty`, and a part over :math:`m-\mathrm{df}_2`.
+
+    Both are read off a division by :math:`m-\mathrm{df}_2`, after :math:`x` is written :math:`\kappa(1-\mathrm{df}_1/m)`.
+    """
+    kappa, rows = EffectiveRidge(m, x), Dummy("m")
+    k, df2, apart = Dummy("kappa"), Dummy("df2"), Dummy("df1-df2")
+    pole = SpectralTrace(eigenvalue / (eigenvalue + kappa) ** 2)
+    named = e.xreplace({pole: apart / k, df(1, kappa): df2 + apart, ResidualDegrees(m, x): rows - df2})
+    named = named.xreplace({kappa: k}).xreplace({x: k * (1 - (df2 + apart) / rows), m: rows})
+    quotient, rest = div(cancel(named * (rows - df2)), rows - df2, rows)
+    back = {apart: k * pole, df2: df(2, kappa)}
+    whole, part = (factor(y).xreplace(back).xreplace({k: kappa}) for y in (quotient, rest))
+    return whole, part / ResidualDegrees(m, x)

@@ -1,0 +1,205 @@
+r"""Integrals of a function of the covariance, as opaque SymPy expressions.
+
+:class:`SpectralTrace` is :math:`\operatorname{tr}f(\Sigma)=\int f\,d\mu_\Sigma` and :class:`QuadraticForm` is
+:math:`w_0^\top f(\Sigma)w_0`. The integrand is a SymPy expression in the bound eigenvalue ``symbols.eigenvalue`` (one
+per covariance of a commuting family). In the theory of regression both live on the range of :math:`\Sigma`: a direction
+without input variance carries neither information nor risk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sympy import Add, Expr, Integer, Mul, Pow, S, Symbol, factor, fraction, sympify, together
+from sympy.printing.precedence import PRECEDENCE
+
+from collapse_theory import symbols
+from collapse_theory.algebra.printing import matrix_function
+from collapse_theory.core.errors import DomainError
+from collapse_theory.symbols import Eigenvalue, eigenvalue
+
+__all__ = ["QuadraticForm", "SpectralIntegral", "SpectralTrace", "df"]
+
+
+class SpectralIntegral(Expr):
+    """Base of the two integrals: linear, differentiable under the integral, with a protected bound symbol.
+
+    The integrand is brought to a canonical form, so that equal rational integrands give equal objects, and factors free
+    of the bound symbol are pulled out.
+    """
+
+    is_commutative = True
+    is_extended_real = True
+    is_finite = True
+    # SymPy's rewriting (cse, together, powsimp, ...) leaves atoms alone: it would pull the bound symbol out.
+    is_Atom = True
+
+    def __new__(cls, integrand: Any) -> Expr:
+        """Return the integral of ``integrand``, a SymPy expression in the bound eigenvalue."""
+        f = _canonical(sympify(integrand, strict=True))
+        outer, inner = f.as_independent(*_bound(f), as_Add=False) if _bound(f) else (f, S.One)
+        if outer.is_zero:
+            return S.Zero
+        return outer * cls._of(inner)
+
+    @classmethod
+    def _of(cls, inner: Expr) -> Expr:
+        return Expr.__new__(cls, inner)
+
+    @property
+    def integrand(self) -> Expr:
+        """The function of the bound eigenvalue."""
+        return self.args[0]
+
+    @property
+    def bound_symbols(self) -> list[Symbol]:
+        """The eigenvalues integrated over."""
+        return _bound(self.integrand)
+
+    @property
+    def free_symbols(self) -> set[Symbol]:
+        """The symbols of the integrand other than the bound ones."""
+        return {x for x in self.integrand.free_symbols if not isinstance(x, Eigenvalue)}
+
+    def _eval_derivative(self, x: Symbol) -> Expr:
+        return S.Zero if isinstance(x, Eigenvalue) else type(self)(self.integrand.diff(x))
+
+    def _eval_subs(self, old: Any, new: Any) -> Expr | None:
+        if _bound(old):
+            return self
+        if _bound(new):
+            raise DomainError(
+                f"subs({old}, {new}) would capture the eigenvalue bound in {self}; integrate the expression instead"
+            )
+        return None
+
+    def _xreplace(self, rule: Any) -> tuple[Expr, bool]:
+        if self in rule:
+            return rule[self], True
+        if not isinstance(rule, Mapping):  # SymPy's internal transforms: the integral is one opaque object to them
+            return self, False
+        outer = {old: new for old, new in rule.items() if not _bound(old)}
+        inner, changed = self.integrand._xreplace(outer)
+        if not changed:
+            return self, False
+        if any(_bound(new) and self.integrand.has(old) for old, new in outer.items()):
+            raise DomainError(
+                f"xreplace would capture the eigenvalue bound in {self}; integrate the expression instead"
+            )
+        return type(self)(inner), True
+
+    def _eval_expand_basic(self, **_: Any) -> Expr:
+        """Split the numerator by powers of the eigenvalue: the linear normal form."""
+        numerator, denominator = fraction(together(self.integrand))
+        terms = Add.make_args(numerator.expand())
+        if len(terms) == 1:
+            return self
+        return Add(*(type(self)(t / denominator) for t in terms))
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        body = self._matrix_latex(printer)
+        return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
+
+    def _matrix_latex(self, printer: Any) -> str:
+        raise NotImplementedError
+
+
+class SpectralTrace(SpectralIntegral):
+    r"""The trace :math:`\operatorname{tr}f(\Sigma)=\sum_jf(s_j)` over the range of :math:`\Sigma`.
+
+    Args:
+        integrand: SymPy expression in the bound eigenvalue; ``1`` gives the dimension ``d``.
+
+    >>> from collapse_theory.symbols import eigenvalue as s, kappa
+    >>> SpectralTrace(2 * s / (s + kappa)) == 2 * SpectralTrace(s / (s + kappa))
+    True
+    >>> SpectralTrace(1 - kappa / (s + kappa)) == df(1, kappa)
+    True
+    """
+
+    @classmethod
+    def _of(cls, inner: Expr) -> Expr:
+        return symbols.d if inner == 1 else super()._of(inner)
+
+    def _matrix_latex(self, printer: Any) -> str:
+        kappa = _degrees_of_freedom(self.integrand)
+        if kappa is not None:
+            order, x = kappa
+            return rf"\mathrm{{df}}_{{{order}}}({printer.doprint(x)})"
+        return rf"\operatorname{{tr}}\left[{matrix_function(self.integrand, printer)}\right]"
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"tr[{printer.doprint(self.integrand)}]"
+
+
+class QuadraticForm(SpectralIntegral):
+    r"""The quadratic form :math:`w_0^\top f(\Sigma)w_0=\sum_jw_{0,j}^2f(s_j)` of the true coefficients.
+
+    Args:
+        integrand: SymPy expression in the bound eigenvalue.
+
+    >>> from collapse_theory.symbols import eigenvalue as s
+    >>> QuadraticForm(3 * s)
+    3*w0'[Sigma]w0
+    """
+
+    precedence = PRECEDENCE["Mul"] + 1  # stands in a product as it is, but a power needs parentheses
+
+    def _matrix_latex(self, printer: Any) -> str:
+        inner = matrix_function(self.integrand, printer)
+        return rf"w_0^\top {inner} w_0" if self.integrand != 1 else r"w_0^\top w_0"
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"w0'[{printer.doprint(self.integrand)}]w0"
+
+
+def df(order: int, kappa: Expr) -> Expr:
+    r"""Return the degrees of freedom :math:`\mathrm{df}_m(\kappa)=\operatorname{tr}\Sigma^m(\Sigma+\kappa)^{-m}`.
+
+    Args:
+        order: The power ``m``, a positive integer.
+        kappa: The effective ridge, a SymPy expression.
+
+    >>> df(2, symbols.kappa)
+    tr[Sigma**2/(Sigma + kappa)**2]
+    """
+    return SpectralTrace((eigenvalue / (eigenvalue + kappa)) ** order)
+
+
+def _bound(e: Any) -> list[Symbol]:
+    return sorted((x for x in getattr(e, "free_symbols", ()) if isinstance(x, Eigenvalue)), key=lambda x: x.name)
+
+
+def _canonical(f: Expr) -> Expr:
+    """Return the factored fraction of a rational integrand.
+
+    A product of powers of linear factors is canonical already, and the rest is factored. Symbolic exponents (powers by
+    generation) are left as written: factoring does not apply to them.
+    """
+    if all(_simple(x) for x in Mul.make_args(f)):
+        return f
+    if any(not p.exp.is_Integer and _bound(p) for p in f.atoms(Pow)):
+        return f
+    return factor(f)
+
+
+def _simple(x: Expr) -> bool:
+    base = x.as_base_exp()[0]
+    if not _bound(base) or base.is_Symbol:
+        return True
+    if not base.is_Add:
+        return False
+    # s + constant, written with unit coefficient and a constant that is not itself a sum
+    return len(base.args) == 2 and any(isinstance(a, Eigenvalue) for a in base.args)
+
+
+def _degrees_of_freedom(f: Expr) -> tuple[Integer, Expr] | None:
+    """Return ``(m, kappa)`` if the integrand is ``(s/(s+kappa))**m``."""
+    powers = dict(x.as_base_exp() for x in Mul.make_args(f))
+    m = powers.pop(eigenvalue, None)
+    if m is None or len(powers) != 1:
+        return None
+    base, exponent = powers.popitem()
+    kappa = base - eigenvalue
+    return (m, kappa) if exponent == -m and m.is_Integer and not _bound(kappa) else None

@@ -1,0 +1,66 @@
+"""Short names of the effective ridges in a formula, for printing."""
+
+from __future__ import annotations
+
+from sympy import Eq, Expr, Function, Symbol
+
+from collapse_theory import symbols
+from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees, effective_ridge_equation
+from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge, feature_ridge_equation
+from collapse_theory.derive.chain import ChainScalar
+from collapse_theory.derive.pooled_scalars import PipelineScalar
+
+__all__ = ["implicit_equations", "named", "ridge_names"]
+
+
+def ridge_names(e: Expr) -> dict[Function, Symbol]:
+    r"""Return a symbol for each effective ridge: :math:`\kappa` alone or for the tested fit, :math:`\kappa_0` for a generator.
+
+    >>> from collapse_theory.symbols import T, T0, lam, lam0
+    >>> list(ridge_names(EffectiveRidge(T, lam) + EffectiveRidge(T0, lam0)).values())
+    [kappa, kappa_0]
+    """
+    taken = {x.name for x in e.free_symbols}
+    features = dict.fromkeys(FeatureRidge(*x.args) for x in e.atoms(FeatureRidge, FeatureResidual))
+    if len(features) == 1:  # a fit on random features: kappa is that of the inputs, kappa_1 that of the features
+        (own,) = features
+        first = symbols.unshared(symbols.kappa, taken)
+        second = symbols.unshared(symbols.indexed(symbols.kappa, 1), {*taken, first.name})
+        return {EffectiveRidge(own.args[1], own): first, own: second}
+    found: dict[Function, None] = dict.fromkeys(sorted(e.atoms(EffectiveRidge), key=lambda x: x.sort_key()))
+    for x in sorted(e.atoms(ResidualDegrees), key=lambda x: x.sort_key()):
+        found.setdefault(EffectiveRidge(*x.args))
+    for c in sorted(e.atoms(ChainScalar), key=lambda x: x.sort_key()):
+        for T, lam, _, _ in c.stages:
+            found.setdefault(EffectiveRidge(T, lam))
+    for c in sorted(e.atoms(PipelineScalar), key=lambda x: x.sort_key()):
+        found.update(dict.fromkeys(x for x in c.ridges if x not in found))
+    if len(found) == 1:
+        return dict.fromkeys(found, symbols.unshared(symbols.kappa, taken))
+    standard = {(symbols.T, symbols.lam): symbols.kappa, (symbols.T0, symbols.lam0): symbols.indexed(symbols.kappa, 0)}
+    names: dict[Function, Symbol] = {}
+    for x in found:
+        role = standard.get(x.args) or symbols.indexed(symbols.kappa, sum(y.args not in standard for y in names) + 1)
+        names[x] = symbols.unshared(role, {*taken, *(y.name for y in names.values())})
+    return names
+
+
+def named(e: Expr, names: dict[Function, Symbol]) -> Expr:
+    """Return ``e`` with residual degrees of freedom written out and effective ridges by their short names."""
+    out = e.xreplace({x: x.doit() for x in e.atoms(FeatureResidual)})
+    out = out.xreplace({x: x.doit() for x in out.atoms(ResidualDegrees)})
+    return out.xreplace(names)
+
+
+def implicit_equations(e: Expr) -> tuple[Eq, ...]:
+    """Return the defining equation of each effective ridge in ``e``, with the short names."""
+    pipelines = sorted(e.atoms(PipelineScalar), key=lambda x: x.sort_key())
+    others = dict.fromkeys(eq for c in pipelines for eq in c.equations)
+    names = ridge_names(e)
+    ridges = (
+        feature_ridge_equation(name, symbols.kappa, x.args[0], x.args[2])
+        if isinstance(x, FeatureRidge)
+        else effective_ridge_equation(name, *(named(a, names) for a in x.args))
+        for x, name in names.items()
+    )
+    return (*ridges, *others)

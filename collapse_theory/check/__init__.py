@@ -1,0 +1,1 @@
+"""Check: theory against simulation, and data against the assumptions of the theory."""

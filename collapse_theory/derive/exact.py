@@ -1,0 +1,130 @@
+r"""Exact theory of least squares on Gaussian inputs, for any finite number of rows and features.
+
+One primitive, the mean of an inverse Wishart matrix, :math:`\mathbb E(X^\top X)^{-1}=\Sigma^{-1}/(N-d-1)` for
+:math:`N\ge d+2`, and two structures in which the noise enters through one inverse Gram matrix at a time:
+
+* *telescoping* (replace and accumulate): :math:`H_k(\hat w_k-\hat w_{k-1})=\sum_{\text{new}}X_i^\top\varepsilon_i`;
+* *one design*: every fit is a linear combination of :math:`w_0` and of :math:`(X^\top X)^{-1}X^\top\varepsilon_i`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sympy import Expr, Ge, S, Symbol
+from sympy.logic.boolalg import Boolean
+
+from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace
+from collapse_theory.algebra.special import GeometricSum
+from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Truth
+from collapse_theory.describe.recognise import Increment
+from collapse_theory.symbols import d, eigenvalue
+
+__all__ = [
+    "affine_closed_form",
+    "fixed_design_step",
+    "fresh_step",
+    "mean_inverse_gram",
+    "one_design_risk",
+    "telescoped_risk",
+]
+
+
+def mean_inverse_gram(rows: Expr) -> tuple[Expr, Boolean]:
+    r"""Return ``f`` with :math:`\mathbb E(X^\top X)^{-1}=f(\Sigma)` for ``rows`` Gaussian rows, and its condition.
+
+    >>> from collapse_theory.symbols import T
+    >>> mean_inverse_gram(T)
+    (1/(Sigma*(T - d - 1)), T >= d + 2)
+    """
+    return 1 / (eigenvalue * (rows - d - 1)), Ge(rows, d + 2)
+
+
+def fresh_step(new: Expr, rows: Expr) -> Expr:
+    r"""Return the risk per unit noise variance of :math:`H^{-1}\sum_{\text{new}}X_i^\top\varepsilon_i`, all rows independent.
+
+    The rows are exchangeable, so :math:`\mathbb E[H^{-1}X_{\text{new}}^\top X_{\text{new}}H^{-1}]` is the share of the new rows
+    of :math:`\mathbb E[H^{-1}HH^{-1}]`.
+
+    Args:
+        new: Number of new rows.
+        rows: Number of all rows of the fit.
+    """
+    inverse, _ = mean_inverse_gram(rows)
+    return new / rows * SpectralTrace(eigenvalue * inverse)
+
+
+def fixed_design_step(share: Expr, rows: Expr) -> Expr:
+    r"""Return the risk per unit noise variance of :math:`H^{-1}X^\top\varepsilon` with :math:`H=X^\top X/\text{share}`.
+
+    Args:
+        share: Weight of the new labels among all labels on the design.
+        rows: Number of rows of the design.
+    """
+    inverse, _ = mean_inverse_gram(rows)
+    return share**2 * SpectralTrace(eigenvalue * inverse)
+
+
+def telescoped_risk(steps: tuple[Increment, ...]) -> tuple[Mapping[str, Expr], tuple[Boolean, ...]]:
+    """Return the terms and conditions for fits that replace or accumulate.
+
+    >>> from collapse_theory.describe.workflows import replace
+    >>> from collapse_theory.describe.pipeline import Stage
+    >>> from collapse_theory.describe.recognise import increments
+    >>> from collapse_theory.symbols import T, sigma
+    >>> pipe = replace(0, downstream=Stage(T=T, noise=sigma))
+    >>> telescoped_risk(increments(pipe, pipe.fits[-1]))[0]["variance"]
+    d*sigma**2/(T - d - 1)
+    """
+    variance, conditions = S.Zero, []
+    for step in steps:
+        for s in step.new:
+            variance += (s.noise or S.Zero) ** 2 * fresh_step(s.T, step.rows)
+        conditions.append(mean_inverse_gram(step.rows)[1])
+    return {"bias": S.Zero, "variance": variance}, tuple(dict.fromkeys(conditions))
+
+
+def one_design_risk(pipeline: Pipeline, model: Fit, rows: Expr) -> tuple[Mapping[str, Expr], tuple[Boolean, ...]]:
+    r"""Return the terms and conditions for least-squares fits on one design.
+
+    Forward over the graph: :math:`\hat w=b\,w_0+\sum_ig_i(X^\top X)^{-1}X^\top\varepsilon_i`; a sample's labels
+    fit its source plus its own noise, a fit averages its samples' labels with their weights.
+    """
+    signal: dict[Truth | Fit, Expr] = {}
+    noise: dict[Truth | Fit, dict[int, Expr]] = {}
+
+    def labeller(m: Truth | Fit) -> tuple[Expr, dict[int, Expr]]:
+        return (S.One, {}) if isinstance(m, Truth) else (signal[m], noise[m])
+
+    for f in pipeline.ancestors(model):
+        total = sum(f.weights, S.Zero)
+        signal[f], noise[f] = S.Zero, {}
+        for s, a in zip(f.samples, f.weights, strict=True):
+            if isinstance(s.source, OneOf):
+                raise AssertionError("one_design admits no random labellers")  # noqa: TRY004 - a bug, not bad input
+            noise[f][s.index] = noise[f].get(s.index, S.Zero) + a / total
+            for m, c in s.source:
+                b, gains = labeller(m)
+                signal[f] += a / total * c * b
+                for i, g in gains.items():
+                    noise[f][i] = noise[f].get(i, S.Zero) + a / total * c * g
+    lost = (S.One - signal[model]).factor()
+    step = fixed_design_step(S.One, rows)
+    variance = sum(
+        (g.factor() ** 2 * (pipeline.samples[i].noise or S.Zero) ** 2 * step for i, g in noise[model].items()), S.Zero
+    )
+    return {"bias": lost**2 * QuadraticForm(eigenvalue), "variance": variance}, (mean_inverse_gram(rows)[1],)
+
+
+def affine_closed_form(v0: Expr, v1: Expr, v2: Expr, n: Symbol) -> Expr:
+    r"""Return :math:`v_n` of the affine recursion :math:`v_{k+1}=\alpha v_k+\beta` from its first three values.
+
+    The increments are geometric, :math:`v_n=v_0+(v_1-v_0)\sum_{k<n}\alpha^k`, which stays accurate as
+    :math:`\alpha\to1`.
+
+    >>> from collapse_theory.symbols import n
+    >>> affine_closed_form(S(1), S(3), S(7), n).doit().simplify()
+    2**(n + 1) - 1
+    """
+    first, second = (v1 - v0).factor(), (v2 - v1).factor()
+    return v0 + first * GeometricSum((1 - second / first).factor(), n)

@@ -1,0 +1,333 @@
+"""The result of a derivation: named terms with regime, conditions and sources, and all that can be made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from inspect import Parameter, signature
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+from sympy import Add, Eq, Expr, Ge, Gt, S, Symbol
+from sympy.logic.boolalg import Boolean
+
+from collapse_theory.algebra.collect import collected, spread
+from collapse_theory.core.arguments import instance, word
+from collapse_theory.core.errors import DomainError, nearest, shown
+from collapse_theory.core.numbers import real
+from collapse_theory.symbols import d as dimension
+from collapse_theory.symbols import is_literal
+
+if TYPE_CHECKING:
+    from collapse_theory.describe.pipeline import Fit, Pipeline
+    from collapse_theory.describe.spectra import Spectrum
+    from collapse_theory.describe.targets import Target
+    from collapse_theory.numerics.measure import Spectra
+    from collapse_theory.numerics.predictor import Predictor
+
+__all__ = ["ErrorFormula", "Regime", "value_for"]
+
+_MAPPINGS = ("parts", "numbers", "bindings")
+
+Regime = Literal["exact", "proportional", "leading order", "upper bound", "lower bound", "scaling"]
+
+
+@dataclass(frozen=True)
+class ErrorFormula:
+    """A test error as a derived formula.
+
+    Attributes:
+        parts: Term name to SymPy expression, with a symbol for every number written into the pipeline.
+        regime: "exact", "proportional" (d and T to infinity together), "leading order", "upper bound", "lower bound" or
+            "scaling".
+        conditions: SymPy conditions of validity, checked at evaluation.
+        references: BibTeX keys of the sources.
+        method: The derivation: "exact", "operator", ...
+        numbers: The number behind each symbol that stands for one; exact binary values.
+        pipeline: Returns the pipeline the formula describes from values of its structural parameters (``n``), for simulation.
+        model: The tested fit of ``pipeline``; None means its last.
+        name: Slug of the theorem, or "pipeline".
+        family: The family of models that is simulated; None is linear regression.
+        test_covariance: Name of the covariance of the test inputs; None is the common one.
+        bindings: What stands for each symbol of the pipeline once some have been substituted, so that the simulation runs
+            with the numbers of the formula; empty before.
+        dropped: Symbols that no term contains any more (a derivative may lose some); values for them are accepted.
+    """
+
+    parts: Mapping[str, Expr]
+    regime: Regime
+    conditions: tuple[Boolean, ...] = ()
+    references: tuple[str, ...] = ()
+    method: str = "exact"
+    numbers: Mapping[Symbol, Expr] = field(default_factory=lambda: MappingProxyType({}))
+    pipeline: Callable[..., Pipeline] | None = None
+    model: Fit | None = None
+    name: str = "pipeline"
+    family: Any = None
+    test_covariance: str | None = None
+    bindings: Mapping[Symbol, Expr] = field(default_factory=lambda: MappingProxyType({}))
+    dropped: tuple[Symbol, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Freeze the mappings; refuse two symbols of one name."""
+        for name in _MAPPINGS:
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        by_name: dict[str, Symbol] = {}
+        for x in sorted(self.free_symbols, key=str):
+            if x.name in _arguments():
+                raise DomainError(
+                    f"{self.name} needs symbols other than the arguments of evaluate, got one named {x.name!r}; rename it"
+                )
+            if not is_literal(x) and by_name.setdefault(x.name, x) != x:
+                raise DomainError(
+                    f"{self.name} needs one symbol per name, got two named {shown(x.name)} with different assumptions; "
+                    "use those of ct.symbols"
+                )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, **{name: dict(getattr(self, name)) for name in _MAPPINGS}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            frozen = MappingProxyType(value) if name in _MAPPINGS else value
+            object.__setattr__(self, name, frozen)
+
+    # ------------------------------------------------------------------ symbols
+    @property
+    def terms(self) -> Mapping[str, Expr]:
+        """Ordered mapping from term name to SymPy expression."""
+        return MappingProxyType({name: self._shown(e) for name, e in self.parts.items()})
+
+    @property
+    def expr(self) -> Expr:
+        """The sum of the terms."""
+        return Add(*self.terms.values())
+
+    def _sympy_(self) -> Expr:
+        return self.expr
+
+    @property
+    def free_symbols(self) -> frozenset[Symbol]:
+        """The symbols that take values at evaluation (``d`` comes from the spectrum)."""
+        numbers = {x for e in self.numbers.values() for x in e.free_symbols}
+        return frozenset((self.all_symbols - set(self.numbers)) | numbers)
+
+    @property
+    def all_symbols(self) -> frozenset[Symbol]:
+        """The free symbols and those that stand for numbers."""
+        found: set[Symbol] = set()
+        for e in (*self.parts.values(), *self.conditions):
+            found |= e.free_symbols
+        return frozenset(found)
+
+    @cached_property
+    def implicit(self) -> tuple[Eq, ...]:
+        """The defining equation of every implicit scalar, as SymPy ``Eq``, with the names :meth:`latex` gives them."""
+        from collapse_theory.algebra.naming import implicit_equations
+
+        return implicit_equations(self.expr)
+
+    def _shown(self, e: Expr) -> Expr:
+        return e.xreplace(dict(self.numbers))
+
+    # ------------------------------------------------------------------ values
+    def evaluate(
+        self,
+        *,
+        spectrum: Spectra | None = None,
+        target: Target | None = None,
+        terms: bool = False,
+        digits: int | None = None,
+        test_noise: Any = None,
+        **values: Any,
+    ) -> Any:
+        """Return the test error (excess risk) at numbers.
+
+        Args:
+            spectrum: Eigenvalues of the input covariance; may be omitted where no integral or ``d`` occurs. For a commuting
+                family a mapping by covariance name, eigenvalues listed in the common eigenbasis; the target pairs with
+                "Sigma", or with the first if there is none of that name.
+            target: Energies of the true coefficients, for formulas with a bias.
+            terms: Return a mapping from term name to value instead of the sum.
+            digits: Return mpmath numbers with so many significant digits; scalar arguments only, a float argument means
+                its exact binary value.
+            test_noise: Standard deviation of the test point's label noise; its square is added.
+            **values: One value per free symbol, by name; scalars or arrays that broadcast.
+
+        Returns:
+            float for scalars, else a float64 array of the broadcast shape; ``inf`` where the theory diverges.
+
+        Raises:
+            DomainError: If a value is missing, unknown, out of range, or violates a condition of the theorem.
+        """
+        predictor = self.compile(spectrum=spectrum, target=target)
+        if digits is not None:
+            return predictor.digits(digits, terms=terms, test_noise=test_noise, **values)
+        return predictor(terms=terms, test_noise=test_noise, **values)
+
+    def compile(self, *, spectrum: Spectra | None = None, target: Target | None = None) -> Predictor:
+        """Return a picklable predictor for many calls at one spectrum and target.
+
+        Args:
+            spectrum: Eigenvalues of the input covariance.
+            target: Energies of the true coefficients.
+
+        Returns:
+            A callable that takes the remaining values by name: ``predict(T=..., lam=...)``.
+        """
+        from collapse_theory.numerics.predictor import Predictor
+
+        return Predictor(self._program, self.name, spectrum, target)
+
+    @cached_property
+    def _program(self) -> Any:
+        from collapse_theory.numerics.predictor import Program
+
+        return Program.of(self.parts, self.conditions, self.numbers, self.free_symbols, self.dropped)
+
+    # ------------------------------------------------------------------ algebra
+    def diff(self, name: str | Symbol) -> ErrorFormula:
+        """Return the derivative with respect to a symbol, through the implicit scalars, as a formula.
+
+        Args:
+            name: A free symbol or its name.
+
+        Raises:
+            DomainError: If there is no such symbol, or no derivative by it: the dimension changes the spectrum, and with it
+                every trace.
+        """
+        x = self.symbol(name)
+        self._refuse_dimension(x, "diff")
+        parts = {k: collected(spread(e).diff(x)) for k, e in self.parts.items()}
+        out = replace(self, parts=parts, pipeline=None)
+        lost = (self.free_symbols - out.free_symbols) | set(self.dropped)
+        return replace(out, dropped=tuple(sorted(lost, key=str)))
+
+    def subs(self, values: Mapping[Symbol | str, Any]) -> ErrorFormula:
+        """Return the formula with symbols replaced by numbers or expressions, in terms and conditions.
+
+        Args:
+            values: Replacement by symbol or name.
+
+        Raises:
+            DomainError: If there is no such symbol, or a value is outside its range.
+        """
+        change: dict[Symbol, Expr] = {}
+        domain: list[Boolean] = []
+        for key, value in instance(values, Mapping, "values", "write {'lam': 0.5}", DomainError).items():
+            x = self.symbol(key)
+            self._refuse_dimension(x, "subs")
+            change[x] = new = value_for(x, value)
+            if x.is_nonnegative:  # what cannot be decided yet is checked at evaluation
+                domain.append(Gt(new, 0) if x.is_positive else Ge(new, 0))
+        out = self.mapped(lambda e: e.subs(change, simultaneous=True))
+        before = self.bindings or {x: x for x in self.free_symbols}
+        bindings = {x: e.subs(change, simultaneous=True) for x, e in before.items()}
+        kept = (*out.conditions, *(c for c in domain if c is not S.true))
+        return replace(out, conditions=kept, bindings=bindings)
+
+    def _refuse_dimension(self, x: Symbol, verb: str) -> None:
+        """Refuse to treat ``d`` as a free parameter where traces over the spectrum depend on it too."""
+        if x == dimension and self._program.plan.steps:
+            raise DomainError(
+                f"{verb} needs a symbol that the spectrum does not fix, got 'd': the traces of {self.name} are sums over its "
+                "eigenvalues; evaluate with spectra of different dimensions"
+            )
+
+    def described(self, values: Mapping[str, Any]) -> tuple[Pipeline, dict[str, Any]]:
+        """Return the pipeline whose test error the formula is, and the values of the pipeline's symbols.
+
+        Args:
+            values: Values of the formula's symbols by name, scalars.
+        """
+        if self.pipeline is None:
+            raise AssertionError(f"{self.name} is not the test error of a pipeline")
+        own = {x.name: x for x in self.free_symbols}
+        given = {own[k]: v for k, v in values.items() if k in own and own[k] != dimension}
+        if self.bindings:
+            given = {x: _number(e, given) for x, e in self.bindings.items() if x != dimension}
+        named = {x.name: v for x, v in given.items()}
+        pipe = self.pipeline() if self.model is not None else self.pipeline(**named)
+        used = {x.name for x in pipe.free_symbols}
+        return pipe, {k: v for k, v in named.items() if k in used}
+
+    def mapped(self, change: Callable[[Any], Any]) -> ErrorFormula:
+        """Return the formula with ``change`` applied to every term and condition; conditions that become true drop out."""
+        kept = tuple(c for c in map(change, self.conditions) if c is not S.true)
+        if S.false in kept:
+            raise DomainError(f"{self.name} does not hold there: a condition among {self.conditions} becomes false")
+        return replace(self, parts={k: change(e) for k, e in self.parts.items()}, conditions=kept)
+
+    def doit(self, spectrum: Spectrum | None = None) -> ErrorFormula:
+        """Unfold opaque objects; with a spectrum, take its integrals in closed form where one exists.
+
+        The closed form is for reading and algebra: in float64 its square root cancels where the ridge is small and T > d,
+        so evaluate the formula itself.
+
+        Args:
+            spectrum: Isotropic or Spiked, with numbers or symbols; the effective ridge becomes explicit for Isotropic. In
+                the quadratic forms the target's energy is ``rho2`` in all (Isotropic), ``w2_j`` per spike and ``w2_bulk``.
+
+        Raises:
+            DomainError: If the spectrum has no closed form.
+        """
+        from collapse_theory.derive.unfold import closed_form, unfolded
+
+        if spectrum is None:
+            return self.mapped(unfolded)
+        return self.mapped(lambda e: closed_form(e, spectrum))
+
+    def symbol(self, name: str | Symbol) -> Symbol:
+        """Return the free symbol of that name.
+
+        Raises:
+            DomainError: If there is none.
+        """
+        wanted = name.name if isinstance(name, Symbol) else word(name, "a symbol", DomainError)
+        for x in self.free_symbols:
+            if x.name == wanted:
+                return x
+        raise DomainError(
+            f"{self.name} has no symbol {shown(wanted)}{nearest(wanted, [x.name for x in self.free_symbols])}"
+        )
+
+    # ------------------------------------------------------------------ print
+    def latex(self) -> str:
+        """Return the named terms, the equations of the implicit scalars and the conditions, ready to paste."""
+        from collapse_theory.present.latex import formula_latex
+
+        return formula_latex(self)
+
+    def _latex(self, printer: Any) -> str:  # noqa: ARG002 - SymPy's hook; its own printer does not know these symbols
+        return self.latex()
+
+    def _repr_latex_(self) -> str:
+        return f"$$\n{self.latex()}\n$$"
+
+    def __repr__(self) -> str:
+        return f"ErrorFormula({self.name}: {' + '.join(self.parts)}; {self.regime})"
+
+
+@lru_cache(maxsize=1)
+def _arguments() -> frozenset[str]:
+    """Return the names of the arguments of ``evaluate`` beside which values are passed."""
+    parameters = signature(ErrorFormula.evaluate).parameters.values()
+    return frozenset(p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY)
+
+
+def value_for(x: Symbol, value: Any) -> Expr:
+    """Return a value or expression for a symbol, in the symbol's range as far as that can be decided.
+
+    Raises:
+        DomainError: If it is out of range.
+    """
+    return real(
+        value, x.name, positive=bool(x.is_positive), nonnegative=bool(x.is_nonnegative), integer=bool(x.is_integer)
+    )
+
+
+def _number(e: Expr, values: Mapping[Symbol, Any]) -> Any:
+    """Return the value of an expression: an integer where it is one, else a float."""
+    at = e.xreplace({x: real(v, x.name) for x, v in values.items()})
+    return int(at) if at.is_Integer else float(at)

@@ -1,0 +1,156 @@
+"""Linear regression: which theory covers which pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sympy import Ge, Gt, S
+from sympy.logic.boolalg import Boolean
+
+from collapse_theory.core.errors import PipelineError, shown
+from collapse_theory.derive.chain import chain_scalars
+from collapse_theory.derive.exact import one_design_risk, telescoped_risk
+from collapse_theory.derive.formula import ErrorFormula
+from collapse_theory.derive.mean_labeller import pooled_scalars
+from collapse_theory.derive.operator import Generation
+from collapse_theory.derive.pooled import pooled_system
+from collapse_theory.derive.pooled_scalars import pipeline_scalars
+from collapse_theory.describe.literals import without_literals
+from collapse_theory.describe.pipeline import Fit, Pipeline
+from collapse_theory.describe.recognise import chain, increments, is_least_squares, one_design, own_inputs
+
+__all__ = ["Linear", "Method"]
+
+Method = Literal["auto", "exact", "operator", "free-probability"]
+_METHODS = ("auto", "exact", "operator", "free-probability")
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Ridge regression on Gaussian inputs; the test error is the excess risk ``||w_hat - w0||_Sigma^2``."""
+
+    def theory(
+        self,
+        pipeline: Pipeline,
+        model: Fit | None = None,
+        method: str = "auto",
+        test_covariance: str | None = None,
+    ) -> ErrorFormula:
+        """Return the test error of ``model`` as a derived formula.
+
+        Args:
+            pipeline: The training procedure.
+            model: The tested fit; default the last.
+            method: "exact" (least squares), "operator" (inputs used by one fit each), "free-probability" (every linear
+                pipeline), or "auto": the strongest that applies.
+
+            test_covariance: Name of the covariance of the test inputs; None is the common one.
+
+        Raises:
+            PipelineError: If the method does not cover the pipeline.
+        """
+        tested = pipeline.model(model)
+        if not isinstance(method, str) or method not in _METHODS:
+            raise PipelineError(f"method needs to be one of {', '.join(_METHODS)}, got {shown(method)}; use 'auto'")
+        copy, fit, numbers = without_literals(pipeline, tested)
+        derived = None
+        if test_covariance is not None:  # the other derivations measure the risk by the inputs' own covariance
+            if method not in {"auto", "free-probability"}:
+                raise PipelineError(f'test_covariance needs method="free-probability", got {shown(method)}; use "auto"')
+            method = "free-probability"
+        if method in {"auto", "exact"}:
+            derived = _exact(copy, fit)
+        if derived is None and method in {"auto", "operator"}:
+            derived = _operator(copy, fit)
+        if derived is None and method in {"auto", "free-probability"}:
+            derived = _free_probability(copy, fit, test_covariance)
+        if derived is None:
+            raise PipelineError(_not_covered(fit, method))
+        return ErrorFormula(
+            parts=derived.parts,
+            regime=derived.regime,
+            conditions=(*derived.conditions, *_domain(copy, fit)),
+            references=derived.references,
+            method=derived.method,
+            numbers=numbers,
+            pipeline=_Described(pipeline),
+            model=tested,
+            test_covariance=test_covariance,
+        )
+
+
+@dataclass(frozen=True)
+class _Described:
+    """The pipeline a formula was derived from, as a function without parameters that pickles."""
+
+    pipeline: Pipeline
+
+    def __call__(self) -> Pipeline:
+        return self.pipeline
+
+
+def _exact(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
+    if not is_least_squares(pipeline.ancestors(fit)):
+        return None
+    steps = increments(pipeline, fit)
+    if steps is not None:
+        parts, conditions = telescoped_risk(steps)
+        return ErrorFormula(
+            parts, "exact", conditions, ("gerstgrasser2024inevitable", "dohmatob2024regression"), "exact"
+        )
+    design = one_design(pipeline, fit)
+    if design is not None:
+        parts, conditions = one_design_risk(pipeline, fit, design.T)
+        return ErrorFormula(parts, "exact", conditions, ("gerstgrasser2024inevitable", "he2025golden"), "exact")
+    return None
+
+
+def _operator(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
+    fits = chain(pipeline, fit)
+    if fits is None:
+        return _pooled(pipeline, fit)
+    stages = [
+        Generation(f.samples[0].T, (f.ridge or S.Zero) / f.weights[0], f.samples[0].noise or S.Zero) for f in fits
+    ]
+    bias, variance = chain_scalars(stages)
+    return ErrorFormula(
+        {"bias": bias, "variance": variance}, "proportional", (), ("dohmatob2024regression",), "operator"
+    )
+
+
+def _pooled(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
+    if own_inputs(pipeline, fit) is None:
+        return None
+    bias, variance = pooled_scalars(pooled_system(pipeline, fit))
+    sources = ("dohmatob2024regression", "dohmatob2024strong")
+    return ErrorFormula({"bias": bias, "variance": variance}, "proportional", (), sources, "operator")
+
+
+def _free_probability(pipeline: Pipeline, fit: Fit, test_covariance: str | None) -> ErrorFormula:
+    bias, variance = pipeline_scalars(pooled_system(pipeline, fit, test_covariance))
+    return ErrorFormula(
+        {"bias": bias, "variance": variance}, "proportional", (), ("subramonian2025autofpt",), "free-probability"
+    )
+
+
+def _domain(pipeline: Pipeline, fit: Fit) -> tuple[Boolean, ...]:
+    """Return the ranges of rows, noise, ridge and weights that the symbols' assumptions do not already grant."""
+    conditions: list[Boolean] = []
+    for f in pipeline.ancestors(fit):
+        for s in f.samples:
+            conditions += [Gt(s.inputs.T, 0), Ge(s.noise or S.Zero, 0)]
+        conditions += [Ge(f.ridge or S.Zero, 0), *(Ge(a, 0) for a in f.weights)]
+    return tuple(c for c in dict.fromkeys(conditions) if c is not S.true)
+
+
+def _not_covered(fit: Fit, method: str) -> str:
+    if method == "operator":
+        return (
+            'method="operator" covers pipelines whose samples have inputs of their own, used by one fit with equal weights, '
+            f'got a pipeline that shares inputs or weights rows before {fit.name!r}; use method="auto"'
+        )
+    return (
+        'method="exact" covers least-squares fits on independent, accumulated or one fixed set of inputs, '
+        f'got another pipeline at {fit.name!r}; use method="auto"'
+    )

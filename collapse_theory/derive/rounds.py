@@ -1,0 +1,156 @@
+r"""Theorems whose formula has a closed form per number of rounds only, as opaque scalars.
+
+A :class:`RoundTerm` is one term of such a theorem at a symbolic number of rounds. It is part of the formula like any other
+expression: symbols are substituted in its arguments, derivatives are taken at its parameters, :meth:`RoundTerm.doit` derives
+the term once the number of rounds is an integer, and an evaluation plan derives it for every number of rounds it meets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from sympy import Atom, Expr, Integer, S, Symbol, Tuple
+from sympy.core.symbol import Str
+
+from collapse_theory.core.errors import DomainError
+
+__all__ = ["RoundRule", "RoundTerm", "round_terms"]
+
+
+class RoundRule(Atom):
+    """What derives the terms of a theorem for a given number of rounds.
+
+    Args:
+        derive: Returns the terms by name for an integer number of rounds, in ``parameters``. A function of a module, so
+            that the rule pickles by its name, and two rules are equal if their functions are.
+        parameters: The theorem's symbols other than the number of rounds.
+        terms: Names of the terms.
+    """
+
+    __slots__ = ("derive", "parameters", "terms")
+
+    derive: Callable[[int], Mapping[str, Expr]]
+    parameters: tuple[Symbol, ...]
+    terms: tuple[str, ...]
+
+    def __new__(
+        cls,
+        derive: Callable[[int], Mapping[str, Expr]],
+        parameters: tuple[Symbol, ...],
+        terms: tuple[str, ...] = ("bias", "variance"),
+    ) -> RoundRule:
+        """Return the rule."""
+        rule: RoundRule = super().__new__(cls)
+        rule.derive, rule.parameters, rule.terms = derive, parameters, terms
+        return rule
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return self.derive, self.parameters, self.terms
+
+    def _hashable_content(self) -> tuple[str, str]:
+        return self.derive.__module__, self.derive.__qualname__
+
+    def _sympystr(self, printer: Any) -> str:
+        del printer
+        return self.derive.__qualname__
+
+    def term(self, name: str, rounds: int, orders: tuple[int, ...]) -> Expr:
+        """Return a term, or its derivative of the given order by each parameter, after ``rounds`` rounds."""
+        e = _terms(self, rounds)[name]
+        for x, order in zip(self.parameters, orders, strict=True):
+            for _ in range(order):
+                e = e.diff(x)
+        return e
+
+
+@lru_cache(maxsize=256)
+def _terms(rule: RoundRule, rounds: int) -> Mapping[str, Expr]:
+    terms = rule.derive(rounds)
+    unbound = set().union(*(e.free_symbols for e in terms.values())) - set(rule.parameters)
+    if unbound or set(terms) != set(rule.terms):
+        raise AssertionError(f"{rule} promises {rule.terms} in {rule.parameters}, and derives {terms}")
+    return terms
+
+
+class RoundTerm(Expr):
+    """One term of a theorem at a number of rounds, or a derivative of it by the theorem's parameters.
+
+    Args:
+        rule: Derives the terms.
+        name: Name of the term.
+        rounds: The number of rounds.
+        values: What stands for each parameter of the rule.
+        orders: Order of the derivative by each parameter.
+    """
+
+    is_commutative = True
+    is_extended_real = True
+
+    def __new__(cls, rule: RoundRule, name: Str, rounds: Expr, values: Tuple, orders: Tuple | None = None) -> Expr:
+        """Return the term."""
+        return Expr.__new__(cls, rule, name, rounds, values, orders or Tuple(*[S.Zero] * len(values)))
+
+    @property
+    def rounds(self) -> Expr:
+        """The number of rounds."""
+        return self.args[2]
+
+    def doit(self, **_hints: Any) -> Expr:
+        """Derive the term.
+
+        Raises:
+            DomainError: If the number of rounds is not a non-negative integer.
+        """
+        rule, name, rounds, values, orders = self.args
+        if not (rounds.is_Integer and rounds >= 0):
+            raise DomainError(f"a closed form exists for each number of rounds only, got {rounds}; use th.at(n=3)")
+        e = rule.term(name.name, int(rounds), tuple(map(int, orders)))
+        return e.xreplace(dict(zip(rule.parameters, values, strict=True)))
+
+    def _eval_is_nonnegative(self) -> bool | None:
+        return None if any(self.args[4]) else True
+
+    def _eval_derivative(self, x: Symbol) -> Expr:
+        """Return the derivative through the parameters.
+
+        Raises:
+            DomainError: By a symbol of the number of rounds, an integer.
+        """
+        rule, name, rounds, values, orders = self.args
+        if rounds.has(x):
+            raise DomainError(
+                f"a derivative needs a real parameter, got {x} in the number of rounds; compare two values"
+            )
+        total = S.Zero
+        for i, value in enumerate(values):
+            slope = value.diff(x)
+            if slope != 0:
+                raised = Tuple(*(Integer(k + (j == i)) for j, k in enumerate(orders)))
+                total += slope * RoundTerm(rule, name, rounds, values, raised)
+        return total
+
+    def _sympystr(self, printer: Any) -> str:
+        rule, name, rounds, values, orders = self.args
+        marks = "".join(f"d{x}" * int(k) for x, k in zip(rule.parameters, orders, strict=True))
+        return f"{marks and f'{marks} '}{name}[n={printer.doprint(rounds)}]({', '.join(map(printer.doprint, values))})"
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        rule, name, rounds, values, orders = self.args
+        marks = "".join(
+            rf"\partial_{{{printer.doprint(x)}}}" * int(k) for x, k in zip(rule.parameters, orders, strict=True)
+        )
+        head = rf"{marks}\mathrm{{{name.name.replace('_', ' ')}}}_{{{printer.doprint(rounds)}}}"
+        power = "" if exp is None else f"^{{{exp}}}"
+        return rf"{head}{power}\left({', '.join(map(printer.doprint, values))}\right)"
+
+
+def round_terms(rule: RoundRule, rounds: Expr) -> dict[str, Expr]:
+    """Return the terms of a theorem at a symbolic number of rounds.
+
+    Args:
+        rule: Derives the terms.
+        rounds: The symbol of the number of rounds.
+    """
+    return {name: RoundTerm(rule, Str(name), rounds, Tuple(*rule.parameters)) for name in rule.terms}

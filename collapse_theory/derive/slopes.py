@@ -1,0 +1,92 @@
+r"""Derivatives of opaque scalars that are evaluated by recursion.
+
+A chain or a system of fits is a function of the expressions in its arguments. Its derivative by a symbol :math:`x` is the one
+along the derivatives of those expressions, :math:`\partial_\varepsilon f(a+\varepsilon\,\partial_xa)` at
+:math:`\varepsilon=0`: a :class:`Slope` holds :math:`f(a+\varepsilon\,\partial_xa)` with :math:`\varepsilon` bound. Symbols
+are substituted in it like anywhere else, and the recursion that evaluates :math:`f` evaluates it in dual numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sympy import Expr, S, Symbol, Tuple
+
+from collapse_theory.core.errors import DomainError
+from collapse_theory.symbols import perturbation
+
+__all__ = ["Slope", "slope"]
+
+
+class Slope(Expr):
+    """The derivative of a scalar by the perturbation bound in its arguments, at zero.
+
+    Args:
+        scalar: An opaque scalar with the perturbation in its arguments; ``scalar.doit()`` writes it out.
+    """
+
+    is_commutative = True
+    is_extended_real = True
+
+    def __new__(cls, scalar: Expr) -> Expr:
+        """Return the derivative."""
+        return Expr.__new__(cls, scalar)
+
+    @property
+    def scalar(self) -> Expr:
+        """The perturbed scalar."""
+        return self.args[0]
+
+    @property
+    def free_symbols(self) -> set[Symbol]:
+        """The symbols other than the bound one."""
+        return self.args[0].free_symbols - {perturbation}
+
+    def doit(self, **_hints: Any) -> Expr:
+        """Return the derivative of the written-out scalar.
+
+        Raises:
+            DomainError: If it cannot be written out.
+        """
+        return self.scalar.doit().diff(perturbation).xreplace({perturbation: S.Zero})
+
+    def _eval_derivative(self, x: Symbol) -> Expr:
+        """Refuse a second derivative.
+
+        Raises:
+            DomainError: Unless the scalar does not depend on ``x``.
+        """
+        if x not in self.free_symbols:
+            return S.Zero
+        raise DomainError(
+            f"a second derivative needs a formula that is written out, got {type(self.scalar).__name__} by {x}; "
+            "use doit() on a short pipeline first, or th.at(n=2).doit()"
+        )
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"d{perturbation.name}[{printer.doprint(self.scalar)}]"
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        body = rf"\left.\partial_\varepsilon {printer.doprint(self.scalar)}\right|_{{\varepsilon=0}}"
+        return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
+
+
+def slope(scalar: Expr, x: Symbol) -> Expr:
+    """Return the derivative of an opaque scalar by a symbol of its arguments.
+
+    >>> from collapse_theory.derive.chain import ChainBias
+    >>> from collapse_theory.symbols import T, lam, n, sigma
+    >>> chain = ChainBias((T, lam, sigma, n))
+    >>> slope(chain, lam)
+    depsilon[ChainBias((T, epsilon + lam, sigma, n))]
+    >>> slope(chain, Symbol("x"))
+    0
+    """
+    args = [_perturbed(a, x) for a in scalar.args]
+    return S.Zero if tuple(args) == scalar.args else Slope(scalar.func(*args))
+
+
+def _perturbed(arg: Any, x: Symbol) -> Any:
+    if isinstance(arg, Tuple):
+        return Tuple(*(_perturbed(a, x) for a in arg))
+    return arg + perturbation * arg.diff(x) if isinstance(arg, Expr) and arg.has(x) else arg

@@ -1,0 +1,1 @@
+"""The engine: the deterministic equivalent of any rational expression in Gaussian matrices."""

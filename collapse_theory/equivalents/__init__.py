@@ -1,1 +1,0 @@
-"""Derive: from a pipeline to expressions in implicit scalars and spectral integrals."""

@@ -1,1 +1,0 @@
-"""Evaluate: plans of numeric steps and the arithmetics that run them. Nothing here knows a theorem."""

@@ -1,0 +1,158 @@
+r"""The linear equations between two fits that share inputs, in a form without cancellation.
+
+Between fits :math:`k` and :math:`l` the traces :math:`t_C` with the covariances of the shared designs :math:`j` obey
+:math:`t=c+At` with :math:`A\ge0`; in the notation of :mod:`.resolvents`, with :math:`\theta_j=a_jT_j/Nx_j`,
+
+.. math:: (At)_C=\sum_j\theta_{jk}\frac{a_{jl}}{N_lx_{jl}}\operatorname{tr}[\Sigma_Ck_k\Sigma_jk_l]\;t_{C(j)} .
+
+Near a threshold :math:`1-A` is almost singular. By the equations of the two fits, with :math:`v_C=\operatorname{tr}\Sigma_Ck_l`,
+
+.. math:: \big((1-A)v\big)_C=\operatorname{tr}[\Sigma_Ck_lp_kk_k]
+   +\sum_j\theta_{jk}\frac{c_{jl}}{x_{jl}}\operatorname{tr}[\Sigma_Ck_l\Sigma_jk_k]
+   +\sum_{j\in k\setminus l}\theta_{jk}\operatorname{tr}[\Sigma_Ck_l\Sigma_jk_k],
+
+a sum of positive terms. They and the off-diagonal entries determine the diagonal, and elimination without subtractions
+(Grassmann, Taksar and Heyman 1985; Alfa, Xue and Ye 2002) keeps every entry of the inverse to round-off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from collapse_theory.derive.pooled import PooledSystem, TestErrorPencil
+from collapse_theory.engine.triangular import Unknown
+
+__all__ = ["Complements", "SolvedFit", "eliminate"]
+
+_Slopes = Mapping[tuple[int, int], Any]
+
+
+@dataclass(frozen=True)
+class SolvedFit:
+    """The effective ridges of one fit at several scales.
+
+    Attributes:
+        uniform: Whether its directions are all open or all closed: only then is no residual scaled per direction.
+        s: Eigenvalues by covariance, each of shape (scales, k).
+        kernel: ``k``, shape (scales, k).
+        penalty: ``p``, shape (scales, k).
+        load: ``theta`` of each design, shape (scales, designs).
+        offset: ``c / x`` of each design, shape (scales, designs).
+    """
+
+    uniform: bool
+    s: Mapping[str, np.ndarray]
+    kernel: np.ndarray
+    penalty: np.ndarray
+    load: np.ndarray
+    offset: np.ndarray
+
+
+@dataclass(frozen=True)
+class Complements:
+    """Solves the equations between two fits.
+
+    Attributes:
+        system: The pooled fits.
+        pencil: Their pencil.
+        solved: Their effective ridges.
+        counts: Multiplicities of the directions.
+    """
+
+    system: PooledSystem
+    pencil: TestErrorPencil
+    solved: Sequence[SolvedFit]
+    counts: np.ndarray
+
+    def solve(self, unknowns: Sequence[Unknown], constant: Sequence[Any], slope: _Slopes) -> list[Any] | None:
+        """Return ``x = constant + slope x`` with entries of shape (scales, 1), or None if this form does not apply.
+
+        Args:
+            unknowns: Traces between two atoms.
+            constant: One entry for each.
+            slope: Entries by position; missing ones are zero.
+        """
+        fit_of, design_of = {i: k for k, i in self.pencil.error_of.items()}, self._designs
+        ends = [(self.pencil.untransposed(u.row), self.pencil.untransposed(u.column)) for u in unknowns]
+        errors = [n for n, (row, column) in enumerate(ends) if row in fit_of and column in fit_of]
+        residuals = [n for n, (row, column) in enumerate(ends) if row in design_of and column in design_of]
+        pairs = {(fit_of[ends[n][0]], fit_of[ends[n][1]]) for n in errors}
+        if len(errors) + len(residuals) < len(unknowns) or len(pairs) != 1 or not residuals:
+            return None
+        ((k, m),) = pairs
+        if not (self.solved[k].uniform and self.solved[m].uniform):
+            return None
+        covariances = [str(unknowns[n].weight) for n in errors]
+        matrix = {
+            (a, b): sum(slope[i, r] * slope[r, j] for r in residuals if (i, r) in slope and (r, j) in slope)
+            for a, i in enumerate(errors)
+            for b, j in enumerate(errors)
+            if a != b
+        }
+        right = [constant[i] + sum(slope[i, r] * constant[r] for r in residuals if (i, r) in slope) for i in errors]
+        traces = eliminate(matrix, *self._slack(k, m, covariances), right)
+        out = list(constant)
+        for i, t in zip(errors, traces, strict=True):
+            out[i] = t
+        for r in residuals:
+            out[r] = constant[r] + sum(slope[r, i] * out[i] for i in errors if (r, i) in slope)
+        return out
+
+    @property
+    def _designs(self) -> Mapping[int, tuple[int, int]]:
+        return {i: key for key, i in self.pencil.residual_of.items()}
+
+    def _slack(self, k: int, m: int, covariances: Sequence[str]) -> tuple[list[Any], list[Any]]:
+        """Return ``v`` and ``(1 - A) v``."""
+        first, second = self.solved[k], self.solved[m]
+        place = {x.inputs: n for n, x in enumerate(self.system.fits[m].designs)}
+        between = first.kernel * second.kernel * self.counts
+        v, slack = [], []
+        for name in covariances:
+            s = first.s[name]
+            v.append((s * second.kernel * self.counts).sum(-1)[:, None])
+            total = (s * between * first.penalty).sum(-1)
+            for n, design in enumerate(self.system.fits[k].designs):
+                part = first.load[:, n] * (s * between * first.s[design.covariance]).sum(-1)
+                total = total + (part * second.offset[:, place[design.inputs]] if design.inputs in place else part)
+            slack.append(total[:, None])
+        return v, slack
+
+
+def eliminate(
+    matrix: Mapping[tuple[int, int], Any], v: Sequence[Any], slack: Sequence[Any], right: Sequence[Any]
+) -> list[Any]:
+    """Return ``x`` of ``(1 - A) x = right`` for a matrix that its off-diagonal entries and ``(1 - A) v`` determine.
+
+    Args:
+        matrix: Off-diagonal entries of ``A >= 0`` by position; missing ones are zero.
+        v: A positive vector.
+        slack: ``(1 - A) v >= 0``.
+        right: The right-hand side.
+
+    >>> eliminate({(0, 1): 0.5, (1, 0): 0.5}, [1.0, 1.0], [1e-20, 0.0], [1.0, 1.0])  # A = [[0.5, 0.5], [0.5, 0.5]] - 1e-20
+    [2e+20, 2e+20]
+    """
+    size = len(v)
+    entry = {(i, j): a * v[j] for (i, j), a in matrix.items()}
+    slack, right, pivots = list(slack), list(right), []
+    for p in range(size):
+        pivot = sum((entry[p, j] for j in range(p + 1, size) if (p, j) in entry), slack[p])
+        pivots.append(pivot)
+        for i in range(p + 1, size):
+            if (i, p) not in entry:
+                continue
+            factor = entry[i, p] / pivot
+            slack[i] = slack[i] + factor * slack[p]
+            right[i] = right[i] + factor * right[p]
+            for j in range(p + 1, size):
+                if j != i and (p, j) in entry:
+                    entry[i, j] = entry.get((i, j), 0) + factor * entry[p, j]
+    x: list[Any] = [None] * size
+    for p in reversed(range(size)):
+        x[p] = sum((entry[p, j] * x[j] for j in range(p + 1, size) if (p, j) in entry), right[p]) / pivots[p]
+    return [y * scale for y, scale in zip(x, v, strict=True)]

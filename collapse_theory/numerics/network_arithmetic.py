@@ -1,0 +1,110 @@
+"""The recursion of :mod:`.fixed_point` for pipelines in any real numbers, for several scales of one problem at a time.
+
+The unknowns of a fit's own atom are its effective ridges (:mod:`.resolvents`); here they are only verified. A function on
+the space of features is an array of shape (scales, k), a scalar one of shape (scales, 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sympy import Expr
+
+from collapse_theory.core.errors import ConvergenceError
+from collapse_theory.engine.fixed_point import Atom
+from collapse_theory.engine.triangular import Unknown
+from collapse_theory.numerics.complements import Complements
+from collapse_theory.numerics.reals import Reals
+
+__all__ = ["PipelineArithmetic"]
+
+_VERIFIED = 1e5  # residual of an accepted fixed point in units of round-off: its traces are sums over many directions
+
+
+@dataclass
+class PipelineArithmetic:
+    """Arrays over scales and nodes.
+
+    Attributes:
+        reals: The numbers.
+        counts: Multiplicities of the nodes of each space.
+        functions: Values of the expressions that occur.
+        start: Values of the unknowns of an atom.
+        complements: Solves the linear components of fits that share inputs.
+        rounding: What to multiply each trace with: 1, or a new random rounding for each scale.
+        residual: Largest relative residual met so far.
+    """
+
+    reals: Reals
+    counts: Mapping[Expr, np.ndarray]
+    functions: Mapping[Expr, Any]
+    start: Callable[[Atom, PipelineArithmetic], Sequence[Any]]
+    complements: Complements
+    rounding: Callable[[], Any] = lambda: 1
+    residual: Any = 0.0
+
+    def function(self, f: Expr) -> Any:
+        """Return the values at the nodes."""
+        return self.functions[f]
+
+    def trace(self, dimension: Expr, f: Any) -> Any:
+        """Return the sum over the eigenvalues."""
+        counts = self.counts[dimension]
+        if np.ndim(f) == 0 or np.shape(f)[-1] == 1:
+            return counts.sum() * f * self.rounding()
+        return (f @ counts)[..., None] * self.rounding()
+
+    def inverse(self, dimension: Expr, m: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+        """Return the inverse at every node; designs of one fit do not mix, so on each space it is diagonal.
+
+        Raises:
+            ConvergenceError: If the block is not diagonal.
+        """
+        for r, row in enumerate(m):
+            for c, x in enumerate(row):
+                if r != c and np.any(x != 0):
+                    raise ConvergenceError(f"a block of dimension {dimension} mixes the designs of a fit")
+        return [[1 / x if r == c else x for c, x in enumerate(row)] for r, row in enumerate(m)]
+
+    def linear(
+        self, unknowns: Sequence[Unknown], constant: Sequence[Any], slope: Mapping[tuple[int, int], Any]
+    ) -> Sequence[Any]:
+        """Return the solution of a linear component."""
+        weights = [self.function(u.weight) for u in unknowns]
+        c = [self.trace(u.dimension, w * f) for u, w, f in zip(unknowns, weights, constant, strict=True)]
+        if not slope:
+            return c
+        x = {(n, m): self.trace(unknowns[n].dimension, weights[n] * f) for (n, m), f in slope.items()}
+        solved = self.complements.solve(unknowns, c, x)
+        if solved is not None:
+            return solved
+        scales = np.broadcast_shapes(*(np.shape(y) for y in (*c, *x.values())), (1,))[0]
+        matrix = np.broadcast_to(np.eye(len(c), dtype=int), (scales, len(c), len(c))) - 0 * self.reals.array(1.0)
+        for (n, m), y in x.items():
+            matrix[:, n, m] = matrix[:, n, m] - np.ravel(y)
+        right = np.stack([np.broadcast_to(np.ravel(y), (scales,)) for y in c], -1)
+        return [y[:, None] for y in np.moveaxis(self.reals.solve(matrix, right), -1, 0)]
+
+    def nonlinear(self, atom: Atom) -> Sequence[Any]:
+        """Return the atom's unknowns, verified.
+
+        Raises:
+            ConvergenceError: If they do not satisfy the equations of the atom.
+        """
+        if not atom.unknowns:
+            return []
+        x = self.start(atom, self)
+        green = atom.green(self, dict(zip(atom.unknowns, x, strict=True)))
+        for u, given in zip(atom.unknowns, x, strict=True):
+            image = self.trace(u.dimension, self.function(u.weight) * green[u.row, u.column])
+            residual = np.max(np.abs(image - given) / np.abs(given))
+            self.residual = max(self.residual, residual)
+            if not residual <= _VERIFIED * self.reals.epsilon:
+                raise ConvergenceError(
+                    f"the effective ridges of a fit leave a relative residual of {float(residual):.1e}; "
+                    "move away from the threshold, or give a ridge > 0"
+                )
+        return x

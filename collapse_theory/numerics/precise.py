@@ -1,0 +1,182 @@
+r"""The fixed point in as many digits as a value needs: where float64 cancels, and close to a limit.
+
+The recursion is the one of :mod:`~collapse_theory.engine.fixed_point`; the roots start from those that float64 has
+verified, so that the branch is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+from mpmath.libmp import dps_to_prec
+from sympy import Add, Expr, Mul, Number, NumberSymbol, Pow, Symbol
+
+from collapse_theory.core.errors import ConvergenceError, DomainError
+from collapse_theory.core.precision import private_context
+from collapse_theory.engine.fixed_point import Atom, solve
+from collapse_theory.engine.triangular import Structure, Unknown
+from collapse_theory.numerics.entries import Nodes
+from collapse_theory.symbols import Eigenvalue
+
+__all__ = ["precise_entry"]
+
+_DIGITS = (60, 120, 240, 480)
+_AGREE = 1e-13
+_NEWTON = 60
+
+
+def precise_entry(
+    structure: Structure,
+    spaces: Mapping[Expr, Nodes],
+    parameters: Mapping[Symbol, float],
+    start: Mapping[Unknown, Any],
+    entry: tuple[int, int],
+) -> Any:
+    """Return one entry of ``G``, computed with more digits until they no longer change it.
+
+    Args:
+        structure: The pencil.
+        spaces: Nodes by dimension.
+        parameters: Values of the free symbols, taken as their exact binary value.
+        start: The roots in float64.
+        entry: The entry: an output and an input.
+
+    Returns:
+        float64, one value for each node of its space. What vanishes as the digits grow is zero.
+
+    Raises:
+        ConvergenceError: If no number of digits suffices.
+    """
+    before: Any = None
+    for digits in _DIGITS:
+        arithmetic = _Precise(spaces, parameters, start, digits)
+        try:
+            here = np.asarray(solve(structure, arithmetic).green.get(entry, arithmetic.mp.zero), dtype=object)
+        except ConvergenceError:
+            continue
+        if before is not None:
+            change, size = np.abs(here - before), np.abs(here)
+            gone = size < 1e-20 * np.abs(before)
+            if np.all((change <= _AGREE * size) | gone):
+                return np.where(gone, 0.0, here).astype(float)
+        before = here
+    raise ConvergenceError(
+        f"the value does not settle with {_DIGITS[-1]} digits; move away from the threshold, or rescale the parameters"
+    )
+
+
+class _Precise:
+    """Object arrays over the nodes, in an mpmath context of their own."""
+
+    def __init__(
+        self,
+        spaces: Mapping[Expr, Nodes],
+        parameters: Mapping[Symbol, float],
+        start: Mapping[Unknown, Any],
+        digits: int,
+    ) -> None:
+        self.mp, self.digits = private_context(dps_to_prec(digits)), digits
+        self.start = start
+        exactly = np.vectorize(self.mp.mpf, otypes=[object])
+        self.counts = {p: exactly(nodes.counts) for p, nodes in spaces.items()}
+        self.known: dict[Expr, Any] = {x: self.mp.mpf(v) for x, v in parameters.items()}
+        for nodes in spaces.values():
+            self.known.update({Eigenvalue(name): exactly(v) for name, v in nodes.values.items()})
+
+    def function(self, f: Expr) -> Any:
+        """Return the values at the nodes."""
+        if f not in self.known:
+            self.known[f] = self._compute(f)
+        return self.known[f]
+
+    def _compute(self, f: Expr) -> Any:
+        if isinstance(f, (Number, NumberSymbol)):
+            return self.mp.mpf(f._to_mpmath(self.mp.prec))
+        values = [self.function(a) for a in f.args]
+        if isinstance(f, Add):
+            return sum(values[1:], values[0])
+        if isinstance(f, Mul):
+            out = values[0]
+            for x in values[1:]:
+                out = out * x
+            return out
+        if isinstance(f, Pow):
+            return values[0] ** (int(f.exp) if f.exp.is_Integer else values[1])
+        call = getattr(self.mp, type(f).__name__, None)
+        if call is None:
+            raise DomainError(f"evaluate needs functions that mpmath has, got {f}; give its value by a symbol")
+        return np.vectorize(call, otypes=[object])(*values)[()]
+
+    def trace(self, dimension: Expr, f: Any) -> Any:
+        """Return the sum over the eigenvalues."""
+        counts = self.counts[dimension]
+        return self.mp.fsum(counts * f) if np.ndim(f) else self.mp.fsum(counts) * f
+
+    def inverse(self, dimension: Expr, m: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+        """Return the inverse at every node, by elimination on the rows with the largest least pivot."""
+        size, zero, one = len(m), self.mp.zero, self.mp.one
+        rows = [[*row, *(one if i == j else zero for j in range(size))] for i, row in enumerate(m)]
+        for column in range(size):
+            best = max(range(column, size), key=lambda r: np.min(np.abs(rows[r][column])))
+            rows[column], rows[best] = rows[best], rows[column]
+            if np.min(np.abs(rows[column][column])) == 0:
+                raise ConvergenceError(
+                    f"a block of dimension {dimension} is singular at these values; move away from the threshold"
+                )
+            scale = one / rows[column][column]
+            rows[column] = [x * scale for x in rows[column]]
+            for r in range(size):
+                if r != column:
+                    head = rows[r][column]
+                    rows[r] = [x - head * y for x, y in zip(rows[r], rows[column], strict=True)]
+        return [row[size:] for row in rows]
+
+    def linear(
+        self, unknowns: Sequence[Unknown], constant: Sequence[Any], slope: Mapping[tuple[int, int], Any]
+    ) -> Sequence[Any]:
+        """Return the solution of a linear component."""
+        c, x = self._system(unknowns, constant, slope)
+        return self._solved(x, c)
+
+    def nonlinear(self, atom: Atom) -> Sequence[Any]:
+        """Return the root near the one known in float64, by Newton's iteration."""
+        x = [self.mp.mpf(self.start[u]) for u in atom.unknowns]
+        settled = self.mp.mpf(10) ** (10 - self.digits)
+        for _ in range(_NEWTON if x else 0):
+            green = atom.green(self, dict(zip(atom.unknowns, x, strict=True)))
+            image, slope = self._system(
+                atom.unknowns, [green[u.row, u.column] for u in atom.unknowns], atom.response(self, green)
+            )
+            size = [abs(a) or self.mp.one for a in x]  # unknowns of very different sizes: solve in relative terms
+            for n, m in product(range(len(x)), repeat=2):
+                slope[n, m] *= size[m] / size[n]
+            step = self._solved(slope, [(a - b) / c for a, b, c in zip(image, x, size, strict=True)])
+            x = [a + b * c for a, b, c in zip(x, step, size, strict=True)]
+            if all(abs(b) <= settled for b in step):
+                return x
+        if x:
+            raise ConvergenceError(
+                "a nonlinear component did not settle in extended precision; move away from the threshold"
+            )
+        return x
+
+    def _solved(self, slope: Any, constant: Sequence[Any]) -> list[Any]:
+        if not constant:
+            return []
+        try:
+            return list(self.mp.lu_solve(self.mp.eye(len(constant)) - slope, self.mp.matrix(constant)))
+        except ZeroDivisionError as e:
+            raise ConvergenceError("a component is singular at these values; move away from the threshold") from e
+
+    def _system(
+        self, unknowns: Sequence[Unknown], constant: Sequence[Any], slope: Mapping[tuple[int, int], Any]
+    ) -> tuple[list[Any], Any]:
+        weights = [self.function(u.weight) for u in unknowns]
+        c = [self.trace(u.dimension, w * f) for u, w, f in zip(unknowns, weights, constant, strict=True)]
+        x = self.mp.zeros(len(c))
+        for (n, m), f in slope.items():
+            x[n, m] = self.trace(unknowns[n].dimension, weights[n] * f)
+        return c, x

@@ -1,0 +1,332 @@
+"""From values by name to numbers: binding, checking, and choosing the arithmetic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property, lru_cache, partial
+from typing import Any
+
+import numpy as np
+from mpmath.libmp import dps_to_prec
+from sympy import Abs, Eq, Expr, Ge, Gt, Le, Lt, Ne, Rel, Symbol
+from sympy.logic.boolalg import Boolean
+
+from collapse_theory.core.errors import DomainError, nearest, shown
+from collapse_theory.core.numbers import flag, float64_number, integer, show
+from collapse_theory.core.precision import exact_context, exact_number, public_number
+from collapse_theory.describe.spectra import Spectrum
+from collapse_theory.describe.targets import Target
+from collapse_theory.numerics.arrays import broadcast_shape, float64_array
+from collapse_theory.numerics.compiled import numeric_function
+from collapse_theory.numerics.digits import evaluate_digits, limit_at_threshold
+from collapse_theory.numerics.float64 import Float64Program
+from collapse_theory.numerics.kernels import float64_kernels
+from collapse_theory.numerics.measure import Measure, Spectra, check_pair, live_directions
+from collapse_theory.numerics.plan import Plan, compile_plan
+from collapse_theory.symbols import Generated, ordered
+from collapse_theory.symbols import d as dimension
+
+__all__ = ["Predictor", "Program"]
+
+
+@dataclass(frozen=True)
+class Program:
+    """What evaluation needs of a formula, compiled once: its plan, its symbols and its conditions."""
+
+    plan: Plan
+    float64: Float64Program
+    symbols: tuple[Symbol, ...]
+    numbers: tuple[tuple[Symbol, Expr], ...]
+    conditions: tuple[Boolean, ...]
+    optional: tuple[Symbol, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        parts: Mapping[str, Expr],
+        conditions: tuple[Boolean, ...],
+        numbers: Mapping[Symbol, Expr],
+        symbols: Iterable[Symbol],
+        optional: tuple[Symbol, ...] = (),
+    ) -> Program:
+        """Compile the parts of a formula."""
+        plan = compile_plan(parts)
+        return cls(plan, Float64Program(plan), ordered(symbols), tuple(numbers.items()), conditions, optional)
+
+
+_EQUAL = 1e-12
+_DIGITS = 17  # of float64
+_MOST_DIGITS = 10_000
+
+
+class Predictor:
+    """A formula at one spectrum and target: ``predict(T=..., lam=...)`` returns the test error.
+
+    Args:
+        program: The compiled formula.
+        name: What messages call the formula.
+        spectrum: Eigenvalues of the input covariance, a mapping by name for a commuting family, or None.
+        target: Energies of the true coefficients, or None.
+
+    Raises:
+        DomainError: If the formula needs a spectrum or a target that is not given, or they do not match.
+    """
+
+    def __init__(self, program: Program, name: str, spectrum: Spectra | None, target: Target | None) -> None:
+        family = spectrum.values() if isinstance(spectrum, Mapping) else [spectrum]
+        if not all(isinstance(s, Spectrum | None) for s in family):
+            raise DomainError(f"spectrum needs to be a spectrum, got {shown(spectrum)}; write ct.Eigenvalues(values)")
+        if not isinstance(target, Target | None):
+            raise DomainError(f"target needs to be a target, got {shown(target)}; write ct.Energies(values)")
+        if program.plan.needs_spectrum and spectrum is None:
+            raise DomainError(f"{name} needs a spectrum, got none; pass spectrum=ct.Isotropic(d=...) or another one")
+        if program.plan.needs_target and target is None:
+            raise DomainError(
+                f"{name} needs a target for its bias, got none; pass target=ct.RandomTarget() or another one"
+            )
+        self.program, self.name, self.spectrum, self.target = program, name, spectrum, target
+        if spectrum is not None:
+            check_pair(spectrum, target)
+
+    @cached_property
+    def measure(self) -> Measure | None:
+        """The float64 measure; None where no integral is taken.
+
+        Raises:
+            DomainError: If an eigenvalue or energy is beyond float64.
+        """
+        return Measure.of(self.spectrum, self.target) if self._integrates and self.spectrum is not None else None
+
+    @property
+    def _integrates(self) -> bool:
+        return bool(self.program.plan.steps)
+
+    def __call__(self, *, terms: bool = False, test_noise: Any = None, **values: Any) -> Any:
+        """Return the test error at the given values, in float64.
+
+        Args:
+            terms: Return a mapping from term name to value instead of the sum.
+            test_noise: Standard deviation of the test point's label noise; its square is added.
+            **values: One value per free symbol, by name; scalars or arrays that broadcast.
+
+        Raises:
+            DomainError: If a value is missing, unknown, out of range, or violates a condition.
+        """
+        terms = flag(terms, "terms")
+        bound = self._bind(values)
+        arrays = {x: float64_array(x.name, value) for x, value in bound.items()}
+        noise = float64_array("test_noise", 0 if test_noise is None else test_noise)
+        shape = broadcast_shape({**{x.name: a for x, a in arrays.items()}, "test_noise": noise})
+        size = int(np.prod(shape))
+        flat = {x: a if a.ndim == 0 else np.broadcast_to(a, shape).ravel() for x, a in arrays.items()}
+        flat |= self._numbers
+        self._check(flat, noise)
+        if size == 0:
+            outputs: dict[str, Any] = {name: np.empty(0) for name, _ in self.program.plan.outputs}
+            total: Any = np.empty(0)
+        else:
+            outputs, total = self._values(flat, size)
+        if test_noise is not None:
+            with np.errstate(over="ignore", under="ignore"):
+                outputs["test noise"] = (noise if noise.ndim == 0 else np.broadcast_to(noise, shape).ravel()) ** 2
+                total = total + outputs["test noise"]
+            if np.isinf(outputs["test noise"]).any():
+                raise _overflow(self.name, "test noise", "more than 1.8e308")
+        shaped = {k: np.array(np.broadcast_to(v, (size,))).reshape(shape) for k, v in outputs.items()}
+        whole = np.array(np.broadcast_to(total, (size,))).reshape(shape)
+        self._refuse_nan(shaped if terms else {**shaped, "total": whole})
+        return {k: _plain(v) for k, v in shaped.items()} if terms else _plain(whole)
+
+    def digits(self, digits: int, *, terms: bool = False, test_noise: Any = None, **values: Any) -> Any:
+        """Return the test error as an mpmath number with ``digits`` significant digits, from scalar values.
+
+        Raises:
+            DomainError: As in a call, and if a value is not a scalar.
+        """
+        digits = integer(digits, "digits", least=1, most=_MOST_DIGITS, remedy="give for example 30")
+        terms = flag(terms, "terms")
+        bound = self._bind(values)
+        scalars = {x: float64_array(x.name, value) for x, value in bound.items()}
+        noise = float64_array("test_noise", 0 if test_noise is None else test_noise)
+        for name, array in (*((x.name, a) for x, a in scalars.items()), ("test_noise", noise)):
+            if array.ndim:
+                raise DomainError(f"{name} needs to be a scalar with digits=, got shape {array.shape}; loop over it")
+        scalars |= self._numbers
+        self._check(scalars, noise)
+        outputs, total = evaluate_digits(
+            self.program.plan, self._exact_measure, lambda mp: self._exact(bound, mp), int(digits)
+        )
+        if test_noise is not None:
+            with exact_context(dps_to_prec(int(digits) + 10)) as mp:
+                added = _exactly(test_noise, mp) ** 2
+                outputs["test noise"], total = public_number(added), public_number(mp.convert(total) + added)
+        return outputs if terms else total
+
+    # ------------------------------------------------------------------ binding
+    def _bind(self, values: Mapping[str, Any]) -> dict[Symbol, Any]:
+        wanted = {x.name for x in self.program.symbols}
+        bound = dict(values)
+        if self.spectrum is not None:
+            if dimension.name in bound:
+                raise DomainError(f"d comes from the spectrum (rank {self._rank}), got d={bound['d']!r} too; omit it")
+            if dimension.name in wanted:
+                bound[dimension.name] = self._rank
+        for name in bound:
+            if name not in wanted and name not in {x.name for x in self.program.optional}:
+                raise DomainError(f"{self.name} has no symbol {shown(name)}{nearest(name, wanted)}")
+        missing = sorted(wanted - set(bound))
+        if missing:
+            remedy = "pass a spectrum" if missing == ["d"] else f"pass {'=..., '.join(missing)}=..."
+            raise DomainError(f"{self.name} needs a value for {', '.join(missing)}, got none; {remedy}")
+        known = {x.name: x for x in (*self.program.optional, *self.program.symbols)}
+        return {known[name]: value for name, value in bound.items()}
+
+    @property
+    def _rank(self) -> int:
+        if self.spectrum is None:
+            raise AssertionError("a rank needs a spectrum")
+        return live_directions(self.spectrum)
+
+    @property
+    def _numbers(self) -> dict[Symbol, np.ndarray]:
+        return {x: np.asarray(float64_number(e, _public(x))) for x, e in self.program.numbers}
+
+    def _exact(self, bound: Mapping[Symbol, Any], mp: Any) -> dict[Symbol, Any]:
+        exact = {x: _exactly(value, mp) for x, value in bound.items()}
+        return exact | {x: exact_number(e, mp) for x, e in self.program.numbers}
+
+    def _exact_measure(self, mp: Any) -> Measure | None:
+        return Measure.exact(self.spectrum, self.target, mp) if self._integrates and self.spectrum is not None else None
+
+    # ------------------------------------------------------------------ values
+    def _values(self, flat: Mapping[Symbol, np.ndarray], size: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Return the outputs and their sum; limits at a threshold, and what float64 cannot hold on the way, in mpmath."""
+        plan = self.program.plan
+        batch = self.program.float64.run(self.measure, flat, size)
+        outputs = {name: np.array(x) for name, x in batch.outputs.items()}
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = sum(outputs.values(), np.zeros(size))
+        numbers = {x for x, _ in self.program.numbers}
+        for i in np.flatnonzero(batch.threshold | batch.beyond):
+            point = {k: float(v if v.ndim == 0 else v[i]) for k, v in flat.items() if k not in numbers}
+            exactly = partial(self._exact, point)
+            if batch.threshold[i]:
+                limits, total[i] = limit_at_threshold(plan, self._exact_measure, exactly)
+            else:
+                exact, whole = evaluate_digits(plan, self._exact_measure, exactly, _DIGITS, floor="1e-400")
+                limits = {name: self._rounded(name, x) for name, x in exact.items()}
+                total[i] = self._rounded("total", whole)
+            for name, value in limits.items():
+                outputs[name][i] = value
+        if np.isinf(total[~batch.threshold]).any() and not self.program.float64.checked:
+            raise _overflow(self.name, "total", "more than 1.8e308")
+        return outputs, total
+
+    def _rounded(self, term: str, value: Any) -> float:
+        number = float(value)
+        if np.isinf(number):
+            _, _, exponent, bits = value._mpf_
+            raise _overflow(self.name, term, f"about 1e{int((exponent + bits) * math.log10(2))}")
+        return number
+
+    # ------------------------------------------------------------------ checking
+    def _check(self, values: Mapping[Symbol, np.ndarray], noise: np.ndarray) -> None:
+        given = (x for x in self.program.optional if x in values)
+        for x in (*self.program.symbols, *given, *(x for x, _ in self.program.numbers)):
+            _check_assumptions(self.name, x, values[x])
+        if not (np.isfinite(noise) & (noise >= 0)).all():
+            raise DomainError(f"test_noise needs to be finite and >= 0, got {noise}; give a standard deviation")
+        for condition in self.program.conditions:
+            self._check_condition(condition, values)
+
+    def _check_condition(self, condition: Boolean, values: Mapping[Symbol, np.ndarray]) -> None:
+        found, test = _compiled(condition)
+        holds = np.asarray(test(*(values[x] for x in found)))
+        if holds.all():
+            return
+        i = int(np.flatnonzero(~holds.ravel())[0])
+        got = ", ".join(f"{_public(x)}={_number(values[x] if values[x].ndim == 0 else values[x][i])}" for x in found)
+        shown = _readable(condition)
+        raise DomainError(f"{self.name} needs {shown}, got {got}; {self._remedy(condition)}")
+
+    def _remedy(self, condition: Boolean) -> str:
+        rows = sorted(_public(x) for x in condition.free_symbols if x.name.startswith(("T", "N")))
+        if dimension in condition.free_symbols and rows:
+            return f'increase {rows[0]}, or use test_error(pipeline, method="operator"), which covers chains at every T'
+        return "change the arguments"
+
+    def _refuse_nan(self, outputs: Mapping[str, np.ndarray]) -> None:
+        for name, value in outputs.items():
+            if np.isnan(value).any():
+                raise DomainError(
+                    f"{self.name}: the {name} term is not a number in float64 at these values (overflow or underflow); "
+                    "rescale the spectrum, the ridge and the target, or use digits="
+                )
+
+
+@lru_cache(maxsize=256)
+def _compiled(condition: Boolean) -> tuple[tuple[Symbol, ...], Callable[..., Any]]:
+    """Return the symbols of a condition and the function of their values that says where it holds.
+
+    It is kept: to compile a condition takes longer than to evaluate most formulas.
+    """
+    found = ordered(condition.free_symbols)
+    # Shares such as 0.3 + 0.7 sum to one up to round-off.
+    tested = Abs(condition.lhs - condition.rhs) <= _EQUAL if isinstance(condition, Eq) else condition
+    return found, numeric_function(found, tested, modules=[dict(float64_kernels()), "numpy"])
+
+
+def _overflow(owner: str, term: str, size: str) -> DomainError:
+    return DomainError(
+        f"{owner}: the {term} term needs to fit float64, got an overflow, {size}; it is finite: rescale the spectrum, the ridge, "
+        "the noise and the target, or use digits="
+    )
+
+
+def _check_assumptions(owner: str, x: Symbol, value: np.ndarray) -> None:
+    tests = (
+        ("finite", ~np.isfinite(value)),
+        ("> 0", value <= 0 if x.is_positive else np.False_),
+        (">= 0", value < 0 if x.is_nonnegative else np.False_),
+        ("an integer", value != np.floor(value) if x.is_integer else np.False_),
+    )
+    for want, fails in tests:
+        if np.any(fails):
+            bad = value if value.ndim == 0 else value[np.asarray(fails)].flat[0]
+            raise DomainError(f"{owner} needs {_public(x)} to be {want}, got {_number(bad)}; change {_public(x)}")
+
+
+def _exactly(value: Any, mp: Any) -> Any:
+    """Return a number in an mpmath context: rationals and floats by their exact value, sqrt(2) to working precision."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.item()
+    if hasattr(value, "_mpf_"):
+        return mp.convert(value)
+    if isinstance(value, Expr) and not value.is_Rational:
+        return exact_number(value, mp)
+    q = Fraction(int(value.p), int(value.q)) if isinstance(value, Expr) else Fraction(value)
+    return mp.mpf(q.numerator) / q.denominator
+
+
+def _plain(value: np.ndarray) -> Any:
+    return float(value) if value.ndim == 0 else value
+
+
+def _public(x: Symbol) -> str:
+    return str(x.name.split("#")[0]) if isinstance(x, Generated) else str(x.name)
+
+
+def _number(value: Any) -> str:
+    number = float(value)
+    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
+
+
+def _readable(condition: Boolean) -> str:
+    if not isinstance(condition, Rel):
+        return show(condition)
+    signs = {Eq: "=", Ge: ">=", Gt: ">", Le: "<=", Lt: "<", Ne: "!="}
+    sides = [show(side.xreplace({x: Symbol(_public(x)) for x in side.free_symbols})) for side in condition.args]
+    return f"{sides[0]} {signs[type(condition)]} {sides[1]}"

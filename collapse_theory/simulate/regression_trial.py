@@ -1,0 +1,237 @@
+r"""Linear regression, exact at finite size: Gaussian inputs, real inputs, or a kernel.
+
+A trial runs a compiled program. Gaussian inputs live in the eigenbasis of the covariance, :math:`x=\sqrt s\odot z`, and
+a model is its coefficients there; with real inputs a model is its values on all N points, and a design is the list of
+the rows drawn. The test error is the excess risk (the label noise of a test point is not included).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from collapse_theory.core.errors import DomainError, nearest, shown
+from collapse_theory.describe.pipeline import Fit, Pipeline
+from collapse_theory.describe.spectra import Spectrum
+from collapse_theory.describe.targets import Target
+from collapse_theory.simulate.program import (
+    COMMON,
+    MOST_ENTRIES,
+    TRUTH,
+    Block,
+    Draw,
+    Label,
+    Program,
+    Solve,
+    compile_linear,
+)
+from collapse_theory.simulate.real_data import Points, points_from_inputs, points_from_kernel
+from collapse_theory.simulate.solve import ridge_fit
+from collapse_theory.simulate.trial import Setting, Trial, digest
+
+__all__ = ["GaussianTrial", "RealTrial", "linear_trial"]
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianTrial:
+    r"""One run with Gaussian inputs; the error is :math:`\sum_jt_j(\hat w_j-w_{0,j})^2`.
+
+    Attributes:
+        program: The compiled pipeline.
+        deviation: For each covariance, :math:`\sqrt{s_j}` of the directions in which some input varies.
+        test: :math:`t_j`, the variances of the test inputs in these directions.
+        truth: :math:`w_{0,j}` in these directions.
+        floor: The error of the directions that no fit can see.
+    """
+
+    program: Program
+    deviation: Mapping[str, np.ndarray]
+    test: np.ndarray
+    truth: np.ndarray
+    floor: float = 0.0
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of the program and its numbers."""
+        deviations = (part for name in sorted(self.deviation) for part in (name, self.deviation[name]))
+        return digest("linear, Gaussian inputs", self.program, self.test, self.truth, self.floor, *deviations)
+
+    def __call__(self, rng: np.random.Generator) -> float:
+        """Return the excess risk of the tested model in one run."""
+        X: dict[int, np.ndarray] = {}
+        y: dict[int, np.ndarray] = {}
+        w = {TRUTH: self.truth}
+        for step in self.program.steps:
+            match step:
+                case Draw():
+                    X[step.design] = rng.standard_normal((step.rows, self.truth.size)) * self.deviation[step.covariance]
+                case Label():
+                    labeller = _combination(step, w, self.truth.size)
+                    y[step.sample] = _noisy(X[step.design] @ labeller, step.noise, rng)
+                case Solve():
+                    w[step.fit] = self._fit(step, X, y)
+                    for design in step.release:
+                        del X[design]
+        miss = w[self.program.model] - self.truth
+        return float(self.test @ np.square(miss)) + self.floor
+
+    def _fit(self, step: Solve, X: Mapping[int, np.ndarray], y: Mapping[int, np.ndarray]) -> np.ndarray:
+        varies = np.array([self.deviation[b.covariance] > 0 for b in step.blocks])
+        live = varies.any(axis=0)
+        out = np.zeros(self.truth.size)
+        out[live] = ridge_fit(
+            np.vstack([X[b.design] for b in step.blocks])[:, live],
+            np.concatenate([_pooled_labels(b, y) for b in step.blocks]),
+            np.concatenate([np.full(len(X[b.design]), b.weight / step.N) for b in step.blocks]),
+            step.ridge,
+            # Gaussian rows are, unless the pooled covariances have different null spaces.
+            general_position=bool((varies == live).all()),
+        )
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class RealTrial:
+    """One run on rows drawn with replacement from N given points; the error is the mean square over all points.
+
+    Attributes:
+        program: The compiled pipeline.
+        points: The points, which know how to fit on rows drawn from them.
+    """
+
+    program: Program
+    points: Points
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of the program and the data."""
+        return digest("linear, real inputs", self.program, self.points.fingerprint)
+
+    def __call__(self, rng: np.random.Generator) -> float:
+        """Return the excess risk of the tested model in one run."""
+        truth = self.points.truth
+        rows: dict[int, np.ndarray] = {}
+        y: dict[int, np.ndarray] = {}
+        f = {TRUTH: truth}
+        for step in self.program.steps:
+            match step:
+                case Draw():
+                    rows[step.design] = rng.integers(truth.size, size=step.rows)
+                case Label():
+                    labels = _combination(step, f, truth.size)[rows[step.design]]
+                    y[step.sample] = _noisy(labels, step.noise, rng)
+                case Solve():
+                    f[step.fit] = self._fit(step, rows, y)
+                    for design in step.release:
+                        del rows[design]
+        return float(np.mean(np.square(f[self.program.model] - truth)))
+
+    def _fit(self, step: Solve, rows: Mapping[int, np.ndarray], y: Mapping[int, np.ndarray]) -> np.ndarray:
+        """Merge the draws of one point into one row of their total weight and mean label, and fit."""
+        weight, moment = np.zeros(self.points.truth.size), np.zeros(self.points.truth.size)
+        for b in step.blocks:
+            weight += b.weight * np.bincount(rows[b.design], minlength=weight.size)
+            moment += b.weight * np.bincount(rows[b.design], _pooled_labels(b, y), minlength=weight.size)
+        drawn = np.flatnonzero(weight)
+        return self.points.fit(drawn, moment[drawn] / weight[drawn], weight[drawn] / step.N, step.ridge)
+
+
+def _combination(step: Label, models: Mapping[int, np.ndarray], size: int) -> np.ndarray:
+    total = np.zeros(size)
+    for m, c in step.coefficients:
+        total += c * models[m]
+    return total
+
+
+def _noisy(labels: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
+    # Drawn even at noise 0, so that runs that differ in the noise alone share their inputs.
+    return np.asarray(labels + noise * rng.standard_normal(labels.size))
+
+
+def _pooled_labels(block: Block, y: Mapping[int, np.ndarray]) -> np.ndarray:
+    (first, share), *others = block.shares
+    total = share * y[first]
+    for sample, share in others:
+        total += share * y[sample]
+    return total
+
+
+def linear_trial(pipeline: Pipeline, model: Fit, setting: Setting) -> Trial:
+    """Return the trial of linear regression: the family hook of the default family.
+
+    Args:
+        pipeline: The pipeline, without ``one_of`` and subsamples in what ``model`` depends on.
+        model: The tested fit.
+        setting: ``spectrum`` and ``target``, or ``inputs`` and ``targets``, or ``kernel`` and ``targets``.
+
+    Raises:
+        DomainError: If not exactly one source of inputs is given, or the data do not fit together.
+        PipelineError: If the pipeline is not one of linear regressions, or names covariances with real inputs.
+
+    >>> from collapse_theory.describe.spectra import Isotropic
+    >>> from collapse_theory.describe.targets import RandomTarget
+    >>> pipe = Pipeline()
+    >>> m = pipe.fit(pipe.sample(T=20))
+    >>> trial = linear_trial(pipe, m, Setting(spectrum=Isotropic(5), target=RandomTarget()))
+    >>> trial(np.random.default_rng(0)) < 1e-25
+    True
+    """
+    program = compile_linear(pipeline, model, setting.values)
+    given = [name for name in ("spectrum", "inputs", "kernel") if getattr(setting, name) is not None]
+    if len(given) != 1:
+        raise DomainError(
+            f"simulate needs exactly one of spectrum, inputs and kernel, got {' and '.join(given) or 'none'}; "
+            "spectrum= draws Gaussian inputs, inputs= and kernel= draw rows of real data"
+        )
+    needs, excludes = ("target", "targets") if given == ["spectrum"] else ("targets", "target")
+    if getattr(setting, needs) is None or getattr(setting, excludes) is not None:
+        has = "none" if getattr(setting, needs) is None else f"{needs} and {excludes}"
+        raise DomainError(
+            f"simulate with {given[0]}= needs {needs}= and no {excludes}=, got {has}; "
+            "target= goes with a spectrum, targets= with the rows of real data"
+        )
+    if given == ["spectrum"]:
+        return _gaussian(program, setting)
+    points = points_from_inputs if given == ["inputs"] else points_from_kernel
+    return RealTrial(program, points(getattr(setting, given[0]), setting.targets, program, setting.test_covariance))
+
+
+def _gaussian(program: Program, setting: Setting) -> GaussianTrial:
+    spectra = setting.spectrum if isinstance(setting.spectrum, Mapping) else {COMMON: setting.spectrum}
+    test = COMMON if setting.test_covariance is None else setting.test_covariance
+    for name, spectrum in spectra.items():
+        if not isinstance(spectrum, Spectrum):
+            raise DomainError(
+                f"spectrum needs to be a Spectrum ({shown(name)}), got {shown(spectrum)}; for an array use ct.Eigenvalues"
+            )
+    for name, what in (*((c, "of a sample") for c in program.covariances), (test, "of the test inputs")):
+        if name not in spectra:
+            raise DomainError(
+                f"spectrum needs the covariance {shown(name)} {what}, got {', '.join(map(repr, spectra)) or 'none'}"
+                f"{nearest(name, spectra)}; give spectrum={{{shown(name)}: ...}}"
+            )
+    if not isinstance(setting.target, Target):
+        raise DomainError(
+            f"target needs to be a Target, got {shown(setting.target)}; for an array use ct.Energies or ct.Coefficients"
+        )
+    sizes = {name: spectra[name].dimension for name in (*program.covariances, test)}
+    if len(set(sizes.values())) > 1:
+        raise DomainError(
+            f"spectrum needs one length for all covariances, got {sizes}; list them in one common eigenbasis"
+        )
+    reference = spectra[COMMON if COMMON in spectra else test]
+    truth = np.sqrt(setting.target.energies(reference))
+    deviation = {name: np.sqrt(spectra[name].eigenvalues) for name in program.covariances}
+    risk = spectra[test].eigenvalues
+    seen = np.any([x > 0 for x in deviation.values()], axis=0)
+    floor = float(risk[~seen] @ np.square(truth[~seen]))
+    rows = max(step.N for step in program.steps if isinstance(step, Solve))
+    if rows * int(seen.sum()) > MOST_ENTRIES:
+        raise DomainError(
+            f"simulate needs fits of at most {MOST_ENTRIES} entries (rows times directions), got {rows} x {int(seen.sum())}; "
+            "take fewer rows or directions"
+        )
+    return GaussianTrial(program, {k: x[seen] for k, x in deviation.items()}, risk[seen], truth[seen], floor)

@@ -1,0 +1,1 @@
+"""Studies: theory and simulations of one problem over a range of parameters."""

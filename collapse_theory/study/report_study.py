@@ -1,0 +1,185 @@
+"""A study: the theory of every curve of a pipeline file over its sweep, and the simulations that check it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from collapse_theory.check.diagnose import diagnose_fits
+from collapse_theory.check.diagnosis import Diagnosis, worst
+from collapse_theory.check.validate import judge
+from collapse_theory.check.verdict import Validation
+from collapse_theory.core.errors import DomainError
+from collapse_theory.derive.formula import ErrorFormula
+from collapse_theory.derive.test_error import test_error
+from collapse_theory.describe.files import Settings
+from collapse_theory.describe.pipeline import Pipeline
+from collapse_theory.describe.recipe import Curve
+
+__all__ = ["Point", "Series", "Study", "run_study"]
+
+_SIMULATED = 8  # points of a long sweep that are simulated: enough to see a curve go wrong, few enough to wait for
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """One value of the sweep.
+
+    Attributes:
+        x: The value; NaN without a sweep.
+        terms: Theory, by term.
+        checks: Comparison with the simulation of each kind of inputs that was run here.
+    """
+
+    x: float
+    terms: Mapping[str, float]
+    checks: Mapping[str, Validation]
+
+    @property
+    def theory(self) -> float:
+        """The predicted test error."""
+        return float(sum(self.terms.values()))
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One line of the figure.
+
+    Attributes:
+        name: What the legend calls it.
+        pipeline: The pipeline at the last point.
+        formula: Its test error.
+        points: Along the sweep.
+        diagnosis: Whether real inputs may be trusted, for the worst fit of the series; None without data.
+    """
+
+    name: str
+    pipeline: Pipeline
+    formula: ErrorFormula
+    points: tuple[Point, ...]
+    diagnosis: Diagnosis | None
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Theory and simulation of a pipeline file.
+
+    Attributes:
+        settings: The file.
+        sweep: Name of the swept symbol or argument; None without a sweep.
+        series: One per curve and value of the further sweeps.
+    """
+
+    settings: Settings
+    sweep: str | None
+    series: tuple[Series, ...]
+
+    def checks(self, kind: str) -> list[tuple[Series, Point, Validation]]:
+        """Return every comparison with simulations on one kind of inputs."""
+        return [(s, p, p.checks[kind]) for s in self.series for p in s.points if kind in p.checks]
+
+    def largest(self, kind: str, size: Callable[[Validation], float]) -> tuple[Series, Point, Validation] | None:
+        """Return the comparison of one kind that is largest in absolute ``size``, or None if there is none."""
+        return max(self.checks(kind), key=lambda c: abs(size(c[2])), default=None)
+
+
+def run_study(
+    settings: Settings,
+    *,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+    checkpoints: Path | None = None,
+) -> Study:
+    """Return theory and simulations of every curve of a file.
+
+    Args:
+        settings: From ``ct.load``.
+        progress: Called with what is being done, how many simulations are done, and how many there are.
+        checkpoints: Folder for the finished trials of each simulation; an interrupted study resumes from it.
+
+    Raises:
+        DomainError: If the file lacks a spectrum or a value, or a condition of the theory fails.
+        PipelineError: If no theory covers a pipeline.
+    """
+    if settings.spectrum is None:
+        raise DomainError('a report needs inputs, got neither spectrum nor data; add spectrum = "..." to the file')
+    name = next(iter(settings.sweep), None)
+    others = [k for k in settings.sweep if k != name]
+    lines = [
+        (curve, dict(zip(others, values, strict=True)))
+        for curve in settings.curves
+        for values in itertools.product(*(settings.sweep[k].tolist() for k in others))
+    ]
+    xs = [math.nan] if name is None else settings.sweep[name].tolist()
+    simulated = set(np.unique(np.linspace(0, len(xs) - 1, min(_SIMULATED, len(xs))).round().astype(int)).tolist())
+    worker = _Worker(settings, progress, checkpoints, len(lines) * len(simulated) * len(settings.inputs))
+    return Study(settings, name, tuple(worker.series(curve, fixed, name, xs, simulated) for curve, fixed in lines))
+
+
+class _Worker:
+    def __init__(self, settings: Settings, progress: Any, checkpoints: Path | None, total: int) -> None:
+        self.settings, self.progress, self.checkpoints = settings, progress, checkpoints
+        self.done, self.total = 0, total
+
+    def series(
+        self, curve: Curve, fixed: Mapping[str, Any], name: str | None, xs: list[Any], simulated: set[int]
+    ) -> Series:
+        label = ", ".join([curve.name, *(f"{k} = {v:g}" for k, v in fixed.items())])
+        points: list[Point] = []
+        stages: set[tuple[float, float]] = set()
+        for i, x in enumerate(xs):
+            at = dict(fixed) if name is None else {**fixed, name: x}
+            paths = self.settings.recipe.paths
+            pipe = self.settings.recipe.build(curve, **{k: v for k, v in at.items() if k in paths})
+            values = {**self.settings.values_of(curve), **{k: v for k, v in at.items() if k not in paths}}
+            used = {s.name for s in pipe.free_symbols}
+            values = {k: v for k, v in values.items() if k in used}
+            formula = test_error(pipe)
+            terms = formula.evaluate(spectrum=self.settings.spectrum, target=self.settings.target, terms=True, **values)
+            checks = {}
+            if i in simulated:
+                for kind in self.settings.inputs:
+                    self.progress(
+                        f"{label}{'' if name is None else f', {name} = {x:g}'}, {kind} inputs", self.done, self.total
+                    )
+                    checks[kind] = self.check(kind, formula, values)
+                    self.done += 1
+                    self.progress(label, self.done, self.total)
+            points.append(Point(float(x), terms, checks))
+            if self.settings.data is not None:
+                stages |= _stages(pipe, values)
+        found = worst(diagnose_fits(self.settings.data.X, sorted(stages))) if self.settings.data is not None else None
+        return Series(label, pipe, formula, tuple(points), found)
+
+    def check(self, kind: str, formula: ErrorFormula, values: dict[str, Any]) -> Validation:
+        settings = self.settings
+        rows: dict[str, Any] = {}
+        if kind == "real":
+            if settings.data is None:
+                raise DomainError('inputs = "real" needs data, got none; add data = "digits" or drop it')
+            rows = {"inputs": settings.data.X, "targets": settings.data.y}
+        return judge(
+            formula,
+            spectrum=settings.spectrum,
+            target=settings.target,
+            trials=settings.trials,
+            seed=settings.seed,
+            jobs=settings.jobs,
+            checkpoint=None if self.checkpoints is None else self.checkpoints / f"{self.done:04d}-{kind}.npz",
+            **rows,
+            **values,
+        )
+
+
+def _stages(pipe: Pipeline, values: Mapping[str, Any]) -> set[tuple[float, float]]:
+    """Return the distinct (rows, ridge) of the fits."""
+
+    def number(e: Any) -> float:
+        return float(e.subs({s: values[s.name] for s in e.free_symbols}))
+
+    return {(number(f.N), 0.0 if f.ridge is None else number(f.ridge)) for f in pipe.fits}
