@@ -12,6 +12,26 @@ import types
 
 import lazy_loader
 
+from collapse_theory.core.doors import open_doors
+
+open_doors(
+    {
+        f"{cls}.{method}": f"collapse_theory.{address}"
+        for cls, method, address in (
+            ("Pipeline", "draw", "present.draw:draw_pipeline"),
+            ("ErrorFormula", "program", "numerics.predictor:program_of"),
+            ("ErrorFormula", "compile", "numerics.predictor:predictor_of"),
+            ("ErrorFormula", "latex", "present.latex:formula_latex"),
+            ("DeterministicEquivalent", "evaluate", "numerics.equivalent_values:evaluate"),
+            ("DeterministicEquivalent", "solve", "numerics.equivalent_values:solve_equivalent"),
+            ("DeterministicEquivalent", "latex", "present.latex:equivalent_latex"),
+            ("Existence", "check", "numerics.equivalent_values:check_existence"),
+            ("Theorem", "statement", "present.statement:theorem_statement"),
+            ("Theorem", "bibtex", "present.bibliography:bibtex"),
+        )
+    }
+)
+
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
@@ -22,4 +42,4 @@ def _by_name(module: types.ModuleType) -> tuple[object, tuple[str]]:
 # A lazy module has a class of its own, which pickles like any module: a user's function may refer to it in a parallel run.
 if type(sys.modules[__name__]) is not types.ModuleType:
     copyreg.pickle(type(sys.modules[__name__]), _by_name)
-del copyreg, sys, types, lazy_loader
+del copyreg, sys, types, lazy_loader, open_doors

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sympy import Eq, Expr, Function, Symbol
 
 from collapse_theory import symbols
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees, effective_ridge_equation
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge, feature_ridge_equation
-from collapse_theory.derive.chain import ChainScalar
-from collapse_theory.derive.pooled_scalars import PipelineScalar
 
-__all__ = ["implicit_equations", "named", "ridge_names"]
+__all__ = ["Hiding", "implicit_equations", "named", "ridge_names"]
+
+
+class Hiding:
+    """An opaque object with effective ridges inside it that its print refers to.
+
+    Attributes:
+        ridges: These, in order.
+        equations: The equations of its other implicit scalars, by the names it prints.
+    """
+
+    ridges: tuple[Expr, ...] = ()
+    equations: tuple[Eq, ...] = ()
 
 
 def ridge_names(e: Expr) -> dict[Function, Symbol]:
@@ -30,10 +42,7 @@ def ridge_names(e: Expr) -> dict[Function, Symbol]:
     found: dict[Function, None] = dict.fromkeys(sorted(e.atoms(EffectiveRidge), key=lambda x: x.sort_key()))
     for x in sorted(e.atoms(ResidualDegrees), key=lambda x: x.sort_key()):
         found.setdefault(EffectiveRidge(*x.args))
-    for c in sorted(e.atoms(ChainScalar), key=lambda x: x.sort_key()):
-        for T, lam, _, _ in c.stages:
-            found.setdefault(EffectiveRidge(T, lam))
-    for c in sorted(e.atoms(PipelineScalar), key=lambda x: x.sort_key()):
+    for c in _hiding(e):
         found.update(dict.fromkeys(x for x in c.ridges if x not in found))
     if len(found) == 1:
         return dict.fromkeys(found, symbols.unshared(symbols.kappa, taken))
@@ -54,8 +63,7 @@ def named(e: Expr, names: dict[Function, Symbol]) -> Expr:
 
 def implicit_equations(e: Expr) -> tuple[Eq, ...]:
     """Return the defining equation of each effective ridge in ``e``, with the short names."""
-    pipelines = sorted(e.atoms(PipelineScalar), key=lambda x: x.sort_key())
-    others = dict.fromkeys(eq for c in pipelines for eq in c.equations)
+    others = dict.fromkeys(eq for c in _hiding(e) for eq in c.equations)
     names = ridge_names(e)
     ridges = (
         feature_ridge_equation(name, symbols.kappa, x.args[0], x.args[2])
@@ -64,3 +72,7 @@ def implicit_equations(e: Expr) -> tuple[Eq, ...]:
         for x, name in names.items()
     )
     return (*ridges, *others)
+
+
+def _hiding(e: Expr) -> list[Any]:
+    return sorted((x for x in e.atoms(Expr) if isinstance(x, Hiding)), key=lambda x: x.sort_key())

@@ -15,6 +15,8 @@ from typing import Any
 from sympy import Expr, S, Tuple
 from sympy.printing.precedence import PRECEDENCE
 
+from collapse_theory.algebra.effective import EffectiveRidge
+from collapse_theory.algebra.naming import Hiding
 from collapse_theory.core.errors import DomainError
 from collapse_theory.derive.operator import Generation, chain_risk
 from collapse_theory.derive.slopes import slope
@@ -22,7 +24,7 @@ from collapse_theory.derive.slopes import slope
 __all__ = ["ChainBias", "ChainScalar", "ChainVariance", "blocks", "chain_scalars"]
 
 
-class ChainScalar(Expr):
+class ChainScalar(Hiding, Expr):
     """Base: a scalar of a chain of blocks ``(T, lam, sigma, count)``, the tested fit last."""
 
     is_commutative = True
@@ -39,6 +41,11 @@ class ChainScalar(Expr):
     def stages(self) -> tuple[tuple[Expr, Expr, Expr, Expr], ...]:
         """The blocks."""
         return tuple(tuple(stage) for stage in self.args)
+
+    @property
+    def ridges(self) -> tuple[Expr, ...]:
+        """The effective ridge of each block."""
+        return tuple(EffectiveRidge(T, lam) for T, lam, *_ in self.stages)
 
     def doit(self, **hints: Any) -> Expr:  # noqa: ARG002 - SymPy's signature
         """Return the explicit expression.

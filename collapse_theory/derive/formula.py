@@ -13,9 +13,12 @@ from sympy import Add, Eq, Expr, Ge, Gt, S, Symbol
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory.algebra.collect import collected, spread
+from collapse_theory.algebra.naming import implicit_equations
 from collapse_theory.core.arguments import instance, word
+from collapse_theory.core.doors import through
 from collapse_theory.core.errors import DomainError, nearest, shown
 from collapse_theory.core.numbers import real
+from collapse_theory.derive.unfold import closed_form, unfolded
 from collapse_theory.symbols import d as dimension
 from collapse_theory.symbols import is_literal
 
@@ -124,8 +127,6 @@ class ErrorFormula:
     @cached_property
     def implicit(self) -> tuple[Eq, ...]:
         """The defining equation of every implicit scalar, as SymPy ``Eq``, with the names :meth:`latex` gives them."""
-        from collapse_theory.algebra.naming import implicit_equations
-
         return implicit_equations(self.expr)
 
     def _shown(self, e: Expr) -> Expr:
@@ -176,15 +177,13 @@ class ErrorFormula:
         Returns:
             A callable that takes the remaining values by name: ``predict(T=..., lam=...)``.
         """
-        from collapse_theory.numerics.predictor import Predictor
-
-        return Predictor(self._program, self.name, spectrum, target)
+        predictor: Predictor = through("ErrorFormula.compile")(self, spectrum=spectrum, target=target)
+        return predictor
 
     @cached_property
-    def _program(self) -> Any:
-        from collapse_theory.numerics.predictor import Program
-
-        return Program.of(self.parts, self.conditions, self.numbers, self.free_symbols, self.dropped)
+    def program(self) -> Any:
+        """What evaluation needs, compiled once: the plan of numeric steps, the symbols and the conditions."""
+        return through("ErrorFormula.program")(self)
 
     # ------------------------------------------------------------------ algebra
     def diff(self, name: str | Symbol) -> ErrorFormula:
@@ -229,7 +228,7 @@ class ErrorFormula:
 
     def _refuse_dimension(self, x: Symbol, verb: str) -> None:
         """Refuse to treat ``d`` as a free parameter where traces over the spectrum depend on it too."""
-        if x == dimension and self._program.plan.steps:
+        if x == dimension and self.program.plan.steps:
             raise DomainError(
                 f"{verb} needs a symbol that the spectrum does not fix, got 'd': the traces of {self.name} are sums over its "
                 "eigenvalues; evaluate with spectra of different dimensions"
@@ -272,8 +271,6 @@ class ErrorFormula:
         Raises:
             DomainError: If the spectrum has no closed form.
         """
-        from collapse_theory.derive.unfold import closed_form, unfolded
-
         if spectrum is None:
             return self.mapped(unfolded)
         return self.mapped(lambda e: closed_form(e, spectrum))
@@ -295,9 +292,8 @@ class ErrorFormula:
     # ------------------------------------------------------------------ print
     def latex(self) -> str:
         """Return the named terms, the equations of the implicit scalars and the conditions, ready to paste."""
-        from collapse_theory.present.latex import formula_latex
-
-        return formula_latex(self)
+        printed: str = through("ErrorFormula.latex")(self)
+        return printed
 
     def _latex(self, printer: Any) -> str:  # noqa: ARG002 - SymPy's hook; its own printer does not know these symbols
         return self.latex()

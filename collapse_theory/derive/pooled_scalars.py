@@ -13,6 +13,7 @@ from sympy import Add, Eq, Expr
 
 from collapse_theory import symbols
 from collapse_theory.algebra.integrals import QuadraticForm
+from collapse_theory.algebra.naming import Hiding
 from collapse_theory.algebra.printing import matrix_name
 from collapse_theory.derive.pooled import PooledSystem, Scaling, error_pencil
 from collapse_theory.derive.slopes import slope
@@ -47,7 +48,7 @@ class SystemScalar(Expr):
         return f"{type(self).__name__}({len(self.system.fits)} fits)"
 
 
-class PipelineScalar(SystemScalar):
+class PipelineScalar(Hiding, SystemScalar):
     """Base: a scalar that the free-probability engine solves for."""
 
     @property

@@ -18,10 +18,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sympy import Expr, S, Symbol
 
+from collapse_theory.core.doors import through
 from collapse_theory.core.errors import PipelineError, shown
 from collapse_theory.core.numbers import Scalar, scalars
-from collapse_theory.describe.nodes import Fit, Sample, Stage, optional, row_count, rows_behind
-from collapse_theory.describe.sources import TRUTH, Labeller, OneOf, Source, Truth, one_of
+from collapse_theory.describe.nodes import (
+    TRUTH,
+    Fit,
+    Labeller,
+    OneOf,
+    Sample,
+    Source,
+    Stage,
+    Truth,
+    one_of,
+    optional,
+    row_count,
+    rows_behind,
+)
 from collapse_theory.symbols import RESERVED
 
 if TYPE_CHECKING:
@@ -320,9 +333,8 @@ class Pipeline:
         >>> type(pipe.draw()).__name__
         'Figure'
         """
-        from collapse_theory.present.draw import draw_pipeline
-
-        return draw_pipeline(self)
+        figure: Figure = through("Pipeline.draw")(self)
+        return figure
 
     def __repr__(self) -> str:
         def count(k: int, what: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from sympy import Expr, Identity, MatAdd, MatMul, MatPow, MatrixExpr, S, Symbol
 from sympy.matrices.expressions.inverse import Inverse
 
+from collapse_theory.core.doors import through
 from collapse_theory.engine.language import subexpressions
 from collapse_theory.engine.letters import Covariance
 
@@ -44,9 +45,7 @@ class Existence(Expr):
             return S.One
         self = Expr.__new__(cls, expression)
         if not self.free_symbols and not any(isinstance(e, Covariance) for e in subexpressions(expression)):
-            from collapse_theory.engine.equivalent import deterministic_equivalent
-
-            deterministic_equivalent(expression).evaluate()
+            through("Existence.check")(expression)
             return S.One
         return self
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mpmath.libmp import dps_to_prec
@@ -29,7 +29,10 @@ from collapse_theory.numerics.plan import Plan, compile_plan
 from collapse_theory.symbols import Generated, ordered
 from collapse_theory.symbols import d as dimension
 
-__all__ = ["Predictor", "Program"]
+if TYPE_CHECKING:
+    from collapse_theory.derive.formula import ErrorFormula
+
+__all__ = ["Predictor", "Program", "predictor_of", "program_of"]
 
 
 @dataclass(frozen=True)
@@ -277,6 +280,16 @@ def _compiled(condition: Boolean) -> tuple[tuple[Symbol, ...], Callable[..., Any
     # Shares such as 0.3 + 0.7 sum to one up to round-off.
     tested = Abs(condition.lhs - condition.rhs) <= _EQUAL if isinstance(condition, Eq) else condition
     return found, numeric_function(found, tested, modules=[dict(float64_kernels()), "numpy"])
+
+
+def program_of(formula: ErrorFormula) -> Program:
+    """Return what evaluation needs of a formula."""
+    return Program.of(formula.parts, formula.conditions, formula.numbers, formula.free_symbols, formula.dropped)
+
+
+def predictor_of(formula: ErrorFormula, *, spectrum: Spectra | None, target: Target | None) -> Predictor:
+    """Return a formula at one spectrum and target."""
+    return Predictor(formula.program, formula.name, spectrum, target)
 
 
 def _overflow(owner: str, term: str, size: str) -> DomainError:

@@ -17,6 +17,7 @@ from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.describe.spectra import Eigenvalues
 from collapse_theory.engine.equivalent import DeterministicEquivalent, deterministic_equivalent
 from collapse_theory.numerics.entries import Nodes
+from collapse_theory.numerics.equivalent_values import solve_equivalent
 from collapse_theory.numerics.generations import run_generations
 from collapse_theory.numerics.jets import Jet, column, value_of
 from collapse_theory.numerics.measure import Measure
@@ -231,7 +232,9 @@ class Verified:
         columns = np.broadcast_arrays(*(np.asarray(x, dtype=float).ravel() for x in arguments), np.zeros(1))[:-1]
         with np.errstate(all="ignore"):  # it checks its own numbers
             for point in zip(*columns, strict=True) if columns else [()]:
-                equivalent.solve(spectra, **{x.name: float(v) for x, v in zip(self.symbols, point, strict=True)})
+                solve_equivalent(
+                    equivalent, spectra, **{x.name: float(v) for x, v in zip(self.symbols, point, strict=True)}
+                )
         return (1.0,)
 
 

@@ -16,9 +16,11 @@ from collapse_theory.algebra.printing import matrix_function
 from collapse_theory.derive.chain import ChainScalar
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.operator import Generation, response, shrinkage
+from collapse_theory.engine.equivalent import DeterministicEquivalent
+from collapse_theory.engine.guard import Existence
 from collapse_theory.symbols import LATEX, eigenvalue, family_eigenvalue, response_name
 
-__all__ = ["TheoryLatexPrinter", "condition_latex", "formula_latex", "term_names", "to_latex"]
+__all__ = ["TheoryLatexPrinter", "condition_latex", "equivalent_latex", "formula_latex", "term_names", "to_latex"]
 
 _TERMS = {
     "bias": ("B", "bias"),
@@ -80,6 +82,18 @@ def formula_latex(formula: ErrorFormula) -> str:
     shown = [c for c in map(condition_latex, _shown_conditions(formula)) if c]
     if shown:
         lines.append(r"&\text{for } " + r",\ ".join(shown))
+    return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+
+
+def equivalent_latex(equivalent: DeterministicEquivalent) -> str:
+    r"""Return the statement :math:`E\simeq g(\Sigma)` and the equations of its scalars."""
+    conditions = equivalent.expr.atoms(Existence)
+    shown = equivalent.expr.xreplace(dict.fromkeys(conditions, S.One))
+    body = matrix_function(named(shown, ridge_names(shown)), TheoryLatexPrinter())
+    lines = [rf"{to_latex(equivalent.expression)} &\simeq {body}"]
+    lines += [rf"{to_latex(eq.lhs)} &= {to_latex(eq.rhs)}" for eq in equivalent.equations]
+    if conditions:
+        lines.append(r"\rho\big(X \mapsto G\,\eta_{Q,Q^\top}(X)\,G^\top\big) &< 1")
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copyreg
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from collapse_theory import theorems
 from collapse_theory.core.errors import DomainError, nearest, shown
@@ -54,3 +55,14 @@ class Catalog(Mapping[str, Theorem]):
 
 catalog = Catalog()
 """``ct.catalog``."""
+
+
+def _entry(slug: str) -> Theorem:
+    return catalog[slug]
+
+
+def _by_slug(theorem: Theorem) -> tuple[Callable[[str], Theorem], tuple[str]]:
+    return _entry, (theorem.slug,)
+
+
+copyreg.pickle(Theorem, _by_slug)  # a theorem is its entry in the catalogue: its derivation need not pickle

@@ -9,6 +9,7 @@ from typing import Any
 
 from sympy import Expr, Symbol
 
+from collapse_theory.core.doors import through
 from collapse_theory.core.errors import PipelineError, nearest, shown
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.describe.pipeline import Pipeline
@@ -97,29 +98,17 @@ class Theorem:
 
     def statement(self) -> str:
         """Return the theorem in LaTeX: hypotheses, formula, conditions, regime and sources."""
-        from collapse_theory.present.statement import theorem_statement
-
-        return theorem_statement(self)
+        printed: str = through("Theorem.statement")(self)
+        return printed
 
     @property
     def bibtex(self) -> str:
         """The BibTeX entries of its sources."""
-        from collapse_theory.present.bibliography import bibtex
-
-        return bibtex(self.sources)
-
-    def __reduce__(self) -> tuple[Callable[[str], Theorem], tuple[str]]:
-        """Pickle by name: a theorem is its entry in the catalogue."""
-        return _entry, (self.slug,)
+        entries: str = through("Theorem.bibtex")(self.sources)
+        return entries
 
     def __repr__(self) -> str:
         return f"Theorem({self.slug!r}: {self.title})"
-
-
-def _entry(slug: str) -> Theorem:
-    from collapse_theory.theorems.catalog import catalog
-
-    return catalog[slug]
 
 
 REGISTRY: dict[str, Theorem] = {}

@@ -1,0 +1,165 @@
+"""Deterministic equivalents at numbers: binding, checking, and the values on a spectrum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sympy import Expr, MatrixExpr, Symbol
+
+from collapse_theory.core.arguments import instance
+from collapse_theory.core.errors import DomainError, nearest, shown
+from collapse_theory.core.numbers import real_values
+from collapse_theory.describe.spectra import Spectrum
+from collapse_theory.engine.equivalent import RESULT, DeterministicEquivalent, deterministic_equivalent
+from collapse_theory.numerics.entries import Nodes
+from collapse_theory.numerics.limits import entry_or_limit
+
+__all__ = ["EquivalentValues", "check_existence", "evaluate", "solve_equivalent"]
+
+
+@dataclass(frozen=True)
+class EquivalentValues:
+    """An equivalent at numbers.
+
+    Attributes:
+        values: ``g(s_j)`` in the order of the spectrum; a scalar on a space without covariance.
+        residual: Largest relative residual of the nonlinear equations.
+    """
+
+    values: np.ndarray
+    residual: float
+
+
+def evaluate(
+    equivalent: DeterministicEquivalent, spectrum: Spectrum | Mapping[str, Spectrum] | None = None, **values: Any
+) -> np.ndarray:
+    """Return the values of :meth:`~collapse_theory.engine.equivalent.DeterministicEquivalent.evaluate`."""
+    names = sorted(values)
+    given = [real_values(values[n], n) for n in names]
+    try:
+        arrays = np.broadcast_arrays(*given)
+    except ValueError as e:
+        raise DomainError(f"evaluate needs arrays that broadcast, got {shown(values)}; {e}") from e
+    shape = arrays[0].shape if arrays else ()
+    rows = [
+        solve_equivalent(equivalent, spectrum, **{n: float(a[i]) for n, a in zip(names, arrays, strict=True)}).values
+        for i in np.ndindex(shape)
+    ]
+    if not rows:
+        raise DomainError(f"evaluate needs at least one value of each argument, got the shape {shape}; give some")
+    return np.reshape(np.array(rows), shape + rows[0].shape)
+
+
+def solve_equivalent(
+    equivalent: DeterministicEquivalent, spectrum: Spectrum | Mapping[str, Spectrum] | None = None, **values: float
+) -> EquivalentValues:
+    """Return the values at one point together with the residual."""
+    spectra = _spectra(equivalent, spectrum)
+    arrays = {name: real_values(x, name) for name, x in values.items()}
+    for name, x in arrays.items():
+        if x.ndim:
+            raise DomainError(f"{name} needs to be a scalar here, got shape {x.shape}; use evaluate for arrays")
+    values = {name: float(x) for name, x in arrays.items()}
+    parameters = _parameters(equivalent, spectra, values)
+    spaces = {}
+    for p in equivalent.pencil.dimensions:
+        spaces[p] = _space(equivalent, p, spectra, parameters)
+    place = equivalent.pencil.outputs[RESULT], equivalent.pencil.inputs[RESULT]
+    entry, residual = entry_or_limit(equivalent.structure, spaces, parameters, place)
+    dimension = equivalent.expression.rows
+    if dimension in equivalent.pencil.families:
+        g = np.broadcast_to(entry, spaces[dimension].counts.shape)
+        counts = spaces[dimension].counts.astype(int)
+        return EquivalentValues(np.repeat(g, counts), residual)
+    return EquivalentValues(np.reshape(entry, ()).astype(float), residual)
+
+
+def check_existence(expression: MatrixExpr) -> None:
+    """Check that a matrix expression without symbols and covariances has an equivalent.
+
+    Raises:
+        NoEquivalentError: If it has none.
+    """
+    solve_equivalent(deterministic_equivalent(expression))
+
+
+def _spectra(
+    equivalent: DeterministicEquivalent, spectrum: Spectrum | Mapping[str, Spectrum] | None
+) -> dict[str, Spectrum]:
+    wanted = sorted(name for names in equivalent.pencil.families.values() for name in names)
+    if isinstance(spectrum, Spectrum) and not wanted:
+        raise DomainError("evaluate needs no spectrum, since the expression has no covariance, got one; omit it")
+    if isinstance(spectrum, Spectrum):
+        if len(wanted) != 1:
+            raise DomainError(
+                f"evaluate needs one spectrum for each of {', '.join(wanted)}, got a single one; pass a mapping by name"
+            )
+        return {wanted[0]: spectrum}
+    given = dict(
+        instance(
+            {} if spectrum is None else spectrum,
+            Mapping,
+            "spectrum",
+            "pass a spectrum, or a mapping by name",
+            DomainError,
+        )
+    )
+    for name, one in given.items():
+        instance(one, Spectrum, f"spectrum of {shown(name)}", "write ct.Eigenvalues(values)", DomainError)
+    if set(given) != set(wanted):
+        raise DomainError(
+            f"evaluate needs a spectrum for {', '.join(wanted) or 'no covariance'}, "
+            f"got {', '.join(sorted(map(str, given))) or 'none'}; pass spectrum="
+        )
+    return given
+
+
+def _parameters(
+    equivalent: DeterministicEquivalent, spectra: Mapping[str, Spectrum], values: Mapping[str, float]
+) -> dict[Symbol, float]:
+    known: dict[Symbol, float] = {}
+    for p, names in equivalent.pencil.families.items():
+        sizes = {name: spectra[name].dimension for name in names}
+        size = next(iter(sizes.values()))
+        if len(set(sizes.values())) > 1:
+            raise DomainError(
+                f"evaluate needs spectra of one length in the common eigenbasis, got {sizes}; list every eigenvalue"
+            )
+        if p.is_number and int(p) != size:
+            raise DomainError(f"evaluate needs {p} eigenvalues for {', '.join(names)}, got {size}; change the spectrum")
+        if isinstance(p, Symbol):
+            known[p] = float(size)
+    for name, x in values.items():
+        if name not in equivalent.symbols:
+            raise DomainError(f"evaluate got an unknown value {shown(name)}{nearest(name, equivalent.symbols)}")
+        symbol = equivalent.symbols[name]
+        if symbol in known and known[symbol] != x:
+            raise DomainError(
+                f"evaluate needs {name} = {known[symbol]:g}, the length of the spectrum, got {shown(x)}; omit it"
+            )
+        if not np.isfinite(x) or (symbol.is_positive and x <= 0) or (symbol.is_nonnegative and x < 0):
+            range_ = " and > 0" if symbol.is_positive else " and >= 0" if symbol.is_nonnegative else ""
+            raise DomainError(f"evaluate needs {name} finite{range_}, got {shown(x)}; change {name}")
+        known[symbol] = x
+    missing = sorted(n for n, x in equivalent.symbols.items() if x not in known)
+    if missing:
+        raise DomainError(f"evaluate needs a value for {', '.join(missing)}; pass it by name")
+    return known
+
+
+def _space(
+    equivalent: DeterministicEquivalent, p: Expr, spectra: Mapping[str, Spectrum], parameters: Mapping[Symbol, float]
+) -> Nodes:
+    names = equivalent.pencil.families.get(p, ())
+    if len(names) == 1:
+        one = spectra[names[0]]
+        return Nodes({names[0]: one.nodes}, one.counts.astype(float))
+    if names:
+        return Nodes({name: spectra[name].eigenvalues for name in names}, np.ones(spectra[names[0]].dimension))
+    size = float(p.xreplace(dict(parameters)))
+    if not size > 0:
+        raise DomainError(f"evaluate needs positive dimensions, got {p} = {size:g}; change it")
+    return Nodes({}, np.array([size]))
