@@ -14,15 +14,17 @@ __all__ = ["Hiding", "implicit_equations", "named", "ridge_names"]
 
 
 class Hiding:
-    """An opaque object with effective ridges inside it that its print refers to.
+    """An opaque object that has effective ridges inside, to which its print refers."""
 
-    Attributes:
-        ridges: These, in order.
-        equations: The equations of its other implicit scalars, by the names it prints.
-    """
+    @property
+    def ridges(self) -> tuple[Expr, ...]:
+        """The effective ridges, in order."""
+        return ()
 
-    ridges: tuple[Expr, ...] = ()
-    equations: tuple[Eq, ...] = ()
+    @property
+    def equations(self) -> tuple[Eq, ...]:
+        """The equations of its other implicit scalars, by the names it prints."""
+        return ()
 
 
 def ridge_names(e: Expr) -> dict[Function, Symbol]:

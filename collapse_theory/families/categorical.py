@@ -9,7 +9,6 @@ What depends on more than two moments (collapse, survival) is taken from the law
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,25 +19,29 @@ import numpy as np
 from sympy import Expr, Float, Rational, S
 
 from collapse_theory.core.errors import DomainError, PipelineError, shown
-from collapse_theory.core.numbers import flag, integer, real, real_array, real_values
+from collapse_theory.core.numbers import flag, integer, real_array
 from collapse_theory.derive.formula import Regime
 from collapse_theory.describe.pipeline import Fit, Pipeline
 from collapse_theory.families.averaging import Family
 from collapse_theory.families.calculus import RowLaw
 from collapse_theory.families.rates import CollapseRates
+from collapse_theory.families.resampling import (
+    expected_survivors,
+    generation_numbers,
+    like,
+    row_number,
+    sum_over_tokens,
+)
 from collapse_theory.families.sampling import Run, TokenSampler, numeric
 from collapse_theory.families.token_errors import Bracket, distinct_tokens, total_variation
 from collapse_theory.families.vocabulary import TokenGroups, group
-from collapse_theory.families.wright_fisher import Chain, chain
+from collapse_theory.families.wright_fisher import chain
 from collapse_theory.simulate.trial import Setting, Trial
 
 __all__ = ["Categorical"]
 
 _SUM_TOLERANCE = 1e-9
-_MOST_ROWS = 10**9  # the grid of counts of the chain grows with them
-_MOST_GENERATIONS = 1 << 53  # beyond, float64 does not hold every integer
 _STEPWISE = 10**7  # generations of a recursion that is not squared
-_SQUARING_FROM = 16  # a jump of this many generations per state is cheaper by repeated squaring than step by step
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -161,9 +164,9 @@ class Categorical(Family):
         Raises:
             DomainError: If an argument is out of range.
         """
-        c = chain(_rows(T))
+        c = chain(row_number(T))
         at_zero = float((self.p == 1).any())
-        return self._sum_over_tokens(c, (c.states == c.T).astype(float), generations, at_zero)
+        return sum_over_tokens(group(self.p), c, (c.states == c.T).astype(float), generations, at_zero)
 
     def collapse_time_probability(self, T: int, generations: Any) -> Any:
         """Return ``Pr(total collapse happens exactly at that resampling)``; the increments of the collapse curve.
@@ -171,9 +174,9 @@ class Categorical(Family):
         >>> round(float(Categorical([0.5, 0.5]).collapse_time_probability(T=2, generations=2)), 6)
         0.25
         """
-        m = _generations(generations)
+        m = generation_numbers(generations)
         before = self.total_collapse_probability(T, np.maximum(m - 1, 0))
-        return _like(m, np.where(m > 0, np.asarray(self.total_collapse_probability(T, m)) - before, before))
+        return like(m, np.where(m > 0, np.asarray(self.total_collapse_probability(T, m)) - before, before))
 
     def mean_collapse_time(self, T: int) -> float:
         r"""Return the expected number of resamplings until total collapse.
@@ -190,7 +193,7 @@ class Categorical(Family):
         """
         if (self.p == 1).any():
             return 0.0
-        c, groups = chain(_rows(T)), group(self.p)
+        c, groups = chain(row_number(T)), group(self.p)
         inside = (c.states > 0) & (c.states < c.T)
         w = np.zeros(len(c.states))
         if inside.any():
@@ -209,8 +212,7 @@ class Categorical(Family):
         Raises:
             DomainError: If an argument is out of range.
         """
-        c = chain(_rows(T))
-        return self._sum_over_tokens(c, (c.states > 0).astype(float), generations, float((self.p > 0).sum()))
+        return expected_survivors(self.p, T, generations)
 
     def survival_probability(self, token: int, T: int, generations: Any) -> Any:
         """Return the probability that ``token`` (its position in ``p``) occurs in the sample of that resampling.
@@ -219,9 +221,9 @@ class Categorical(Family):
             DomainError: If an argument is out of range.
         """
         p = self._probability(token)
-        c = chain(_rows(T))
+        c = chain(row_number(T))
         one = TokenGroups(np.array([p]), np.ones(1), exact=True)
-        return self._sum_over_tokens(c, (c.states > 0).astype(float), generations, float(p > 0), one)
+        return sum_over_tokens(one, c, (c.states > 0).astype(float), generations, float(p > 0))
 
     def survival_lower_bound(self, token: int, T: int, generations: Any) -> Any:
         r"""Return the lower bound ``1 - exp(-T p g_m)``, ``g_{k+1} = 1 - exp(-g_k)``, ``g_0 = oo``, on the survival.
@@ -235,7 +237,7 @@ class Categorical(Family):
         >>> fam.survival_lower_bound(1, T=10, generations=5) <= fam.survival_probability(1, T=10, generations=5)
         True
         """
-        p, T, m = self._probability(token), _rows(T), _generations(generations)
+        p, T, m = self._probability(token), row_number(T), generation_numbers(generations)
         if m.max(initial=0) > _STEPWISE:
             raise DomainError(
                 f"generations needs to be <= {_STEPWISE} here, got {shown(generations)}; the bound steps through"
@@ -245,7 +247,7 @@ class Categorical(Family):
         for k in range(1, len(g)):
             g[k] = -np.expm1(-g[k - 1])
         mean = T * p * g[m] if p > 0 else np.zeros(m.shape)
-        return _like(m, -np.expm1(-mean))
+        return like(m, -np.expm1(-mean))
 
     def collapse_rates(self) -> CollapseRates:
         """Return the rates of collapse under replacement, exponential in generations, in symbolic ``T``."""
@@ -256,34 +258,6 @@ class Categorical(Family):
         remedy = "give a position in p"
         return float(self.p[integer(token, "token", least=0, most=len(self.p) - 1, remedy=remedy)])
 
-    def _sum_over_tokens(
-        self, c: Chain, f: np.ndarray, generations: Any, at_zero: float, groups: TokenGroups | None = None
-    ) -> Any:
-        """Return ``sum_k E f(count of token k after m resamplings)`` for each m; ``at_zero`` is its value at m = 0."""
-        m = _generations(generations)
-        tokens = group(self.p) if groups is None else groups
-        functional = np.asarray(tokens.weights @ c.start(tokens.p)).ravel()
-        values = {0: at_zero}
-        at = 1
-        for target in sorted(set(m.ravel().tolist()) - {0}):
-            f, at = _advance(c, f, target - at), target
-            values[target] = float(functional @ f)
-        return _like(m, np.array([values[x] for x in m.ravel().tolist()]).reshape(m.shape))
-
-
-def _advance(c: Chain, f: np.ndarray, generations: int) -> np.ndarray:
-    """Return ``P^generations f``."""
-    if generations <= _SQUARING_FROM * len(c.states):
-        return next(itertools.islice(c.powers(f), generations, None))
-    power = c.step if isinstance(c.step, np.ndarray) else c.step.toarray()
-    while generations:
-        if generations & 1:
-            f = power @ f
-        generations >>= 1
-        if generations:
-            power = power @ power
-    return f
-
 
 def _gini(given: Any, p: np.ndarray) -> Expr:
     """Return ``1 - sum p^2``, exact if every probability was given as a rational number."""
@@ -293,24 +267,3 @@ def _gini(given: Any, p: np.ndarray) -> Expr:
         exact = [Rational(x.numerator, x.denominator) if isinstance(x, Fraction) else S(x) for x in given]
         return 1 - sum((x**2 for x in exact), S.Zero)
     return Float(math.fsum(p * (1 - p)))
-
-
-def _rows(T: Any) -> int:
-    rows = real(T, "T", positive=True, integer=True, number=True, most=_MOST_ROWS)
-    if not rows.is_Integer or rows < 1:
-        raise DomainError(f"T needs to be an integer >= 1, got {shown(T)}; give the rows of each resampling")
-    return int(rows)
-
-
-def _generations(generations: Any) -> np.ndarray:
-    m = real_values(generations, "generations")
-    if not ((m >= 0) & (m == np.floor(m)) & (m < _MOST_GENERATIONS)).all():
-        raise DomainError(
-            f"generations needs integers in 0..{_MOST_GENERATIONS - 1}, got {shown(generations)}; count resamplings"
-        )
-    return m.astype(np.int64)
-
-
-def _like(m: np.ndarray, values: np.ndarray) -> Any:
-    """Return a float for a scalar question, else the array."""
-    return float(values) if m.ndim == 0 else values

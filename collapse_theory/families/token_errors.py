@@ -20,6 +20,7 @@ import numpy as np
 from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Source, Truth
 from collapse_theory.families.binomial import mean_absolute_deviation
 from collapse_theory.families.calculus import RowLaw, moments
+from collapse_theory.families.resampling import expected_survivors
 from collapse_theory.families.token_law import MAX_WORK, token_law
 from collapse_theory.families.wright_fisher import EXACT_ROWS, chain
 
@@ -91,9 +92,7 @@ def distinct_tokens(pipeline: Pipeline, model: Fit, p: np.ndarray, max_work: flo
         return Bracket(value, value, value, "descendants of real samples")
     walk = _equal_chain(model)
     if walk is not None:
-        from collapse_theory.families.categorical import Categorical
-
-        value = float(Categorical(p).expected_survivors(T=walk[0], generations=walk[1]))
+        value = float(expected_survivors(p, *walk))
         return Bracket(value, value, value, "Wright-Fisher chain")
     x, count = np.unique(positive, return_counts=True)
     law = token_law(pipeline, model, x, max_work) if len(x) <= _LAW_TOKENS else None
