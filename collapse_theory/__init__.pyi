@@ -11,7 +11,6 @@ from .core.errors import ParseError as ParseError
 from .core.errors import PipelineError as PipelineError
 from .core.errors import ValidationWarning as ValidationWarning
 from .derive.formula import ErrorFormula as ErrorFormula
-from .derive.regression import Linear as Linear
 from .derive.test_error import test_error as test_error
 from .describe import workflows as workflows
 from .describe.data import from_data as from_data
@@ -41,6 +40,7 @@ from .engine.letters import sqrt as sqrt
 from .families.averaging import covariances as covariances
 from .families.categorical import Categorical as Categorical
 from .families.gaussian import Gaussian as Gaussian
+from .families.linear import Linear as Linear
 from .families.regular import Regular as Regular
 from .numerics.effective_ridge import degrees_of_freedom as degrees_of_freedom
 from .numerics.effective_ridge import effective_ridge as effective_ridge

@@ -30,9 +30,9 @@ __all__ = [
     "declared",
     "effective_ridge_scalar",
     "eigenvalue",
+    "eigenvalue_of",
     "ell",
     "energy",
-    "family_eigenvalue",
     "implicit_scalar",
     "indexed",
     "is_literal",
@@ -149,7 +149,7 @@ class Perturbation(Symbol):
 perturbation = Perturbation()
 
 
-def family_eigenvalue(covariance: str) -> Eigenvalue:
+def eigenvalue_of(covariance: str) -> Eigenvalue:
     """Return the eigenvalue symbol of a named covariance of a commuting family."""
     return Eigenvalue(covariance)
 

@@ -7,7 +7,7 @@ from transcript import step
 import collapse_theory as ct
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.integrals import SpectralTrace, df
-from collapse_theory.symbols import N, T, d, eigenvalue, family_eigenvalue, lam, p1, p2
+from collapse_theory.symbols import N, T, d, eigenvalue, eigenvalue_of, lam, p1, p2
 
 T1, T2 = (sp.Symbol(name, integer=True, positive=True) for name in ("T1", "T2"))
 Sigma, one, rows = ct.Covariance("Sigma", d), sp.Identity(d), T1 + T2
@@ -35,7 +35,7 @@ step("= p2^2 G[Sigma] + p1 p2 u Sigma", (published - q2**2 * transported - q1 * 
 
 # 4. The package: three eigenvalues s_j and offsets Delta_j, exact rationals.
 zeta = ct.catalog["strong-collapse"].error.terms["synthetic_variance"]
-offset, ridge = family_eigenvalue("Delta"), EffectiveRidge(N, lam)
+offset, ridge = eigenvalue_of("Delta"), EffectiveRidge(N, lam)
 rng = np.random.default_rng(11)
 for _ in range(3):
     values, offsets = ([sp.Rational(int(x), 7) for x in rng.integers(1, 40, 3)] for _ in range(2))

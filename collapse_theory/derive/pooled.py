@@ -28,7 +28,7 @@ from collapse_theory.core.errors import DomainError, PipelineError, shown
 from collapse_theory.describe.pipeline import Fit, Pipeline, Sample, Source, Truth
 from collapse_theory.engine.letters import GaussianMatrix
 from collapse_theory.engine.pencil import Block, Letter, Pencil
-from collapse_theory.symbols import family_eigenvalue
+from collapse_theory.symbols import eigenvalue_of
 
 __all__ = [
     "COMMON",
@@ -280,7 +280,7 @@ def error_pencil(system: PooledSystem, scalings: Mapping[int, Scaling] | None = 
     blocks = {key: b for key, b in half.items() if b}
     blocks |= {(n + j, n + i): b.transpose for (i, j), b in blocks.items()}
     last = error_of[len(system.fits) - 1]
-    blocks[n + last, last] = Block(-family_eigenvalue(system.test_covariance))
+    blocks[n + last, last] = Block(-eigenvalue_of(system.test_covariance))
     inputs = {"w0": 0} | {f"noise {i}": j for i, j in noise_of.items()}
     outputs = {name: n + i for name, i in inputs.items()}
     pencil = Pencil(tuple(dimensions * 2), blocks, inputs, outputs, {symbols.d: system.covariances})
@@ -298,7 +298,7 @@ def _fit_blocks(
     out = {(w, w): Block(scaling.penalty), (w, 0): Block(scaling.penalty)}
     for n, design in enumerate(f.designs):
         r = residual_of[k, n]
-        Z, root = GaussianMatrix(f"Z_{design.inputs}", design.T, symbols.d), sqrt(family_eigenvalue(design.covariance))
+        Z, root = GaussianMatrix(f"Z_{design.inputs}", design.T, symbols.d), sqrt(eigenvalue_of(design.covariance))
         opened = n in scaling.opened
         X = Letter(Z, transposed=False, right=root)
         scaled = Letter(Z, transposed=False, right=root * scaling.reach) if opened else X

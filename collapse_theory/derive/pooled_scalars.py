@@ -19,7 +19,7 @@ from collapse_theory.derive.pooled import PooledSystem, Scaling, error_pencil
 from collapse_theory.derive.slopes import slope
 from collapse_theory.engine.closed_form import ClosedForm, implicit_values, solve_symbolic
 from collapse_theory.engine.triangular import Structure, structure_of
-from collapse_theory.symbols import family_eigenvalue
+from collapse_theory.symbols import eigenvalue_of
 
 __all__ = ["PipelineBias", "PipelineScalar", "PipelineVariance", "SystemScalar", "pipeline_scalars"]
 
@@ -79,7 +79,7 @@ class PipelineBias(PipelineScalar):
     r"""The quadratic form of the true coefficients in the test error, :math:`w_0^\top P^\top\Sigma_{\rm test}P\,w_0`."""
 
     def _linear_map(self, system: PooledSystem) -> str:
-        return rf"w_0^\top P_0^\top {matrix_name(family_eigenvalue(system.test_covariance))} P_0 w_0"
+        return rf"w_0^\top P_0^\top {matrix_name(eigenvalue_of(system.test_covariance))} P_0 w_0"
 
     def doit(self, **hints: Any) -> Expr:
         """Return the explicit expression; its size grows quickly with the number of fits."""
@@ -91,7 +91,7 @@ class PipelineVariance(PipelineScalar):
     r"""The label noises in the test error, :math:`\sum_i\sigma_i^2\operatorname{tr}[P_i^\top\Sigma_{\rm test}P_i]`."""
 
     def _linear_map(self, system: PooledSystem) -> str:
-        test = matrix_name(family_eigenvalue(system.test_covariance))
+        test = matrix_name(eigenvalue_of(system.test_covariance))
         return rf"\sum_i \sigma_i^2 \operatorname{{tr}}\left[P_i^\top {test} P_i\right]"
 
     def doit(self, **hints: Any) -> Expr:

@@ -1,8 +1,7 @@
-"""Linear regression: which theory covers which pipeline."""
+"""Linear regression: which derivation covers which pipeline."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from sympy import Ge, Gt, S
@@ -11,6 +10,7 @@ from sympy.logic.boolalg import Boolean
 from collapse_theory.core.errors import PipelineError, shown
 from collapse_theory.derive.chain import chain_scalars
 from collapse_theory.derive.exact import one_design_risk, telescoped_risk
+from collapse_theory.derive.family import Described
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.mean_labeller import pooled_scalars
 from collapse_theory.derive.operator import Generation
@@ -20,74 +20,58 @@ from collapse_theory.describe.literals import without_literals
 from collapse_theory.describe.pipeline import Fit, Pipeline
 from collapse_theory.describe.recognise import chain, increments, is_least_squares, one_design, own_inputs
 
-__all__ = ["Linear", "Method"]
+__all__ = ["Method", "excess_risk"]
 
 Method = Literal["auto", "exact", "operator", "free-probability"]
 _METHODS = ("auto", "exact", "operator", "free-probability")
 
 
-@dataclass(frozen=True)
-class Linear:
-    """Ridge regression on Gaussian inputs; the test error is the excess risk ``||w_hat - w0||_Sigma^2``."""
+def excess_risk(
+    pipeline: Pipeline,
+    model: Fit | None = None,
+    method: str = "auto",
+    test_covariance: str | None = None,
+) -> ErrorFormula:
+    """Return the excess risk of ``model`` as a derived formula.
 
-    def theory(
-        self,
-        pipeline: Pipeline,
-        model: Fit | None = None,
-        method: str = "auto",
-        test_covariance: str | None = None,
-    ) -> ErrorFormula:
-        """Return the test error of ``model`` as a derived formula.
+    Args:
+        pipeline: The training procedure.
+        model: The tested fit; default the last.
+        method: "exact" (least squares), "operator" (inputs used by one fit each), "free-probability" (every linear
+            pipeline), or "auto": the strongest that applies.
+        test_covariance: Name of the covariance of the test inputs; None is the common one.
 
-        Args:
-            pipeline: The training procedure.
-            model: The tested fit; default the last.
-            method: "exact" (least squares), "operator" (inputs used by one fit each), "free-probability" (every linear
-                pipeline), or "auto": the strongest that applies.
-
-            test_covariance: Name of the covariance of the test inputs; None is the common one.
-
-        Raises:
-            PipelineError: If the method does not cover the pipeline.
-        """
-        tested = pipeline.model(model)
-        if not isinstance(method, str) or method not in _METHODS:
-            raise PipelineError(f"method needs to be one of {', '.join(_METHODS)}, got {shown(method)}; use 'auto'")
-        copy, fit, numbers = without_literals(pipeline, tested)
-        derived = None
-        if test_covariance is not None:  # the other derivations measure the risk by the inputs' own covariance
-            if method not in {"auto", "free-probability"}:
-                raise PipelineError(f'test_covariance needs method="free-probability", got {shown(method)}; use "auto"')
-            method = "free-probability"
-        if method in {"auto", "exact"}:
-            derived = _exact(copy, fit)
-        if derived is None and method in {"auto", "operator"}:
-            derived = _operator(copy, fit)
-        if derived is None and method in {"auto", "free-probability"}:
-            derived = _free_probability(copy, fit, test_covariance)
-        if derived is None:
-            raise PipelineError(_not_covered(fit, method))
-        return ErrorFormula(
-            parts=derived.parts,
-            regime=derived.regime,
-            conditions=(*derived.conditions, *_domain(copy, fit)),
-            references=derived.references,
-            method=derived.method,
-            numbers=numbers,
-            pipeline=_Described(pipeline),
-            model=tested,
-            test_covariance=test_covariance,
-        )
-
-
-@dataclass(frozen=True)
-class _Described:
-    """The pipeline a formula was derived from, as a function without parameters that pickles."""
-
-    pipeline: Pipeline
-
-    def __call__(self) -> Pipeline:
-        return self.pipeline
+    Raises:
+        PipelineError: If the method does not cover the pipeline.
+    """
+    tested = pipeline.model(model)
+    if not isinstance(method, str) or method not in _METHODS:
+        raise PipelineError(f"method needs to be one of {', '.join(_METHODS)}, got {shown(method)}; use 'auto'")
+    copy, fit, numbers = without_literals(pipeline, tested)
+    derived = None
+    if test_covariance is not None:  # the other derivations measure the risk by the inputs' own covariance
+        if method not in {"auto", "free-probability"}:
+            raise PipelineError(f'test_covariance needs method="free-probability", got {shown(method)}; use "auto"')
+        method = "free-probability"
+    if method in {"auto", "exact"}:
+        derived = _exact(copy, fit)
+    if derived is None and method in {"auto", "operator"}:
+        derived = _operator(copy, fit)
+    if derived is None and method in {"auto", "free-probability"}:
+        derived = _free_probability(copy, fit, test_covariance)
+    if derived is None:
+        raise PipelineError(_not_covered(fit, method))
+    return ErrorFormula(
+        parts=derived.parts,
+        regime=derived.regime,
+        conditions=(*derived.conditions, *_domain(copy, fit)),
+        references=derived.references,
+        method=derived.method,
+        numbers=numbers,
+        pipeline=Described(pipeline),
+        model=tested,
+        test_covariance=test_covariance,
+    )
 
 
 def _exact(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:

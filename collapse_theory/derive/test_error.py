@@ -7,7 +7,7 @@ from typing import Any
 from collapse_theory.core.arguments import instance, word
 from collapse_theory.core.errors import PipelineError, shown
 from collapse_theory.derive.formula import ErrorFormula
-from collapse_theory.derive.regression import Linear
+from collapse_theory.derive.regression import excess_risk
 from collapse_theory.describe.pipeline import Fit, Pipeline
 
 __all__ = ["test_error"]
@@ -27,7 +27,7 @@ def test_error(
     Args:
         pipeline: The training procedure.
         model: The tested fit; default the last.
-        family: The family of models; default :class:`Linear`.
+        family: The family of models; default linear regression, ``ct.Linear()``.
         method: "auto" picks the strongest derivation that applies; "exact" (least squares), "operator" (inputs used by one
             fit each) and "free-probability" (every linear pipeline) ask for one.
         test_covariance: Name of the covariance of the test inputs (covariate shift), for linear regression; None is the
@@ -51,13 +51,9 @@ def test_error(
                 f"family needs to be a family of models, got {shown(family)}; for example ct.Categorical(p), ct.Gaussian() or "
                 "ct.Regular()"
             )
-        if test_covariance is not None:
-            raise PipelineError(
-                f"test_covariance needs linear regression, got family={shown(family)}; omit one of them"
-            )
-        derived: ErrorFormula = family.theory(pipeline, model, method)
+        derived: ErrorFormula = family.theory(pipeline, model, method, test_covariance)
         return derived
-    return Linear().theory(pipeline, model, method, test_covariance)
+    return excess_risk(pipeline, model, method, test_covariance)
 
 
 test_error.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it by its name

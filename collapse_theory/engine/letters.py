@@ -22,7 +22,7 @@ from collapse_theory.algebra.printing import matrix_name
 from collapse_theory.core.arguments import instance
 from collapse_theory.core.errors import DomainError, NonCommutingError, shown
 from collapse_theory.core.numbers import real
-from collapse_theory.symbols import Eigenvalue, family_eigenvalue
+from collapse_theory.symbols import Eigenvalue, eigenvalue_of
 
 __all__ = ["Covariance", "GaussianMatrix", "commuting", "sqrt"]
 
@@ -82,7 +82,7 @@ class Covariance(MatrixSymbol):
     @property
     def eigenvalue(self) -> Eigenvalue:
         """The bound symbol of its eigenvalue in spectral integrals."""
-        return family_eigenvalue(self.name)
+        return eigenvalue_of(self.name)
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         del printer

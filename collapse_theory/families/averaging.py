@@ -1,10 +1,9 @@
-"""What a family is: a row law for the calculus, checks of a pipeline, the theory of its error and a sampler."""
+"""Families whose fits average rows: a row law for the calculus, checks of a pipeline and the theory of its error."""
 
 from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,23 +12,21 @@ from sympy import Expr, Ge, ImmutableMatrix, S, Symbol, cancel
 from collapse_theory.core.arguments import instance
 from collapse_theory.core.errors import PipelineError, shown
 from collapse_theory.core.numbers import flag
+from collapse_theory.derive.family import Described, Family
 from collapse_theory.derive.formula import ErrorFormula, Regime
 from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample
 from collapse_theory.families.calculus import Moments, RowLaw, moments
-from collapse_theory.simulate.trial import Setting, Trial
 
-__all__ = ["Family", "covariances"]
+__all__ = ["Averaging", "covariances"]
 
 _SUM_TOLERANCE = 1e-9  # float coefficients such as 0.7 + 0.2 + 0.1 miss one by a few units in the last place
 
 
-class Family(abc.ABC):
+class Averaging(Family):
     """A statistical model whose fits are (weighted) averages over rows, exactly or to leading order."""
 
     name: ClassVar[str]
     law: ClassVar[RowLaw]
-    quantity: ClassVar[str]
-    """What the error is, in words with LaTeX, for statements."""
     regime: ClassVar[Regime]
     references: ClassVar[tuple[str, ...]]
     convex: ClassVar[bool]
@@ -39,21 +36,28 @@ class Family(abc.ABC):
     def error_terms(self, pipeline: Pipeline, model: Fit) -> Mapping[str, Expr]:
         """Return the named parts of the expected error of ``model``."""
 
-    @abc.abstractmethod
-    def trial(self, pipeline: Pipeline, model: Fit, setting: Setting) -> Trial:
-        """Return a picklable function of a generator: one simulated run and the error of ``model``."""
-
-    def theory(self, pipeline: Pipeline, model: Fit | None = None, method: str = "auto") -> ErrorFormula:
+    def theory(
+        self,
+        pipeline: Pipeline,
+        model: Fit | None = None,
+        method: str = "auto",
+        test_covariance: str | None = None,
+    ) -> ErrorFormula:
         """Return the expected error of a fit as a derived formula; its evaluation needs no spectrum.
 
         Args:
             pipeline: Without noise, ridge or reused designs; numbers or symbols.
             model: The tested fit; None is the last.
             method: "auto", or "exact" for the families that are exact.
+            test_covariance: None; there are no inputs.
 
         Raises:
             PipelineError: If the pipeline means nothing for the family, or it has no such method.
         """
+        if test_covariance is not None:
+            raise PipelineError(
+                f"test_covariance needs linear regression, got {shown(test_covariance)} with {self.name}; omit one of them"
+            )
         methods = ("auto", "exact") if self.regime == "exact" else ("auto",)
         if not isinstance(method, str) or method not in methods:
             raise PipelineError(
@@ -68,7 +72,7 @@ class Family(abc.ABC):
             conditions=tuple(c for T in rows if (c := Ge(T, 1)) is not S.true),
             references=self.references,
             method="exact" if self.regime == "exact" else "calculus",
-            pipeline=_Described(pipeline),
+            pipeline=Described(pipeline),
             model=fit,
             family=self,
         )
@@ -110,16 +114,6 @@ class Family(abc.ABC):
             )
 
 
-@dataclass(frozen=True)
-class _Described:
-    """The pipeline that a formula describes, as the picklable function that a formula holds."""
-
-    pipeline: Pipeline
-
-    def __call__(self) -> Pipeline:
-        return self.pipeline
-
-
 _WHY = {
     "noise": "its rows have no label noise besides the draw itself",
     "ridge": "its fit is maximum likelihood",
@@ -137,7 +131,7 @@ def _refuse(family: str, node: str, **given: Any) -> None:
             )
 
 
-def covariances(pipeline: Pipeline, family: Family, *, exact: bool | None = None) -> np.ndarray | ImmutableMatrix:
+def covariances(pipeline: Pipeline, family: Averaging, *, exact: bool | None = None) -> np.ndarray | ImmutableMatrix:
     r"""Return the matrix ``c_ab`` of covariances of all fits, in units of the shape of one row.
 
     ``Cov(theta_a, theta_b) = c_ab * shape`` with shape ``diag(p) - p p^T`` (Categorical), the covariance (Gaussian), or
@@ -160,7 +154,7 @@ def covariances(pipeline: Pipeline, family: Family, *, exact: bool | None = None
     [1/2, 1/2],
     [1/2, 3/4]])
     """
-    if not isinstance(family, Family):
+    if not isinstance(family, Averaging):
         raise PipelineError(
             f"covariances needs a family other than linear regression, got {shown(family)}; "
             "pass ct.Categorical(p), ct.Gaussian() or ct.Regular()"

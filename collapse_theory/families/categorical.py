@@ -22,7 +22,7 @@ from collapse_theory.core.errors import DomainError, PipelineError, shown
 from collapse_theory.core.numbers import flag, integer, real_array
 from collapse_theory.derive.formula import Regime
 from collapse_theory.describe.pipeline import Fit, Pipeline
-from collapse_theory.families.averaging import Family
+from collapse_theory.families.averaging import Averaging
 from collapse_theory.families.calculus import RowLaw
 from collapse_theory.families.rates import CollapseRates
 from collapse_theory.families.resampling import (
@@ -45,7 +45,7 @@ _STEPWISE = 10**7  # generations of a recursion that is not squared
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Categorical(Family):
+class Categorical(Averaging):
     """A distribution over tokens, fitted by empirical frequencies.
 
     Args:

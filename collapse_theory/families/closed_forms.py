@@ -25,7 +25,7 @@ from collapse_theory.describe.pipeline import Fit, Pipeline
 from collapse_theory.families.calculus import RowLaw, moments
 
 __all__ = [
-    "ClosedForm",
+    "VarianceForm",
     "accumulate",
     "accumulate_subsample",
     "fresh_real",
@@ -43,7 +43,7 @@ T, T0, m, w, K = symbols.T, symbols.T0, symbols.m, symbols.w, symbols.k
 
 
 @dataclass(frozen=True)
-class ClosedForm:
+class VarianceForm:
     """The variance ``c_m`` of a workflow in closed form.
 
     Attributes:
@@ -87,14 +87,14 @@ def _collapses(law: RowLaw) -> bool:
     return law is not RowLaw.CONSTANT
 
 
-def replace(law: RowLaw) -> ClosedForm:
+def replace(law: RowLaw) -> VarianceForm:
     r"""Return replace: ``1 - (1 - 1/T)^m`` (tokens, Gaussians), ``m/T`` (regular).
 
     >>> replace(RowLaw.TOKENS).variance, replace(RowLaw.CONSTANT).variance
     (1 - ((T - 1)/T)**m, m/T)
     """
     a, b = _replace_round(law, T)
-    return ClosedForm(law, solve_affine(a, b, _index(), m), S.One if _collapses(law) else oo, S.false)
+    return VarianceForm(law, solve_affine(a, b, _index(), m), S.One if _collapses(law) else oo, S.false)
 
 
 def _replace_round(law: RowLaw, rows: Expr) -> tuple[Expr, Expr]:
@@ -104,7 +104,7 @@ def _replace_round(law: RowLaw, rows: Expr) -> tuple[Expr, Expr]:
     return _round(law, build)
 
 
-def replace_growing(law: RowLaw, exponent: Scalar) -> ClosedForm:
+def replace_growing(law: RowLaw, exponent: Scalar) -> VarianceForm:
     r"""Return replace with ``T k^s`` rows in round k: the limit is finite exactly if ``s > 1``.
 
     Regular: ``H_m^{(s)}/T -> zeta(s)/T``. In general the sum of ``1/T_k`` decides: growth that is only linear still
@@ -124,11 +124,11 @@ def replace_growing(law: RowLaw, exponent: Scalar) -> ClosedForm:
     converges = Gt(s, 1)
     value = solve_affine(a, b, k, m)
     if not _collapses(law):
-        return ClosedForm(law, value, oo if converges == S.false else zeta(s) / T, converges)
-    return ClosedForm(law, value, S.One if converges == S.false else 1 - product_limit(a, k, 1), converges)
+        return VarianceForm(law, value, oo if converges == S.false else zeta(s) / T, converges)
+    return VarianceForm(law, value, S.One if converges == S.false else 1 - product_limit(a, k, 1), converges)
 
 
-def replace_geometric(law: RowLaw, ratio: Scalar) -> ClosedForm:
+def replace_geometric(law: RowLaw, ratio: Scalar) -> VarianceForm:
     r"""Return replace with ``T q^(k-1)`` rows in round k; the limit is finite exactly if ``q > 1``.
 
     Args:
@@ -145,12 +145,12 @@ def replace_geometric(law: RowLaw, ratio: Scalar) -> ClosedForm:
     converges = Gt(q, 1)
     if _collapses(law):
         end = S.One if converges == S.false else 1 - Product(a, (k, 1, oo))
-        return ClosedForm(law, 1 - Product(a, (k, 1, m)), end, converges)
+        return VarianceForm(law, 1 - Product(a, (k, 1, m)), end, converges)
     value = (1 - q**-m) / (1 - 1 / q) / T if q != 1 else m / T
-    return ClosedForm(law, value, oo if converges == S.false else q / (q - 1) / T, converges)
+    return VarianceForm(law, value, oo if converges == S.false else q / (q - 1) / T, converges)
 
 
-def accumulate(law: RowLaw) -> ClosedForm:
+def accumulate(law: RowLaw) -> VarianceForm:
     r"""Return accumulate: ``1 - prod_{k<=m} (1 - 1/(T k^2))`` (tokens, Gaussians), ``sum_{k<=m} 1/k^2 / T`` (regular).
 
     The limits are ``1 - sin(pi/sqrt T)/(pi/sqrt T)`` and ``pi^2/(6 T)``.
@@ -162,7 +162,7 @@ def accumulate(law: RowLaw) -> ClosedForm:
     a, b = _accumulate_round(law, k)
     value = solve_affine(a, b, k, m)
     end = 1 - product_limit(a, k, 1) if _collapses(law) else limit_of_sum(value, m)
-    return ClosedForm(law, value, end, true)
+    return VarianceForm(law, value, end, true)
 
 
 def _accumulate_round(law: RowLaw, k: Symbol) -> tuple[Expr, Expr]:
@@ -175,7 +175,7 @@ def _accumulate_round(law: RowLaw, k: Symbol) -> tuple[Expr, Expr]:
     return _round(law, build)
 
 
-def keep_real(law: RowLaw) -> ClosedForm:
+def keep_real(law: RowLaw) -> VarianceForm:
     r"""Return keep_real after m synthetic rounds: the same ``T`` real rows pooled with ``T0`` synthetic ones.
 
     The synthetic fit before is the real average plus independent noise, so its covariance with the real sample stays
@@ -191,10 +191,10 @@ def keep_real(law: RowLaw) -> ClosedForm:
     slope, clean = affine(base[-1, -1].subs(rows, 1 / c), c)
     a, b = affine(cancel(_last(pipe, law).subs(rows, slope / (c - clean))), c)
     value = solve_affine(a, b, _index(), m, start=1 / T)
-    return ClosedForm(law, value, factor(b / (1 - a)), true)
+    return VarianceForm(law, value, factor(b / (1 - a)), true)
 
 
-def fresh_real(law: RowLaw, weighted: bool = False) -> ClosedForm:
+def fresh_real(law: RowLaw, weighted: bool = False) -> VarianceForm:
     r"""Return fresh_real after m rounds: ``T`` new real rows pooled with ``T0`` synthetic ones in every round.
 
     Args:
@@ -209,10 +209,10 @@ def fresh_real(law: RowLaw, weighted: bool = False) -> ClosedForm:
     a, b = _round(law, build)
     # as a geometric sum, which is m where the share of the real rows vanishes and nothing is forgotten
     value = a**m / T + b * GeometricSum(factor(1 - a), m) if weighted else solve_affine(a, b, _index(), m, start=1 / T)
-    return ClosedForm(law, value, factor(b / (1 - a)), true)
+    return VarianceForm(law, value, factor(b / (1 - a)), true)
 
 
-def random_past(law: RowLaw) -> ClosedForm:
+def random_past(law: RowLaw) -> VarianceForm:
     r"""Return random_past: each row labelled by a past fit (or the truth) drawn uniformly, for the fit of round m.
 
     It is that of accumulate. The mixture ``q_{k+1} = (k q_k + theta_k)/(k+1)`` gains as much variance as accumulated
@@ -222,7 +222,7 @@ def random_past(law: RowLaw) -> ClosedForm:
     return accumulate(law)
 
 
-def random_past_rounds(law: RowLaw) -> ClosedForm:
+def random_past_rounds(law: RowLaw) -> VarianceForm:
     r"""Return the variant of random_past that draws *one* past model per round for all of its rows.
 
     Averaged over the draws, ``c_{k+1} = a mean(c_0, ..., c_k) + b``, hence ``1 - c_m = Gamma(m+1-1/T)/(m!
@@ -233,10 +233,10 @@ def random_past_rounds(law: RowLaw) -> ClosedForm:
     a, b = _replace_round(law, T)
     # (k+1) c_{k+1} - k c_k = a c_k + b, written for round k
     value = solve_affine(factor((k - 1 + a) / k), factor(b / k), k, m)
-    return ClosedForm(law, value, S.One if _collapses(law) else oo, S.false)
+    return VarianceForm(law, value, S.One if _collapses(law) else oo, S.false)
 
 
-def accumulate_subsample(law: RowLaw) -> ClosedForm:
+def accumulate_subsample(law: RowLaw) -> VarianceForm:
     r"""Return accumulate_subsample: each fit on ``T`` rows drawn without replacement from all rows so far.
 
     The pool after round k averages k samples; sample k is labelled by a subsample of the pool before, which adds
@@ -255,9 +255,9 @@ def accumulate_subsample(law: RowLaw) -> ClosedForm:
     value = solve_affine(a, b, k, m, start=start, first=2)
     spread = limit(h, m, oo)
     if not _collapses(law):
-        return ClosedForm(law, value + h, limit_of_sum(value, m) + spread, true)
+        return VarianceForm(law, value + h, limit_of_sum(value, m) + spread, true)
     pooled = 1 - (1 - start) * product_limit(a, k, 2)
-    return ClosedForm(law, 1 - (1 - value) * (1 - h), 1 - (1 - pooled) * (1 - spread), true)
+    return VarianceForm(law, 1 - (1 - value) * (1 - h), 1 - (1 - pooled) * (1 - spread), true)
 
 
 def _clean() -> Pipeline:

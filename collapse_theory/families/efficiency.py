@@ -15,14 +15,14 @@ from collapse_theory.core.errors import DomainError, PipelineError, shown
 from collapse_theory.core.numbers import Scalar, real
 from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Source, Truth
 from collapse_theory.families import closed_forms
-from collapse_theory.families.averaging import Family
+from collapse_theory.families.averaging import Averaging
 from collapse_theory.families.calculus import moments
 
 __all__ = ["OptimalWeights", "best_stationary_weight", "effective_sample_size", "largest_synthetic", "optimal_weights",
            "relative_efficiency"]  # fmt: skip
 
 
-def effective_sample_size(pipeline: Pipeline, family: Family, model: Fit | None = None) -> Any:
+def effective_sample_size(pipeline: Pipeline, family: Averaging, model: Fit | None = None) -> Any:
     """Return how many real rows would give a clean fit the variance of ``model``, ``1/c``.
 
     Returns:
@@ -39,7 +39,7 @@ def effective_sample_size(pipeline: Pipeline, family: Family, model: Fit | None 
     return factor(1 / c) if pipeline.free_symbols else float(1 / c)
 
 
-def relative_efficiency(pipeline: Pipeline, family: Family, model: Fit | None = None) -> Any:
+def relative_efficiency(pipeline: Pipeline, family: Averaging, model: Fit | None = None) -> Any:
     """Return the effective sample size over the rows of the first sample.
 
     It is the variance of a clean fit on these rows over that of ``model``.
@@ -69,7 +69,7 @@ class OptimalWeights:
     variances: tuple[float, ...]
 
 
-def optimal_weights(pipeline: Pipeline, family: Family) -> OptimalWeights:
+def optimal_weights(pipeline: Pipeline, family: Averaging) -> OptimalWeights:
     r"""Return the pooling weights that minimise the variance of each fit, forward over the DAG.
 
     ``min alpha^T S alpha`` over ``alpha >= 0, sum alpha = 1``, with ``S`` the covariances of the pooled samples given
@@ -125,7 +125,7 @@ def _copy_fits(
     copy: dict[Sample | Fit, Any],
     pipeline: Pipeline,
     before: Sample | None,
-    family: Family,
+    family: Averaging,
     shares: list[tuple[float, ...]],
 ) -> None:
     """Append the fits that ``before`` is labelled by (all remaining ones if None), each with its best weights."""
@@ -143,7 +143,7 @@ def _copy_fits(
         shares.append(tuple(share.tolist()))
 
 
-def _sample_covariance(out: Pipeline, pooled: list[Sample], family: Family) -> np.ndarray:
+def _sample_covariance(out: Pipeline, pooled: list[Sample], family: Averaging) -> np.ndarray:
     """Return the covariances of samples, by a fit on each alone in a scratch copy."""
     scratch = out.replaced({})
     for s in pooled:
@@ -163,7 +163,7 @@ def _least_variance(S_: np.ndarray) -> np.ndarray:
     return x / x.sum()
 
 
-def best_stationary_weight(family: Family) -> Expr:
+def best_stationary_weight(family: Averaging) -> Expr:
     r"""Return the real share ``w`` that minimises the limiting variance of fresh_real.
 
     Every round has ``T`` real and ``T0`` synthetic rows. It is the stationary point of the closed form in (0, 1); with
@@ -182,7 +182,7 @@ def best_stationary_weight(family: Family) -> Expr:
 
 
 def largest_synthetic(
-    family: Family, T: Scalar, factor: Scalar, real_data: str = "fixed", generations: int | None = None
+    family: Averaging, T: Scalar, factor: Scalar, real_data: str = "fixed", generations: int | None = None
 ) -> float:
     r"""Return the most synthetic rows per round that keep the error within ``factor`` times that of the real data.
 

@@ -26,7 +26,7 @@ from collapse_theory.core.numbers import flag, real
 from collapse_theory.core.precision import exact_context
 from collapse_theory.derive.formula import Regime
 from collapse_theory.describe.pipeline import Fit, Pipeline, Truth
-from collapse_theory.families.averaging import Family
+from collapse_theory.families.averaging import Averaging
 from collapse_theory.families.calculus import RowLaw
 from collapse_theory.families.sampling import GaussianSampler, Run, numeric
 from collapse_theory.families.variance_law import VarianceLaw
@@ -38,7 +38,7 @@ _WRITTEN = 1000  # rows up to which SymPy may write a special function out as a 
 
 
 @dataclass(frozen=True)
-class Gaussian(Family):
+class Gaussian(Averaging):
     """A Gaussian whose mean and covariance are both fitted by maximum likelihood.
 
     Args:

@@ -16,7 +16,7 @@ from sympy import Expr, S
 from collapse_theory.core.errors import DomainError, PipelineError, shown
 from collapse_theory.derive.formula import Regime
 from collapse_theory.describe.pipeline import Fit, Pipeline
-from collapse_theory.families.averaging import Family
+from collapse_theory.families.averaging import Averaging
 from collapse_theory.families.calculus import RowLaw
 from collapse_theory.families.sampling import RegularModel, RegularSampler, Run, numeric
 from collapse_theory.simulate.trial import Setting, Trial
@@ -27,7 +27,7 @@ _NEEDED = ("truth", "information", "sample", "fit")
 
 
 @dataclass(frozen=True)
-class Regular(Family):
+class Regular(Averaging):
     """Any regular parametric model.
 
     Args:

@@ -292,13 +292,13 @@ class PipelineEquivalent:
             parameters[_ridge(k)] = number[f.ridge] * column
             parameters[_penalty(k)] = parameters[_reach(k)] = np.stack([r.penalty for r in found])
         for name, s in nodes.values.items():
-            parameters[symbols.family_eigenvalue(name)] = s * column
+            parameters[symbols.eigenvalue_of(name)] = s * column
         counts = {symbols.d: nodes.counts} | {
             x.T: reals.array([number[x.T]]) for f in self.system.fits for x in f.designs if symbols.d != x.T
         }
         functions = dict(zip(problem.expressions, reals.evaluate(problem.expressions, parameters), strict=True))
         start = _Start(problem.pencil, solved)
-        scaled = {name: parameters[symbols.family_eigenvalue(name)] for name in nodes.values}
+        scaled = {name: parameters[symbols.eigenvalue_of(name)] for name in nodes.values}
         fits = [solved_fit(f, found, number, scaled, reals) for f, found in zip(self.system.fits, solved, strict=True)]
         complements = Complements(self.system, problem.pencil, fits, nodes.counts)
         arithmetic = PipelineArithmetic(reals, counts, functions, start, complements, _rounding(reals, nudges))

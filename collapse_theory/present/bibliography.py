@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from collapse_theory.core.errors import DomainError, nearest, shown
 
-__all__ = ["BIBLIOGRAPHY", "Source", "bibtex"]
+__all__ = ["BIBLIOGRAPHY", "Reference", "bibtex"]
 
 
 @dataclass(frozen=True)
-class Source:
+class Reference:
     """A publication."""
 
     key: str
@@ -33,48 +33,48 @@ class Source:
 
 
 _ALL = (
-    Source("dohmatob2024regression", "Dohmatob, Elvis and Feng, Yunzhen and Kempe, Julia",
+    Reference("dohmatob2024regression", "Dohmatob, Elvis and Feng, Yunzhen and Kempe, Julia",
            "Model Collapse Demystified: The Case of Regression", 2024, "2402.07712"),
-    Source("gerstgrasser2024inevitable",
+    Reference("gerstgrasser2024inevitable",
            "Gerstgrasser, Matthias and Schaeffer, Rylan and Dey, Apratim and Rafailov, Rafael and Sleight, Henry and Hughes, John "
            "and Korbak, Tomasz and Agrawal, Rajashree and Pai, Dhruv and Gromov, Andrey and Roberts, Daniel A. and Yang, Diyi and "
            "Donoho, David L. and Koyejo, Sanmi",
            "Is Model Collapse Inevitable? Breaking the Curse of Recursion by Accumulating Real and Synthetic Data", 2024,
            "2404.01413"),
-    Source("seddik2024synthetic",
+    Reference("seddik2024synthetic",
            "Seddik, Mohamed El Amine and Chen, Suei-Wen and Hayou, Soufiane and Youssef, Pierre and Debbah, Merouane",
            "How Bad is Training on Synthetic Data? A Statistical Analysis of Language Model Collapse", 2024, "2404.05090"),
-    Source("dohmatob2024strong", "Dohmatob, Elvis and Feng, Yunzhen and Subramonian, Arjun and Kempe, Julia",
+    Reference("dohmatob2024strong", "Dohmatob, Elvis and Feng, Yunzhen and Subramonian, Arjun and Kempe, Julia",
            "Strong Model Collapse", 2024, "2410.04840"),
-    Source("dohmatob2024tails", "Dohmatob, Elvis and Feng, Yunzhen and Yang, Pu and Charton, Francois and Kempe, Julia",
+    Reference("dohmatob2024tails", "Dohmatob, Elvis and Feng, Yunzhen and Yang, Pu and Charton, Francois and Kempe, Julia",
            "A Tale of Tails: Model Collapse as a Change of Scaling Laws", 2024, "2402.07043"),
-    Source("dey2024universality", "Dey, Apratim and Donoho, David",
+    Reference("dey2024universality", "Dey, Apratim and Donoho, David",
            r"Universality of the $\pi^2/6$ Pathway in Avoiding Model Collapse", 2024, "2410.22812"),
-    Source("kazdan2024collapse",
+    Reference("kazdan2024collapse",
            "Kazdan, Joshua and Schaeffer, Rylan and Dey, Apratim and Gerstgrasser, Matthias and Rafailov, Rafael and "
            "Donoho, David L. and Koyejo, Sanmi",
            "Collapse or Thrive? Perils and Promises of Synthetic Data in a Self-Generating World", 2024, "2410.16713"),
-    Source("he2025golden", "He, Hengzhi and Xu, Shirong and Cheng, Guang",
+    Reference("he2025golden", "He, Hengzhi and Xu, Shirong and Cheng, Guang",
            "Golden Ratio Weighting Prevents Model Collapse", 2025, "2502.18049"),
-    Source("garg2025overparametrization", "Garg, Anvit and Bhattacharya, Sohom and Sur, Pragya",
+    Reference("garg2025overparametrization", "Garg, Anvit and Bhattacharya, Sohom and Sur, Pragya",
            "Preventing Model Collapse Under Overparametrization: Optimal Mixing Ratios for Interpolation Learning and Ridge "
            "Regression", 2025, "2509.22341"),
-    Source("suresh2024rate", "Suresh, Ananda Theertha and Thangaraj, Andrew and Khandavally, Aditya Nanda Kishore",
+    Reference("suresh2024rate", "Suresh, Ananda Theertha and Thangaraj, Andrew and Khandavally, Aditya Nanda Kishore",
            "Rate of Model Collapse in Recursive Training", 2024, "2412.17646"),
-    Source("subramonian2025autofpt", "Subramonian, Arjun and Dohmatob, Elvis",
+    Reference("subramonian2025autofpt", "Subramonian, Arjun and Dohmatob, Elvis",
            "auto-fpt: Automating Free Probability Theory Calculations for Machine Learning Theory", 2025, "2504.10754"),
-    Source("shumailov2023curse",
+    Reference("shumailov2023curse",
            "Shumailov, Ilia and Shumaylov, Zakhar and Zhao, Yiren and Gal, Yarin and Papernot, Nicolas and Anderson, Ross",
            "The Curse of Recursion: Training on Generated Data Makes Models Forget", 2023, "2305.17493"),
-    Source("adlam2020triple", "Adlam, Ben and Pennington, Jeffrey",
+    Reference("adlam2020triple", "Adlam, Ben and Pennington, Jeffrey",
            "The Neural Tangent Kernel in High Dimensions: Triple Descent and a Multi-Scale Theory of Generalization", 2020,
            "2008.06786"),
-    Source("cui2021generalization", "Cui, Hugo and Loureiro, Bruno and Krzakala, Florent and Zdeborova, Lenka",
+    Reference("cui2021generalization", "Cui, Hugo and Loureiro, Bruno and Krzakala, Florent and Zdeborova, Lenka",
            "Generalization Error Rates in Kernel Regression: The Crossover from the Noiseless to Noisy Regime", 2021, "2105.15004"),
-    Source("caponnetto2007optimal", "Caponnetto, Andrea and De Vito, Ernesto",
+    Reference("caponnetto2007optimal", "Caponnetto, Andrea and De Vito, Ernesto",
            "Optimal Rates for the Regularized Least-Squares Algorithm", 2007,
            journal="Foundations of Computational Mathematics"),
-    Source("hastie2022surprises", "Hastie, Trevor and Montanari, Andrea and Rosset, Saharon and Tibshirani, Ryan J.",
+    Reference("hastie2022surprises", "Hastie, Trevor and Montanari, Andrea and Rosset, Saharon and Tibshirani, Ryan J.",
            "Surprises in High-Dimensional Ridgeless Least Squares Interpolation", 2022, "1903.08560",
            "The Annals of Statistics"),
 )  # fmt: skip

@@ -35,7 +35,7 @@ _FILL = {"truth": "#f6e3b4", "sample": "#e3edf5", "subsample": "#eef0e2", "fit":
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Spot:
     """Centre of a node, and how far its outline is from it on the way out (half width, half height)."""
 
     x: float
@@ -43,7 +43,7 @@ class _Place:
     half: tuple[float, float]
     round: bool = False
 
-    def towards(self, other: _Place) -> tuple[float, float]:
+    def towards(self, other: _Spot) -> tuple[float, float]:
         """Return the point of the outline on the way to ``other``."""
         dx, dy = other.x - self.x, other.y - self.y
         a, b = self.half
@@ -92,7 +92,7 @@ def draw_pipeline(pipeline: Pipeline) -> Figure:
 
 
 # ---------------------------------------------------------------------- where
-def _layout(pipeline: Pipeline) -> dict[Any, _Place]:
+def _layout(pipeline: Pipeline) -> dict[Any, _Spot]:
     """Place the nodes: rounds left to right, one slot per node of a lane and round."""
     rounds = _rounds(pipeline)
     lanes: list[list[Any]] = [
@@ -101,7 +101,7 @@ def _layout(pipeline: Pipeline) -> dict[Any, _Place]:
         list(pipeline.fits),
     ]
     lanes = [lane for lane in lanes if lane] or [[]]
-    places: dict[Any, _Place] = {}
+    places: dict[Any, _Spot] = {}
     left = 0.0
     for column in sorted(set(rounds.values())):
         groups = [[node for node in lane if rounds[node] == column] for lane in lanes]
@@ -110,10 +110,10 @@ def _layout(pipeline: Pipeline) -> dict[Any, _Place]:
             start = left + (slots - len(group)) / 2 * _PITCH
             for i, node in enumerate(group):
                 half = (_RADIUS, _RADIUS) if isinstance(node, Fit) else (_BOX[0] / 2, _BOX[1] / 2)
-                places[node] = _Place(start + i * _PITCH, -(depth + 1) * _LANE, half, round=isinstance(node, Fit))
+                places[node] = _Spot(start + i * _PITCH, -(depth + 1) * _LANE, half, round=isinstance(node, Fit))
         left += slots * _PITCH
     labelled = [places[s].x for s in pipeline.samples if TRUTH in s.labellers] or [0.0]
-    places[TRUTH] = _Place((labelled[0] + labelled[-1]) / 2, 0.0, (0.46, 0.27))
+    places[TRUTH] = _Spot((labelled[0] + labelled[-1]) / 2, 0.0, (0.46, 0.27))
     return places
 
 
@@ -134,7 +134,7 @@ def _rounds(pipeline: Pipeline) -> dict[Sample | Fit, int]:
 
 
 # ---------------------------------------------------------------------- arrows
-def _arrows_to_sample(axes: Axes, sample: Sample, places: dict[Any, _Place]) -> None:
+def _arrows_to_sample(axes: Axes, sample: Sample, places: dict[Any, _Spot]) -> None:
     for source in sample.pool:
         _arrow(axes, places[source], places[sample], "", _SHARED, ":")
     if isinstance(sample.source, OneOf):
@@ -146,7 +146,7 @@ def _arrows_to_sample(axes: Axes, sample: Sample, places: dict[Any, _Place]) -> 
             _arrow(axes, places[labeller], places[sample], "" if (c - 1).is_zero else _math(c), _LABEL, "--")
 
 
-def _arrow(axes: Axes, a: _Place, b: _Place, text: str, color: str, style: str) -> None:
+def _arrow(axes: Axes, a: _Spot, b: _Spot, text: str, color: str, style: str) -> None:
     start, end = a.towards(b), b.towards(a)
     how = {"arrowstyle": "-|>", "color": color, "linestyle": style, "linewidth": 1.1, "shrinkA": 1, "shrinkB": 1}
     axes.annotate("", end, start, arrowprops=how | {"mutation_scale": 10}, zorder=1)
@@ -156,7 +156,7 @@ def _arrow(axes: Axes, a: _Place, b: _Place, text: str, color: str, style: str) 
         axes.text(x, y, text, color=color, fontsize=8, ha="center", va="center", bbox=paper, zorder=2)
 
 
-def _shared_inputs(axes: Axes, pipeline: Pipeline, places: dict[Any, _Place]) -> None:
+def _shared_inputs(axes: Axes, pipeline: Pipeline, places: dict[Any, _Spot]) -> None:
     """Link the samples of one design, each to the next."""
     designs: dict[Sample, list[Sample]] = {}
     for sample in pipeline.samples:
@@ -173,7 +173,7 @@ def _shared_inputs(axes: Axes, pipeline: Pipeline, places: dict[Any, _Place]) ->
 
 
 # ---------------------------------------------------------------------- nodes
-def _node(axes: Axes, node: Truth | Sample | Fit, place: _Place) -> None:
+def _node(axes: Axes, node: Truth | Sample | Fit, place: _Spot) -> None:
     from matplotlib.patches import Circle, FancyBboxPatch, Patch
 
     a, b = place.half

@@ -18,7 +18,7 @@ from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.operator import Generation, response, shrinkage
 from collapse_theory.engine.equivalent import DeterministicEquivalent
 from collapse_theory.engine.guard import Existence
-from collapse_theory.symbols import LATEX, eigenvalue, family_eigenvalue, response_name
+from collapse_theory.symbols import LATEX, eigenvalue, eigenvalue_of, response_name
 
 __all__ = ["TheoryLatexPrinter", "condition_latex", "equivalent_latex", "formula_latex", "term_names", "to_latex"]
 
@@ -113,7 +113,7 @@ def _operator_lines(e: Expr) -> list[str]:
     if not chains:
         return []
     names = ridge_names(e)
-    M = family_eigenvalue("M")
+    M = eigenvalue_of("M")
     lines: list[str] = []
     stages = chains[0].stages
     for i, (T, lam, sigma, _) in enumerate(stages, start=1):

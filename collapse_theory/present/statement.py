@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collapse_theory.families.linear import Linear
 from collapse_theory.theorems.theorem import Theorem
 
 __all__ = ["theorem_statement"]
@@ -16,9 +17,6 @@ _REGIME = {
 }
 
 
-_EXCESS_RISK = r"expected excess risk $E=\mathbb{E}\|\hat w-w_0\|_\Sigma^2$"
-
-
 def theorem_statement(theorem: Theorem) -> str:
     r"""Return the ``theorem`` environment of a catalogue entry.
 
@@ -27,7 +25,7 @@ def theorem_statement(theorem: Theorem) -> str:
     '\\begin{theorem}[Replace: n least-squares generators, least squares downstream]\\label{thm:ols-replace}'
     """
     formula = theorem.error
-    quantity = _EXCESS_RISK if formula.family is None else formula.family.quantity
+    quantity = (formula.family or Linear()).quantity
     cite = rf"\cite{{{','.join(theorem.sources)}}}"
     return "\n".join([
         rf"\begin{{theorem}}[{theorem.title}]\label{{thm:{theorem.slug}}}",

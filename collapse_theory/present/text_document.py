@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from collapse_theory.families import closed_forms
 from collapse_theory.families.categorical import Categorical
-from collapse_theory.families.closed_forms import ClosedForm
+from collapse_theory.families.closed_forms import VarianceForm
 from collapse_theory.families.text import QUANTITIES, Context, TextPoint
 from collapse_theory.present.document import document, escape, figure, long_table
 from collapse_theory.present.latex import to_latex
@@ -77,7 +77,7 @@ def _theory() -> str:
     )
 
 
-def _generation(form: ClosedForm, clean: int) -> str:
+def _generation(form: VarianceForm, clean: int) -> str:
     return to_latex(form.variance.subs({m: n + clean, T0: T}))
 
 

@@ -16,7 +16,7 @@ from collapse_theory.core.errors import DomainError, PipelineError, nearest, sho
 from collapse_theory.core.numbers import real
 from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Truth
 
-__all__ = ["COMMON", "MOST_ENTRIES", "TRUTH", "Block", "Draw", "Label", "Program", "Solve", "compile_linear"]
+__all__ = ["COMMON", "MOST_ENTRIES", "TRUTH", "Draw", "Label", "PooledRows", "Procedure", "Solve", "compile_linear"]
 
 MOST_ENTRIES = 2**28
 """Rows of a sample, and entries of the rows of a fit: two gigabytes."""
@@ -48,7 +48,7 @@ class Label:
 
 
 @dataclass(frozen=True)
-class Block:
+class PooledRows:
     """All samples of one fit that share a design.
 
     ``sum_i a_i |X w - y_i|^2`` differs from ``A |X w - sum_i (a_i/A) y_i|^2`` with ``A = sum_i a_i`` by a constant, so
@@ -80,14 +80,14 @@ class Solve:
     """
 
     fit: int
-    blocks: tuple[Block, ...]
+    blocks: tuple[PooledRows, ...]
     N: int
     ridge: float
     release: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
-class Program:
+class Procedure:
     """Steps in order, and the number of the tested model."""
 
     steps: tuple[Draw | Label | Solve, ...]
@@ -99,7 +99,7 @@ class Program:
         return tuple(sorted({step.covariance for step in self.steps if isinstance(step, Draw)}))
 
 
-def compile_linear(pipeline: Pipeline, model: Fit, values: Mapping[str, Any]) -> Program:
+def compile_linear(pipeline: Pipeline, model: Fit, values: Mapping[str, Any]) -> Procedure:
     """Return the program of ``model`` with the pipeline's symbols replaced by ``values``.
 
     Args:
@@ -124,7 +124,7 @@ def compile_linear(pipeline: Pipeline, model: Fit, values: Mapping[str, Any]) ->
     compiler = _Compiler(_Values(pipeline, values))
     for fit in pipeline.ancestors(model):
         compiler.solve(fit)
-    return Program(_with_release(compiler.steps), compiler.fits[model])
+    return Procedure(_with_release(compiler.steps), compiler.fits[model])
 
 
 class _Compiler:
@@ -151,7 +151,7 @@ class _Compiler:
         for design, parts in pooled.items():
             total = sum(a for _, a in parts)
             shares = tuple((self.samples[s], a / total) for s, a in parts)
-            blocks.append(Block(design, parts[0][0].covariance or COMMON, total, shares))
+            blocks.append(PooledRows(design, parts[0][0].covariance or COMMON, total, shares))
         ridge = 0.0 if fit.ridge is None else self.values(fit.ridge, f"ridge {where}")
         index = self.fits[fit] = len(self.fits)
         self.steps.append(Solve(index, tuple(blocks), sum(self.rows(s) for s in fit.samples), ridge))

@@ -10,7 +10,7 @@ from scipy.linalg import LinAlgError, cholesky
 
 from collapse_theory.core.errors import DomainError, PipelineError, shown
 from collapse_theory.core.numbers import real_array
-from collapse_theory.simulate.program import COMMON, Program
+from collapse_theory.simulate.program import COMMON, Procedure
 from collapse_theory.simulate.solve import kernel_fit, ridge_fit
 from collapse_theory.simulate.trial import digest
 
@@ -73,7 +73,7 @@ class KernelPoints:
         return np.asarray(columns @ kernel_fit(columns[drawn], y, weight, ridge))
 
 
-def points_from_inputs(inputs: Any, targets: Any, program: Program, test_covariance: str | None) -> InputPoints:
+def points_from_inputs(inputs: Any, targets: Any, program: Procedure, test_covariance: str | None) -> InputPoints:
     """Return the rows of ``inputs``, columns centred and not rescaled, with the least-squares fit of ``targets``.
 
     Args:
@@ -99,7 +99,7 @@ def points_from_inputs(inputs: Any, targets: Any, program: Program, test_covaria
     return InputPoints(U * size[live], U @ (U.T @ (y - y.mean())), digest("inputs", X, y))
 
 
-def points_from_kernel(kernel: Any, targets: Any, program: Program, test_covariance: str | None) -> KernelPoints:
+def points_from_kernel(kernel: Any, targets: Any, program: Procedure, test_covariance: str | None) -> KernelPoints:
     """Return the points of a kernel matrix, nothing centred; the truth is ``targets`` itself.
 
     Args:
@@ -141,7 +141,7 @@ def _positive(K: np.ndarray) -> bool:
     return shift > 0
 
 
-def _one_covariance(what: str, program: Program, test_covariance: str | None) -> None:
+def _one_covariance(what: str, program: Procedure, test_covariance: str | None) -> None:
     named = [c for c in (*program.covariances, test_covariance) if c not in {COMMON, None}]
     if named:
         raise PipelineError(

@@ -21,10 +21,10 @@ from collapse_theory.simulate.program import (
     COMMON,
     MOST_ENTRIES,
     TRUTH,
-    Block,
     Draw,
     Label,
-    Program,
+    PooledRows,
+    Procedure,
     Solve,
     compile_linear,
 )
@@ -47,7 +47,7 @@ class GaussianTrial:
         floor: The error of the directions that no fit can see.
     """
 
-    program: Program
+    program: Procedure
     deviation: Mapping[str, np.ndarray]
     test: np.ndarray
     truth: np.ndarray
@@ -102,7 +102,7 @@ class RealTrial:
         points: The points, which know how to fit on rows drawn from them.
     """
 
-    program: Program
+    program: Procedure
     points: Points
 
     @cached_property
@@ -151,7 +151,7 @@ def _noisy(labels: np.ndarray, noise: float, rng: np.random.Generator) -> np.nda
     return np.asarray(labels + noise * rng.standard_normal(labels.size))
 
 
-def _pooled_labels(block: Block, y: Mapping[int, np.ndarray]) -> np.ndarray:
+def _pooled_labels(block: PooledRows, y: Mapping[int, np.ndarray]) -> np.ndarray:
     (first, share), *others = block.shares
     total = share * y[first]
     for sample, share in others:
@@ -199,7 +199,7 @@ def linear_trial(pipeline: Pipeline, model: Fit, setting: Setting) -> Trial:
     return RealTrial(program, points(getattr(setting, given[0]), setting.targets, program, setting.test_covariance))
 
 
-def _gaussian(program: Program, setting: Setting) -> GaussianTrial:
+def _gaussian(program: Procedure, setting: Setting) -> GaussianTrial:
     spectra = setting.spectrum if isinstance(setting.spectrum, Mapping) else {COMMON: setting.spectrum}
     test = COMMON if setting.test_covariance is None else setting.test_covariance
     for name, spectrum in spectra.items():

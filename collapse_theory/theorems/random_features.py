@@ -16,7 +16,7 @@ from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace
 from collapse_theory.core.errors import PipelineError
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.operator import shrinkage
-from collapse_theory.symbols import N, T, eigenvalue, family_eigenvalue, lam, m, p1, p2, sigma
+from collapse_theory.symbols import N, T, eigenvalue, eigenvalue_of, lam, m, p1, p2, sigma
 from collapse_theory.theorems.theorem import Relation, register
 
 __all__: list[str] = []
@@ -90,7 +90,7 @@ def random_features_strong_collapse() -> ErrorFormula:
     :math:`\lambda=10^{-4}` it is 0.82, 2.18, 1.98 and 1.92 at m = 25, 50, 100 and infinity. A ridge removes the peak:
     at :math:`\lambda=0.1` all four lie between 0.22 and 0.225.
     """
-    own, offset = FeatureRidge(N, m, lam), family_eigenvalue("Delta")
+    own, offset = FeatureRidge(N, m, lam), eigenvalue_of("Delta")
     clean, gain = random_features_ridge().mapped(lambda e: e.xreplace({T: N})), _gain(N)
     whole, rest = misfit(m, own)
     mean = shrinkage(EffectiveRidge(m, own))

@@ -13,7 +13,7 @@ from collapse_theory.derive.chain import ChainBias, ChainVariance
 from collapse_theory.derive.exact import mean_inverse_gram
 from collapse_theory.derive.formula import ErrorFormula, value_for
 from collapse_theory.derive.operator import Generation, chain_risk, response, shrinkage
-from collapse_theory.derive.regression import Linear
+from collapse_theory.derive.regression import excess_risk
 from collapse_theory.describe import workflows
 from collapse_theory.describe.pipeline import TRUTH, Pipeline, Source, Stage
 from collapse_theory.symbols import T0, T, eigenvalue, lam, lam0, sigma, sigma0
@@ -107,7 +107,7 @@ def _chain_at(n: int, **parameters: Any) -> ErrorFormula:
         last = Source.of(pipe.fit(pipe.sample(T=rows, noise=noise, source=last), ridge=ridge))
     (rows,), (ridge,), (noise,) = values["T"], values["lam"], values["sigma"]
     pipe.fit(pipe.sample(T=rows, noise=noise, source=last), ridge=ridge)
-    return Linear().theory(pipe, method="operator").doit()
+    return excess_risk(pipe, method="operator").doit()
 
 
 @register(

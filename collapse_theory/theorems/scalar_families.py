@@ -20,12 +20,12 @@ from collapse_theory.describe import workflows
 from collapse_theory.describe.pipeline import Pipeline, Stage
 from collapse_theory.families import closed_forms
 from collapse_theory.families.calculus import RowLaw
-from collapse_theory.families.closed_forms import ClosedForm
+from collapse_theory.families.closed_forms import VarianceForm
 from collapse_theory.symbols import T0, T, m, n, w
 from collapse_theory.theorems.theorem import Relation, register
 
 if TYPE_CHECKING:
-    from collapse_theory.families.averaging import Family
+    from collapse_theory.families.averaging import Averaging
 
 __all__: list[str] = []
 
@@ -47,7 +47,7 @@ class _Workflow:
     slug: str
     title: str
     setting: str
-    form: Callable[[Any], ClosedForm]
+    form: Callable[[Any], VarianceForm]
     rounds: Expr
     conditions: tuple[Any, ...]
     build: Callable[..., Pipeline]
@@ -112,19 +112,19 @@ _WORKFLOWS = (
 )
 
 
-def _tokens() -> Family:
+def _tokens() -> Averaging:
     from collapse_theory.families.categorical import Categorical
 
     return Categorical([0.5, 0.3, 0.2], relative=True)
 
 
-def _gaussians() -> Family:
+def _gaussians() -> Averaging:
     from collapse_theory.families.gaussian import Gaussian
 
     return Gaussian()
 
 
-def _regular() -> Family:
+def _regular() -> Averaging:
     from collapse_theory.families.regular import Regular
 
     return Regular()
@@ -144,7 +144,7 @@ class _Kind:
 
     name: str
     model: str
-    family: Callable[[], Family]
+    family: Callable[[], Averaging]
     unit: Expr
     sources: tuple[str, ...]
 

@@ -13,11 +13,11 @@ from collapse_theory.algebra.effective import shared_degrees
 from collapse_theory.algebra.integrals import SpectralTrace
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.operator import Generation, chain_risk, response, shrinkage
-from collapse_theory.derive.regression import Linear
+from collapse_theory.derive.regression import excess_risk
 from collapse_theory.derive.rounds import RoundRule, round_terms
 from collapse_theory.describe import workflows
 from collapse_theory.describe.pipeline import TRUTH, Pipeline, Source, Stage
-from collapse_theory.symbols import T0, N, T, eigenvalue, family_eigenvalue, lam, lam0, n, p1, p2, sigma, sigma0, w
+from collapse_theory.symbols import T0, N, T, eigenvalue, eigenvalue_of, lam, lam0, n, p1, p2, sigma, sigma0, w
 from collapse_theory.theorems.ridge import gathered, ridge_clean
 from collapse_theory.theorems.theorem import Relation, register
 
@@ -43,7 +43,7 @@ _STAGE = (T, lam, sigma)
 
 
 def _accumulate_rounds(count: int) -> Mapping[str, Expr]:
-    return Linear().theory(_accumulate(count, *_STAGE)).parts
+    return excess_risk(_accumulate(count, *_STAGE)).parts
 
 
 @register(
@@ -96,7 +96,7 @@ _KEEP = (T, T0, lam, sigma, sigma0)
 
 
 def _keep_real_rounds(count: int) -> Mapping[str, Expr]:
-    return Linear().theory(_keep_real(count, *_KEEP)).parts
+    return excess_risk(_keep_real(count, *_KEEP)).parts
 
 
 @register(
@@ -130,7 +130,7 @@ _SAME = (T, lam, lam0, sigma, sigma0)
 
 
 def _same_design_rounds(count: int) -> Mapping[str, Expr]:
-    return Linear().theory(_same_design(count, *_SAME)).parts
+    return excess_risk(_same_design(count, *_SAME)).parts
 
 
 @register(
@@ -156,7 +156,7 @@ _MIX = (T, lam, sigma, w)
 
 
 def _label_mix_rounds(count: int) -> Mapping[str, Expr]:
-    return Linear().theory(_label_mix(count, *_MIX)).parts
+    return excess_risk(_label_mix(count, *_MIX)).parts
 
 
 @register(
@@ -249,7 +249,7 @@ def strong_collapse() -> ErrorFormula:
     :math:`p_1\|p_2\delta\|_\Sigma^2+p_2\|p_1\delta\|_\Sigma^2`, so :math:`\zeta` is
     :math:`p_2^2\operatorname{tr}\Delta\,\mathcal G[\Sigma]` plus that noise times the response.
     """
-    stage, offset = Generation(N, lam, sigma), family_eigenvalue("Delta")
+    stage, offset = Generation(N, lam, sigma), eigenvalue_of("Delta")
     clean = ridge_clean().mapped(lambda e: e.xreplace({T: N}))
     r = shrinkage(stage.kappa)
     answer = response(eigenvalue, stage)
