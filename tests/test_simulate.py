@@ -1,6 +1,5 @@
 """Monte Carlo: against theory's exact values, a naive simulation, and itself under every way to run it."""
 
-import ast
 import json
 import math
 import pickle
@@ -704,20 +703,3 @@ def test_pipelines_of_other_families_are_refused():
     pipe.fit(pipe.sample(T=9, covariance="Sigma1"))
     with pytest.raises(ct.PipelineError, match="Sigma1"):
         ct.simulate(pipe, inputs=X3, targets=Y3)
-
-
-def test_simulation_imports_no_formula():
-    allowed = (
-        "collapse_theory.describe",
-        "collapse_theory.core.errors",
-        "collapse_theory.simulate",
-        "collapse_theory.core.writing",
-    )
-    for path in sorted((ROOT / "collapse_theory" / "simulate").glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom):
-                assert node.level == 0, path
-                names = [node.module]
-            for name in names:
-                assert not name.startswith("collapse_theory") or name.startswith(allowed), (path, name)
