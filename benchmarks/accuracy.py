@@ -20,7 +20,7 @@ import numpy as np
 
 import collapse_theory as ct
 from collapse_theory.derive.pooled import pooled_system
-from collapse_theory.numerics.entries import Nodes
+from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.network import PipelineEquivalent
 from collapse_theory.numerics.reals import MultiPrecision
 
@@ -32,8 +32,7 @@ class Point:
     """A pipeline, its spectra and target energies."""
 
     pipeline: ct.Pipeline
-    nodes: Nodes
-    energies: np.ndarray
+    measure: Measure
     test: str
     about: str
 
@@ -70,7 +69,12 @@ def draw(rng: np.random.Generator, directions: int = 24) -> Point:
         fits.append(pipe.fit(chosen, weights=weights, ridge=ridge))
         about.append(f"ridge {ridge:g}")
     energies = rng.exponential(size=directions) / unit
-    return Point(pipe, Nodes(spectra, np.ones(directions)), energies, names[rng.integers(len(names))], ", ".join(about))
+    return Point(
+        pipe,
+        Measure(spectra, np.ones(directions, dtype=int), energies),
+        names[rng.integers(len(names))],
+        ", ".join(about),
+    )
 
 
 def _spectrum(rng: np.random.Generator, directions: int) -> np.ndarray:
@@ -88,9 +92,8 @@ def reference(equivalent: PipelineEquivalent, point: Point, digits: int) -> tupl
         context = mpmath.MPContext()
         context.dps = digits
         reals = MultiPrecision(context)
-        nodes = Nodes({name: reals.array(s) for name, s in point.nodes.values.items()}, point.nodes.counts)
         try:
-            found = equivalent.solve(reals, nodes, reals.array(point.energies), {})
+            found = equivalent.solve(reals, point.measure.mapped(reals.array), {})
         except ct.ConvergenceError:
             found = None
         if found is not None:
@@ -111,7 +114,7 @@ def main(points: int = 1000, seed: int = 0) -> None:
         equivalent = PipelineEquivalent(pooled_system(point.pipeline, test_covariance=point.test))
         begin = time.perf_counter()
         try:
-            got = equivalent.evaluate(point.nodes, point.energies)
+            got = equivalent.evaluate(point.measure)
         except ct.CollapseTheoryError as e:
             refused[f"{type(e).__name__}: {str(e)[:60]}"] += 1
             continue

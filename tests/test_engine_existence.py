@@ -150,12 +150,13 @@ def test_close_to_the_threshold_float64_does_not_guess():
 def test_the_radius_of_a_ridge_regression_is_df2_over_T():
     """On the resolvent of a covariance the map exchanges two traces, and the square of its radius is df2/T."""
     from collapse_theory.engine.fixed_point import solve
-    from collapse_theory.numerics.entries import Nodes, tabulate
+    from collapse_theory.numerics.entries import tabulate
     from collapse_theory.numerics.existence import VerifiedArithmetic, verified_expressions
+    from collapse_theory.numerics.measure import Measure
 
     values = np.arange(1, 41) ** -0.8
     structure = ct.deterministic_equivalent((X.T * X / T + lam * ONE).inv()).structure
-    spaces = {d: Nodes({"Sigma": values}, np.ones(40)), T: Nodes({}, np.array([30.0]))}
+    spaces = {d: Measure({"Sigma": values}, np.ones(40)), T: Measure({}, np.array([30.0]))}
     numbers = {d: 40.0, T: 30.0, lam: 0.05}
     arithmetic = VerifiedArithmetic(spaces, tabulate(verified_expressions(structure), spaces, numbers))
     solve(structure, arithmetic)

@@ -14,7 +14,7 @@ from collapse_theory.algebra.effective import EffectiveRidge
 from collapse_theory.algebra.integrals import QuadraticForm, df
 from collapse_theory.derive.pooled import pooled_system
 from collapse_theory.derive.pooled_scalars import PipelineBias, pipeline_scalars
-from collapse_theory.numerics.entries import Nodes
+from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.network import PipelineEquivalent
 from collapse_theory.numerics.resolvents import solve_resolvent
 from collapse_theory.symbols import T, d, eigenvalue, lam, sigma
@@ -207,8 +207,8 @@ def test_covariate_shift_against_simulation():
     m1 = pipe.fit([a, b], weights=[1.3, 0.6], ridge=0.1)
     c = pipe.sample(design=b, noise=0.2, source=0.5 * ct.TRUTH + 0.5 * m1)
     pipe.fit([a, c], ridge=0.2)
-    nodes = Nodes({"Sigma": SPECTRUM, "Sigma1": other, "Target": test}, np.ones(100))
-    got = PipelineEquivalent(pooled_system(pipe, test_covariance="Target")).evaluate(nodes, ENERGIES)
+    measure = Measure({"Sigma": SPECTRUM, "Sigma1": other, "Target": test}, np.ones(100), ENERGIES)
+    got = PipelineEquivalent(pooled_system(pipe, test_covariance="Target")).evaluate(measure)
     assert got.residual < 1e-12
     errors = simulate(pipe, SPECTRUM, ENERGIES, 100, 11, spectra={"Sigma1": other}, test=test)
     assert agrees(errors, got.total)
@@ -219,12 +219,12 @@ def test_covariate_shift_against_simulation():
 @given(st.integers(1, 4), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-12, 1e-3, 1.0, 1e3]))
 def test_effective_ridges_of_pooled_designs(count, seed, ridge):
     rng = np.random.default_rng(seed)
-    s, counts = rng.exponential(size=(count, 30)) ** 3, np.ones(30)
+    s, measure = rng.exponential(size=(count, 30)) ** 3, Measure({}, np.ones(30))
     rows = rng.integers(2, 40, count).astype(float)
     if ridge == 0 and abs(rows.sum() - 30) < 3:
         rows += 3
     weights = rng.uniform(0.1, 3, count)
-    got = solve_resolvent(s, counts, weights, rows, rows.sum(), ridge)
+    got = solve_resolvent(s, measure, weights, rows, rows.sum(), ridge)
     a, mass = weights / rows.sum(), weights * rows / rows.sum()
     assert got.opened.designs.all() == (rows.sum() < 30)
     if rows.sum() < 30:

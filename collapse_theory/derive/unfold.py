@@ -13,7 +13,7 @@ from collapse_theory.core.errors import DomainError
 from collapse_theory.derive.chain import ChainScalar
 from collapse_theory.derive.pooled_scalars import SystemScalar
 from collapse_theory.derive.rounds import RoundTerm
-from collapse_theory.describe.spectra import Atom, Isotropic, Spectrum, Spiked
+from collapse_theory.describe.spectra import Eigenspace, Isotropic, Spectrum, Spiked
 from collapse_theory.symbols import d, eigenvalue, energy, rho2
 
 __all__ = ["closed_form", "unfolded"]
@@ -67,7 +67,7 @@ def _energy(spectrum: Spectrum, j: int) -> Expr:
     return energy(str(j + 1) if j < spikes else "bulk")
 
 
-def _integral(x: SpectralIntegral, atoms: list[tuple[Atom, Expr]]) -> Expr:
+def _integral(x: SpectralIntegral, atoms: list[tuple[Eigenspace, Expr]]) -> Expr:
     weights = [a.multiplicity if isinstance(x, SpectralTrace) else w for a, w in atoms]
     assert isinstance(x, (SpectralTrace, QuadraticForm))
     return Add(

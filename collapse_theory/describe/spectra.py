@@ -18,14 +18,14 @@ from collapse_theory.core.errors import DomainError, shown
 from collapse_theory.core.numbers import Scalar, float64_number, real, real_array, scalars, show
 from collapse_theory.core.precision import exact_number
 
-__all__ = ["Atom", "Eigenvalues", "Isotropic", "PowerLaw", "Spectrum", "Spiked"]
+__all__ = ["Eigenspace", "Eigenvalues", "Isotropic", "PowerLaw", "Spectrum", "Spiked"]
 
 
 _TINY = np.finfo(float).tiny
 
 
 @dataclass(frozen=True)
-class Atom:
+class Eigenspace:
     """An eigenvalue and how many eigenvectors share it."""
 
     eigenvalue: Expr
@@ -37,7 +37,7 @@ class Spectrum:
 
     d: Expr
 
-    def atoms(self) -> tuple[Atom, ...]:
+    def atoms(self) -> tuple[Eigenspace, ...]:
         """Return the distinct eigenvalues in the given order, with multiplicities, as SymPy expressions."""
         raise NotImplementedError
 
@@ -110,7 +110,7 @@ class Spectrum:
         """Return the eigenvalue of each atom at the working precision of the mpmath context ``mp``."""
         return [exact_number(a.eigenvalue, mp) for a in self._numeric_atoms()]
 
-    def _numeric_atoms(self) -> tuple[Atom, ...]:
+    def _numeric_atoms(self) -> tuple[Eigenspace, ...]:
         atoms = self.atoms()
         for a in atoms:
             if a.eigenvalue.free_symbols or a.multiplicity.free_symbols:
@@ -151,9 +151,9 @@ class Isotropic(Spectrum):
         object.__setattr__(self, "d", _dimension(self.d))
         object.__setattr__(self, "scale", real(self.scale, "scale", positive=True))
 
-    def atoms(self) -> tuple[Atom, ...]:
+    def atoms(self) -> tuple[Eigenspace, ...]:
         """Return the one eigenvalue."""
-        return (Atom(self.scale, self.d),)
+        return (Eigenspace(self.scale, self.d),)
 
 
 @dataclass(frozen=True)
@@ -187,11 +187,11 @@ class Spiked(Spectrum):
         if all(a.eigenvalue.is_zero for a in self.atoms()):
             raise DomainError("Spiked needs a positive eigenvalue, got only zeros; give bulk or a spike > 0")
 
-    def atoms(self) -> tuple[Atom, ...]:
+    def atoms(self) -> tuple[Eigenspace, ...]:
         """Return the spikes, then the bulk."""
         rest = self.d - len(self.spikes)
-        bulk = () if rest == 0 else (Atom(self.bulk, rest),)
-        return (*(Atom(x, S.One) for x in self.spikes), *bulk)
+        bulk = () if rest == 0 else (Eigenspace(self.bulk, rest),)
+        return (*(Eigenspace(x, S.One) for x in self.spikes), *bulk)
 
 
 @dataclass(frozen=True)
@@ -220,9 +220,9 @@ class PowerLaw(Spectrum):
         object.__setattr__(self, "beta", real(self.beta, "beta", positive=True))
         object.__setattr__(self, "scale", real(self.scale, "scale", positive=True))
 
-    def atoms(self) -> tuple[Atom, ...]:
+    def atoms(self) -> tuple[Eigenspace, ...]:
         """Return ``d`` simple eigenvalues."""
-        return tuple(Atom(self.scale * Integer(j) ** -self.beta, S.One) for j in range(1, self.listed + 1))
+        return tuple(Eigenspace(self.scale * Integer(j) ** -self.beta, S.One) for j in range(1, self.listed + 1))
 
     @property
     def counts(self) -> np.ndarray:
@@ -304,9 +304,9 @@ class Eigenvalues(Spectrum):
         """Number of eigenvalues, zeros included."""
         return Integer(self.nodes.size)
 
-    def atoms(self) -> tuple[Atom, ...]:
+    def atoms(self) -> tuple[Eigenspace, ...]:
         """Return one atom per value."""
-        return tuple(Atom(Float(x), S.One) for x in self.nodes)
+        return tuple(Eigenspace(Float(x), S.One) for x in self.nodes)
 
     @property
     def counts(self) -> np.ndarray:

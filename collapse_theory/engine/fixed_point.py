@@ -21,7 +21,7 @@ from sympy import Expr, S, default_sort_key
 from collapse_theory.engine.pencil import Letter
 from collapse_theory.engine.triangular import Feed, Structure, Unknown
 
-__all__ = ["Algebra", "Arithmetic", "Atom", "Solution", "solve"]
+__all__ = ["Algebra", "Arithmetic", "Atom", "SolvedPencil", "solve"]
 
 Entries = dict[tuple[int, int], Any]
 
@@ -154,7 +154,7 @@ class Atom:
 
 
 @dataclass(frozen=True)
-class Solution:
+class SolvedPencil:
     """The solved fixed point.
 
     Attributes:
@@ -166,7 +166,7 @@ class Solution:
     values: Mapping[Unknown, Any]
 
 
-def solve(structure: Structure, arithmetic: Arithmetic) -> Solution:
+def solve(structure: Structure, arithmetic: Arithmetic) -> SolvedPencil:
     """Solve the fixed point along its structure.
 
     Atoms that are equal, or transposes of each other, share one solution.
@@ -189,7 +189,7 @@ def solve(structure: Structure, arithmetic: Arithmetic) -> Solution:
         for a in range(count - distance):
             if (a, a + distance) in structure.needed:
                 _solve_pair(structure, arithmetic, (a, a + distance), green, middle, values)
-    return Solution(green, values)
+    return SolvedPencil(green, values)
 
 
 def _atom_values(atom: Atom, arithmetic: Arithmetic, solved: dict[Any, tuple[Any, ...]]) -> dict[Unknown, Any]:

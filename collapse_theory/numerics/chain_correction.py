@@ -95,7 +95,7 @@ def chain_correction(measure: Measure, links: Sequence[Link]) -> ChainCorrection
     r"""Return the correction to :math:`E=w_0^\top(\Sigma-2u_0+M_0)w_0+\sum_l\sigma_l^2N_l[M_{l+1}]` of a chain.
 
     Args:
-        measure: Eigenvalues, counts and energies; one covariance.
+        measure: Eigenvalues and energies of the target; one covariance.
         links: The fits in order, the tested one last; at least one.
 
     Raises:
@@ -127,13 +127,11 @@ def chain_correction(measure: Measure, links: Sequence[Link]) -> ChainCorrection
 class _Fit:
     """The scalars of one fit, in the letters of the module's derivation."""
 
-    s: np.ndarray
-    counts: np.ndarray
+    measure: Measure
     T: float
     sigma: float
     kappa: float
     residual: float
-    rank: int
     least_squares: bool
 
     @classmethod
@@ -142,10 +140,14 @@ class _Fit:
         kappa = solve_effective_ridge(*problem)
         residual = float(residual_degrees(*problem, kappa)[0])
         exact = link.lam == 0 and measure.rank + 2 <= link.T
-        return cls(measure.nodes, measure.counts, link.T, link.sigma, float(kappa[0]), residual, measure.rank, exact)
+        return cls(measure, link.T, link.sigma, float(kappa[0]), residual, exact)
 
     def trace(self, f: np.ndarray) -> float:
-        return float(self.counts @ f)
+        return float(self.measure.trace(f))
+
+    @property
+    def s(self) -> np.ndarray:
+        return self.measure.nodes
 
     @cached_property
     def p(self) -> np.ndarray:
@@ -179,7 +181,7 @@ class _Fit:
     def noise(self, M: np.ndarray, order: str) -> float:
         """Return the risk, measured by M, per unit of the noise variance."""
         if order == "exact":
-            return self.trace(M / self.s) / (self.T - self.rank - 1)
+            return self.trace(M / self.s) / (self.T - self.measure.rank - 1)
         gM, r = M * self.s / (self.s + self.kappa) ** 2, self.residual
         out = self.trace(gM) / r
         return (
@@ -215,5 +217,4 @@ def _risk(measure: Measure, fits: Sequence[tuple[_Fit, str]]) -> tuple[float, fl
         X = fit.excess(square, X, order)
         loss = fit.lost(order)
         lost, mean = lost + mean * loss, mean * (1 - loss)
-    bias = 0.0 if measure.energies is None else float(measure.energies @ (s * lost**2 + X))
-    return bias, variance
+    return float(measure.form(s * lost**2 + X)), variance

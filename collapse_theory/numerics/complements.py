@@ -25,6 +25,7 @@ import numpy as np
 
 from collapse_theory.derive.pooled import PooledSystem, TestErrorPencil
 from collapse_theory.engine.triangular import Unknown
+from collapse_theory.numerics.measure import Measure
 
 __all__ = ["Complements", "SolvedFit", "eliminate"]
 
@@ -60,13 +61,13 @@ class Complements:
         system: The pooled fits.
         pencil: Their pencil.
         solved: Their effective ridges.
-        counts: Multiplicities of the directions.
+        measure: The directions.
     """
 
     system: PooledSystem
     pencil: TestErrorPencil
     solved: Sequence[SolvedFit]
-    counts: np.ndarray
+    measure: Measure
 
     def solve(self, unknowns: Sequence[Unknown], constant: Sequence[Any], slope: _Slopes) -> list[Any] | None:
         """Return ``x = constant + slope x`` with entries of shape (scales, 1), or None if this form does not apply.
@@ -110,14 +111,14 @@ class Complements:
         """Return ``v`` and ``(1 - A) v``."""
         first, second = self.solved[k], self.solved[m]
         place = {x.inputs: n for n, x in enumerate(self.system.fits[m].designs)}
-        between = first.kernel * second.kernel * self.counts
+        between = first.kernel * second.kernel
         v, slack = [], []
         for name in covariances:
             s = first.s[name]
-            v.append((s * second.kernel * self.counts).sum(-1)[:, None])
-            total = (s * between * first.penalty).sum(-1)
+            v.append(self.measure.trace(s * second.kernel)[:, None])
+            total = self.measure.trace(s * between * first.penalty)
             for n, design in enumerate(self.system.fits[k].designs):
-                part = first.load[:, n] * (s * between * first.s[design.covariance]).sum(-1)
+                part = first.load[:, n] * self.measure.trace(s * between * first.s[design.covariance])
                 total = total + (part * second.offset[:, place[design.inputs]] if design.inputs in place else part)
             slack.append(total[:, None])
         return v, slack

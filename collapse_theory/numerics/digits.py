@@ -16,7 +16,7 @@ from sympy import Add, Expr, Mul, Number, NumberSymbol, Pow, Symbol
 
 from collapse_theory.core.errors import ConvergenceError, DomainError
 from collapse_theory.core.precision import exact_context, public_number
-from collapse_theory.numerics.exact_ridge import exact_ridge
+from collapse_theory.numerics.effective_ridge import exact_ridge
 from collapse_theory.numerics.feature_ridge import exact_features
 from collapse_theory.numerics.kernels import mpmath_kernels
 from collapse_theory.numerics.measure import Measure
@@ -131,8 +131,7 @@ class _Interpreter:
             elif isinstance(s, Integrate):
                 nodes = {**env, _NODES: atoms}
                 for name, f, energy in zip(s.names, s.integrands, s.energy, strict=True):
-                    weights = atoms.energies if energy else atoms.counts
-                    env[name] = self.mp.fsum(np.broadcast_to(self.tree(f, nodes), atoms.counts.shape) * weights)
+                    env[name] = (atoms.form if energy else atoms.trace)(self.tree(f, nodes))
             else:
                 inner = {x: self.tree(e, env) for x, e in zip(s.rule.parameters, s.arguments, strict=True)}
                 unrolled = self.outputs(s.plan(round_count(self.tree(s.rounds, env))), atoms, inner)

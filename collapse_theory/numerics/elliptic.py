@@ -33,16 +33,15 @@ positive ones: nothing cancels at a small ridge.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.stats import poisson
 
 from collapse_theory.core.errors import DomainError
-from collapse_theory.describe.spectra import Eigenvalues
-from collapse_theory.numerics.effective_ridge import effective_ridge
+from collapse_theory.numerics.effective_ridge import solve_effective_ridge
+from collapse_theory.numerics.measure import COMMON, Measure
+from collapse_theory.numerics.newton import find_root
 
 __all__ = ["CleanFit", "clean_fit"]
 
@@ -51,7 +50,6 @@ _OFTEN = 1000.0  # mean number of draws of a row from which they are as good as 
 _RANGE = 1e200  # of the ridge over the largest eigenvalue, both ways: beyond, float64 has no room for the products
 _ROWS = 1e90
 _ROUND_OFF = 1e-12
-_STRIDE = 4.0  # of the search for a bracket, in units of the exponent
 
 
 @dataclass(frozen=True)
@@ -121,26 +119,93 @@ class _Rows:
         """Return the sum of u, the degrees of freedom."""
         return float(self.mass @ self.shares(h)[0])
 
+    def kept(self, h: float, total: float) -> float:
+        """Return p_u."""
+        u, rest = self.shares(h)
+        return float(self.mass @ (u * rest)) / total
+
+    def survival(self, b: float) -> float:
+        """Return p_v."""
+        v = b * self.scales / (1 + b * self.scales)
+        return float((v / (1 + b * self.scales)).sum() / v.sum())
+
     def scale(self, total: float) -> float:
-        """Return b with N E[v] = total, in a finite population."""
-        mean, tau = total / self.N, self.scales
-        return _root(lambda b: mean - float(np.mean(b * tau / (1 + b * tau))))
+        """Return b with N E[v] = total, in a finite population: 1/b is the effective ridge of as many rows on the scales."""
+        each = self.N / self.scales.size
+        most = (
+            np.count_nonzero(self.scales) * each * (1 - np.finfo(float).eps)
+        )  # round-off may take the last share for one
+        return 1 / _ridge(self.scales, np.full(self.scales.size, each), min(total, most))
 
-    def solve(self, s: np.ndarray, T: float, lam: float) -> tuple[float, float]:
-        """Return h and the effective ridge."""
-        if lam == 0:
-            distinct = self.total(math.inf)
-            if distinct <= s.size * (1 + _ROUND_OFF):
-                threshold = distinct >= s.size * (1 - _ROUND_OFF)
-                return math.inf, 0.0 if threshold else effective_ridge(Eigenvalues(s), T=distinct, lam=0)
-            return _root(lambda h: s.size - self.total(h)), 0.0
+    def solve(self, measure: Measure, T: float, lam: float) -> tuple[float, float]:
+        """Return h and the effective ridge.
 
-        def ridge(h: float) -> float:
-            total = self.total(h)
-            return lam * h * T / (total if math.isinf(self.N) else self.N * self.scale(total))
+        Raises:
+            ConvergenceError: If the iteration does not settle.
+        """
+        if lam > 0:
+            equation = _PredictionEquation(self, measure, T, lam)
+            h = find_root(equation).checked(f"the rows at T={T!r}, lam={lam!r}", "give another ridge")[0]
+            return float(h), equation.ridge(float(h))[0]
+        distinct, rank = self.total(math.inf), measure.rank
+        if distinct > rank * (
+            1 + _ROUND_OFF
+        ):  # 1/h is the effective ridge of as many rows as directions on the energies
+            return 1 / _ridge(self.energy, self.mass, rank), 0.0
+        threshold = distinct >= rank * (1 - _ROUND_OFF)
+        return math.inf, 0.0 if threshold else _ridge(measure.nodes, measure.counts, distinct)
 
-        h = _root(lambda h: _degrees(s, ridge(h)) - self.total(h))
-        return h, ridge(h)
+
+def _ridge(nodes: np.ndarray, counts: np.ndarray, T: float) -> float:
+    """Return the effective ridge of T rows without a ridge."""
+    measure = Measure({COMMON: nodes}, counts).at_covariance(None)
+    return float(solve_effective_ridge(measure, np.array([float(T)]), np.zeros(1))[0])
+
+
+@dataclass(frozen=True)
+class _PredictionEquation:
+    r"""The equation of h, by which a row of scale one adds to its own prediction.
+
+    .. math:: f(h)=h\Big(1-\frac{\mathrm{df}_1(\kappa)}{U(h)}\Big)=0,\qquad U(h)=N\,\mathbb Eu,\qquad
+       \kappa(h)=\lambda\frac{hT}{Nb},\quad N\,\mathbb Ev=U,\qquad f'=1-\frac{\mathrm{df}_1}U(1-D).
+
+    **Start.** For fresh rows :math:`Nb=U` and :math:`f=h-\kappa\,\mathrm{df}_1(\kappa)/(\lambda T)`. There :math:`\kappa` is the
+    harmonic mean of :math:`\lambda(1/\tau+h)`, and :math:`\kappa\,\mathrm{df}_1=\sum_js_j\kappa/(s_j+\kappa)`: increasing and
+    concave both, so that f is convex. :math:`\kappa\,\mathrm{df}_1\le\operatorname{tr}\Sigma` puts the root below
+    :math:`\operatorname{tr}\Sigma/(\lambda T)`, from where the iteration descends monotonically. A finite population starts there
+    too, with no bound known, and the bracket opens as far as it must.
+    """
+
+    rows: _Rows
+    measure: Measure
+    T: float
+    lam: float
+
+    @property
+    def bracket(self) -> tuple[np.ndarray, np.ndarray]:
+        """Zero, and the upper end of fresh rows."""
+        return np.zeros(1), np.array([float(self.measure.trace(self.measure.nodes)) / self.lam / self.T])
+
+    def ridge(self, h: float) -> tuple[float, float, float]:
+        """Return the effective ridge, U and p_v."""
+        rows, total = self.rows, self.rows.total(h)
+        if math.isinf(rows.N):
+            return self.lam * h * self.T / total, total, 1.0
+        b = rows.scale(total)
+        return self.lam * h * self.T / (rows.N * b), total, rows.survival(b)
+
+    def local(self, x: np.ndarray, *, rough: bool) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG002 - few rows, one sum
+        """Return residual and slope."""
+        h = float(x[0])
+        kappa, total, q = self.ridge(h)
+        df1, delta = _degrees(self.measure, kappa)
+        p = self.rows.kept(h, total)
+        ratio = df1 / total
+        return x * (1 - ratio), np.array([1 - ratio * (1 - p - (1 - p / q) * delta)])
+
+    def among(self, places: np.ndarray) -> _PredictionEquation:  # noqa: ARG002 - there is one
+        """Return the equation."""
+        return self
 
 
 def clean_fit(s: np.ndarray, tau: np.ndarray, *, T: float, lam: float, population: float = math.inf) -> CleanFit:
@@ -175,13 +240,13 @@ def clean_fit(s: np.ndarray, tau: np.ndarray, *, T: float, lam: float, populatio
     if not 1 / _ROWS <= T <= _ROWS:
         raise DomainError(f"T needs to be between {1 / _ROWS:g} and {_ROWS:g}, got {T!r}; give the rows of a fit")
     rows = _Rows.of(tau, T, population)
-    h, kappa = rows.solve(s, T, lam)
-    df1 = _degrees(s, kappa)
-    delta = float(np.sum((s / (s + kappa)) * (kappa / (s + kappa)))) / df1
+    measure = Measure({COMMON: s}, np.ones(s.size, dtype=int))
+    h, kappa = rows.solve(measure, T, lam)
+    _, delta = _degrees(measure, kappa)
     (u, rest), x, mass = rows.shares(h), rows.energy, rows.mass
     live = x > 0
     total = float(mass @ u)
-    p = float(mass @ (u * rest)) / total
+    p = rows.kept(h, total)
     r = float(mass[live] @ (u[live] ** 2 / x[live])) / total
     if math.isinf(population):
         G, Nb, q, own = 1.0, total, 1.0, 0.0
@@ -190,8 +255,7 @@ def clean_fit(s: np.ndarray, tau: np.ndarray, *, T: float, lam: float, populatio
         G = float(weight @ (rows.tau * rest**2))
         own = float(weight[live] @ (u[live] ** 2 / rows.times[live]))
         b = rows.scale(total)
-        v = b * tau / (1 + b * tau)
-        Nb, q = population * b, float((v / (1 + b * tau)).sum() / v.sum())
+        Nb, q = population * b, rows.survival(b)
     D = p + (1 - p / q) * delta
     if D == 0:  # as many distinct rows as directions, and no ridge: the limit of the bias is 0
         return CleanFit(kappa, 1.0, math.inf)
@@ -199,15 +263,8 @@ def clean_fit(s: np.ndarray, tau: np.ndarray, *, T: float, lam: float, populatio
     return CleanFit(kappa, G * Nb / (total * D), own + G * r * max(1 - delta / q, 0.0) / D)
 
 
-def _degrees(s: np.ndarray, kappa: float) -> float:
-    return float(np.sum(s / (s + kappa)))
-
-
-def _root(decreasing: Callable[[float], float]) -> float:
-    """Return the positive zero of a decreasing function."""
-    low = high = 0.0
-    while decreasing(math.exp(low)) < 0:
-        low -= _STRIDE
-    while decreasing(math.exp(high)) > 0:
-        high += _STRIDE
-    return math.exp(brentq(lambda x: decreasing(math.exp(x)), low, high, xtol=4e-15, rtol=4 * np.finfo(float).eps))
+def _degrees(measure: Measure, kappa: float) -> tuple[float, float]:
+    """Return the degrees of freedom and what the ridge takes of them once more, ``1 - df2/df1``."""
+    share = measure.nodes / (measure.nodes + kappa)
+    df1 = float(measure.trace(share))
+    return df1, float(measure.trace(share * (kappa / (measure.nodes + kappa)))) / df1

@@ -17,31 +17,20 @@ import numpy as np
 from sympy import Expr, Symbol, default_sort_key
 
 from collapse_theory.core.errors import ConvergenceError
-from collapse_theory.engine.fixed_point import Atom, Solution, solve
+from collapse_theory.engine.fixed_point import Atom
 from collapse_theory.engine.triangular import Structure, Unknown
 from collapse_theory.numerics.compiled import numeric_function
+from collapse_theory.numerics.measure import Measure
+from collapse_theory.numerics.newton import solve_system
+from collapse_theory.numerics.solution import Solution, Status
 from collapse_theory.symbols import Eigenvalue, ordered
 
-__all__ = ["ITERATIONS", "TOLERANCE", "Nodes", "NumericArithmetic", "expressions_of", "solve_numeric", "tabulate"]
+__all__ = ["NumericArithmetic", "expressions_of", "tabulate"]
 
-TOLERANCE = 1e-11  # residual of an accepted solution, relative to the unknown; Newton gets to round-off well before
-_SETTLED = 1e-15
-ITERATIONS = 300
+_Image = tuple[np.ndarray, np.ndarray]
+_CONTINUED = 40  # steps of the continuation
 _DAMPED = 0.5 ** np.arange(8)
 _LONGEST = 200.0  # a step of the logarithms that stays within float64
-
-
-@dataclass(frozen=True)
-class Nodes:
-    """The eigenvalues of one space: those of its covariances in a common eigenbasis, with multiplicities.
-
-    Attributes:
-        values: Eigenvalues by covariance name, each of shape (k,); empty for a space without covariance.
-        counts: Multiplicities, shape (k,), summing to the dimension.
-    """
-
-    values: Mapping[str, np.ndarray]
-    counts: np.ndarray
 
 
 @dataclass
@@ -49,14 +38,14 @@ class NumericArithmetic:
     """Arrays over the nodes of each space.
 
     Attributes:
-        spaces: Nodes by dimension.
+        spaces: Measures by dimension.
         parameters: Values of the free symbols.
         functions: Values of the expressions that occur.
         start: Values of the nonlinear unknowns known beforehand, by atom; they are verified, and polished.
         residual: Largest relative residual met so far.
     """
 
-    spaces: Mapping[Expr, Nodes]
+    spaces: Mapping[Expr, Measure]
     functions: Mapping[Expr, Any]
     start: Callable[[Atom], Sequence[float] | None] = lambda _: None
     residual: float = field(default=0.0)
@@ -67,8 +56,7 @@ class NumericArithmetic:
 
     def trace(self, dimension: Expr, f: Any) -> float:
         """Return the sum over the eigenvalues."""
-        counts = self.spaces[dimension].counts
-        return float(counts @ f) if np.ndim(f) else float(counts.sum()) * float(f)
+        return float(self.spaces[dimension].trace(f))
 
     def inverse(self, dimension: Expr, m: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
         """Return the inverse at every node."""
@@ -97,62 +85,32 @@ class NumericArithmetic:
             ) from e
 
     def nonlinear(self, atom: Atom) -> Sequence[float]:
-        """Return the solution of one atom's unknowns, on the branch that connects to the deterministic matrix."""
+        """Return the solution of one atom's unknowns, on the branch that connects to the deterministic matrix.
+
+        Raises:
+            ConvergenceError: If the iteration does not settle, by continuation neither.
+        """
         if not atom.unknowns:
             return []
         given = self.start(atom)
-        x, gap = self._newton(
-            atom, np.zeros(len(atom.unknowns)) if given is None else np.array(given, dtype=float), 1.0
-        )
-        if gap > TOLERANCE:
+        found = self.root(atom, np.zeros(len(atom.unknowns)) if given is None else np.array(given, dtype=float))
+        if found.status is not Status.SETTLED:
             x = np.zeros(len(atom.unknowns))
-            for strength in np.linspace(0, 1, 41)[1:] ** 0.5:
-                x, gap = self._newton(atom, x, float(strength))
-        if not gap <= TOLERANCE:
-            raise ConvergenceError(
-                f"a nonlinear component of {len(x)} unknowns did not converge, relative residual {gap:.1e}; "
-                "move away from the threshold, or give a ridge > 0"
-            )
-        self.residual = max(self.residual, gap)
+            for strength in np.linspace(0, 1, _CONTINUED + 1)[1:] ** 0.5:
+                found = self.root(atom, x, float(strength))
+                x = found.value
+        what = f"a nonlinear component of {len(atom.unknowns)} unknowns"
+        x = found.checked(what, "move away from the threshold, or give a ridge > 0")
+        self.residual = max(self.residual, found.largest)
         return list(x)
 
-    def _newton(
-        self, atom: Atom, x: np.ndarray, strength: float, iterations: int = ITERATIONS
-    ) -> tuple[np.ndarray, float]:
-        """Return the best point and its relative residual, with eta scaled by ``strength**2``."""
-        best, best_gap, stalled = x, np.inf, 0
-        image, slope = self._image(atom, x, strength)
-        for _ in range(iterations):
-            gap = _relative(image, x)
-            if gap < best_gap:
-                stalled = 0 if gap < best_gap / 2 else stalled + 1
-                best, best_gap = x, gap
-            else:
-                stalled += 1
-            if gap <= _SETTLED or (best_gap <= TOLERANCE and stalled > 3):
-                break
-            for trial in _trials(x, image, slope):
-                following = self._improved(atom, trial, strength, gap)
-                if following is not None:
-                    x, (image, slope) = trial, following
-                    break
-            else:
-                x = image
-                image, slope = self._image(atom, x, strength)
-        return best, best_gap
+    def root(self, atom: Atom, x: np.ndarray, strength: float = 1.0) -> Solution:
+        """Return the solution near a point, with eta scaled by ``strength**2``."""
+        if not atom.unknowns:
+            return Solution(x, Status.SETTLED, 0.0, 0)
+        return solve_system(_Component(self, atom, strength), x)
 
-    def _improved(
-        self, atom: Atom, trial: np.ndarray, strength: float, gap: float
-    ) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return image and slope at a trial point if it is nearer to a root that the plain iteration would keep."""
-        try:
-            image, slope = self._image(atom, trial, strength)
-        except ConvergenceError:
-            return None
-        better = _relative(image, trial) < gap and np.linalg.det(np.eye(len(trial)) - slope) > 0
-        return (image, slope) if better else None
-
-    def _image(self, atom: Atom, x: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
+    def image(self, atom: Atom, x: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
         """Return the right-hand side of the unknowns' equation and its derivative."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             scaled = dict(zip(atom.unknowns, x * strength**2, strict=True))
@@ -174,6 +132,35 @@ class NumericArithmetic:
         return c, x
 
 
+@dataclass(frozen=True)
+class _Component:
+    """The unknowns of one atom as a :class:`.System`; a state is the image of a point and its derivative."""
+
+    arithmetic: NumericArithmetic
+    atom: Atom
+    strength: float
+
+    def state(self, x: np.ndarray) -> _Image:
+        """Return the image."""
+        return self.arithmetic.image(self.atom, x, self.strength)
+
+    def residual(self, x: np.ndarray, state: _Image) -> float:
+        """Return how far the image is, relative to the unknowns."""
+        return _relative(state[0], x)
+
+    def following(self, x: np.ndarray, state: _Image) -> tuple[np.ndarray, _Image]:
+        """Return the first trial that is nearer to a root which the plain iteration would keep, else the image."""
+        gap = self.residual(x, state)
+        for trial in _trials(x, *state):
+            try:
+                image, slope = self.state(trial)
+            except ConvergenceError:
+                continue
+            if _relative(image, trial) < gap and np.linalg.det(np.eye(len(trial)) - slope) > 0:
+                return trial, (image, slope)
+        return state[0], self.state(state[0])
+
+
 def _trials(x: np.ndarray, image: np.ndarray, slope: np.ndarray) -> Iterator[np.ndarray]:
     """Yield Newton's step, and then damped steps of Newton's iteration for the logarithms.
 
@@ -185,7 +172,7 @@ def _trials(x: np.ndarray, image: np.ndarray, slope: np.ndarray) -> Iterator[np.
         yield x + size * np.linalg.solve(unit - slope * size / size[:, None], (image - x) / size)
         if (np.sign(x) * np.sign(image) > 0).all():
             step = np.linalg.solve(unit - slope * x / image[:, None], np.log(image / x))
-            step *= min(1.0, _LONGEST / np.max(np.abs(step)))
+            step *= _LONGEST / max(_LONGEST, np.max(np.abs(step)))
             for damping in _DAMPED:
                 yield x * np.exp(damping * step)
     except np.linalg.LinAlgError:
@@ -196,25 +183,15 @@ def _relative(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.max(np.abs(a - b) / np.maximum(np.abs(a) + np.abs(b), 1e-300), initial=0.0))
 
 
-def solve_numeric(
-    structure: Structure,
-    spaces: Mapping[Expr, Nodes],
-    parameters: Mapping[Symbol, Any],
-    start: Callable[[Atom], Sequence[float] | None] = lambda _: None,
-) -> tuple[Solution, float]:
-    """Return the solved fixed point and the largest relative residual of its nonlinear components."""
-    arithmetic = NumericArithmetic(spaces, tabulate(expressions_of(structure), spaces, parameters), start)
-    solution = solve(structure, arithmetic)
-    return solution, arithmetic.residual
-
-
 def expressions_of(structure: Structure) -> set[Expr]:
     """Return the functions of parameters and eigenvalues that the recursion reads."""
     out = {b.fixed for b in structure.pencil.blocks.values()} | {f.factor for f in structure.feeds}
     return out | {f.unknown.weight for f in structure.feeds}
 
 
-def tabulate(expressions: set[Expr], spaces: Mapping[Expr, Nodes], parameters: Mapping[Symbol, Any]) -> dict[Expr, Any]:
+def tabulate(
+    expressions: set[Expr], spaces: Mapping[Expr, Measure], parameters: Mapping[Symbol, Any]
+) -> dict[Expr, Any]:
     """Return the values of expressions in parameters and eigenvalues; one compilation for all of them."""
     nodes = {name: values for space in spaces.values() for name, values in space.values.items()}
     open_ = sorted((e for e in expressions if e.free_symbols), key=default_sort_key)

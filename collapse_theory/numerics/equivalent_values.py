@@ -14,8 +14,8 @@ from collapse_theory.core.errors import DomainError, nearest, shown
 from collapse_theory.core.numbers import real_values
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.engine.equivalent import RESULT, DeterministicEquivalent, deterministic_equivalent
-from collapse_theory.numerics.entries import Nodes
 from collapse_theory.numerics.limits import entry_or_limit
+from collapse_theory.numerics.measure import Measure
 
 __all__ = ["EquivalentValues", "check_existence", "evaluate", "solve_equivalent"]
 
@@ -71,9 +71,8 @@ def solve_equivalent(
     entry, residual = entry_or_limit(equivalent.structure, spaces, parameters, place)
     dimension = equivalent.expression.rows
     if dimension in equivalent.pencil.families:
-        g = np.broadcast_to(entry, spaces[dimension].counts.shape)
-        counts = spaces[dimension].counts.astype(int)
-        return EquivalentValues(np.repeat(g, counts), residual)
+        g = np.broadcast_to(entry, (spaces[dimension].size,))
+        return EquivalentValues(np.repeat(g, spaces[dimension].counts), residual)
     return EquivalentValues(np.reshape(entry, ()).astype(float), residual)
 
 
@@ -152,14 +151,16 @@ def _parameters(
 
 def _space(
     equivalent: DeterministicEquivalent, p: Expr, spectra: Mapping[str, Spectrum], parameters: Mapping[Symbol, float]
-) -> Nodes:
+) -> Measure:
     names = equivalent.pencil.families.get(p, ())
     if len(names) == 1:
         one = spectra[names[0]]
-        return Nodes({names[0]: one.nodes}, one.counts.astype(float))
+        return Measure({names[0]: one.nodes}, one.counts)
     if names:
-        return Nodes({name: spectra[name].eigenvalues for name in names}, np.ones(spectra[names[0]].dimension))
+        return Measure(
+            {name: spectra[name].eigenvalues for name in names}, np.ones(spectra[names[0]].dimension, dtype=int)
+        )
     size = float(p.xreplace(dict(parameters)))
     if not size > 0:
         raise DomainError(f"evaluate needs positive dimensions, got {p} = {size:g}; change it")
-    return Nodes({}, np.array([size]))
+    return Measure({}, np.array([size]))

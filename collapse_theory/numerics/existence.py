@@ -29,7 +29,8 @@ from collapse_theory.core.errors import ConvergenceError, NoEquivalentError
 from collapse_theory.engine.fixed_point import Atom
 from collapse_theory.engine.pencil import Letter
 from collapse_theory.engine.triangular import Structure
-from collapse_theory.numerics.entries import ITERATIONS, TOLERANCE, NumericArithmetic, expressions_of
+from collapse_theory.numerics.entries import NumericArithmetic, expressions_of
+from collapse_theory.numerics.solution import Status
 
 __all__ = ["VerifiedArithmetic", "second_moment_radius", "verified_expressions"]
 
@@ -66,31 +67,31 @@ class VerifiedArithmetic(NumericArithmetic):
         """
         given = self.start(atom)
         start = np.zeros(len(atom.unknowns)) if given is None else np.array(given, dtype=float)
-        found, radius = self._root(atom, start, ITERATIONS)
+        found, radius = self._verified(atom, start)
         if not radius < 1 - _MARGIN:
             found, radius = self._from_dilation(atom, radius)
         self.radius = max(self.radius, radius)
         return found
 
-    def _root(self, atom: Atom, start: np.ndarray, iterations: int) -> tuple[Sequence[float], float]:
+    def _verified(self, atom: Atom, start: np.ndarray) -> tuple[Sequence[float], float]:
         """Return the root near a start and its second-moment radius, infinite if there is none."""
         try:
-            x, residual = self._newton(atom, start, 1.0, iterations) if start.size else (start, 0.0)
-            if not residual <= TOLERANCE:
+            found = self.root(atom, start)
+            if found.status is not Status.SETTLED:
                 return [], np.inf
-            radius = second_moment_radius(atom, self, list(x))
+            radius = second_moment_radius(atom, self, list(found.value))
         except ConvergenceError:
             return [], np.inf
         if radius < 1 - _MARGIN:
-            self.residual = max(self.residual, residual)
-        return list(x), radius
+            self.residual = max(self.residual, found.largest)
+        return list(found.value), radius
 
     def _from_dilation(self, atom: Atom, radius: float) -> tuple[Sequence[float], float]:
         """Return the root that the dilation leads to, with its radius; ``radius`` is that of a root that failed."""
         dilation = _Dilation(atom, self)
         for epsilon in _OFFSETS if atom.unknowns else ():
             dilation.relax(epsilon)
-            x, here = self._root(atom, dilation.unknowns(), _STEPS)
+            x, here = self._verified(atom, dilation.unknowns())
             radius = min(radius, here)
             if here < 1 - _MARGIN:
                 return x, here
@@ -198,7 +199,7 @@ class _Dilation:
             for b in first
             if a.letter.matrix == b.letter.matrix and a.letter.transposed != b.letter.transposed
         ]
-        shape = {p: (arithmetic.spaces[p].counts.size, len(g), len(g)) for p, g in atom.groups.items()}
+        shape = {p: (arithmetic.spaces[p].size, len(g), len(g)) for p, g in atom.groups.items()}
         self.fixed = {p: np.zeros(s) for p, s in shape.items()}
         for (i, j), f in atom.fixed.items():
             p = self.space[i]

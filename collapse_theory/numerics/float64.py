@@ -78,7 +78,7 @@ class Float64Program:
             values: Inputs by symbol: float64 of shape () or (size,).
             size: Batch size, positive.
         """
-        nodes = 1 if measure is None else measure.counts.size
+        nodes = 1 if measure is None else measure.size
         step = max(1, _BLOCK // nodes)
         if size > step:
             return _joined([self.run(measure, v, k) for v, k in _pieces(values, size, step)])
@@ -137,15 +137,13 @@ class Float64Program:
         columns = {name: value if np.ndim(value) == 0 else value[:, None] for name, value in env.items()}
         functions, sizes = self._function(s.integrands)(columns, measure)
         for name, f, size, energy in zip(s.names, functions, sizes, s.energy, strict=True):
-            weights = measure.energies if energy else measure.counts
-            if weights is None:
-                raise AssertionError("a quadratic form needs the energies of the target")
+            integral = measure.form if energy else measure.trace
             with np.errstate(under="ignore"):
-                env[name] = total = np.sum(f * weights, axis=-1)
-                if size is not None and cancels(total, np.sum(size * weights, axis=-1)):
+                env[name] = total = integral(f)
+                if size is not None and cancels(total, integral(size)):
                     reports.append("cancellation")
             # What underflows in a sum is lost in its round-off, unless the sum itself is as small.
-            nonzero = np.any((f != 0) & (weights != 0), axis=-1)
+            nonzero = integral(f != 0) != 0
             if np.any((np.abs(total) < _LOST) & nonzero) or (energy and _lost_energy_counts(f, measure, total)):
                 reports.append("integral")
 

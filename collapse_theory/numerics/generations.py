@@ -21,12 +21,10 @@ def run_generations(measure: Measure, stages: Sequence[tuple[Any, Any, Any, Any]
     """Return bias and variance of the last fit of a chain.
 
     Args:
-        measure: Nodes with counts and energies, shape (k,).
+        measure: Eigenvalues and the energies of the target.
         stages: Blocks ``(kappa, residual, sigma, count)``, the tested fit last; each entry scalar or of shape (n, 1).
     """
-    s, counts, energies = measure.nodes, measure.counts, measure.energies
-    if energies is None:
-        raise AssertionError("a chain needs the energies of the target")
+    s = measure.nodes
     one = s / s
     product, lost, remainder, variance = one, 0 * one, 0 * one, np.zeros(1)
     for kappa, residual, sigma, count in reversed(stages):
@@ -36,7 +34,7 @@ def run_generations(measure: Measure, stages: Sequence[tuple[Any, Any, Any, Any]
         noise = sigma**2
         repeats = np.asarray(count, dtype=float)
         for i in range(int(repeats.max())):
-            t = column(((s * product**2 + remainder) / (s + kappa) * r) @ counts) / residual
+            t = column(measure.trace((s * product**2 + remainder) / (s + kappa) * r, rough=True)) / residual
             live = repeats > i
             after = (
                 where(live, r**2 * remainder + s * c**2 * t, remainder),
@@ -49,5 +47,5 @@ def run_generations(measure: Measure, stages: Sequence[tuple[Any, Any, Any, Any]
                 break
             variance = variance + where(live, noise * t, 0 * t)
             remainder, lost, product = after
-    bias = (s * lost**2 + remainder) @ energies
+    bias = measure.form(s * lost**2 + remainder)
     return bias, variance[..., 0]

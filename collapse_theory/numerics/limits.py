@@ -17,8 +17,9 @@ from sympy import Expr, Symbol
 from collapse_theory.core.errors import ConvergenceError, DomainError, NoEquivalentError
 from collapse_theory.engine.fixed_point import solve
 from collapse_theory.engine.triangular import Structure
-from collapse_theory.numerics.entries import Nodes, tabulate
+from collapse_theory.numerics.entries import tabulate
 from collapse_theory.numerics.existence import VerifiedArithmetic, verified_expressions
+from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.precise import precise_entry
 from collapse_theory.numerics.roundoff import round_off
 
@@ -31,13 +32,13 @@ _STAYS = 1e-9
 
 
 def entry_or_limit(
-    structure: Structure, spaces: Mapping[Expr, Nodes], parameters: Mapping[Symbol, float], entry: tuple[int, int]
+    structure: Structure, spaces: Mapping[Expr, Measure], parameters: Mapping[Symbol, float], entry: tuple[int, int]
 ) -> tuple[Any, float]:
     """Return an entry of ``G`` at the nodes of its space, and the largest relative residual of the nonlinear equations.
 
     Args:
         structure: The pencil.
-        spaces: Nodes by dimension.
+        spaces: Measures by dimension.
         parameters: Values of the free symbols.
         entry: The entry: an output and an input.
 
@@ -65,7 +66,7 @@ def entry_or_limit(
     )
 
 
-def _near(zeros: list[Symbol], spaces: Mapping[Expr, Nodes], tiny: float) -> dict[Symbol, float]:
+def _near(zeros: list[Symbol], spaces: Mapping[Expr, Measure], tiny: float) -> dict[Symbol, float]:
     """Return tiny values on the scale of the spectrum for the parameters at zero."""
     top = max((float(v.max()) for space in spaces.values() for v in space.values.values()), default=1.0)
     return {x: tiny * top * (1 + n / -np.log10(tiny)) for n, x in enumerate(zeros)}
@@ -87,7 +88,7 @@ def _told_apart(far: Any, close: Any, where: str) -> Any:
 
 
 def _entry(
-    structure: Structure, spaces: Mapping[Expr, Nodes], parameters: Mapping[Symbol, float], entry: tuple[int, int]
+    structure: Structure, spaces: Mapping[Expr, Measure], parameters: Mapping[Symbol, float], entry: tuple[int, int]
 ) -> tuple[Any, float]:
     """Return an entry at values where it is finite."""
     functions = tabulate(verified_expressions(structure), spaces, parameters)

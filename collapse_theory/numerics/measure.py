@@ -1,10 +1,10 @@
-"""The measures on the eigenvalues that every spectral integral is taken against."""
+"""The measures on the eigenvalues that every spectral integral is taken against, in any arithmetic."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from collapse_theory.core.errors import DomainError, shown
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
+from collapse_theory.numerics.jets import Jet
 from collapse_theory.symbols import eigenvalue
 
 __all__ = ["COMMON", "Measure", "Spectra", "check_pair", "live_directions"]
@@ -25,31 +26,102 @@ Spectra = Spectrum | Mapping[str, Spectrum]
 
 @dataclass(frozen=True)
 class Measure:
-    """Atoms of the range of the covariances with counting and energy weights.
+    r"""The counting measure and the energy measure on the eigenvalues, and the one place where integrals are taken.
+
+    .. math:: \operatorname{tr}f(\Sigma)=\int f\,d\mu=\sum_jm_jf(s_j),\qquad
+       w_0^\top f(\Sigma)w_0=\int f\,d\mu_{w_0}=\sum_je_jf(s_j).
+
+    The covariances of a commuting family share their nodes. The numbers are float64, complex, or objects of another arithmetic, and
+    so are the integrals.
 
     Attributes:
-        values: Eigenvalues of each covariance at the atoms, by name, shape (k,); float64, or objects of another arithmetic.
-            At each atom one of them is positive.
-        counts: Number of eigenvectors of each atom, shape (k,).
-        energies: Sum of the target energies over each atom's eigenvectors, shape (k,); None without a target.
+        values: Eigenvalues of each covariance at the nodes, by name, shape (k,); none for a space without covariance.
+        counts: Number of directions at each node, shape (k,). Integrals are taken by the methods; this is for exact counting.
+        energies: Sum of the target energies over each node's directions, shape (k,); None without a target.
+
+    >>> measure = Measure({COMMON: np.array([2.0, 1.0])}, np.array([1, 3]), np.array([4.0, 0.5]))
+    >>> measure.rank, float(measure.trace(measure.nodes)), float(measure.form(measure.nodes))
+    (4, 5.0, 8.5)
     """
 
     values: Mapping[str, np.ndarray]
     counts: np.ndarray
-    energies: np.ndarray | None
+    energies: np.ndarray | None = None
 
+    # ------------------------------------------------------------------ integrals
+    def trace(self, f: Any, *, rough: bool = False) -> Any:
+        """Return the integral of a function against the counting measure.
+
+        Args:
+            f: Values at the nodes, shape (..., k), or (..., 1) and () for a constant.
+            rough: Whether a sum may be taken in the fastest order, where its round-off grows with the number of nodes.
+        """
+        return _integral(f, self.counts, self._weights if rough else None)
+
+    def form(self, f: Any) -> Any:
+        """Return the integral of a function against the energy measure; ``f`` as in :meth:`trace`.
+
+        Raises:
+            DomainError: Without a target.
+        """
+        if self.energies is None:
+            raise DomainError("a quadratic form needs the energies of a target, got none; pass target=")
+        return _integral(f, self.energies, None)
+
+    # ------------------------------------------------------------------ directions
     @property
-    def rank(self) -> int:
-        """Number of live directions: what ``d`` means in thresholds and constants."""
-        return int(self.counts.sum())
+    def size(self) -> int:
+        """Number of nodes: the length of the arrays that are integrated."""
+        return len(self.counts)
 
+    @cached_property
+    def dimension(self) -> Any:
+        """Number of directions."""
+        return sum(self.counts.tolist())
+
+    @cached_property
+    def rank(self) -> int:
+        """Number of live directions, in which a covariance is positive: what ``d`` means in thresholds and constants."""
+        return int(self.counts[np.any([v > 0 for v in self.values.values()], axis=0)].sum())
+
+    def above(self, x: np.ndarray) -> np.ndarray:
+        """Return the number of directions whose common eigenvalue is at least ``x``."""
+        s, _, _, from_node = self._ascending
+        return np.asarray(from_node[np.searchsorted(s, x, side="left")])
+
+    def leading(self, T: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return of the leading nodes with at most ``T`` directions: their directions, the last one, its count, the trace left.
+
+        Where the first node alone has more directions than ``T``, it stands there with a count of 0.
+        """
+        s, counts, before, from_node = self._ascending
+        first = np.searchsorted(-from_node, -T, side="left")  # the largest set of whole nodes with at most T directions
+        at = np.minimum(first, s.size - 1)
+        return from_node[first], s[at], np.where(first < s.size, counts[at], 0), before[first]
+
+    @cached_property
+    def _ascending(self) -> tuple[np.ndarray, ...]:
+        """Nodes and counts in ascending order, the trace below each node, and the directions from each node upwards."""
+        order = np.argsort(self.nodes)
+        s, counts = self.nodes[order], self.counts[order]
+        if s.dtype != object:
+            counts = counts.astype(float)
+        from_node = np.append(counts[::-1].cumsum()[::-1], 0)
+        return s, counts, np.append(0, np.cumsum(s * counts)), from_node
+
+    @cached_property
+    def _weights(self) -> np.ndarray:
+        """The counts in the numbers of the nodes, which a matrix product is fast with."""
+        return self.counts.astype(float) if self.counts.dtype.kind in "iu" else self.counts
+
+    # ------------------------------------------------------------------ covariances
     @property
     def nodes(self) -> np.ndarray:
         """Eigenvalues of the common covariance."""
         return self.at(COMMON)
 
     def at(self, covariance: str) -> np.ndarray:
-        """Return the eigenvalues of a covariance at the atoms.
+        """Return the eigenvalues of a covariance at the nodes.
 
         Raises:
             DomainError: If the family has none of that name.
@@ -61,12 +133,22 @@ class Measure:
             )
         return self.values[covariance]
 
+    def over(self, covariances: Iterable[str]) -> Measure:
+        """Return the measure of some of the covariances, in the same directions."""
+        return Measure({name: self.at(name) for name in covariances}, self.counts, self.energies)
+
     def at_covariance(self, covariance: str | None) -> Measure:
         """Return the measure of one covariance alone, as the common one, on its own range."""
         s = self.at(covariance or COMMON)
         live = s > 0
         return Measure({COMMON: s[live]}, self.counts[live], None if self.energies is None else self.energies[live])
 
+    def mapped(self, number: Callable[[np.ndarray], np.ndarray]) -> Measure:
+        """Return the measure with a function applied to eigenvalues and energies: numbers of another arithmetic."""
+        energies = None if self.energies is None else number(self.energies)
+        return Measure({name: number(v) for name, v in self.values.items()}, self.counts, energies)
+
+    # ------------------------------------------------------------------ from a spectrum and a target
     @classmethod
     def of(cls, spectrum: Spectra, target: Target | None = None) -> Measure:
         """Return the float64 measure of a spectrum, or of a commuting family, and a target.
@@ -106,6 +188,24 @@ class Measure:
             energies = None if energies is None else _summed(energies, where, distinct.size)
             values = {name: distinct}
         return cls(values, counts, energies)
+
+
+def _integral(f: Any, weights: np.ndarray, fast: np.ndarray | None) -> Any:
+    """Return the sum of ``f * weights`` over the last axis."""
+    if isinstance(f, Jet):  # value and derivative alike
+        return f @ weights
+    f = np.asarray(f)
+    if f.ndim == 0 or f.shape[-1] == 1 != weights.size:
+        return (f if f.ndim == 0 else f[..., 0]) * weights.sum()
+    if fast is not None and f.dtype != object:
+        return f @ fast
+    terms = f * weights
+    if terms.dtype != object:
+        return np.add.reduce(terms, axis=-1)
+    total = terms.flat[0].context.fsum
+    return np.array([total(row) for row in terms.reshape(-1, terms.shape[-1])], dtype=object).reshape(terms.shape[:-1])[
+        ()
+    ]
 
 
 def check_pair(spectrum: Spectra, target: Target | None) -> None:

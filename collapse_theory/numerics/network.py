@@ -24,7 +24,7 @@ from collapse_theory.derive.pooled import PooledSystem, Scaling, TestErrorPencil
 from collapse_theory.engine.fixed_point import Atom, solve
 from collapse_theory.engine.triangular import Structure, structure_of
 from collapse_theory.numerics.complements import Complements
-from collapse_theory.numerics.entries import Nodes
+from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.network_arithmetic import PipelineArithmetic
 from collapse_theory.numerics.reals import COMPLEX_STEP, FLOAT64, Float64, MultiPrecision, Reals
 from collapse_theory.numerics.resolvents import Resolvent
@@ -84,8 +84,8 @@ class PipelineEquivalent:
     >>> from collapse_theory.describe.pipeline import Stage
     >>> from collapse_theory.derive.pooled import pooled_system
     >>> pipe = workflows.accumulate(2, Stage(T=90, noise=0.4, ridge=0.05))
-    >>> nodes = Nodes({"Sigma": np.ones(1)}, np.array([100.0]))
-    >>> error = PipelineEquivalent(pooled_system(pipe)).evaluate(nodes, energies=np.ones(1))
+    >>> measure = Measure({"Sigma": np.ones(1)}, np.array([100]), energies=np.ones(1))
+    >>> error = PipelineEquivalent(pooled_system(pipe)).evaluate(measure)
     >>> round(error.total, 6), error.error < 1e-13
     (0.491749, True)
     """
@@ -108,14 +108,11 @@ class PipelineEquivalent:
         found = {e for f in self.system.fits for e in (f.ridge, f.N, *(e for x in f.designs for e in (x.T, x.weight)))}
         return tuple(sorted(found | set(error_pencil(self.system).noises.values()), key=lambda e: e.sort_key()))
 
-    def evaluate(
-        self, nodes: Nodes, energies: np.ndarray, values: Mapping[Symbol, float] | None = None
-    ) -> TestErrorValues:
+    def evaluate(self, measure: Measure, values: Mapping[Symbol, float] | None = None) -> TestErrorValues:
         """Return bias and variances in float64, with a relative error of at most about 1e-12, which is estimated.
 
         Args:
-            nodes: Eigenvalues of every covariance in the common basis, with multiplicities.
-            energies: Sum of the target energies over each node's eigenvectors, shape (k,).
+            measure: Eigenvalues of every covariance in the common basis, and energies of the target.
             values: Values of the system's symbols.
 
         Raises:
@@ -124,21 +121,20 @@ class PipelineEquivalent:
         """
         try:
             with np.errstate(all="ignore"):
-                found = self._float64(nodes, energies, values or {})
+                found = self._float64(measure, values or {})
         except ConvergenceError:
             found = None  # float64 cannot even solve it
         if found is not None and found.error is not None and found.error <= _ACCEPTED:
             return found
-        return self._extended(nodes, energies, values or {}, None if found is None else found.error)
+        return self._extended(measure, values or {}, None if found is None else found.error)
 
     def slope(
-        self, nodes: Nodes, energies: np.ndarray, values: Mapping[Symbol, float], direction: Mapping[Symbol, float]
+        self, measure: Measure, values: Mapping[Symbol, float], direction: Mapping[Symbol, float]
     ) -> tuple[float, float]:
         """Return the derivatives of bias and variance along a direction of the values, in float64.
 
         Args:
-            nodes: As in :meth:`evaluate`.
-            energies: As in :meth:`evaluate`.
+            measure: As in :meth:`evaluate`.
             values: As in :meth:`evaluate`.
             direction: Derivative of each value that moves.
 
@@ -151,7 +147,7 @@ class PipelineEquivalent:
             return 0.0, 0.0
         try:
             with np.errstate(all="ignore"):
-                terms, error = self._complex_step(nodes, energies, values, moving)
+                terms, error = self._complex_step(measure, values, moving)
         except ConvergenceError:
             error = np.inf
         if error <= _ACCEPTED_SLOPE:
@@ -159,10 +155,10 @@ class PipelineEquivalent:
         before: tuple[Any, Any] | None = None
         for digits in _DIGITS:
             reals = MultiPrecision(private_context(dps_to_prec(digits)))
-            exact = Nodes({name: reals.array(v) for name, v in nodes.values.items()}, nodes.counts)
+            exact = measure.mapped(reals.array)
             given, along = ({x: reals.context.mpf(v) for x, v in m.items()} for m in (values, moving))
             try:
-                now = self.exact_slope(reals, exact, reals.array(energies), given, along)
+                now = self.exact_slope(reals, exact, given, along)
             except ConvergenceError:
                 if digits == _DIGITS[-1]:
                     raise
@@ -175,8 +171,7 @@ class PipelineEquivalent:
     def exact_slope(
         self,
         reals: MultiPrecision,
-        nodes: Nodes,
-        energies: np.ndarray,
+        measure: Measure,
         values: Mapping[Symbol, Any],
         direction: Mapping[Symbol, Any],
     ) -> tuple[Any, Any]:
@@ -184,9 +179,7 @@ class PipelineEquivalent:
         h = reals.context.mpf(10) ** -(reals.context.dps // 3)
         step = h * min(abs(values[x] / v) if values[x] else 1 / abs(v) for x, v in direction.items())
         at = [
-            self.solve(
-                reals, nodes, energies, {**values, **{x: values[x] + sign * step * v for x, v in direction.items()}}
-            )
+            self.solve(reals, measure, {**values, **{x: values[x] + sign * step * v for x, v in direction.items()}})
             for sign in (1, -1)
         ]
         bias, noise = (
@@ -196,28 +189,28 @@ class PipelineEquivalent:
         return bias, noise
 
     def _complex_step(
-        self, nodes: Nodes, energies: np.ndarray, values: Mapping[Symbol, float], direction: Mapping[Symbol, float]
+        self, measure: Measure, values: Mapping[Symbol, float], direction: Mapping[Symbol, float]
     ) -> tuple[np.ndarray, float]:
         """Return the derivatives, and the spread of the less accurate one over the units."""
         step = _STEP * min(abs(values[x] / v) if values[x] else 1 / abs(v) for x, v in direction.items())
         if min(abs(step * v) for v in direction.values()) < _SMALLEST:
             return np.zeros(2), np.inf
         moved = {x: values[x] + 1j * step * v for x, v in direction.items()}
-        found = self.solve(COMPLEX_STEP, nodes, energies, {**values, **moved}, self._units(nodes))
+        found = self.solve(COMPLEX_STEP, measure, {**values, **moved}, self._units(measure))
         terms = np.imag([found.bias, found.noise + np.zeros(len(_UNITS))]) / step
         spread = np.abs(terms - terms[:, :1]).max(axis=1)
         usable = np.isfinite(terms).all()
         error = np.divide(spread, np.abs(terms[:, 0]), out=np.full(2, np.inf), where=terms[:, 0] != 0)
         return terms[:, 0], float(np.max(np.where(spread > 0, error, 0.0))) if usable else np.inf
 
-    def _units(self, nodes: Nodes) -> list[float]:
+    def _units(self, measure: Measure) -> list[float]:
         """Return the units of the covariances, the first a power of two that brings the largest eigenvalue near one."""
-        tops = [nodes.values[x.covariance].max() for f in self.system.fits for x in f.designs]
+        tops = [measure.at(x.covariance).max() for f in self.system.fits for x in f.designs]
         exponent = -np.frexp(max(tops))[1]
         return [float(np.ldexp(u, exponent)) for u in _UNITS]
 
-    def _float64(self, nodes: Nodes, energies: np.ndarray, values: Mapping[Symbol, float]) -> TestErrorValues:
-        found = self.solve(FLOAT64, nodes, energies, values, self._units(nodes))
+    def _float64(self, measure: Measure, values: Mapping[Symbol, float]) -> TestErrorValues:
+        found = self.solve(FLOAT64, measure, values, self._units(measure))
         terms = np.array([found.bias, found.noise + np.zeros(len(_UNITS))])
         spread = np.abs(terms - terms[:, :1]).max(axis=1)
         usable = np.isfinite(terms).all() and (terms >= 0).all()
@@ -226,16 +219,16 @@ class PipelineEquivalent:
         return TestErrorValues(float(found.bias[0]), first, found.residual, error)
 
     def _extended(
-        self, nodes: Nodes, energies: np.ndarray, values: Mapping[Symbol, float], float64_error: float | None
+        self, measure: Measure, values: Mapping[Symbol, float], float64_error: float | None
     ) -> TestErrorValues:
         before: TestErrorValues | None = None
         error = np.inf
         for digits in _DIGITS:
             reals = MultiPrecision(private_context(dps_to_prec(digits)))
-            exact = Nodes({name: reals.array(v) for name, v in nodes.values.items()}, nodes.counts)
+            exact = measure.mapped(reals.array)
             given = {x: reals.context.mpf(v) for x, v in values.items()}
             try:
-                now = self.solve(reals, exact, reals.array(energies), given)
+                now = self.solve(reals, exact, given)
             except ConvergenceError:
                 if digits == _DIGITS[-1]:
                     raise
@@ -254,8 +247,7 @@ class PipelineEquivalent:
     def solve(
         self,
         reals: Reals,
-        nodes: Nodes,
-        energies: np.ndarray,
+        measure: Measure,
         values: Mapping[Symbol, Any],
         units: Sequence[Any] = (1,),
     ) -> TestErrorValues:
@@ -263,16 +255,14 @@ class PipelineEquivalent:
 
         Args:
             reals: The numbers of the arrays and values.
-            nodes: As in :meth:`evaluate`.
-            energies: As in :meth:`evaluate`.
+            measure: As in :meth:`evaluate`.
             values: As in :meth:`evaluate`.
             units: What to multiply covariances and ridges with before solving; one result for each.
 
         Returns:
             Bias and variances as arrays of shape (len(units),).
         """
-        dimension = nodes.counts.sum()
-        given: dict[Symbol, Any] = {symbols.d: reals.array(dimension)[()], **values}
+        given: dict[Symbol, Any] = {symbols.d: reals.array(measure.dimension)[()], **values}
         number = dict(zip(self._numbers, reals.evaluate(self._numbers, given), strict=True))
         nudges = _NUDGES[: len(units)]
         alike: dict[tuple[Any, ...], list[Resolvent]] = {}
@@ -281,7 +271,7 @@ class PipelineEquivalent:
             key = (f.ridge, f.N, tuple((x.T, x.weight, x.covariance) for x in f.designs))
             if key not in alike:
                 pairs = zip(units, nudges, strict=True)
-                alike[key] = [fit_resolvent(f, nodes, number, unit, reals, nudge) for unit, nudge in pairs]
+                alike[key] = [fit_resolvent(f, measure, number, unit, reals, nudge) for unit, nudge in pairs]
             solved.append(alike[key])
         problem = self._problem([r[0] for r in solved])
         column = (
@@ -291,27 +281,30 @@ class PipelineEquivalent:
         for k, (f, found) in enumerate(zip(self.system.fits, solved, strict=True)):
             parameters[_ridge(k)] = number[f.ridge] * column
             parameters[_penalty(k)] = parameters[_reach(k)] = np.stack([r.penalty for r in found])
-        for name, s in nodes.values.items():
+        for name, s in measure.values.items():
             parameters[symbols.eigenvalue_of(name)] = s * column
-        counts = {symbols.d: nodes.counts} | {
-            x.T: reals.array([number[x.T]]) for f in self.system.fits for x in f.designs if symbols.d != x.T
+        spaces = {symbols.d: measure} | {
+            x.T: Measure({}, reals.array([number[x.T]]))
+            for f in self.system.fits
+            for x in f.designs
+            if symbols.d != x.T
         }
         functions = dict(zip(problem.expressions, reals.evaluate(problem.expressions, parameters), strict=True))
         start = _Start(problem.pencil, solved)
-        scaled = {name: parameters[symbols.eigenvalue_of(name)] for name in nodes.values}
+        scaled = {name: parameters[symbols.eigenvalue_of(name)] for name in measure.values}
         fits = [solved_fit(f, found, number, scaled, reals) for f, found in zip(self.system.fits, solved, strict=True)]
-        complements = Complements(self.system, problem.pencil, fits, nodes.counts)
-        arithmetic = PipelineArithmetic(reals, counts, functions, start, complements, _rounding(reals, nudges))
+        complements = Complements(self.system, problem.pencil, fits, measure)
+        arithmetic = PipelineArithmetic(reals, spaces, functions, start, complements, _rounding(reals, nudges))
         solution = solve(problem.structure, arithmetic)
         pencil = problem.structure.pencil
-        shape = (len(units), energies.size)
+        shape = (len(units), measure.size)
         result = {
-            name: np.broadcast_to(solution.green.get((pencil.outputs[name], i), 0 * energies), shape)
+            name: np.broadcast_to(solution.green.get((pencil.outputs[name], i), 0 * column), shape)
             if name == "w0"
             else np.ravel(solution.green.get((pencil.outputs[name], i), 0 * column))
             for name, i in pencil.inputs.items()
         }
-        bias = (result["w0"] @ energies) / column[:, 0]
+        bias = measure.form(result["w0"]) / column[:, 0]
         variance = {name: number[e] * result[name] for name, e in problem.pencil.noises.items()}
         residual = max(arithmetic.residual, *(r.residual for found in solved for r in found))
         return TestErrorValues(bias, variance, float(residual))

@@ -17,6 +17,7 @@ from collapse_theory.core.errors import ConvergenceError
 from collapse_theory.engine.fixed_point import Atom
 from collapse_theory.engine.triangular import Unknown
 from collapse_theory.numerics.complements import Complements
+from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.reals import Reals
 
 __all__ = ["PipelineArithmetic"]
@@ -30,7 +31,7 @@ class PipelineArithmetic:
 
     Attributes:
         reals: The numbers.
-        counts: Multiplicities of the nodes of each space.
+        spaces: Measure of each space by dimension.
         functions: Values of the expressions that occur.
         start: Values of the unknowns of an atom.
         complements: Solves the linear components of fits that share inputs.
@@ -39,7 +40,7 @@ class PipelineArithmetic:
     """
 
     reals: Reals
-    counts: Mapping[Expr, np.ndarray]
+    spaces: Mapping[Expr, Measure]
     functions: Mapping[Expr, Any]
     start: Callable[[Atom, PipelineArithmetic], Sequence[Any]]
     complements: Complements
@@ -52,10 +53,7 @@ class PipelineArithmetic:
 
     def trace(self, dimension: Expr, f: Any) -> Any:
         """Return the sum over the eigenvalues."""
-        counts = self.counts[dimension]
-        if np.ndim(f) == 0 or np.shape(f)[-1] == 1:
-            return counts.sum() * f * self.rounding()
-        return (f @ counts)[..., None] * self.rounding()
+        return np.asarray(self.spaces[dimension].trace(f))[..., None] * self.rounding()
 
     def inverse(self, dimension: Expr, m: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
         """Return the inverse at every node; designs of one fit do not mix, so on each space it is diagonal.

@@ -7,6 +7,7 @@ verified, so that the branch is the same.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -18,19 +19,19 @@ from collapse_theory.core.errors import ConvergenceError, DomainError
 from collapse_theory.core.precision import private_context
 from collapse_theory.engine.fixed_point import Atom, solve
 from collapse_theory.engine.triangular import Structure, Unknown
-from collapse_theory.numerics.entries import Nodes
+from collapse_theory.numerics.measure import Measure
+from collapse_theory.numerics.newton import solve_system
 from collapse_theory.symbols import Eigenvalue
 
 __all__ = ["precise_entry"]
 
 _DIGITS = (60, 120, 240, 480)
 _AGREE = 1e-13
-_NEWTON = 60
 
 
 def precise_entry(
     structure: Structure,
-    spaces: Mapping[Expr, Nodes],
+    spaces: Mapping[Expr, Measure],
     parameters: Mapping[Symbol, float],
     start: Mapping[Unknown, Any],
     entry: tuple[int, int],
@@ -39,7 +40,7 @@ def precise_entry(
 
     Args:
         structure: The pencil.
-        spaces: Nodes by dimension.
+        spaces: Measures by dimension.
         parameters: Values of the free symbols, taken as their exact binary value.
         start: The roots in float64.
         entry: The entry: an output and an input.
@@ -73,7 +74,7 @@ class _Precise:
 
     def __init__(
         self,
-        spaces: Mapping[Expr, Nodes],
+        spaces: Mapping[Expr, Measure],
         parameters: Mapping[Symbol, float],
         start: Mapping[Unknown, Any],
         digits: int,
@@ -81,10 +82,10 @@ class _Precise:
         self.mp, self.digits = private_context(dps_to_prec(digits)), digits
         self.start = start
         exactly = np.vectorize(self.mp.mpf, otypes=[object])
-        self.counts = {p: exactly(nodes.counts) for p, nodes in spaces.items()}
+        self.spaces = {p: space.mapped(exactly) for p, space in spaces.items()}
         self.known: dict[Expr, Any] = {x: self.mp.mpf(v) for x, v in parameters.items()}
-        for nodes in spaces.values():
-            self.known.update({Eigenvalue(name): exactly(v) for name, v in nodes.values.items()})
+        for space in self.spaces.values():
+            self.known.update({Eigenvalue(name): v for name, v in space.values.items()})
 
     def function(self, f: Expr) -> Any:
         """Return the values at the nodes."""
@@ -112,8 +113,7 @@ class _Precise:
 
     def trace(self, dimension: Expr, f: Any) -> Any:
         """Return the sum over the eigenvalues."""
-        counts = self.counts[dimension]
-        return self.mp.fsum(counts * f) if np.ndim(f) else self.mp.fsum(counts) * f
+        return self.spaces[dimension].trace(f)
 
     def inverse(self, dimension: Expr, m: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
         """Return the inverse at every node, by elimination on the rows with the largest least pivot."""
@@ -138,32 +138,20 @@ class _Precise:
         self, unknowns: Sequence[Unknown], constant: Sequence[Any], slope: Mapping[tuple[int, int], Any]
     ) -> Sequence[Any]:
         """Return the solution of a linear component."""
-        c, x = self._system(unknowns, constant, slope)
-        return self._solved(x, c)
+        c, x = self.system(unknowns, constant, slope)
+        return self.solved(x, c)
 
     def nonlinear(self, atom: Atom) -> Sequence[Any]:
-        """Return the root near the one known in float64, by Newton's iteration."""
-        x = [self.mp.mpf(self.start[u]) for u in atom.unknowns]
-        settled = self.mp.mpf(10) ** (10 - self.digits)
-        for _ in range(_NEWTON if x else 0):
-            green = atom.green(self, dict(zip(atom.unknowns, x, strict=True)))
-            image, slope = self._system(
-                atom.unknowns, [green[u.row, u.column] for u in atom.unknowns], atom.response(self, green)
-            )
-            size = [abs(a) or self.mp.one for a in x]  # unknowns of very different sizes: solve in relative terms
-            for n, m in product(range(len(x)), repeat=2):
-                slope[n, m] *= size[m] / size[n]
-            step = self._solved(slope, [(a - b) / c for a, b, c in zip(image, x, size, strict=True)])
-            x = [a + b * c for a, b, c in zip(x, step, size, strict=True)]
-            if all(abs(b) <= settled for b in step):
-                return x
-        if x:
-            raise ConvergenceError(
-                "a nonlinear component did not settle in extended precision; move away from the threshold"
-            )
+        """Return the root near the one known in float64."""
+        if not atom.unknowns:
+            return []
+        start = [self.mp.mpf(self.start[u]) for u in atom.unknowns]
+        found = solve_system(_Component(self, atom), start, self.mp.mpf(2) ** (1 - self.mp.prec))
+        x: Sequence[Any] = found.checked("a nonlinear component in extended precision", "move away from the threshold")
         return x
 
-    def _solved(self, slope: Any, constant: Sequence[Any]) -> list[Any]:
+    def solved(self, slope: Any, constant: Sequence[Any]) -> list[Any]:
+        """Return ``x = constant + slope x``."""
         if not constant:
             return []
         try:
@@ -171,12 +159,44 @@ class _Precise:
         except ZeroDivisionError as e:
             raise ConvergenceError("a component is singular at these values; move away from the threshold") from e
 
-    def _system(
+    def system(
         self, unknowns: Sequence[Unknown], constant: Sequence[Any], slope: Mapping[tuple[int, int], Any]
     ) -> tuple[list[Any], Any]:
+        """Return the right-hand sides and the matrix of a component, after the traces."""
         weights = [self.function(u.weight) for u in unknowns]
         c = [self.trace(u.dimension, w * f) for u, w, f in zip(unknowns, weights, constant, strict=True)]
         x = self.mp.zeros(len(c))
         for (n, m), f in slope.items():
             x[n, m] = self.trace(unknowns[n].dimension, weights[n] * f)
         return c, x
+
+
+@dataclass(frozen=True)
+class _Component:
+    """The unknowns of one atom as a :class:`.System`: Newton's steps alone, since the start is near."""
+
+    arithmetic: _Precise
+    atom: Atom
+
+    def state(self, x: Sequence[Any]) -> tuple[list[Any], Any]:
+        """Return the image and its derivative."""
+        unknowns, arithmetic = self.atom.unknowns, self.arithmetic
+        green = self.atom.green(arithmetic, dict(zip(unknowns, x, strict=True)))
+        return arithmetic.system(
+            unknowns, [green[u.row, u.column] for u in unknowns], self.atom.response(arithmetic, green)
+        )
+
+    def residual(self, x: Sequence[Any], state: tuple[list[Any], Any]) -> Any:
+        """Return how far the image is, relative to the unknowns."""
+        return max(abs(a - b) / (abs(a) + abs(b)) if a or b else abs(a) for a, b in zip(state[0], x, strict=True))
+
+    def following(self, x: Sequence[Any], state: tuple[list[Any], Any]) -> tuple[list[Any], tuple[list[Any], Any]]:
+        """Return Newton's step, solved in relative terms because unknowns may be of very different sizes."""
+        image, slope = state
+        size = [abs(a) or self.arithmetic.mp.one for a in x]
+        relative = slope.copy()
+        for n, m in product(range(len(x)), repeat=2):
+            relative[n, m] *= size[m] / size[n]
+        step = self.arithmetic.solved(relative, [(a - b) / c for a, b, c in zip(image, x, size, strict=True)])
+        following = [a + b * c for a, b, c in zip(x, step, size, strict=True)]
+        return following, self.state(following)

@@ -15,6 +15,8 @@ from itertools import combinations
 
 import numpy as np
 
+from collapse_theory.numerics.measure import Measure
+
 __all__ = ["Openness", "openness"]
 
 
@@ -33,17 +35,17 @@ class Openness:
     threshold: float | None
 
 
-def openness(support: np.ndarray, counts: np.ndarray, rows: np.ndarray) -> Openness:
+def openness(support: np.ndarray, measure: Measure, rows: np.ndarray) -> Openness:
     """Return the closed and open parts of a fit.
 
     Args:
         support: Which design sees which direction, boolean, shape (designs, k).
-        counts: Multiplicity of each direction, shape (k,).
+        measure: The directions at each of k nodes.
         rows: Rows of each design, positive, shape (designs,).
 
     >>> import numpy as np
     >>> nested = np.array([[True, False], [True, True]])  # 50 of 100 directions, and all
-    >>> openness(nested, np.array([50, 50]), np.array([100, 10])).designs
+    >>> openness(nested, Measure({}, np.array([50, 50])), np.array([100, 10])).designs
     array([False,  True])
     """
     supports = [row.tobytes() for row in np.asarray(support, dtype=bool)]
@@ -52,7 +54,7 @@ def openness(support: np.ndarray, counts: np.ndarray, rows: np.ndarray) -> Openn
     sees = np.stack([support[supports.index(x)] for x in kinds])
     weight = [sum((Fraction(float(np.real(t))) for t in rows[kind_of == i]), Fraction(0)) for i in range(len(kinds))]
     surplus = {
-        chosen: sum((weight[i] for i in chosen), Fraction(0)) - int(counts[sees[list(chosen)].any(axis=0)].sum())
+        chosen: sum((weight[i] for i in chosen), Fraction(0)) - int(measure.trace(sees[list(chosen)].any(axis=0)))
         for size in range(1, len(kinds) + 1)
         for chosen in combinations(range(len(kinds)), size)
     }

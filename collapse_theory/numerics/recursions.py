@@ -16,7 +16,6 @@ from collapse_theory.derive.mean_labeller import Labels, PooledStage, forward_ri
 from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.describe.spectra import Eigenvalues
 from collapse_theory.engine.equivalent import DeterministicEquivalent, deterministic_equivalent
-from collapse_theory.numerics.entries import Nodes
 from collapse_theory.numerics.equivalent_values import solve_equivalent
 from collapse_theory.numerics.generations import run_generations
 from collapse_theory.numerics.jets import Jet, column, value_of
@@ -81,17 +80,13 @@ class PooledGenerations:
             )
             for samples in self.fits
         ]
-        energies = measure.energies
-        if energies is None:
-            raise AssertionError("a recursion over fits needs the energies of the target")
-
         bias, variance = forward_risk(
             stages,
             kappas,
             residuals,
             measure.nodes,
-            lambda f: column(f @ measure.counts),
-            lambda f: column(f @ energies),
+            lambda f: column(measure.trace(f)),
+            lambda f: column(measure.form(f)),
         )
         return bias[..., 0], variance[..., 0] if np.ndim(value_of(variance)) else variance
 
@@ -136,38 +131,35 @@ class FixedPoint:
 
     def run(self, measure: Measure, arguments: Sequence[Any]) -> tuple[Any, Any]:
         """Return bias and variance of the last fit, one point after the other; in the numbers of the measure."""
-        values = {name: measure.at(name) for name in self.system.covariances}
-        if measure.energies is None:
-            raise AssertionError("a bias needs the energies of the target")
-        nodes = Nodes(values, measure.counts.astype(float))
-        entry = next(iter(values.values()))[0]
+        measure = measure.over(self.system.covariances)
+        entry = next(iter(measure.values.values()))[0]
         if isinstance(entry, mpmath.ctx_mp_python._mpf):
-            return self._exact(MultiPrecision(entry.context), nodes, measure.energies, arguments)
+            return self._exact(MultiPrecision(entry.context), measure, arguments)
         moving = [isinstance(x, Jet) for x in arguments]
         numbers = [value_of(x) for x in arguments] + [x.slope for x in arguments if isinstance(x, Jet)]
         columns = np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in numbers), np.zeros(()))[:-1]
         with np.errstate(all="ignore"):  # it checks its own numbers
-            return self._points(nodes, measure.energies, columns, moving)
+            return self._points(measure, columns, moving)
 
-    def _points(self, nodes: Nodes, energies: np.ndarray, columns: Any, moving: list[bool]) -> tuple[Any, Any]:
+    def _points(self, measure: Measure, columns: Any, moving: list[bool]) -> tuple[Any, Any]:
         shape = columns[0].shape if columns else ()
         out = np.empty((2, *shape))
         names = self.symbols
         for i in np.ndindex(shape):
             point = {x: float(c[i]) for x, c in zip(names, columns[: len(names)], strict=True)}
-            equivalent = self._seen(FLOAT64, nodes, point, differentiated=any(moving))
+            equivalent = self._seen(FLOAT64, measure, point, differentiated=any(moving))
             if any(moving):
                 slopes = (float(c[i]) for c in columns[len(names) :])
                 direction = {x: next(slopes) for x, moves in zip(names, moving, strict=True) if moves}
-                out[(slice(None), *i)] = equivalent.slope(nodes, energies, point, direction)
+                out[(slice(None), *i)] = equivalent.slope(measure, point, direction)
             else:
-                error = equivalent.evaluate(nodes, energies, point)
+                error = equivalent.evaluate(measure, point)
                 out[(slice(None), *i)] = error.bias, error.noise
         bias, variance = out.reshape(2, -1) if shape else out
         return (Jet(0, bias), Jet(0, variance)) if any(moving) else (bias, variance)
 
     def _seen(
-        self, reals: Reals, nodes: Nodes, point: Mapping[Symbol, Any], *, differentiated: bool
+        self, reals: Reals, measure: Measure, point: Mapping[Symbol, Any], *, differentiated: bool
     ) -> PipelineEquivalent:
         """Return the equivalent without the designs whose weight is zero at a point: no fit sees their rows.
 
@@ -177,7 +169,7 @@ class FixedPoint:
         weights = tuple({x.weight: None for f in self.system.fits for x in f.designs if x.weight.free_symbols})
         if not weights:
             return _equivalent(self.system)
-        values = reals.evaluate(weights, {dimension: nodes.counts.sum(), **point})
+        values = reals.evaluate(weights, {dimension: reals.array(measure.dimension)[()], **point})
         unseen = frozenset(e for e, value in zip(weights, values, strict=True) if value == 0)
         if not unseen:
             return _equivalent(self.system)
@@ -188,16 +180,14 @@ class FixedPoint:
             )
         return _equivalent(self.system.without(unseen))
 
-    def _exact(
-        self, reals: MultiPrecision, nodes: Nodes, energies: np.ndarray, arguments: Sequence[Any]
-    ) -> tuple[Any, Any]:
+    def _exact(self, reals: MultiPrecision, measure: Measure, arguments: Sequence[Any]) -> tuple[Any, Any]:
         point = dict(zip(self.symbols, map(value_of, arguments), strict=True))
         direction = {x: a.slope for x, a in zip(self.symbols, arguments, strict=True) if isinstance(a, Jet)}
-        equivalent = self._seen(reals, nodes, point, differentiated=bool(direction))
+        equivalent = self._seen(reals, measure, point, differentiated=bool(direction))
         if direction:
-            bias, variance = equivalent.exact_slope(reals, nodes, energies, point, direction)
+            bias, variance = equivalent.exact_slope(reals, measure, point, direction)
             return Jet(0, bias), Jet(0, variance)
-        exact = equivalent.solve(reals, nodes, energies, point)
+        exact = equivalent.solve(reals, measure, point)
         return exact.bias, exact.noise
 
 

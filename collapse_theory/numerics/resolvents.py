@@ -29,12 +29,15 @@ from typing import Any
 import numpy as np
 
 from collapse_theory.core.errors import ConvergenceError, DomainError
+from collapse_theory.numerics.measure import Measure
+from collapse_theory.numerics.newton import solve_system
 from collapse_theory.numerics.ranks import Openness, openness
 from collapse_theory.numerics.reals import FLOAT64, Reals
 
 __all__ = ["Resolvent", "solve_resolvent"]
 
-_ITERATIONS = 2400  # Newton from above at least halves its distance: this covers the exponents of float64
+_NEAR = 1e-3  # length of a relative step from which the complement form takes over
+_SHORTEST, _LONGEST = 0.25, 4.0  # factor of a step in the complement form
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Resolvent:
         constant: ``c``, shape (designs,).
         error: ``K`` in open directions, ``K / lam`` in closed ones; shape (k,).
         penalty: ``p``, which is also ``rho`` of the open designs: 1 in open directions, the ridge in closed; shape (k,).
-        residual: Largest relative residual of the equations.
+        residual: Relative residual of the equations.
     """
 
     opened: Openness
@@ -60,7 +63,7 @@ class Resolvent:
 
 def solve_resolvent(
     s: np.ndarray,
-    counts: np.ndarray,
+    measure: Measure,
     weights: np.ndarray,
     rows: np.ndarray,
     total_rows: Any,
@@ -73,7 +76,7 @@ def solve_resolvent(
 
     Args:
         s: Eigenvalues of each design's covariance in the common basis, shape (designs, k), of any scale.
-        counts: Multiplicities, shape (k,).
+        measure: The directions at each of the k nodes.
         weights: Row weights, positive, shape (designs,).
         rows: Rows, shape (designs,).
         total_rows: Rows in all, those of weight zero included.
@@ -86,7 +89,7 @@ def solve_resolvent(
         DomainError: Without ridge where rows and the directions they see are equal in number: the variance has no finite limit.
         ConvergenceError: If the iteration does not settle.
     """
-    opened = openness(s > 0, counts, rows)
+    opened = openness(s > 0, measure, rows)
     if ridge == 0 and opened.threshold is not None:
         raise DomainError(
             f"a fit without ridge needs rows != rank, got {opened.threshold:g} rows that see as many directions; "
@@ -96,27 +99,41 @@ def solve_resolvent(
     penalty = np.where(opened.directions, one, ridge)  # and the reach of the open designs
     seen = np.where(opened.designs[:, None], s * penalty, s)
     equations = _Equations(
-        seen, counts, weights / total_rows, weights * rows / total_rows, rows,
+        seen, measure, weights / total_rows, weights * rows / total_rows, rows,
         opened.designs, np.where(opened.designs, ridge, one), penalty, np.asarray((s > 0).any(axis=0)), reals,
     )  # fmt: skip
-    x = equations.polished(equations.approached(equations.beginning() if start is None else start))
+    found = solve_system(equations, equations.beginning() if start is None else start, reals.epsilon)
+    x = found.checked(f"the effective ridges at rows={rows}, ridge={ridge}", "move away from the threshold")
     if nudge:
         x = x * (1 + nudge * equations.sensitivity(x))
-    residual = np.max(np.abs(equations.gap(x, equations.kernel(x))))
-    if not residual <= 1e4 * reals.epsilon:
-        raise ConvergenceError(
-            f"effective ridges did not settle, relative residual {float(residual):.1e} at rows={rows}, ridge={ridge}; "
-            "move away from the threshold"
-        )
-    return Resolvent(opened, x, equations.constant, equations.kernel(x), penalty, residual)
+    return Resolvent(opened, x, equations.constant, equations.kernel(x), penalty, found.residual)
+
+
+@dataclass(frozen=True)
+class _Point:
+    """What the equations know at a point.
+
+    Attributes:
+        gap: Right-hand sides over unknowns, minus one.
+        matrix: Minus the derivative by the logarithms of the unknowns.
+        near: Whether the complement form has taken over.
+    """
+
+    gap: np.ndarray
+    matrix: np.ndarray
+    near: bool
 
 
 @dataclass(frozen=True)
 class _Equations:
-    """The equations in relative terms: right-hand side over unknown, minus one."""
+    """The equations in relative terms, a :class:`.System`.
+
+    First Newton's iteration of the plain form, monotone from above, with plain steps below; near the root the equation of the
+    largest design is replaced by the sum, the complement form, where nothing cancels.
+    """
 
     seen: np.ndarray
-    counts: np.ndarray
+    measure: Measure
     a: np.ndarray
     mass: np.ndarray
     rows: np.ndarray
@@ -130,12 +147,12 @@ class _Equations:
         return np.asarray(1 / (self.penalty + (self.mass / x) @ self.seen))
 
     def gap(self, x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-        return np.asarray((self.constant + self.a * ((self.seen * self.counts) @ kernel)) / x - 1)
+        return np.asarray((self.constant + self.a * self.measure.trace(self.seen * kernel)) / x - 1)
 
     def matrix(self, x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         """Return minus the derivative of ``gap * x`` by the logarithms, over ``x``: a matrix I - J with J >= 0."""
-        pull = self.seen * self.counts * kernel * (self.a / x)[:, None]  # these products neither overflow nor vanish
-        return np.asarray(np.eye(len(x), dtype=int) - pull @ self.taken(x, kernel).T)
+        pull = self.seen * kernel * (self.a / x)[:, None]  # these products neither overflow nor vanish
+        return np.asarray(np.eye(len(x), dtype=int) - self.measure.trace(pull[:, None] * self.taken(x, kernel)))
 
     def taken(self, x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         """Return what each design takes of each direction, shape (designs, k), at most one."""
@@ -145,45 +162,42 @@ class _Equations:
         """Return a point above the root or of its order: ``k <= 1/p``, at a threshold about its root, and ``rho/p = 1``."""
         usable = np.asarray(self.live & (self.penalty > 0), dtype=bool)
         kernel = np.divide(1, self.penalty**0.5, out=0 * self.penalty, where=usable)
-        top = self.constant + self.a * ((self.seen * self.counts) @ kernel)
-        rank, rows = self.counts[self.live].sum(), self.rows.sum()
+        top = self.constant + self.a * self.measure.trace(self.seen * kernel)
+        rank, rows = self.measure.trace(self.live), self.rows.sum()
         if rows > rank:
             top = np.where(self.open, top, self.a / self.a.min() / (1 - rank / rows))
         return np.asarray(top)
 
-    def approached(self, x: np.ndarray) -> np.ndarray:
-        """Return a point near the root: Newton's iteration, which is monotone from above, and plain steps below."""
-        ones = 0 * x + 1
-        for _ in range(_ITERATIONS):
-            kernel = self.kernel(x)
-            gap, matrix = self.gap(x, kernel), self.matrix(x, kernel)
-            plain = x * (1 + gap)
-            try:
-                step, slack = self.reals.solve(np.stack([matrix, matrix]), np.stack([gap, ones]))
-                following = x * (1 + step) if (slack > 0).all() and (step > -1).all() else plain
-            except ConvergenceError:
-                following = plain
-            change = np.max(np.abs(following - x) / following)
-            x = following
-            if not change > 1e-3 or np.max(np.abs(gap)) <= 16 * self.reals.epsilon:
-                break
-        return x
+    def state(self, x: np.ndarray) -> _Point:
+        """Return what is known at the first point."""
+        return self._point(x, near=False)
 
-    def polished(self, x: np.ndarray) -> np.ndarray:
-        """Return the root from a point near it, to round-off, with the equation of the largest design in complement form."""
-        before = None
-        for _ in range(_ITERATIONS):
-            kernel = self.kernel(x)
-            gap, matrix, _ = self._complemented(x, kernel)
-            step = self.reals.solve(matrix, gap)
-            # In logarithms the complement form is like a hyperbolic sine: steps of any length are safe once they are capped.
-            following = x * np.where(step > -0.75, 1 + np.minimum(step, 3), 0.25)
-            change = np.max(np.abs(following - x) / following)
-            x = following
-            if not change > 4 * self.reals.epsilon or (before is not None and before < 1e-7 and change >= before / 2):
-                break
-            before = change
-        return x
+    def residual(self, x: np.ndarray, state: _Point) -> Any:  # noqa: ARG002 - it is relative already
+        """Return the largest gap; on the way to the root the plain form is not believed."""
+        return np.max(np.abs(state.gap)) if state.near else np.inf
+
+    def following(self, x: np.ndarray, state: _Point) -> tuple[np.ndarray, _Point]:
+        """Return the next point; the complement form is like a hyperbolic sine in logarithms, and its steps are capped."""
+        if state.near:
+            step = self.reals.solve(state.matrix, state.gap)
+            following = x * np.clip(1 + step, _SHORTEST, _LONGEST)
+            return following, self._point(following, near=True)
+        following = x * (1 + state.gap)
+        try:
+            gaps = np.stack([state.gap, 0 * x + 1])
+            step, slack = self.reals.solve(np.stack([state.matrix, state.matrix]), gaps)
+            if (slack > 0).all() and (step > -1).all():
+                following = x * (1 + step)
+        except ConvergenceError:
+            pass
+        change = np.max(np.abs(following - x) / following)
+        near = not change > _NEAR or np.max(np.abs(state.gap)) <= 16 * self.reals.epsilon
+        return following, self._point(following, near=near)
+
+    def _point(self, x: np.ndarray, *, near: bool) -> _Point:
+        kernel = self.kernel(x)
+        gap, matrix = self._complemented(x, kernel)[:2] if near else (self.gap(x, kernel), self.matrix(x, kernel))
+        return _Point(gap, matrix, near)
 
     def sensitivity(self, x: np.ndarray) -> np.ndarray:
         """Return the relative change of the root when every equation is off by one unit of round-off of its terms."""
@@ -193,15 +207,16 @@ class _Equations:
     def _complemented(self, x: np.ndarray, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return gap, matrix and the size of the terms in each gap."""
         gap, matrix, terms = self.gap(x, kernel), self.matrix(x, kernel), 0 * x + 2
-        rank = self.counts[self.live].sum()
-        left = (self.counts * self.penalty * kernel)[self.live]
-        if left.sum() > rank / 2:  # few degrees of freedom: nothing cancels in the plain form
+        rank = self.measure.trace(self.live)
+        kept = np.where(self.live, self.penalty * kernel, 0 * kernel)
+        left = self.measure.trace(kept)
+        if left > rank / 2:  # few degrees of freedom: nothing cancels in the plain form
             return gap, matrix, terms
         share = self.rows * self.constant / x
         r = int(np.argmax(self.rows))
-        gap[r] = share.sum() - left.sum() - (self.rows.sum() - rank)
-        matrix[r] = share + self.taken(x, kernel)[:, self.live] @ left
+        gap[r] = share.sum() - left - (self.rows.sum() - rank)
+        matrix[r] = share + self.measure.trace(self.taken(x, kernel) * kept)
         size = np.max(matrix[r])
         gap[r], matrix[r] = gap[r] / size, matrix[r] / size
-        terms[r] = (share.sum() + left.sum() + abs(self.rows.sum() - rank)) / size
+        terms[r] = (share.sum() + left + abs(self.rows.sum() - rank)) / size
         return gap, matrix, terms

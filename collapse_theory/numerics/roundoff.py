@@ -80,7 +80,7 @@ class _Tracking:
     def inverse(self, dimension: Expr, m: Sequence[Sequence[_Tracked]]) -> Sequence[Sequence[_Tracked]]:
         """Return the inverse at every node."""
         size = len(m)
-        green = np.array(self.plain.inverse(dimension, [[x.value for x in row] for row in m]), dtype=object)
+        green = self.plain.inverse(dimension, [[x.value for x in row] for row in m])
         inside = [[x.error + size * _UNIT * np.abs(x.value) for x in row] for row in m]
         out = []
         for r in range(size):

@@ -11,7 +11,7 @@ from sympy import Expr
 from collapse_theory.core.errors import ConvergenceError, DomainError
 from collapse_theory.derive.pooled import PooledFit
 from collapse_theory.numerics.complements import SolvedFit
-from collapse_theory.numerics.entries import Nodes
+from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.reals import Float64, Reals
 from collapse_theory.numerics.resolvents import Resolvent, solve_resolvent
 
@@ -19,13 +19,13 @@ __all__ = ["fit_resolvent", "solved_fit"]
 
 
 def fit_resolvent(
-    f: PooledFit, nodes: Nodes, number: Mapping[Expr, Any], unit: Any, reals: Reals, nudge: int
+    f: PooledFit, measure: Measure, number: Mapping[Expr, Any], unit: Any, reals: Reals, nudge: int
 ) -> Resolvent:
     """Return the effective ridges of a fit.
 
     Args:
         f: The fit.
-        nodes: Eigenvalues and multiplicities.
+        measure: Eigenvalues and directions.
         number: Value of every parameter of the fit.
         unit: What to multiply covariances and ridge with.
         reals: The numbers.
@@ -35,7 +35,7 @@ def fit_resolvent(
         DomainError: At a threshold without ridge.
         ConvergenceError: If they do not settle, or the ridge is below the normal numbers of float64.
     """
-    s = np.stack([nodes.values[x.covariance] for x in f.designs]) * unit
+    s = np.stack([measure.at(x.covariance) for x in f.designs]) * unit
     weights = reals.array([number[x.weight] for x in f.designs])
     rows = reals.array([number[x.T] for x in f.designs])
     N, ridge = number[f.N], number[f.ridge] * unit
@@ -43,19 +43,19 @@ def fit_resolvent(
         raise ConvergenceError(
             f"float64 has too few digits for a ridge of {np.abs(number[f.ridge]):.3g} on a spectrum of {s.max() / unit:.3g}"
         )
-    start = None if isinstance(reals, Float64) else _float64_start(nodes.counts, s, weights, rows, N, ridge)
-    return solve_resolvent(s, nodes.counts, weights, rows, N, ridge, reals, start=start, nudge=nudge)
+    start = None if isinstance(reals, Float64) else _float64_start(measure, s, weights, rows, N, ridge)
+    return solve_resolvent(s, measure, weights, rows, N, ridge, reals, start=start, nudge=nudge)
 
 
 def _float64_start(
-    counts: np.ndarray, s: np.ndarray, weights: np.ndarray, rows: np.ndarray, total_rows: Any, ridge: Any
+    measure: Measure, s: np.ndarray, weights: np.ndarray, rows: np.ndarray, total_rows: Any, ridge: Any
 ) -> np.ndarray | None:
     """Return the effective ridges in float64, where more digits start; None where float64 has no solution."""
     unit = s.max()
     try:
         with np.errstate(all="ignore"):
             s, weights, rows = (np.asarray(x, dtype=float) for x in (s / unit, weights, rows))
-            found = solve_resolvent(s, counts, weights, rows, float(total_rows), float(ridge / unit))
+            found = solve_resolvent(s, measure, weights, rows, float(total_rows), float(ridge / unit))
     except (ConvergenceError, DomainError):
         return None
     return found.scale * np.where(found.opened.designs, unit, 0 * unit + 1)
