@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 import collapse_theory as ct
 from collapse_theory.derive.pooled import pooled_system
 from collapse_theory.numerics.complements import eliminate
-from collapse_theory.numerics.network import Nodes, PipelineEquivalent
+from collapse_theory.numerics.measure import Measure
+from collapse_theory.numerics.network import PipelineEquivalent
 from collapse_theory.numerics.ranks import openness
 from collapse_theory.numerics.resolvents import solve_resolvent
 from collapse_theory.numerics.solved_fits import _float64_start
@@ -33,7 +34,7 @@ def test_float64_is_right_or_refused(seed):
     point = draw(np.random.default_rng(seed), directions=12)
     equivalent = PipelineEquivalent(pooled_system(point.pipeline, test_covariance=point.test))
     try:
-        got = equivalent.evaluate(point.nodes, point.energies)
+        got = equivalent.evaluate(point.measure)
     except ct.DomainError:  # a threshold without ridge
         with pytest.raises(ct.DomainError, match="rows != rank"):
             reference(equivalent, point, 50)
@@ -171,9 +172,9 @@ def test_a_slope_is_linear_in_the_speed_of_the_parameter(speed):
     """The derivative by x of a ridge ``speed*x``: the step is small relative to the ridge, whatever the unit of x."""
     lam = ct.symbols.lam
     equivalent = PipelineEquivalent(pooled_system(ct.workflows.accumulate(2, ct.Stage(T=90, noise=0.4, ridge=lam))))
-    nodes, energies = Nodes({"Sigma": np.ones(1)}, np.array([100.0])), np.ones(1)
-    one = equivalent.slope(nodes, energies, {lam: 0.05}, {lam: 1.0})
-    got = equivalent.slope(nodes, energies, {lam: 0.05}, {lam: speed})
+    measure = Measure({"Sigma": np.ones(1)}, np.array([100]), np.ones(1))
+    one = equivalent.slope(measure, {lam: 0.05}, {lam: 1.0})
+    got = equivalent.slope(measure, {lam: 0.05}, {lam: speed})
     np.testing.assert_allclose(np.array(got) / speed, one, rtol=1e-9)
 
 
