@@ -5,7 +5,8 @@ import sympy as sp
 from transcript import step
 
 import collapse_theory as ct
-from collapse_theory.derive.operator import Generation, chain_risk
+from collapse_theory.derive.labeller import chain_risk
+from collapse_theory.derive.operator import Generation
 from collapse_theory.symbols import T, d, lam, sigma
 
 # 1. Constant penalty L: (H_k + L) w_k = sum_(i<=k) X_i'y_i with H_k the Gram matrix of all rows and y_k = X_k w_(k-1) + e_k.

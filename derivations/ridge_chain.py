@@ -7,7 +7,8 @@ from transcript import step
 import collapse_theory as ct
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace
-from collapse_theory.derive.operator import Generation, chain_risk
+from collapse_theory.derive.labeller import chain_risk
+from collapse_theory.derive.operator import Generation
 from collapse_theory.symbols import T0, T, eigenvalue, lam, lam0, sigma, sigma0
 
 # 1. Two fits, w2 = A1 (A0 w0 + e0) + e1 with independent designs: conditioning on the first applies G1 to Sigma, then G0 to that.

@@ -10,15 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import collapse_theory as ct
-from collapse_theory.derive.mean_labeller import (
-    PooledBias,
-    PooledVariance,
-    pooled_risk,
-    pooled_scalars,
-    pooled_stages,
-)
+from collapse_theory.derive.labeller import pooled_risk, pooled_stages
+from collapse_theory.derive.labeller_scalars import PooledBias, pooled_scalars
 from collapse_theory.derive.pooled import pooled_system
 from collapse_theory.describe.literals import without_literals
+from collapse_theory.numerics.digits import evaluate_digits
+from collapse_theory.numerics.plan import compile_plan
+from collapse_theory.symbols import kappa
 
 SPECTRUM, TARGET = ct.PowerLaw(60, beta=1.1), ct.RandomTarget(norm2=1.0)
 
@@ -48,8 +46,8 @@ def pipelines(draw, fits=3):
 def test_explicit_and_opaque_forms_agree_and_are_not_negative(pipe):
     copy, fit, _ = without_literals(pipe, pipe.fits[-1])
     formula = ct.test_error(pipe, method="operator")
-    system = pooled_system(copy, fit).args()
-    opaque = replace(formula, parts={"bias": PooledBias(*system), "variance": PooledVariance(*system)})
+    bias, variance = PooledBias.of(pooled_stages(pooled_system(copy, fit))).both
+    opaque = replace(formula, parts={"bias": bias, "variance": variance})
     a = formula.evaluate(spectrum=SPECTRUM, target=TARGET, terms=True)
     b = opaque.evaluate(spectrum=SPECTRUM, target=TARGET, terms=True)
     for name in a:
@@ -135,3 +133,81 @@ def test_shared_inputs_and_row_weights_are_refused():
     weighted = ct.workflows.fresh_real(1, ct.Stage(T=40, ridge=0.1), ct.Stage(T=60, ridge=0.1), weight=0.3)
     with pytest.raises(ct.PipelineError, match="operator"):
         ct.test_error(weighted, method="operator")
+
+
+def unbiased(fits):
+    """Return ridgeless fits on more rows than directions, most labelled by an average of the truth and the fit before."""
+    pipe = ct.Pipeline()
+    last = pipe.fit([pipe.sample(T=135), pipe.sample(T=120)], ridge=0)
+    for _ in range(fits - 1):
+        labels = [(120, ct.TRUTH), (135, 0.7 * last + 0.3 * ct.TRUTH), (80, 0.7 * last + 0.3 * ct.TRUTH)]
+        last = pipe.fit([pipe.sample(T=T, noise=0.3, source=source) for T, source in labels], ridge=0)
+    return ct.test_error(pipe, method="operator")
+
+
+@pytest.mark.parametrize("fits", [1, 2, 3, 5])
+def test_what_is_unbiased_has_no_bias_to_the_last_bit(fits):
+    """Shares such as 20/55 and 35/55 do not sum to one in any arithmetic with rounding."""
+    formula = unbiased(fits)
+    assert formula.parts["bias"].has(PooledBias) == (fits > 3)
+    terms = formula.evaluate(spectrum=SPECTRUM, target=TARGET, terms=True)
+    exact = formula.evaluate(spectrum=SPECTRUM, target=TARGET, terms=True, digits=30)
+    assert terms["bias"] == exact["bias"] == 0
+    assert float(exact["variance"]) == pytest.approx(terms["variance"], rel=1e-13)
+    assert (terms["variance"] > 0) == (fits > 1)
+
+
+def test_digits_that_do_not_settle_are_shown_with_three_of_them():
+    plan = compile_plan({"bias": kappa})
+    with pytest.raises(ct.ConvergenceError, match=r"last bias = \d\.\d+e-\d+; a term may vanish") as caught:
+        evaluate_digits(plan, lambda mp: None, lambda mp: {kappa: mp.mpf(2) ** -mp.prec}, 20)
+    assert len(str(caught.value)) < 120
+
+
+def test_rows_of_equal_labellers_are_one_sample():
+    def error(split):
+        pipe = ct.Pipeline()
+        first = pipe.fit(pipe.sample(T=45, noise=0.3), ridge=0.1)
+        sizes = [30, 50] if split else [80]
+        samples = [pipe.sample(T=T, noise=0.2, source=0.6 * first + 0.1 * ct.TRUTH) for T in sizes]
+        pipe.fit(samples, ridge=0.1)
+        return ct.test_error(pipe, method="operator")
+
+    assert error(split=True).evaluate(spectrum=SPECTRUM, target=TARGET) == pytest.approx(
+        error(split=False).evaluate(spectrum=SPECTRUM, target=TARGET), rel=1e-14
+    )
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.03])
+def test_a_run_of_fits_is_its_fits_one_by_one(ridge):
+    """The two directions of the recursion, and a run against as many stages, in one batch with runs of other lengths."""
+    kw = {"spectrum": SPECTRUM, "target": TARGET, "terms": True}
+    chain = ct.catalog["ridge-chain"].error
+    values = {"T": 80, "T0": 90, "lam": 0.2, "lam0": ridge, "sigma": 0.3, "sigma0": 0.2}
+    counts = [0, 3, 1, 6]
+    batch = chain.evaluate(**kw, **values, n=counts)
+    for i, n in enumerate(counts):
+        backwards = chain.subs({"n": n}).doit() if n < 4 else None
+        pipe = ct.workflows.replace(n, ct.Stage(T=90, noise=0.2, ridge=ridge), ct.Stage(T=80, noise=0.3, ridge=0.2))
+        copy, fit, _ = without_literals(pipe, pipe.fits[-1])
+        bias, variance = PooledBias.of(pooled_stages(pooled_system(copy, fit))).both
+        pooled = replace(ct.test_error(pipe, method="operator"), parts={"bias": bias, "variance": variance})
+        one_by_one = pooled.evaluate(**kw)
+        for name in ("bias", "variance"):
+            assert batch[name][i] == pytest.approx(one_by_one[name], rel=1e-13, abs=1e-300)
+            if backwards is not None:
+                used = {k: v for k, v in values.items() if k in {x.name for x in backwards.free_symbols}}
+                assert batch[name][i] == pytest.approx(backwards.evaluate(**kw, **used)[name], rel=1e-12)
+    assert batch["variance"][1] != pytest.approx(batch["variance"][3], rel=1e-3)
+
+
+def test_long_runs_stay_cheap_and_settle():
+    """Without a ridge a million fits add as much noise each; with one the noise settles."""
+    chain = ct.catalog["ridge-chain"].error
+    values = {"T": 80, "T0": 90, "lam": 0.2, "lam0": 0, "sigma": 0.3, "sigma0": 0.2}
+    runs = [10**6, 2 * 10**6]
+    got = chain.evaluate(spectrum=SPECTRUM, target=TARGET, terms=True, **values, n=[0, *runs])
+    added = got["variance"][1:] - got["variance"][0]
+    assert added[1] == pytest.approx(2 * added[0], rel=1e-14)
+    settled = chain.evaluate(spectrum=SPECTRUM, target=TARGET, terms=True, **values | {"lam0": 0.5}, n=[10**5, 10**7])
+    assert settled["variance"][0] == settled["variance"][1]

@@ -6,9 +6,10 @@ import sympy as sp
 import collapse_theory as ct
 from collapse_theory.algebra.effective import ResidualDegrees
 from collapse_theory.algebra.integrals import df
-from collapse_theory.derive.chain import ChainBias, ChainVariance
 from collapse_theory.derive.exact import affine_closed_form
-from collapse_theory.derive.operator import Generation, chain_risk, response
+from collapse_theory.derive.labeller import chain_risk
+from collapse_theory.derive.labeller_scalars import ChainBias, ChainVariance
+from collapse_theory.derive.operator import Generation, response
 from collapse_theory.symbols import T0, T, eigenvalue, lam, lam0, n, sigma, sigma0
 
 FIRST, LAST = Generation(T0, lam0, sigma0), Generation(T, lam, sigma)

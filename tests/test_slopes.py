@@ -6,7 +6,7 @@ import mpmath
 import pytest
 
 import collapse_theory as ct
-from collapse_theory.derive.mean_labeller import PooledBias
+from collapse_theory.derive.labeller_scalars import PooledBias
 from collapse_theory.derive.slopes import Slope
 from collapse_theory.symbols import T, lam, perturbation, sigma
 

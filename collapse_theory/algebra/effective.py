@@ -9,34 +9,87 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Dummy, Eq, Expr, Function, S, Symbol, factor
+from sympy import Dummy, Eq, Expr, Symbol, factor
 
 from collapse_theory.algebra.integrals import SpectralTrace
+from collapse_theory.algebra.opaque import OpaqueFunction, called
 from collapse_theory.symbols import eigenvalue, kappa
 
-__all__ = ["EffectiveRidge", "ResidualDegrees", "effective_ridge_equation", "shared_degrees"]
+__all__ = [
+    "EffectiveRidge",
+    "ImplicitRidge",
+    "Residual",
+    "ResidualDegrees",
+    "effective_ridge_equation",
+    "residual_degrees",
+    "shared_degrees",
+]
 
 
-def _unexplained(x: Expr, T: Expr, lam: Expr) -> tuple[Expr, Expr]:
-    """Return the defining equation ``T (x - lam) = tr g(Sigma; x)`` as the pair (left side, g)."""
-    return T * (x - lam), x * eigenvalue / (eigenvalue + x)
+def _explained(x: Expr) -> Expr:
+    r"""Return the integrand of :math:`\kappa\,\mathrm{df}_1(\kappa)`."""
+    return x * eigenvalue / (eigenvalue + x)
 
 
 def effective_ridge_equation(x: Symbol, T: Expr, lam: Expr) -> Eq:
     r"""Return :math:`\kappa-\lambda=\kappa\,\mathrm{df}_1(\kappa)/T` with the symbol ``x`` for kappa."""
-    left, g = _unexplained(x, T, lam)
-    return Eq(left / T, SpectralTrace(g) / T, evaluate=False)
+    return Eq(x - lam, SpectralTrace(_explained(x)) / T, evaluate=False)
 
 
-class EffectiveRidge(Function):
-    r"""The effective ridge :math:`\kappa(T,\lambda)`, an implicit scalar.
+class ImplicitRidge(OpaqueFunction):
+    r"""Base: the non-negative root :math:`x(T,\ldots,\lambda)` of :math:`T(x-\lambda)=r(x,\ldots)`.
+
+    With the residual :math:`D=\partial_x[T(x-\lambda)-r]`, the implicit function theorem gives
+
+    .. math:: \partial_\lambda x=\frac TD,\qquad\partial_Tx=-\frac{r}{TD},\qquad\partial_ax=\frac{\partial_ar}D,
+
+    where :math:`x-\lambda=r/T` was used, which does not cancel where the ridge dominates.
+    """
+
+    is_nonnegative = True
+    is_finite = True
+    _diff_wrt = True
+
+    @staticmethod
+    def explained(x: Expr, *between: Expr) -> Expr:
+        """Return ``r``, at the arguments between the first and the last."""
+        raise NotImplementedError
+
+    @property
+    def residual(self) -> Expr:
+        """``D``, as one object."""
+        raise NotImplementedError
+
+    def doit(self, **_hints: Any) -> Expr:
+        """Return the root itself: it has no definition but its equation."""
+        return self
+
+    def _slope(self, i: int) -> Expr:
+        x, own = Dummy(positive=True), tuple(Dummy(positive=True) for _ in self.args)
+        T, *between, lam = own
+        explained = self.explained(x, *between)
+        slope = (T * (x - lam) - explained).diff(own[i]).subs(x - lam, explained / T)
+        return -slope.xreplace({x: self, **dict(zip(own, self.args, strict=True))}) / self.residual
+
+
+class Residual(OpaqueFunction):
+    """Base: the residual of an implicit ridge, one object rather than a difference, which cancels near a threshold."""
+
+    is_nonnegative = True
+    is_finite = True
+
+    def _tex(self, printer: Any) -> tuple[str, str]:
+        return rf"\left({printer.doprint(self.doit())}\right)", ""
+
+
+class EffectiveRidge(ImplicitRidge):
+    r"""The effective ridge :math:`\kappa(T,\lambda)`, the root of :math:`T(\kappa-\lambda)=\kappa\,\mathrm{df}_1(\kappa)`.
 
     Args:
         T: Number of rows.
         lam: Ridge on the mean squared error.
 
-    The derivatives come from the implicit function theorem:
-    :math:`\partial_\lambda\kappa=1/(1-\mathrm{df}_2/T)`,
+    Its derivatives are :math:`\partial_\lambda\kappa=1/(1-\mathrm{df}_2/T)` and
     :math:`\partial_T\kappa=-(\kappa-\lambda)/(T-\mathrm{df}_2)=-\kappa\,\mathrm{df}_1/[T(T-\mathrm{df}_2)]`.
 
     >>> from collapse_theory.symbols import T, lam
@@ -45,30 +98,28 @@ class EffectiveRidge(Function):
     """
 
     nargs = 2
-    is_extended_real = True
-    is_nonnegative = True
-    is_finite = True
-    _diff_wrt = True
 
-    def fdiff(self, argindex: int = 1) -> Expr:
-        """Differentiate by the implicit function theorem; ``argindex`` is 1 for T, 2 for lam."""
-        x, T, lam = Dummy(positive=True), Dummy(), Dummy()
-        left, g = _unexplained(x, T, lam)
-        slope = left.diff((T, lam)[argindex - 1])
-        # At the root x - lam is tr g / T, which does not cancel where the ridge dominates.
-        slope = slope.subs(x - lam, SpectralTrace(g) / T)
-        return -slope.xreplace({x: self, T: self.args[0], lam: self.args[1]}) / ResidualDegrees(*self.args)
+    @staticmethod
+    def explained(x: Expr, *between: Expr) -> Expr:
+        r"""Return :math:`\kappa\,\mathrm{df}_1(\kappa)`."""
+        del between
+        return SpectralTrace(_explained(x))
+
+    @property
+    def residual(self) -> Expr:
+        r""":math:`T-\mathrm{df}_2(\kappa)`."""
+        return ResidualDegrees(*self.args)
 
     @property
     def equation(self) -> Eq:
         """The defining equation, with the symbol ``kappa``."""
         return effective_ridge_equation(kappa, *self.args)
 
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        return _call(r"\kappa", self.args, printer, exp)
+    def _tex(self, printer: Any) -> tuple[str, str]:
+        return called(r"\kappa", self.args, printer)
 
 
-class ResidualDegrees(Function):
+class ResidualDegrees(Residual):
     r"""The residual degrees of freedom :math:`T-\mathrm{df}_2(\kappa(T,\lambda))`.
 
     One object rather than a difference, because near :math:`T=d` the difference cancels; numerically it is evaluated in
@@ -85,32 +136,18 @@ class ResidualDegrees(Function):
     """
 
     nargs = 2
-    is_extended_real = True
-    is_nonnegative = True
-    is_finite = True
 
-    @staticmethod
-    def definition(T: Expr, x: Expr) -> Expr:
-        """Return ``T - df2(x)``: the slope in ``x`` of the equation that defines the effective ridge."""
-        y, T_, lam_ = Dummy(positive=True), Dummy(), Dummy()
-        left, g = _unexplained(y, T_, lam_)
-        slope = left.diff(y) - SpectralTrace(factor(g.diff(y)))
-        return slope.xreplace({T_: T, y: x})
+    @classmethod
+    def definition(cls, *args: Expr) -> Expr:
+        r"""Return :math:`T-\mathrm{df}_2(\kappa)`."""
+        return residual_degrees(args[0], EffectiveRidge(*args))
 
-    def doit(self, **hints: Any) -> Expr:  # noqa: ARG002 - SymPy's signature
-        """Return the definition."""
-        T, lam = self.args
-        return self.definition(T, EffectiveRidge(T, lam))
 
-    def fdiff(self, argindex: int = 1) -> Expr:
-        """Differentiate the definition."""
-        T, lam = Dummy(positive=True), Dummy(nonnegative=True)
-        slope = self.definition(T, EffectiveRidge(T, lam)).diff((T, lam)[argindex - 1])
-        return slope.xreplace({T: self.args[0], lam: self.args[1]})
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        body = rf"\left({printer.doprint(self.doit())}\right)"
-        return body if exp is None else f"{body}^{{{exp}}}"
+def residual_degrees(T: Expr, x: Expr) -> Expr:
+    """Return ``T - df2(x)``: the slope in ``x`` of the equation that defines the effective ridge."""
+    y, lam = Dummy(positive=True), Dummy()
+    slope = (T * (y - lam)).diff(y) - SpectralTrace(factor(_explained(y).diff(y)))
+    return slope.xreplace({y: x})
 
 
 def shared_degrees(T: Expr, lam1: Expr, lam2: Expr) -> tuple[Expr, Expr]:
@@ -131,14 +168,8 @@ def shared_degrees(T: Expr, lam1: Expr, lam2: Expr) -> tuple[Expr, Expr]:
     ResidualDegrees(T, lam)
     """
     x1, x2 = Dummy(positive=True), Dummy(positive=True)
-    explained = (_unexplained(x, T, S.Zero)[1] for x in (x1, x2))
-    both = factor((next(explained) - next(explained)) / (x1 - x2))
-    apart = factor(_unexplained(x2, T, S.Zero)[1].diff(x2) - both)
+    both = factor((_explained(x1) - _explained(x2)) / (x1 - x2))
+    apart = factor(_explained(x2).diff(x2) - both)
     change = {x1: EffectiveRidge(T, lam1), x2: EffectiveRidge(T, lam2)}
     M = SpectralTrace(both.xreplace(change))
     return M, ResidualDegrees(T, lam2) + SpectralTrace(apart.xreplace(change))
-
-
-def _call(head: str, args: tuple[Expr, ...], printer: Any, exp: str | None) -> str:
-    inner = ", ".join(printer.doprint(a) for a in args)
-    return rf"{head}{'' if exp is None else f'^{{{exp}}}'}\left({inner}\right)"

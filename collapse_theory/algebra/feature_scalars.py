@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Add, Dummy, Eq, Expr, Function, Symbol, cancel, div, factor
+from sympy import Add, Dummy, Eq, Expr, Symbol, cancel, div, factor
 
-from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
+from collapse_theory.algebra.effective import EffectiveRidge, ImplicitRidge, Residual, ResidualDegrees
 from collapse_theory.algebra.integrals import SpectralTrace, df
+from collapse_theory.algebra.opaque import called
 from collapse_theory.symbols import eigenvalue
 
 __all__ = ["FeatureResidual", "FeatureRidge", "feature_ridge_equation", "misfit", "response"]
@@ -33,8 +34,10 @@ def feature_ridge_equation(x: Symbol, kappa: Symbol, T: Expr, lam: Expr) -> Eq:
     return Eq(x - lam, x * df(1, kappa) / T, evaluate=False)
 
 
-class FeatureRidge(Function):
-    r"""The effective ridge :math:`\kappa_1(T,m,\lambda)` of a fit on random features, an implicit scalar.
+class FeatureRidge(ImplicitRidge):
+    r"""The effective ridge of a fit on random features, the root of :math:`T(\kappa_1-\lambda)=\kappa_1\,\mathrm{df}_1(\kappa)`.
+
+    Here :math:`\kappa=\kappa(m,\kappa_1)` is the effective ridge of the inputs.
 
     Args:
         T: Number of rows.
@@ -47,26 +50,22 @@ class FeatureRidge(Function):
     """
 
     nargs = 3
-    is_extended_real = True
-    is_nonnegative = True
-    is_finite = True
-    _diff_wrt = True
 
-    def fdiff(self, argindex: int = 1) -> Expr:
-        r"""Differentiate :math:`T(x-\lambda)=x\,\mathrm{df}_1` by the implicit function theorem; T, m and lam are 1, 2 and 3."""
-        x, T, m, lam = Dummy(positive=True), Dummy(positive=True), Dummy(positive=True), Dummy()
-        explained = _explained(m, x)
-        slope = (T * (x - lam) - x * explained).diff((T, m, lam)[argindex - 1])
-        slope = slope.subs(x - lam, x * explained / T)  # which does not cancel where the ridge dominates
-        back = dict(zip((x, T, m, lam), (self, *self.args), strict=True))
-        return -slope.xreplace(back) / FeatureResidual(*self.args)
+    @staticmethod
+    def explained(x: Expr, *between: Expr) -> Expr:
+        r"""Return :math:`\kappa_1\,\mathrm{df}_1(\kappa)`."""
+        return x * _explained(between[0], x)
 
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        inner = ", ".join(printer.doprint(a) for a in self.args)
-        return rf"\kappa_{{1}}{'' if exp is None else f'^{{{exp}}}'}\left({inner}\right)"
+    @property
+    def residual(self) -> Expr:
+        r""":math:`T` less the :math:`\mathrm{df}_2` of the features."""
+        return FeatureResidual(*self.args)
+
+    def _tex(self, printer: Any) -> tuple[str, str]:
+        return called(r"\kappa_{1}", self.args, printer)
 
 
-class FeatureResidual(Function):
+class FeatureResidual(Residual):
     r"""The residual degrees of freedom of a fit on random features, T less the :math:`\mathrm{df}_2` of the features.
 
     One object rather than a difference: numerically it is a sum of positive terms,
@@ -79,24 +78,12 @@ class FeatureResidual(Function):
     """
 
     nargs = 3
-    is_extended_real = True
-    is_nonnegative = True
-    is_finite = True
 
-    def doit(self, **hints: Any) -> Expr:  # noqa: ARG002 - SymPy's signature
-        """Return the definition."""
-        T, m, _ = self.args
-        return T - response(m, FeatureRidge(*self.args))
-
-    def fdiff(self, argindex: int = 1) -> Expr:
-        """Differentiate the definition."""
-        own = tuple(Dummy(positive=True) for _ in self.args)
-        slope = FeatureResidual(*own).doit().diff(own[argindex - 1])
-        return slope.xreplace(dict(zip(own, self.args, strict=True)))
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        body = rf"\left({printer.doprint(self.doit())}\right)"
-        return body if exp is None else f"{body}^{{{exp}}}"
+    @classmethod
+    def definition(cls, *args: Expr) -> Expr:
+        """Return the difference."""
+        T, m, _ = args
+        return T - response(m, FeatureRidge(*args))
 
 
 def response(m: Expr, x: Expr) -> Expr:

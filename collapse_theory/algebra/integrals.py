@@ -8,36 +8,34 @@ without input variance carries neither information nor risk.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from sympy import Add, Expr, Integer, Mul, Pow, S, Symbol, factor, fraction, sympify, together
+from sympy import Add, Expr, Integer, Mul, Pow, S, Symbol, factor, fraction, together
 from sympy.printing.precedence import PRECEDENCE
 
 from collapse_theory import symbols
+from collapse_theory.algebra.opaque import Opaque, argument
 from collapse_theory.algebra.printing import matrix_function
-from collapse_theory.core.errors import DomainError
 from collapse_theory.symbols import Eigenvalue, eigenvalue
 
 __all__ = ["QuadraticForm", "SpectralIntegral", "SpectralTrace", "df"]
 
 
-class SpectralIntegral(Expr):
+class SpectralIntegral(Opaque):
     """Base of the two integrals: linear, differentiable under the integral, with a protected bound symbol.
 
     The integrand is brought to a canonical form, so that equal rational integrands give equal objects, and factors free
     of the bound symbol are pulled out.
     """
 
-    is_commutative = True
-    is_extended_real = True
     is_finite = True
+    _binds = Eigenvalue
     # SymPy's rewriting (cse, together, powsimp, ...) leaves atoms alone: it would pull the bound symbol out.
     is_Atom = True
 
     def __new__(cls, integrand: Any) -> Expr:
         """Return the integral of ``integrand``, a SymPy expression in the bound eigenvalue."""
-        f = _canonical(sympify(integrand, strict=True))
+        f = _canonical(argument(integrand))
         outer, inner = f.as_independent(*_bound(f), as_Add=False) if _bound(f) else (f, S.One)
         if outer.is_zero:
             return S.Zero
@@ -57,37 +55,8 @@ class SpectralIntegral(Expr):
         """The eigenvalues integrated over."""
         return _bound(self.integrand)
 
-    @property
-    def free_symbols(self) -> set[Symbol]:
-        """The symbols of the integrand other than the bound ones."""
-        return {x for x in self.integrand.free_symbols if not isinstance(x, Eigenvalue)}
-
-    def _eval_derivative(self, x: Symbol) -> Expr:
-        return S.Zero if isinstance(x, Eigenvalue) else type(self)(self.integrand.diff(x))
-
-    def _eval_subs(self, old: Any, new: Any) -> Expr | None:
-        if _bound(old):
-            return self
-        if _bound(new):
-            raise DomainError(
-                f"subs({old}, {new}) would capture the eigenvalue bound in {self}; integrate the expression instead"
-            )
-        return None
-
-    def _xreplace(self, rule: Any) -> tuple[Expr, bool]:
-        if self in rule:
-            return rule[self], True
-        if not isinstance(rule, Mapping):  # SymPy's internal transforms: the integral is one opaque object to them
-            return self, False
-        outer = {old: new for old, new in rule.items() if not _bound(old)}
-        inner, changed = self.integrand._xreplace(outer)
-        if not changed:
-            return self, False
-        if any(_bound(new) and self.integrand.has(old) for old, new in outer.items()):
-            raise DomainError(
-                f"xreplace would capture the eigenvalue bound in {self}; integrate the expression instead"
-            )
-        return type(self)(inner), True
+    def _derivative(self, x: Symbol) -> Expr:
+        return type(self)(self.integrand.diff(x))
 
     def _eval_expand_basic(self, **_: Any) -> Expr:
         """Split the numerator by powers of the eigenvalue: the linear normal form."""
@@ -96,13 +65,6 @@ class SpectralIntegral(Expr):
         if len(terms) == 1:
             return self
         return Add(*(type(self)(t / denominator) for t in terms))
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        body = self._matrix_latex(printer)
-        return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
-
-    def _matrix_latex(self, printer: Any) -> str:
-        raise NotImplementedError
 
 
 class SpectralTrace(SpectralIntegral):
@@ -122,12 +84,12 @@ class SpectralTrace(SpectralIntegral):
     def _of(cls, inner: Expr) -> Expr:
         return symbols.d if inner == 1 else super()._of(inner)
 
-    def _matrix_latex(self, printer: Any) -> str:
+    def _tex(self, printer: Any) -> tuple[str, str]:
         kappa = _degrees_of_freedom(self.integrand)
         if kappa is not None:
             order, x = kappa
-            return rf"\mathrm{{df}}_{{{order}}}({printer.doprint(x)})"
-        return rf"\operatorname{{tr}}\left[{matrix_function(self.integrand, printer)}\right]"
+            return rf"\mathrm{{df}}_{{{order}}}({printer.doprint(x)})", ""
+        return rf"\operatorname{{tr}}\left[{matrix_function(self.integrand, printer)}\right]", ""
 
     def _sympystr(self, printer: Any) -> str:
         return f"tr[{printer.doprint(self.integrand)}]"
@@ -146,9 +108,9 @@ class QuadraticForm(SpectralIntegral):
 
     precedence = PRECEDENCE["Mul"] + 1  # stands in a product as it is, but a power needs parentheses
 
-    def _matrix_latex(self, printer: Any) -> str:
+    def _tex(self, printer: Any) -> tuple[str, str]:
         inner = matrix_function(self.integrand, printer)
-        return rf"w_0^\top {inner} w_0" if self.integrand != 1 else r"w_0^\top w_0"
+        return rf"w_0^\top {inner} w_0" if self.integrand != 1 else r"w_0^\top w_0", ""
 
     def _sympystr(self, printer: Any) -> str:
         return f"w0'[{printer.doprint(self.integrand)}]w0"

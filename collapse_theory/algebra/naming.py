@@ -9,22 +9,9 @@ from sympy import Eq, Expr, Function, Symbol
 from collapse_theory import symbols
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees, effective_ridge_equation
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge, feature_ridge_equation
+from collapse_theory.algebra.opaque import Opaque
 
-__all__ = ["Hiding", "implicit_equations", "named", "ridge_names"]
-
-
-class Hiding:
-    """An opaque object that has effective ridges inside, to which its print refers."""
-
-    @property
-    def ridges(self) -> tuple[Expr, ...]:
-        """The effective ridges, in order."""
-        return ()
-
-    @property
-    def equations(self) -> tuple[Eq, ...]:
-        """The equations of its other implicit scalars, by the names it prints."""
-        return ()
+__all__ = ["implicit_equations", "named", "ridge_names"]
 
 
 def ridge_names(e: Expr) -> dict[Function, Symbol]:
@@ -77,4 +64,5 @@ def implicit_equations(e: Expr) -> tuple[Eq, ...]:
 
 
 def _hiding(e: Expr) -> list[Any]:
-    return sorted((x for x in e.atoms(Expr) if isinstance(x, Hiding)), key=lambda x: x.sort_key())
+    """Return the opaque objects to whose inner ridges a print refers."""
+    return sorted((x for x in e.atoms(Opaque) if x.ridges or x.equations), key=lambda x: x.sort_key())

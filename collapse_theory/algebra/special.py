@@ -6,10 +6,7 @@ from typing import Any
 
 from sympy import (
     Add,
-    Dummy,
     Expr,
-    Float,
-    Function,
     Integer,
     S,
     Symbol,
@@ -19,15 +16,14 @@ from sympy import (
     gamma,
     log,
     oo,
-    polygamma,
 )
 
-from collapse_theory.core.precision import exact_context, exact_number
+from collapse_theory.algebra.opaque import OpaqueFunction
 
 __all__ = ["DigammaDifference", "GammaRatio", "GeometricSum", "sum_of_simple_poles"]
 
 
-class DigammaDifference(Function):
+class DigammaDifference(OpaqueFunction):
     r"""The difference :math:`\psi(x+h)-\psi(x)` as one object, because for small ``h`` the two terms cancel.
 
     Args:
@@ -41,7 +37,6 @@ class DigammaDifference(Function):
     """
 
     nargs = 2
-    is_extended_real = True
 
     @classmethod
     def eval(cls, x: Expr, h: Expr) -> Expr | None:
@@ -53,31 +48,22 @@ class DigammaDifference(Function):
             return Add(*terms)
         return None
 
-    def doit(self, **hints: Any) -> Expr:  # noqa: ARG002 - SymPy's signature
-        """Return the difference of two digamma functions."""
-        x, h = self.args
+    @classmethod
+    def definition(cls, *args: Expr) -> Expr:
+        r"""Return :math:`\psi(x+h)-\psi(x)`."""
+        x, h = args
         return digamma(x + h) - digamma(x)
 
-    def _eval_evalf(self, prec: int) -> Expr | None:
+    def _number(self, mp: Any, *args: Any) -> Any:
+        x, h = args
+        return mp.digamma(x + h) - mp.digamma(x)  # about h/x at least: the working precision makes up for it
+
+    def _tex(self, printer: Any) -> tuple[str, str]:
         x, h = self.args
-        if not (x.is_number and h.is_number):
-            return None
-        with exact_context(3 * prec + 64) as mp:  # the difference is at least about h/x
-            x, h = exact_number(x, mp), exact_number(h, mp)
-            return Float._new((mp.digamma(x + h) - mp.digamma(x))._mpf_, prec)
-
-    def fdiff(self, argindex: int = 1) -> Expr:
-        """Differentiate; ``argindex`` is 1 for x, 2 for h."""
-        x, h = self.args
-        return polygamma(1, x + h) - (polygamma(1, x) if argindex == 1 else 0)
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        x, h = self.args
-        body = rf"\left[\psi\left({printer.doprint(x + h)}\right) - \psi\left({printer.doprint(x)}\right)\right]"
-        return body if exp is None else f"{body}^{{{exp}}}"
+        return rf"\left[\psi\left({printer.doprint(x + h)}\right) - \psi\left({printer.doprint(x)}\right)\right]", ""
 
 
-class GammaRatio(Function):
+class GammaRatio(OpaqueFunction):
     r"""The ratio :math:`\Gamma(x+h)/\Gamma(x)` as one object, because both overflow at large ``x``.
 
     Args:
@@ -89,39 +75,38 @@ class GammaRatio(Function):
     """
 
     nargs = 2
-    is_extended_real = True
+    _compound = True
 
     @classmethod
     def eval(cls, x: Expr, h: Expr) -> Expr | None:  # noqa: ARG003  (SymPy passes every argument)
         """Return 1 at ``h = 0``."""
         return S.One if h.is_zero else None
 
-    def doit(self, **hints: Any) -> Expr:  # noqa: ARG002  (SymPy passes hints)
-        """Return the ratio of two Gamma functions."""
-        x, h = self.args
+    @classmethod
+    def definition(cls, *args: Expr) -> Expr:
+        r"""Return :math:`\Gamma(x+h)/\Gamma(x)`."""
+        x, h = args
         return gamma(x + h) / gamma(x)
 
-    def fdiff(self, argindex: int = 1) -> Expr:
-        """Differentiate; ``argindex`` is 1 for x, 2 for h."""
+    def _slope(self, i: int) -> Expr:
+        r"""Return :math:`\partial_x=f\,[\psi(x+h)-\psi(x)]` or :math:`\partial_h=f\,\psi(x+h)`: the ratio stays one object."""
         x, h = self.args
-        return self * (DigammaDifference(x, h) if argindex == 1 else digamma(x + h))
+        return self * (DigammaDifference(x, h) if i == 0 else digamma(x + h))
 
-    def _eval_evalf(self, prec: int) -> Expr | None:
-        x, h = self.args
-        if not (x.is_number and h.is_number):
-            return None
+    def _bits(self, prec: int) -> int:
         # The logarithms of two Gammas cancel: they are of the size of x log x.
-        with exact_context(2 * prec + 64 + max(0, int(log(abs(x) + 2, 2).evalf(5)))) as mp:
-            x, h = exact_number(x, mp), exact_number(h, mp)
-            return Float._new(mp.exp(mp.loggamma(x + h) - mp.loggamma(x))._mpf_, prec)
+        return 2 * prec + 64 + max(0, int(log(abs(self.args[0]) + 2, 2).evalf(5)))
 
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
+    def _number(self, mp: Any, *args: Any) -> Any:
+        x, h = args
+        return mp.exp(mp.loggamma(x + h) - mp.loggamma(x))
+
+    def _tex(self, printer: Any) -> tuple[str, str]:
         x, h = self.args
-        body = rf"\frac{{\Gamma\left({printer.doprint(x + h)}\right)}}{{\Gamma\left({printer.doprint(x)}\right)}}"
-        return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
+        return rf"\frac{{\Gamma\left({printer.doprint(x + h)}\right)}}{{\Gamma\left({printer.doprint(x)}\right)}}", ""
 
 
-class GeometricSum(Function):
+class GeometricSum(OpaqueFunction):
     r"""The geometric sum :math:`\sum_{k<n}(1-x)^k` as one object, because :math:`[1-(1-x)^n]/x` cancels for small ``x``.
 
     Args:
@@ -133,7 +118,7 @@ class GeometricSum(Function):
     """
 
     nargs = 2
-    is_extended_real = True
+    _compound = True
 
     @classmethod
     def eval(cls, x: Expr, n: Expr) -> Expr | None:
@@ -144,26 +129,21 @@ class GeometricSum(Function):
             return Add(*((1 - x) ** k for k in range(int(n))))
         return None
 
-    def doit(self, **hints: Any) -> Expr:  # noqa: ARG002 - SymPy's signature
+    @classmethod
+    def definition(cls, *args: Expr) -> Expr:
         """Return the quotient."""
-        x, n = self.args
+        x, n = args
         return (1 - (1 - x) ** n) / x
 
-    def _eval_evalf(self, prec: int) -> Expr:
-        return self.doit()._eval_evalf(prec)
+    def _number(self, mp: Any, *args: Any) -> Any:
+        x, n = args
+        return (1 - (1 - x) ** n) / x if x == 1 else -mp.expm1(n * mp.log1p(-x)) / x
 
-    def fdiff(self, argindex: int = 1) -> Expr:
-        """Differentiate the quotient; ``argindex`` is 1 for x, 2 for n."""
-        x, n = Dummy(positive=True), Dummy()
-        slope = ((1 - (1 - x) ** n) / x).diff((x, n)[argindex - 1])
-        return slope.xreplace({x: self.args[0], n: self.args[1]})
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
+    def _tex(self, printer: Any) -> tuple[str, str]:
         x, n = self.args
         # One fraction, whatever the signs: the quotient itself may print as -a/b, which no product brackets.
         power = rf"\left({printer.doprint(1 - x)}\right)^{{{printer.doprint(n)}}}"
-        body = rf"\frac{{1 - {power}}}{{{printer.doprint(x)}}}"
-        return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
+        return rf"\frac{{1 - {power}}}{{{printer.doprint(x)}}}", ""
 
 
 _ELEMENTARY = 4  # longer sums are better left as one object

@@ -18,17 +18,16 @@ Source: Dohmatob, Feng, Kempe 2024 (one generation); the composition over genera
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from sympy import Dummy, Expr, S, cancel, factor, together
+from sympy import Dummy, Expr, S, cancel, factor
 
-from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
-from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace
+from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees, residual_degrees
+from collapse_theory.algebra.integrals import SpectralTrace
 from collapse_theory.symbols import eigenvalue as s
 
-__all__ = ["Generation", "chain_risk", "response", "shrinkage"]
+__all__ = ["Generation", "response", "shrinkage"]
 
 
 @dataclass(frozen=True)
@@ -86,34 +85,6 @@ def _response_weight() -> tuple[Expr, Expr]:
     df_dz = cancel(f.diff(z).subs(at_solution))
     # a T dF/da = a T + a tr df/da, and a T = T - tr f by F = 0: the difference is the residual degrees of freedom.
     explained = cancel((f - a * f.diff(a)).subs(at_solution))
-    if T - SpectralTrace(explained) != ResidualDegrees.definition(T, kappa):
+    if T - SpectralTrace(explained) != residual_degrees(T, kappa):
         raise AssertionError("the slope of the fixed point is not T - df2")
     return kappa, factor(-a * df_dz / M)
-
-
-def chain_risk(stages: Sequence[Generation]) -> tuple[Expr, Expr]:
-    r"""Return bias and variance of the last fit of a chain, each fit on its own sample labelled by the one before.
-
-    Backwards from :math:`M=\Sigma`, with :math:`M_l=\mathcal G_l[M_{l+1}]` kept as a product of shrinkages plus rank-one terms
-    :math:`c_jh_j(\Sigma)`, so that the bias :math:`w_0^\top(\Sigma-2u_0+M_0)w_0` comes out as
-    :math:`w_0^\top\Sigma(1-\prod_lr_l)^2w_0+\sum_jc_jw_0^\top h_jw_0`: a sum of squares.
-
-    Args:
-        stages: Fits in order, the tested one last.
-
-    >>> from collapse_theory.symbols import T, lam, sigma
-    >>> bias, variance = chain_risk([Generation(T, lam, sigma)])
-    >>> variance
-    sigma**2*tr[Sigma**2/(Sigma + EffectiveRidge(T, lam))**2]/ResidualDegrees(T, lam)
-    """
-    mean, variance = S.One, S.Zero
-    spread: list[tuple[Expr, Expr]] = []
-    for stage in reversed(stages):
-        r, kappa = shrinkage(stage.kappa), stage.kappa
-        answer = response(s * mean**2, stage) + sum((c * response(h, stage) for c, h in spread), S.Zero)
-        variance += stage.sigma**2 * answer
-        mean *= r
-        spread = [(c, h * r**2) for c, h in spread] + [(kappa**2 * answer, r**2 / s)]
-    lost = together(1 - mean)
-    bias = QuadraticForm(s * lost**2) + sum((c * QuadraticForm(h) for c, h in spread), S.Zero)
-    return bias, variance

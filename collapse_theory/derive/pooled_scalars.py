@@ -9,11 +9,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from sympy import Add, Eq, Expr
+from sympy import Add, Eq, Expr, Symbol
+from sympy.printing.precedence import PRECEDENCE
 
 from collapse_theory import symbols
 from collapse_theory.algebra.integrals import QuadraticForm
-from collapse_theory.algebra.naming import Hiding
+from collapse_theory.algebra.opaque import Opaque
 from collapse_theory.algebra.printing import matrix_name
 from collapse_theory.derive.pooled import PooledSystem, Scaling, error_pencil
 from collapse_theory.derive.slopes import slope
@@ -21,35 +22,26 @@ from collapse_theory.engine.closed_form import ClosedForm, implicit_values, solv
 from collapse_theory.engine.triangular import Structure, structure_of
 from collapse_theory.symbols import eigenvalue_of
 
-__all__ = ["PipelineBias", "PipelineScalar", "PipelineVariance", "SystemScalar", "pipeline_scalars"]
+__all__ = ["PipelineBias", "PipelineScalar", "PipelineVariance", "pipeline_scalars"]
 
 
-class SystemScalar(Expr):
-    """Base: a scalar of the system of pooled fits in ``args``."""
+class PipelineScalar(Opaque):
+    """Base: a scalar that the free-probability engine solves for, of the system of fits in ``args`` (:meth:`PooledSystem.args`)."""
 
-    is_commutative = True
-    is_extended_real = True
     is_nonnegative = True
-
-    def __new__(cls, *system: Any) -> Expr:
-        """Return the scalar of the system with these arguments, see :meth:`PooledSystem.args`."""
-        return Expr.__new__(cls, *system)
+    precedence = PRECEDENCE["Add"]  # as it prints
 
     @property
     def system(self) -> PooledSystem:
         """The pooled fits."""
         return PooledSystem.of(*self.args)
 
-    def _eval_derivative(self, x: Any) -> Expr:
+    def _derivative(self, x: Symbol) -> Expr:
         return slope(self, x)
 
     def _sympystr(self, printer: Any) -> str:
         del printer
         return f"{type(self).__name__}({len(self.system.fits)} fits)"
-
-
-class PipelineScalar(Hiding, SystemScalar):
-    """Base: a scalar that the free-probability engine solves for."""
 
     @property
     def closed_form(self) -> ClosedForm:
@@ -69,10 +61,9 @@ class PipelineScalar(Hiding, SystemScalar):
     def _linear_map(self, system: PooledSystem) -> str:
         raise NotImplementedError
 
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
+    def _tex(self, printer: Any) -> tuple[str, str]:
         """Print one fit in closed form, several by the linear map ``P`` from coefficients and noise to the tested error."""
-        body = printer.doprint(self.doit()) if len(self.system.fits) == 1 else self._linear_map(self.system)
-        return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
+        return printer.doprint(self.doit()) if len(self.system.fits) == 1 else self._linear_map(self.system), ""
 
 
 class PipelineBias(PipelineScalar):

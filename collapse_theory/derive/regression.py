@@ -8,11 +8,10 @@ from sympy import Ge, Gt, S
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory.core.errors import PipelineError, shown
-from collapse_theory.derive.chain import chain_scalars
 from collapse_theory.derive.exact import one_design_risk, telescoped_risk
 from collapse_theory.derive.family import Described
 from collapse_theory.derive.formula import ErrorFormula
-from collapse_theory.derive.mean_labeller import pooled_scalars
+from collapse_theory.derive.labeller_scalars import chain_scalars, pooled_scalars
 from collapse_theory.derive.operator import Generation
 from collapse_theory.derive.pooled import pooled_system
 from collapse_theory.derive.pooled_scalars import pipeline_scalars

@@ -14,6 +14,7 @@ from typing import Any
 from sympy import Atom, Expr, Integer, S, Symbol, Tuple
 from sympy.core.symbol import Str
 
+from collapse_theory.algebra.opaque import Opaque, called
 from collapse_theory.core.errors import DomainError
 
 __all__ = ["RoundRule", "RoundTerm", "round_terms"]
@@ -74,7 +75,7 @@ def _terms(rule: RoundRule, rounds: int) -> Mapping[str, Expr]:
     return terms
 
 
-class RoundTerm(Expr):
+class RoundTerm(Opaque):
     """One term of a theorem at a number of rounds, or a derivative of it by the theorem's parameters.
 
     Args:
@@ -85,12 +86,9 @@ class RoundTerm(Expr):
         orders: Order of the derivative by each parameter.
     """
 
-    is_commutative = True
-    is_extended_real = True
-
     def __new__(cls, rule: RoundRule, name: Str, rounds: Expr, values: Tuple, orders: Tuple | None = None) -> Expr:
         """Return the term."""
-        return Expr.__new__(cls, rule, name, rounds, values, orders or Tuple(*[S.Zero] * len(values)))
+        return super().__new__(cls, rule, name, rounds, values, orders or Tuple(*[S.Zero] * len(values)))
 
     @property
     def rounds(self) -> Expr:
@@ -112,7 +110,7 @@ class RoundTerm(Expr):
     def _eval_is_nonnegative(self) -> bool | None:
         return None if any(self.args[4]) else True
 
-    def _eval_derivative(self, x: Symbol) -> Expr:
+    def _derivative(self, x: Symbol) -> Expr:
         """Return the derivative through the parameters.
 
         Raises:
@@ -136,14 +134,13 @@ class RoundTerm(Expr):
         marks = "".join(f"d{x}" * int(k) for x, k in zip(rule.parameters, orders, strict=True))
         return f"{marks and f'{marks} '}{name}[n={printer.doprint(rounds)}]({', '.join(map(printer.doprint, values))})"
 
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
+    def _tex(self, printer: Any) -> tuple[str, str]:
         rule, name, rounds, values, orders = self.args
         marks = "".join(
             rf"\partial_{{{printer.doprint(x)}}}" * int(k) for x, k in zip(rule.parameters, orders, strict=True)
         )
         head = rf"{marks}\mathrm{{{name.name.replace('_', ' ')}}}_{{{printer.doprint(rounds)}}}"
-        power = "" if exp is None else f"^{{{exp}}}"
-        return rf"{head}{power}\left({', '.join(map(printer.doprint, values))}\right)"
+        return called(head, tuple(values), printer)
 
 
 def round_terms(rule: RoundRule, rounds: Expr) -> dict[str, Expr]:

@@ -11,36 +11,29 @@ from __future__ import annotations
 from typing import Any
 
 from sympy import Expr, S, Symbol, Tuple
+from sympy.printing.precedence import PRECEDENCE
 
+from collapse_theory.algebra.opaque import Opaque
 from collapse_theory.core.errors import DomainError
-from collapse_theory.symbols import perturbation
+from collapse_theory.symbols import Perturbation, perturbation
 
 __all__ = ["Slope", "slope"]
 
 
-class Slope(Expr):
+class Slope(Opaque):
     """The derivative of a scalar by the perturbation bound in its arguments, at zero.
 
     Args:
         scalar: An opaque scalar with the perturbation in its arguments; ``scalar.doit()`` writes it out.
     """
 
-    is_commutative = True
-    is_extended_real = True
-
-    def __new__(cls, scalar: Expr) -> Expr:
-        """Return the derivative."""
-        return Expr.__new__(cls, scalar)
+    precedence = PRECEDENCE["Mul"] + 1
+    _binds = Perturbation
 
     @property
     def scalar(self) -> Expr:
         """The perturbed scalar."""
         return self.args[0]
-
-    @property
-    def free_symbols(self) -> set[Symbol]:
-        """The symbols other than the bound one."""
-        return self.args[0].free_symbols - {perturbation}
 
     def doit(self, **_hints: Any) -> Expr:
         """Return the derivative of the written-out scalar.
@@ -50,14 +43,8 @@ class Slope(Expr):
         """
         return self.scalar.doit().diff(perturbation).xreplace({perturbation: S.Zero})
 
-    def _eval_derivative(self, x: Symbol) -> Expr:
-        """Refuse a second derivative.
-
-        Raises:
-            DomainError: Unless the scalar does not depend on ``x``.
-        """
-        if x not in self.free_symbols:
-            return S.Zero
+    def _derivative(self, x: Symbol) -> Expr:
+        """Refuse a second derivative."""
         raise DomainError(
             f"a second derivative needs a formula that is written out, got {type(self.scalar).__name__} by {x}; "
             "use doit() on a short pipeline first, or th.at(n=2).doit()"
@@ -66,15 +53,14 @@ class Slope(Expr):
     def _sympystr(self, printer: Any) -> str:
         return f"d{perturbation.name}[{printer.doprint(self.scalar)}]"
 
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        body = rf"\left.\partial_\varepsilon {printer.doprint(self.scalar)}\right|_{{\varepsilon=0}}"
-        return body if exp is None else rf"\left({body}\right)^{{{exp}}}"
+    def _tex(self, printer: Any) -> tuple[str, str]:
+        return rf"\left.\partial_\varepsilon {printer.doprint(self.scalar)}\right|_{{\varepsilon=0}}", ""
 
 
 def slope(scalar: Expr, x: Symbol) -> Expr:
     """Return the derivative of an opaque scalar by a symbol of its arguments.
 
-    >>> from collapse_theory.derive.chain import ChainBias
+    >>> from collapse_theory.derive.labeller_scalars import ChainBias
     >>> from collapse_theory.symbols import T, lam, n, sigma
     >>> chain = ChainBias((T, lam, sigma, n))
     >>> slope(chain, lam)

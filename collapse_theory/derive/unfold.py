@@ -10,15 +10,15 @@ from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees, e
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral, SpectralTrace
 from collapse_theory.algebra.special import DigammaDifference, GeometricSum
 from collapse_theory.core.errors import DomainError
-from collapse_theory.derive.chain import ChainScalar
-from collapse_theory.derive.pooled_scalars import SystemScalar
+from collapse_theory.derive.labeller_scalars import LabellerScalar
+from collapse_theory.derive.pooled_scalars import PipelineScalar
 from collapse_theory.derive.rounds import RoundTerm
 from collapse_theory.describe.spectra import Eigenspace, Isotropic, Spectrum, Spiked
 from collapse_theory.symbols import d, eigenvalue, energy, rho2
 
 __all__ = ["closed_form", "unfolded"]
 
-_UNFOLD = (ChainScalar, SystemScalar, RoundTerm, DigammaDifference, GeometricSum)
+_UNFOLD = (LabellerScalar, PipelineScalar, RoundTerm, DigammaDifference, GeometricSum)
 
 
 def unfolded(e: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 from sympy import Expr, Identity, MatAdd, MatMul, MatPow, MatrixExpr, S, Symbol
 from sympy.matrices.expressions.inverse import Inverse
 
+from collapse_theory.algebra.opaque import Opaque, argument
 from collapse_theory.core.doors import through
 from collapse_theory.engine.language import subexpressions
 from collapse_theory.engine.letters import Covariance
@@ -19,7 +20,7 @@ from collapse_theory.engine.letters import Covariance
 __all__ = ["Existence", "always_exists"]
 
 
-class Existence(Expr):
+class Existence(Opaque):
     """One where a matrix expression has a deterministic equivalent; evaluating it elsewhere raises.
 
     Args:
@@ -35,15 +36,14 @@ class Existence(Expr):
     1
     """
 
-    is_commutative = True
-    is_extended_real = True
     is_positive = True
 
     def __new__(cls, expression: MatrixExpr) -> Expr:
         """Return one if the expression always has an equivalent, or has one at the numbers in it."""
+        expression = argument(expression)
         if always_exists(expression):
             return S.One
-        self = Expr.__new__(cls, expression)
+        self = super().__new__(cls, expression)
         if not self.free_symbols and not any(isinstance(e, Covariance) for e in subexpressions(expression)):
             through("Existence.check")(expression)
             return S.One
@@ -59,14 +59,14 @@ class Existence(Expr):
         """The scalar symbols of the expression."""
         return {x for x in subexpressions(self.expression) if isinstance(x, Symbol)}
 
-    def _eval_derivative(self, x: Symbol) -> Expr:  # noqa: ARG002 - SymPy's signature
+    def _derivative(self, x: Symbol) -> Expr:  # noqa: ARG002 - one wherever it has a value
         return S.Zero
 
     def _sympystr(self, printer: Any) -> str:
         return f"Existence({printer.doprint(self.expression)})"
 
-    def _latex(self, printer: Any, exp: str | None = None) -> str:  # noqa: ARG002 - a power of one
-        return rf"\mathbf{{1}}\left[{printer.doprint(self.expression)}\right]"
+    def _tex(self, printer: Any) -> tuple[str, str]:
+        return r"\mathbf{1}", rf"\left[{printer.doprint(self.expression)}\right]"
 
 
 def always_exists(expression: MatrixExpr) -> bool:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import mpmath
 import numpy as np
 from mpmath.libmp import dps_to_prec
 from sympy import Add, Expr, Mul, Number, NumberSymbol, Pow, Symbol
@@ -63,8 +64,9 @@ def evaluate_digits(
             if before is not None and all(_agree(mp, before[k], now[k], digits, floor) for k in now):
                 return {k: public_number(v) for k, v in now.items()}, public_number(mp.fsum(now.values()))
         before = now
+    last = ", ".join(f"{name} = {mpmath.nstr(value, 3)}" for name, value in (before or {}).items()) or "none"
     raise ConvergenceError(
-        f"{digits} digits did not settle at {digits + extra} working digits, last {before}; a term may vanish exactly here"
+        f"{digits} digits did not settle at {digits + extra} working digits, last {last}; a term may vanish exactly here"
     )
 
 

@@ -1,51 +1,155 @@
-r"""The generation operator on the nodes: the backward recursion behind a chain, in any arithmetic with arrays.
+r"""The labeller recursion on the nodes, in any arithmetic with arrays: float64 batches, mpmath numbers, dual numbers.
 
-:math:`M=sP^2+R` is kept as a product of shrinkages and a remainder of rank-one terms, and :math:`1-P` beside :math:`P`, so that
-every quantity is a sum of positive terms.
+The step is that of the formulas (:func:`collapse_theory.derive.labeller.fitted`). Numbers allow one economy: of what the
+fits add to the fluctuations, all that only one later fit can still see is one function,
+:math:`H=\sum_jx_j\gamma_j^2h_j`. So a chain carries two functions, whatever its length.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
+from sympy import Expr
 
-from collapse_theory.numerics.jets import column, same, where
+from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
+from collapse_theory.derive.labeller import FitStep, Fluctuation, Integrals, Labels, Law, fitted, risk
+from collapse_theory.derive.labeller_scalars import ChainScalar, PooledScalar
+from collapse_theory.numerics.jets import column, same, value_of, where
 from collapse_theory.numerics.measure import Measure
 
-__all__ = ["run_generations"]
+__all__ = ["Generations", "labeller_recursion"]
+
+Places = tuple[tuple[int, ...], ...] | None
 
 
-def run_generations(measure: Measure, stages: Sequence[tuple[Any, Any, Any, Any]]) -> tuple[Any, Any]:
-    """Return bias and variance of the last fit of a chain.
+@dataclass(frozen=True)
+class Generations:
+    """The recursion over fits, or runs of equal fits.
 
-    Args:
-        measure: Eigenvalues and the energies of the target.
-        stages: Blocks ``(kappa, residual, sigma, count)``, the tested fit last; each entry scalar or of shape (n, 1).
+    Attributes:
+        fits: For each fit, for each of its labellers, the places of the earlier fits in it. None is a run: a number of fits, each
+            labelled by the one before, the first by the previous stage or the truth.
     """
-    s = measure.nodes
-    one = s / s
-    product, lost, remainder, variance = one, 0 * one, 0 * one, np.zeros(1)
-    for kappa, residual, sigma, count in reversed(stages):
-        # Ratios alone: a power of kappa or s could leave the range of float64 where the product does not.
-        c = kappa / (s + kappa)
-        r = s / (s + kappa)
-        noise = sigma**2
-        repeats = np.asarray(count, dtype=float)
-        for i in range(int(repeats.max())):
-            t = column(measure.trace((s * product**2 + remainder) / (s + kappa) * r, rough=True)) / residual
-            live = repeats > i
-            after = (
-                where(live, r**2 * remainder + s * c**2 * t, remainder),
-                where(live, lost * r + c, lost),
-                where(live, product * r, product),
+
+    fits: tuple[Places, ...]
+    checked: ClassVar[bool] = False
+
+    def run(self, measure: Measure, arguments: Sequence[Any]) -> tuple[Any, Any]:
+        """Return bias and variance of the last fit.
+
+        Args:
+            measure: Nodes with counts and energies, shape (k,).
+            arguments: By stage ``kappa, residual, noise``, then of a run its length, of a fit its labels; scalars or columns of
+                shape (n, 1).
+        """
+        # What many shrinkages leave of a direction may underflow: it is lost beside what they took from it.
+        with np.errstate(under="ignore"):
+            bias, variance = self._risk(measure, iter(arguments))
+        return bias[..., 0], variance[..., 0]
+
+    def _risk(self, measure: Measure, values: Iterator[Any]) -> tuple[Any, Any]:
+        s = measure.nodes
+        integrals = Integrals(s, lambda f: column(measure.trace(f, rough=True)), lambda f: column(measure.form(f)))
+        law = Law({}, {}, ())
+        for k, places in enumerate(self.fits):
+            kappa, residual, noise = next(values), next(values), next(values)
+            lost = kappa / (s + kappa)
+            step = FitStep(s / (s + kappa), lost, (1, lost**2), residual)
+            if places is None:
+                law = _repeated(_inherited(law, k, s), k, next(values), noise, step, integrals)
+            else:
+                labels = [
+                    Labels(next(values), next(values), next(values), {m: next(values) for m in ms}) for ms in places
+                ]
+                law = _gathered(fitted(law, k, labels, noise, step, integrals), self._seen_after(k), s)
+        return risk(law, len(self.fits) - 1, integrals)
+
+    def _seen_after(self, k: int) -> set[int]:
+        """Return the fits up to ``k`` that a later stage is labelled by, or that are tested."""
+        later = {m for places in self.fits[k + 1 :] for ms in places or () for m in ms}
+        return {m for m in later if m <= k} | ({k} if k == len(self.fits) - 1 or self.fits[k + 1] is None else set())
+
+
+def _gathered(law: Law, seen: set[int], s: Any) -> Law:
+    """Return the law of the fits that are seen, the sources that only one of them sees made one for target and noise."""
+    shared: list[Fluctuation] = []
+    alone: dict[int, list[Fluctuation]] = {m: [] for m in sorted(seen)}
+    for x in law.sources:
+        gains = {m: y for m, y in x.gains.items() if m in seen}
+        if len(gains) > 1:
+            shared.append(Fluctuation(x.target, x.noise, x.shape, gains))
+        for m in gains if len(gains) == 1 else ():
+            alone[m].append(x)
+    for m, sources in alone.items():
+        shapes = [(x, x.shape * x.gains[m] ** 2) for x in sources]
+        shared.append(Fluctuation(1, 0, _total([(x.target, h) for x, h in shapes], s), {m: 1}))
+        shared.append(Fluctuation(0, 1, _total([(x.noise, h) for x, h in shapes], s), {m: 1}))
+    return Law({m: law.kept[m] for m in alone}, {m: law.lost[m] for m in alone}, tuple(shared))
+
+
+def _total(terms: Sequence[tuple[Any, Any]], s: Any) -> Any:
+    """Return the sum of amounts times shapes; a source that is one already has nothing of the other kind."""
+    own = [a * h for a, h in terms if not (isinstance(a, int) and a == 0)]
+    return sum(own[1:], own[0]) if own else 0 * s
+
+
+def _inherited(law: Law, k: int, s: Any) -> Law:
+    """Return the law of the labeller of a run's first fit under the run's own place."""
+    if k == 0:
+        return _gathered(Law({0: s / s}, {0: 0 * s}, ()), {0}, s)
+    sources = (Fluctuation(x.target, x.noise, x.shape, {k: x.gains[k - 1]}) for x in law.sources if k - 1 in x.gains)
+    return Law({k: law.kept[k - 1]}, {k: law.lost[k - 1]}, tuple(sources))
+
+
+def _repeated(law: Law, k: int, count: Any, noise: Any, step: FitStep, integrals: Integrals) -> Law:
+    """Return the law after ``count`` equal fits, each labelled by the one before."""
+    repeats = np.asarray(count, dtype=float)
+    # A fit that loses nothing adds its noise, and nothing else happens: many add it many times.
+    faithful = np.logical_and(value_of(step.lost) == 0, _slope(step.lost) == 0).all(axis=-1, keepdims=True)
+    noise = where(faithful, repeats * noise, noise) if faithful.any() else noise
+    repeats = np.where(faithful, np.minimum(repeats, 1), repeats)
+    labels = (Labels(1, 0, 0, {k: 1}),)
+    for i in range(int(repeats.max())):
+        live = repeats > i
+        after = _gathered(fitted(law, k, labels, noise, step, integrals), {k}, integrals.s)
+        if not live.all():
+            after = Law(
+                {k: where(live, after.kept[k], law.kept[k])},
+                {k: where(live, after.lost[k], law.lost[k])},
+                tuple(
+                    Fluctuation(x.target, x.noise, where(live, x.shape, y.shape), x.gains)
+                    for x, y in zip(after.sources, law.sources, strict=True)
+                ),
             )
-            if all(same(new, old) for new, old in zip(after, (remainder, lost, product), strict=True)):
-                # Nothing changes any more: every generation that is left adds the same variance.
-                variance = variance + where(live, (repeats - i) * noise * t, 0 * t)
-                break
-            variance = variance + where(live, noise * t, 0 * t)
-            remainder, lost, product = after
-    bias = measure.form(s * lost**2 + remainder)
-    return bias, variance[..., 0]
+        if all(map(same, _functions(after, k), _functions(law, k))):  # one more fit changes nothing
+            break
+        law = after
+    return law
+
+
+def _slope(x: Any) -> Any:
+    return x.slope if hasattr(x, "slope") else 0
+
+
+def _functions(law: Law, k: int) -> list[Any]:
+    return [law.kept[k], law.lost[k], *(x.shape for x in law.sources)]
+
+
+def labeller_recursion(node: ChainScalar | PooledScalar) -> tuple[Generations, tuple[Expr, ...]]:
+    """Return the rule that gives the bias and variance of a scalar's stages, and its arguments."""
+    arguments: list[Expr] = []
+    fits: list[Places] = []
+    if isinstance(node, ChainScalar):
+        for T, lam, sigma, count in node.stages:
+            arguments += [EffectiveRidge(T, lam), ResidualDegrees(T, lam), sigma**2, count]
+            fits.append(None)
+        return Generations(tuple(fits)), tuple(arguments)
+    for stage in node.stages:
+        arguments += [EffectiveRidge(stage.T, stage.lam), ResidualDegrees(stage.T, stage.lam), stage.noise]
+        fits.append(tuple(tuple(labels.fits) for labels in stage.labels))
+        for labels in stage.labels:
+            arguments += [labels.share, labels.truth, labels.missing, *labels.fits.values()]
+    return Generations(tuple(fits)), tuple(arguments)

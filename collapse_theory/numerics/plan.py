@@ -19,13 +19,13 @@ from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral
 from collapse_theory.core.errors import DomainError
-from collapse_theory.derive.chain import ChainBias, ChainScalar, ChainVariance
-from collapse_theory.derive.mean_labeller import PooledBias, PooledVariance
+from collapse_theory.derive.labeller_scalars import LabellerScalar
 from collapse_theory.derive.pooled_scalars import PipelineBias, PipelineScalar, PipelineVariance
 from collapse_theory.derive.rounds import RoundRule, RoundTerm
 from collapse_theory.derive.slopes import Slope
 from collapse_theory.engine.guard import Existence
-from collapse_theory.numerics.recursions import FixedPoint, Generations, Rule, Tangent, Verified, pooled_labels
+from collapse_theory.numerics.generations import labeller_recursion
+from collapse_theory.numerics.recursions import FixedPoint, Rule, Tangent, Verified
 from collapse_theory.symbols import perturbation, step
 
 __all__ = [
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 _FEATURES = (FeatureRidge, FeatureResidual)
-_RECURSIONS = (ChainScalar, PooledBias, PipelineScalar)
+_RECURSIONS = (LabellerScalar, PipelineScalar)
 OPAQUE = (Existence, EffectiveRidge, ResidualDegrees, *_FEATURES, SpectralIntegral, *_RECURSIONS, Slope, RoundTerm)
 
 
@@ -265,17 +265,8 @@ class _Builder:
 
 def _recursion(node: Expr) -> tuple[tuple[Expr, ...], Rule, tuple[Expr, ...]]:
     """Return the scalars that one run of a recursion gives, its rule, and the rule's arguments."""
-    if isinstance(node, ChainScalar):
-        blocks = tuple(
-            e for T, lam, *rest in node.stages for e in (EffectiveRidge(T, lam), ResidualDegrees(T, lam), *rest)
-        )
-        return (ChainBias(*node.args), ChainVariance(*node.args)), Generations(len(node.stages)), blocks
-    if isinstance(node, PooledBias):
-        stages = node.stages
-        rule, labels = pooled_labels(stages)
-        kappas = tuple(EffectiveRidge(stage.T, stage.lam) for stage in stages)
-        residuals = tuple(ResidualDegrees(stage.T, stage.lam) for stage in stages)
-        return (PooledBias(*node.args), PooledVariance(*node.args)), rule, (*kappas, *residuals, *labels)
+    if isinstance(node, LabellerScalar):
+        return node.both, *labeller_recursion(node)
     assert isinstance(node, PipelineScalar)
     system = FixedPoint(node.system)
     return (PipelineBias(*node.args), PipelineVariance(*node.args)), system, system.symbols

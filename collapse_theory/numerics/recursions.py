@@ -9,23 +9,21 @@ from typing import Any, ClassVar, Protocol
 
 import mpmath
 import numpy as np
-from sympy import Expr, MatrixExpr, Symbol
+from sympy import MatrixExpr, Symbol
 
 from collapse_theory.core.errors import DomainError
-from collapse_theory.derive.mean_labeller import Labels, PooledStage, forward_risk
 from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.describe.spectra import Eigenvalues
 from collapse_theory.engine.equivalent import DeterministicEquivalent, deterministic_equivalent
 from collapse_theory.numerics.equivalent_values import solve_equivalent
-from collapse_theory.numerics.generations import run_generations
-from collapse_theory.numerics.jets import Jet, column, value_of
+from collapse_theory.numerics.jets import Jet, value_of
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.network import PipelineEquivalent
 from collapse_theory.numerics.reals import FLOAT64, MultiPrecision, Reals
 from collapse_theory.symbols import d as dimension
 from collapse_theory.symbols import ordered
 
-__all__ = ["FixedPoint", "Generations", "PooledGenerations", "Rule", "Tangent", "Verified", "pooled_labels"]
+__all__ = ["FixedPoint", "Rule", "Tangent", "Verified"]
 
 
 class Rule(Protocol):
@@ -38,57 +36,6 @@ class Rule(Protocol):
 
     def run(self, measure: Any, arguments: Sequence[Any]) -> tuple[Any, ...]:
         """Return one value per name; arguments are scalars or columns of shape (n, 1)."""
-
-
-@dataclass(frozen=True)
-class Generations:
-    """The generation operator backwards over blocks ``(kappa, residual, sigma, count)``, the tested fit last."""
-
-    blocks: int
-    checked: ClassVar[bool] = False
-
-    def run(self, measure: Measure, arguments: Sequence[Any]) -> tuple[Any, Any]:
-        """Return bias and variance of the last fit."""
-        # What many shrinkages leave of a direction may underflow: it is lost beside what they took from it.
-        with np.errstate(under="ignore"):
-            return run_generations(measure, [tuple(arguments[4 * i : 4 * i + 4]) for i in range(self.blocks)])
-
-
-@dataclass(frozen=True)
-class PooledGenerations:
-    """The mean-labeller recursion forward over the fits.
-
-    Attributes:
-        fits: For each fit, for each of its samples, the places of the earlier fits that label it.
-    """
-
-    fits: tuple[tuple[tuple[int, ...], ...], ...]
-    checked: ClassVar[bool] = False
-
-    def run(self, measure: Measure, arguments: Sequence[Any]) -> tuple[Any, Any]:
-        """Return bias and variance of the last fit; arguments are all kappas, all residuals, then labels by sample."""
-        count = len(self.fits)
-        kappas, residuals = arguments[:count], arguments[count : 2 * count]
-        rest = iter(arguments[2 * count :])
-        stages = [
-            PooledStage(
-                T=None,
-                lam=None,
-                labels=tuple(
-                    Labels(next(rest), next(rest), next(rest), {m: next(rest) for m in places}) for places in samples
-                ),
-            )
-            for samples in self.fits
-        ]
-        bias, variance = forward_risk(
-            stages,
-            kappas,
-            residuals,
-            measure.nodes,
-            lambda f: column(measure.trace(f)),
-            lambda f: column(measure.form(f)),
-        )
-        return bias[..., 0], variance[..., 0] if np.ndim(value_of(variance)) else variance
 
 
 @dataclass(frozen=True)
@@ -236,14 +183,3 @@ def _expression(expression: MatrixExpr) -> DeterministicEquivalent:
 @lru_cache(maxsize=32)
 def _equivalent(system: PooledSystem) -> PipelineEquivalent:
     return PipelineEquivalent(system)
-
-
-def pooled_labels(stages: Sequence[PooledStage]) -> tuple[PooledGenerations, tuple[Expr, ...]]:
-    """Return the rule of pooled stages and the flat expressions of their labels."""
-    arguments: list[Expr] = []
-    places = []
-    for stage in stages:
-        places.append(tuple(tuple(labels.fits) for labels in stage.labels))
-        for labels in stage.labels:
-            arguments += [labels.share, labels.noise, labels.truth, *labels.fits.values()]
-    return PooledGenerations(tuple(places)), tuple(arguments)

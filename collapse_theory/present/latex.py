@@ -13,8 +13,8 @@ from sympy.printing.latex import LatexPrinter
 
 from collapse_theory.algebra.naming import implicit_equations, named, ridge_names
 from collapse_theory.algebra.printing import matrix_function
-from collapse_theory.derive.chain import ChainScalar
 from collapse_theory.derive.formula import ErrorFormula
+from collapse_theory.derive.labeller_scalars import ChainScalar
 from collapse_theory.derive.operator import Generation, response, shrinkage
 from collapse_theory.engine.equivalent import DeterministicEquivalent
 from collapse_theory.engine.guard import Existence

@@ -9,10 +9,11 @@ from sympy import Expr, S, factor, factor_terms
 from collapse_theory.algebra.effective import ResidualDegrees
 from collapse_theory.algebra.integrals import SpectralTrace, df
 from collapse_theory.core.errors import PipelineError, shown
-from collapse_theory.derive.chain import ChainBias, ChainVariance
 from collapse_theory.derive.exact import mean_inverse_gram
 from collapse_theory.derive.formula import ErrorFormula, value_for
-from collapse_theory.derive.operator import Generation, chain_risk, response, shrinkage
+from collapse_theory.derive.labeller import chain_risk
+from collapse_theory.derive.labeller_scalars import ChainBias, ChainVariance
+from collapse_theory.derive.operator import Generation, response, shrinkage
 from collapse_theory.derive.regression import excess_risk
 from collapse_theory.describe import workflows
 from collapse_theory.describe.pipeline import TRUTH, Pipeline, Source, Stage

@@ -12,7 +12,8 @@ from sympy.logic.boolalg import Boolean
 from collapse_theory.algebra.effective import shared_degrees
 from collapse_theory.algebra.integrals import SpectralTrace
 from collapse_theory.derive.formula import ErrorFormula
-from collapse_theory.derive.operator import Generation, chain_risk, response, shrinkage
+from collapse_theory.derive.labeller import chain_risk
+from collapse_theory.derive.operator import Generation, response, shrinkage
 from collapse_theory.derive.regression import excess_risk
 from collapse_theory.derive.rounds import RoundRule, round_terms
 from collapse_theory.describe import workflows
