@@ -20,9 +20,10 @@ import numpy as np
 
 import collapse_theory as ct
 from collapse_theory.derive.pooled import pooled_system
+from collapse_theory.numerics.digits import Digits
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.network import PipelineEquivalent
-from collapse_theory.numerics.reals import MultiPrecision
+from collapse_theory.numerics.pooled_float64 import pooled_values
 
 RIDGES = (0.0, 1e-30, 1e-20, 1e-12, 1e-8, 1e-4, 1e-2, 1.0, 1e2, 1e6)
 
@@ -91,9 +92,9 @@ def reference(equivalent: PipelineEquivalent, point: Point, digits: int) -> tupl
     while True:
         context = mpmath.MPContext()
         context.dps = digits
-        reals = MultiPrecision(context)
+        numbers = Digits(context)
         try:
-            found = equivalent.solve(reals, point.measure.mapped(reals.array), {})
+            found = equivalent.solve(numbers, point.measure.mapped(numbers.array), {})
         except ct.ConvergenceError:
             found = None
         if found is not None:
@@ -114,13 +115,13 @@ def main(points: int = 1000, seed: int = 0) -> None:
         equivalent = PipelineEquivalent(pooled_system(point.pipeline, test_covariance=point.test))
         begin = time.perf_counter()
         try:
-            got = equivalent.evaluate(point.measure)
+            got = pooled_values(equivalent, point.measure, {})
         except ct.CollapseTheoryError as e:
             refused[f"{type(e).__name__}: {str(e)[:60]}"] += 1
             continue
         seconds.append(time.perf_counter() - begin)
         extended += got.extended
-        for term, want in zip((got.bias, got.noise), reference(equivalent, point, 60), strict=True):
+        for term, want in zip((got.bias, got.variance), reference(equivalent, point, 60), strict=True):
             error = abs(term - want) / want if want else abs(term)
             errors.append((float(error), i, f"{term:.17g} for {mpmath.nstr(want, 20)}: {point.about}"))
     sizes = np.array([e for e, _, _ in errors])

@@ -13,9 +13,10 @@ from collapse_theory.derive.pooled import pooled_system
 from collapse_theory.numerics.complements import eliminate
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.network import PipelineEquivalent
+from collapse_theory.numerics.pooled_float64 import pooled_values
 from collapse_theory.numerics.ranks import openness
-from collapse_theory.numerics.resolvents import solve_resolvent
-from collapse_theory.numerics.solved_fits import _float64_start
+from collapse_theory.numerics.reals import FLOAT64
+from collapse_theory.numerics.solved_fits import FitNumbers, float64_start
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 from accuracy import draw, reference
@@ -34,15 +35,14 @@ def test_float64_is_right_or_refused(seed):
     point = draw(np.random.default_rng(seed), directions=12)
     equivalent = PipelineEquivalent(pooled_system(point.pipeline, test_covariance=point.test))
     try:
-        got = equivalent.evaluate(point.measure)
+        got = pooled_values(equivalent, point.measure, {})
     except ct.DomainError:  # a threshold without ridge
         with pytest.raises(ct.DomainError, match="rows != rank"):
             reference(equivalent, point, 50)
         return
-    for term, want in zip((got.bias, got.noise), reference(equivalent, point, 50), strict=True):
+    for term, want in zip((got.bias, got.variance), reference(equivalent, point, 50), strict=True):
         assert abs(term - want) <= 2e-12 * want
         assert want == 0 or abs(term * (1 + 1e-11) - want) > 2e-12 * want  # the mutant control
-    assert got.error is not None
     assert got.error <= 1e-12
 
 
@@ -104,7 +104,7 @@ def test_the_parts_of_a_fit_agree_with_the_rank_of_drawn_rows():
         rows = rng.integers(1, 8, designs)
         drawn = [rng.standard_normal((t, 9)) * s for t, s in zip(rows, support, strict=True)]
         rank = np.linalg.matrix_rank(np.vstack(drawn))
-        got = openness(support, np.ones(9), rows)
+        got = openness(support, Measure({}, np.ones(9, dtype=int)), rows)
         for i in range(designs):
             more = np.linalg.matrix_rank(np.vstack([*drawn, rng.standard_normal((1, 9)) * support[i]]))
             assert got.designs[i] == (more > rank)
@@ -169,22 +169,21 @@ def test_units_do_not_matter(unit, ridge, rows):
 
 @pytest.mark.parametrize("speed", [1e-8, 1e-4, 1e4, 1e8])
 def test_a_slope_is_linear_in_the_speed_of_the_parameter(speed):
-    """The derivative by x of a ridge ``speed*x``: the step is small relative to the ridge, whatever the unit of x."""
+    """The derivative by x of a ridge ``speed*x``, whatever the unit of x."""
     lam = ct.symbols.lam
     equivalent = PipelineEquivalent(pooled_system(ct.workflows.accumulate(2, ct.Stage(T=90, noise=0.4, ridge=lam))))
     measure = Measure({"Sigma": np.ones(1)}, np.array([100]), np.ones(1))
-    one = equivalent.slope(measure, {lam: 0.05}, {lam: 1.0})
-    got = equivalent.slope(measure, {lam: 0.05}, {lam: speed})
-    np.testing.assert_allclose(np.array(got) / speed, one, rtol=1e-9)
+    one, got = (pooled_values(equivalent, measure, {lam: 0.05}, {lam: x}) for x in (1.0, speed))
+    slopes = np.array([got.bias, got.variance]) / speed
+    np.testing.assert_allclose(slopes, [one.bias, one.variance], rtol=1e-9)
 
 
 @pytest.mark.parametrize(("rows", "ridge"), [([30.0, 40.0], 0.0), ([30.0, 400.0], 0.0), ([150.0, 200.0], 0.3)])
 def test_more_digits_start_from_the_roots_of_float64_in_the_units_of_the_spectrum(rows, ridge):
     unit, s = 1e6, np.vstack([np.arange(1, 101) ** -0.5, np.linspace(0.2, 2, 100)])
-    problem = np.ones(100), unit * s, np.array([1.0, 0.5]), np.array(rows), rows[0] + rows[1] / 2, unit * ridge
-    counts, nodes, *rest = problem
-    roots = solve_resolvent(nodes, counts, *rest).scale
-    np.testing.assert_allclose(_float64_start(counts, nodes, *rest), roots, rtol=1e-9)
+    measure = Measure({}, np.ones(100, dtype=int))
+    fit = FitNumbers(unit * s, measure, np.array([1.0, 0.5]), np.array(rows), rows[0] + rows[1] / 2, unit * ridge)
+    np.testing.assert_allclose(float64_start(fit), fit.solved(FLOAT64).scale, rtol=1e-9)
 
 
 def test_digits_of_shared_inputs_confirm_themselves():

@@ -40,9 +40,9 @@ CASES = {
 
 
 def difference(err, name, values):
-    with mpmath.workdps(50):
-        h = mpmath.mpf(10) ** -15
-        up, down = (err.evaluate(digits=50, **KW, **{**values, name: mpmath.mpf(values[name]) + e}) for e in (h, -h))
+    with mpmath.workdps(60):
+        h = mpmath.mpf(10) ** -20
+        up, down = (err.evaluate(digits=60, **KW, **{**values, name: mpmath.mpf(values[name]) + e}) for e in (h, -h))
         return (up - down) / (2 * h)
 
 
@@ -93,3 +93,16 @@ def test_second_derivatives_of_recursions_are_refused():
         CASES["pooled"].diff("lam").diff("lam")
     assert CASES["pooled"].parts["bias"].has(PooledBias)
     assert ct.catalog["ridge-clean"].error.diff("lam").diff("lam").evaluate(**KW, **VALUES) != 0
+
+
+@pytest.mark.parametrize("ridge", [1e-6, 1e-9, 1e-13])
+def test_slopes_near_a_threshold_at_tiny_ridges(ridge):
+    """With as many rows as directions the error is like one over the root of the ridge: no step of fixed size resolves it."""
+    pipe = ct.Pipeline()
+    first = pipe.sample(T=12, noise=0.3)
+    pipe.fit(pipe.sample(design=first, noise=0.3, source=pipe.fit(first, ridge=lam)), ridge=lam)
+    err = ct.test_error(pipe, method="free-probability")
+    got, want = err.diff("lam").evaluate(**KW, lam=ridge), difference(err, "lam", {"lam": ridge})
+    assert float(abs(got / want - 1)) < 1e-9
+    assert float(abs(got * 1.0001 / want - 1)) > 1e-5
+    assert float(abs(err.diff("lam").evaluate(digits=15, **KW, lam=ridge) / want - 1)) < 1e-9

@@ -16,11 +16,11 @@ is its quadratic form in :math:`w_0`, and every noise source adds :math:`\sigma_
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sympy import Expr, Float, Integer, Rational, S, Tuple, sqrt
+from sympy import Expr, Float, Integer, Rational, S, Symbol, Tuple, sqrt
 from sympy.core.symbol import Str
 
 from collapse_theory import symbols
@@ -109,6 +109,20 @@ class PooledSystem:
     def covariances(self) -> tuple[str, ...]:
         """Names of the covariances that occur, sorted."""
         return tuple(sorted({design.covariance for f in self.fits for design in f.designs} | {self.test_covariance}))
+
+    @property
+    def symbols(self) -> tuple[Symbol, ...]:
+        """The parameters that take values, all but the dimension."""
+        found = set[Symbol]().union(*(e.free_symbols for e in self._parameters)) - {symbols.d}
+        return symbols.ordered(found)
+
+    @property
+    def _parameters(self) -> Iterator[Expr]:
+        for f in self.fits:
+            yield from (f.ridge, f.N)
+            for x in f.designs:
+                yield from (x.T, x.weight, x.truth, *(c for _, c in x.labellers))
+                yield from (e for y in x.noises for e in (y.share, y.sigma))
 
     def without(self, weights: Collection[Expr]) -> PooledSystem:
         """Return the system in which designs of these weights are not seen; their rows still count in ``N``.

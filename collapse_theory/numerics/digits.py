@@ -1,7 +1,6 @@
 """Plans in mpmath: any number of digits, and the limit at an interpolation threshold.
 
-Expressions are interpreted as trees, scalars and arrays of mpmath numbers alike; a result is accepted when a run at
-higher precision confirms its digits.
+A result is accepted when a run at higher precision confirms its digits.
 """
 
 from __future__ import annotations
@@ -13,24 +12,96 @@ from typing import Any
 import mpmath
 import numpy as np
 from mpmath.libmp import dps_to_prec
-from sympy import Add, Expr, Mul, Number, NumberSymbol, Pow, Symbol
+from sympy import Expr
 
 from collapse_theory.core.errors import ConvergenceError, DomainError
 from collapse_theory.core.precision import exact_context, public_number
 from collapse_theory.numerics.effective_ridge import exact_ridge
 from collapse_theory.numerics.feature_ridge import exact_features
+from collapse_theory.numerics.interpreter import interpret
 from collapse_theory.numerics.kernels import mpmath_kernels
 from collapse_theory.numerics.measure import Measure
-from collapse_theory.numerics.plan import Integrate, Plan, Recurse, SolveFeatures, SolveRidge, round_count
-from collapse_theory.symbols import Eigenvalue
+from collapse_theory.numerics.plan import Plan
+from collapse_theory.numerics.points import PointArithmetic
+from collapse_theory.numerics.reals import SINGULAR
+from collapse_theory.numerics.resolvents import Resolvent
+from collapse_theory.numerics.solved_fits import FitNumbers, float64_start
 
-__all__ = ["evaluate_digits", "limit_at_threshold"]
+__all__ = ["Digits", "evaluate_digits", "limit_at_threshold"]
 
 MeasureFactory = Callable[[Any], Measure | None]
-ValueFactory = Callable[[Any], Mapping[str, Any]]
+ValueFactory = Callable[[Any], Mapping[Any, Any]]
 
 _GUARD = 20
 _DOUBLINGS = 7  # to 4,000 digits: what numbers of the range of float64 can cancel
+
+
+class Digits(PointArithmetic):
+    """Numbers of an mpmath context, which nobody else's precision can touch.
+
+    Args:
+        context: An ``mpmath.MPContext`` with its precision set.
+        vanishing: Exponent of the ridge, in units of the smallest eigenvalue, that stands for none at a threshold; by
+            default a threshold is refused.
+    """
+
+    def __init__(self, context: Any, vanishing: int | None = None) -> None:
+        self.context, self.vanishing = context, vanishing
+        self.kernels = mpmath_kernels(context)
+        self.epsilon = context.mpf(2) ** (1 - context.prec)
+
+    def number(self, x: Any) -> Any:
+        """Return a number of the context."""
+        return self.context.mpf(x._to_mpmath(self.context.prec) if isinstance(x, Expr) else x)
+
+    def ridge(self, measure: Measure, T: Any, lam: Any) -> tuple[Any, Any]:
+        """Return the effective ridge and the residual degrees of freedom.
+
+        Raises:
+            DomainError: At a threshold, where they are limits.
+        """
+        if self.vanishing is not None and lam == 0 and measure.rank == T:
+            lam = self._vanishing_ridge(measure)
+        return _regular(*exact_ridge(self.context, measure, T, lam))
+
+    def features(self, measure: Measure, T: Any, m: Any, lam: Any) -> tuple[Any, Any]:
+        """Return the same for a fit on random features.
+
+        Raises:
+            DomainError: At a threshold, where they are limits.
+        """
+        if self.vanishing is not None and lam == 0:
+            lam = self._vanishing_ridge(measure)
+        return _regular(*exact_features(self.context, measure, T, m, lam))
+
+    def _vanishing_ridge(self, measure: Measure) -> Any:
+        return min(measure.nodes) * self.context.mpf(10) ** self.vanishing
+
+    def resolvent(self, fit: FitNumbers, unit: Any, nudge: int = 0) -> Resolvent:
+        """Return the effective ridges of one fit, from those of float64."""
+        scaled = fit.in_unit(unit)
+        return scaled.solved(self, start=float64_start(scaled), nudge=nudge)
+
+    def solve(self, matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Solve by elimination with pivoting, one system after the other.
+
+        Raises:
+            ConvergenceError: If a matrix is singular.
+        """
+        out = np.empty(right.shape, dtype=object)
+        for i in np.ndindex(right.shape[:-1]):
+            try:
+                solved = self.context.lu_solve(self.context.matrix(matrix[i].tolist()), list(right[i]))
+            except ZeroDivisionError as e:
+                raise ConvergenceError(SINGULAR) from e
+            out[i] = list(solved)
+        return out
+
+
+def _regular(kappa: Any, residual: Any) -> tuple[Any, Any]:
+    if residual == 0:
+        raise DomainError("digits= needs a point away from T = rank without ridge, a limit; evaluate in float64")
+    return kappa, residual
 
 
 def evaluate_digits(
@@ -54,7 +125,7 @@ def evaluate_digits(
     for extra in (_GUARD, *(digits + 3 * _GUARD * 2**k for k in range(_DOUBLINGS))):
         with exact_context(dps_to_prec(digits + extra)) as mp:
             try:
-                now = _Interpreter(plan, mp).run(measure, values)
+                now = interpret(plan, Digits(mp), measure(mp), values(mp))
             except ZeroDivisionError as e:
                 raise DomainError(
                     "digits= meets a division by zero at these values; evaluate in float64, or move them"
@@ -82,7 +153,7 @@ def limit_at_threshold(plan: Plan, measure: MeasureFactory, values: ValueFactory
         values: Gives the inputs in a context, exactly.
     """
     with exact_context(dps_to_prec(120)) as mp:
-        far, near = (_Interpreter(plan, mp, vanishing=exponent).run(measure, values) for exponent in (-40, -60))
+        far, near = (interpret(plan, Digits(mp, exponent), measure(mp), values(mp)) for exponent in (-40, -60))
         apart = mp.mpf(10) ** 5  # the ridges differ by 10^20; the slowest power of the ridge is its square root
 
         def limit(here: Any, there: Any) -> float:
@@ -99,84 +170,3 @@ def limit_at_threshold(plan: Plan, measure: MeasureFactory, values: ValueFactory
 
 def _agree(mp: Any, a: Any, b: Any, digits: int, floor: str) -> bool:
     return bool(abs(mp.convert(a) - b) <= max(abs(b) * mp.mpf(10) ** -(digits + 2), mp.mpf(floor)))
-
-
-class _Interpreter:
-    def __init__(self, plan: Plan, mp: Any, vanishing: int | None = None) -> None:
-        self.plan = plan
-        self.vanishing = vanishing
-        self.mp = mp
-        self.kernels = mpmath_kernels(mp)
-
-    def run(self, measure: MeasureFactory, values: ValueFactory) -> dict[str, Any]:
-        return self.outputs(self.plan, measure(self.mp), dict(values(self.mp)))
-
-    def outputs(self, plan: Plan, atoms: Measure | None, env: dict[Any, Any]) -> dict[str, Any]:
-        """Return the outputs of a plan at inputs by symbol."""
-        for s in plan.steps:
-            if isinstance(s, Recurse):
-                results = s.rule.run(atoms, [self.tree(e, env) for e in s.arguments])
-                env.update({x: np.asarray(v).item() for x, v in zip(s.names, results, strict=True)})
-                continue
-            if atoms is None:
-                raise AssertionError("a step on the eigenvalues needs a measure")
-            if isinstance(s, SolveRidge):
-                T, lam = self.tree(s.T, env), self.tree(s.lam, env)
-                if self.vanishing is not None and lam == 0 and atoms.rank == T:
-                    lam = min(atoms.nodes) * self.mp.mpf(10) ** self.vanishing
-                env[s.kappa], env[s.residual] = exact_ridge(self.mp, atoms, T, lam)
-            elif isinstance(s, SolveFeatures):
-                T, m, lam = (self.tree(e, env) for e in (s.T, s.m, s.lam))
-                if self.vanishing is not None and lam == 0:
-                    lam = min(atoms.nodes) * self.mp.mpf(10) ** self.vanishing
-                env[s.kappa], env[s.residual] = exact_features(self.mp, atoms, T, m, lam)
-            elif isinstance(s, Integrate):
-                nodes = {**env, _NODES: atoms}
-                for name, f, energy in zip(s.names, s.integrands, s.energy, strict=True):
-                    env[name] = (atoms.form if energy else atoms.trace)(self.tree(f, nodes))
-            else:
-                inner = {x: self.tree(e, env) for x, e in zip(s.rule.parameters, s.arguments, strict=True)}
-                unrolled = self.outputs(s.plan(round_count(self.tree(s.rounds, env))), atoms, inner)
-                env.update({x: unrolled[name] for x, name in zip(s.names, s.terms, strict=True)})
-            if isinstance(s, SolveRidge | SolveFeatures) and env[s.residual] == 0:
-                raise DomainError(
-                    "digits= needs a point away from T = rank without ridge, a limit; evaluate in float64"
-                )
-        return {name: self.tree(e, env) for name, e in plan.outputs}
-
-    def tree(self, e: Expr, env: Mapping[Any, Any]) -> Any:
-        """Return the value of an expression, each distinct sub-expression computed once."""
-        seen: dict[Expr, Any] = {}
-
-        def value(x: Expr) -> Any:
-            if x not in seen:
-                seen[x] = compute(x)
-            return seen[x]
-
-        def compute(x: Expr) -> Any:
-            if isinstance(x, Symbol):
-                return env[_NODES].at(x.name) if isinstance(x, Eigenvalue) else env[x]
-            if isinstance(x, (Number, NumberSymbol)):
-                return self.mp.mpf(x._to_mpmath(self.mp.prec))
-            arguments = [value(a) for a in x.args]
-            # Arrays first: a number of mpmath would try to convert the array beside it, and print it to say that it cannot.
-            if isinstance(x, Add | Mul):
-                arguments.sort(key=lambda a: not isinstance(a, np.ndarray))
-            if isinstance(x, Add):
-                return sum(arguments[1:], arguments[0])
-            if isinstance(x, Mul):
-                out = arguments[0]
-                for a in arguments[1:]:
-                    out = out * a
-                return out
-            if isinstance(x, Pow):
-                return arguments[0] ** (int(x.exp) if x.exp.is_Integer else arguments[1])
-            kernel = self.kernels.get(type(x).__name__)
-            if kernel is None:
-                raise DomainError(f"digits= has no kernel for {type(x).__name__}; evaluate in float64 instead")
-            return kernel(*arguments)
-
-        return value(e)
-
-
-_NODES = "measure"

@@ -8,24 +8,29 @@ wrong number, a NaN or an infinity.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sympy import Expr, Symbol
-from sympy.printing.numpy import NumPyPrinter
 
 from collapse_theory.core.errors import DomainError
-from collapse_theory.numerics.compiled import numeric_function
+from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.numerics.effective_ridge import residual_degrees, solve_effective_ridge
+from collapse_theory.numerics.existence_check import check_existence
 from collapse_theory.numerics.feature_ridge import solve_features
-from collapse_theory.numerics.kernels import float64_kernels
-from collapse_theory.numerics.magnitude import Magnitudes, cancels, input_sum
+from collapse_theory.numerics.interpreter import interpret
+from collapse_theory.numerics.magnitude import cancels
 from collapse_theory.numerics.measure import Measure
-from collapse_theory.numerics.plan import Integrate, Plan, Recurse, SolveFeatures, SolveRidge, Unroll, round_count
-from collapse_theory.numerics.recursions import Tangent
-from collapse_theory.symbols import Eigenvalue, ordered
+from collapse_theory.numerics.plan import Plan, round_plan
+from collapse_theory.numerics.pooled_float64 import PooledFloat64, pooled_points
+from collapse_theory.numerics.steps import (
+    CheckExistence,
+    SolvePooled,
+    Unroll,
+)
+from collapse_theory.numerics.vectorised import Vectorised, magnitudes_of
 
 __all__ = ["Batch", "Float64Program"]
 
@@ -59,10 +64,10 @@ class Float64Program:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._compiled: dict[tuple[Expr, ...], _Vectorised] = {}
-        self._programs: dict[tuple[Unroll, int], Float64Program] = {}
-        self._magnitudes = _magnitudes(plan)
-        self.checked = any(isinstance(s, Recurse) and s.rule.checked for s in plan.steps)
+        self._compiled: dict[tuple[Expr, ...], Vectorised] = {}
+        self._programs: dict[tuple[Unroll, float], Float64Program] = {}
+        self._magnitudes = magnitudes_of(plan)
+        self.checked = any(isinstance(s, SolvePooled) for s in plan.steps)
 
     def __getstate__(self) -> Plan:
         return self.plan
@@ -90,112 +95,129 @@ class Float64Program:
         return _joined([self.run(measure, v, k) for v, k in _pieces(values, size, (size + 1) // 2)])
 
     def _block(self, measure: Measure | None, values: Mapping[Symbol, np.ndarray]) -> tuple[dict[str, Any], Any, bool]:
-        env: dict[Symbol, Any] = dict(values)
-        threshold: Any = np.False_
-        reports: list[str] = []
-        with np.errstate(all="call", call=lambda what, _: reports.append(what)):
-            for s in self.plan.steps:
-                if isinstance(s, Recurse):
-                    self._recurse(s, measure, env)
-                    continue
-                if measure is None:
-                    raise AssertionError("a step on the eigenvalues needs a measure")
-                if isinstance(s, SolveRidge):
-                    T, lam = np.broadcast_arrays(*self._scalars((s.T, s.lam), env, reports))
-                    if (lam < 0).any():
-                        raise DomainError(
-                            f"an effective ridge needs a ridge >= 0, got {lam.min():g}; change the shift, or evaluate the "
-                            "deterministic equivalent itself, which covers shifts outside the spectrum"
-                        )
-                    kappa = solve_effective_ridge(measure, T.ravel(), lam.ravel())
-                    residual = residual_degrees(measure, T.ravel(), lam.ravel(), kappa)
-                    threshold |= self._solved(s, (kappa, residual), T.shape, env, reports)
-                elif isinstance(s, SolveFeatures):
-                    T, m, lam = np.broadcast_arrays(*self._scalars((s.T, s.m, s.lam), env, reports))
-                    solved = solve_features(measure, T.ravel(), m.ravel(), lam.ravel())
-                    threshold |= self._solved(s, solved, T.shape, env, reports)
-                elif isinstance(s, Integrate):
-                    self._integrate(s, measure, env, reports)
-                else:
-                    threshold = threshold | self._unroll(s, measure, env, reports)
-            names, outer = zip(*self.plan.outputs, strict=True)
-            outputs = dict(zip(names, self._scalars(outer, env, reports), strict=True))
+        arithmetic = _Watched(self)
+        with np.errstate(all="call", call=lambda what, _: arithmetic.reports.append(what)):
+            outputs = interpret(self.plan, arithmetic, measure, values)
         if any(np.any(_abnormal(x)) for x in outputs.values()):
-            reports.append("output")
-        return outputs, threshold, bool(reports)
+            arithmetic.reports.append("output")
+        return outputs, arithmetic.threshold, bool(arithmetic.reports)
 
-    def _solved(
-        self, s: SolveRidge | SolveFeatures, solved: Any, shape: Any, env: dict[Symbol, Any], reports: Any
-    ) -> Any:
-        """Name the solution; say where it sits at an interpolation threshold."""
-        env[s.kappa], env[s.residual] = (x.reshape(shape) for x in solved)
-        if any(np.any(_abnormal(x)) for x in solved):
-            reports.append("ridge")
-        return env[s.residual] == 0
+    def after(self, step: Unroll, rounds: float) -> Float64Program:
+        """Return the program of a step's terms after a number of rounds."""
+        if (step, rounds) not in self._programs:
+            self._programs[step, rounds] = Float64Program(round_plan(step.rule, step.orders, rounds))
+        return self._programs[step, rounds]
 
-    def _integrate(self, s: Integrate, measure: Measure, env: dict[Symbol, Any], reports: list[str]) -> None:
-        columns = {name: value if np.ndim(value) == 0 else value[:, None] for name, value in env.items()}
-        functions, sizes = self._function(s.integrands)(columns, measure)
-        for name, f, size, energy in zip(s.names, functions, sizes, s.energy, strict=True):
-            integral = measure.form if energy else measure.trace
-            with np.errstate(under="ignore"):
-                env[name] = total = integral(f)
-                if size is not None and cancels(total, integral(size)):
-                    reports.append("cancellation")
-            # What underflows in a sum is lost in its round-off, unless the sum itself is as small.
-            nonzero = integral(f != 0) != 0
-            if np.any((np.abs(total) < _LOST) & nonzero) or (energy and _lost_energy_counts(f, measure, total)):
-                reports.append("integral")
-
-    def _recurse(self, s: Recurse, measure: Measure | None, env: dict[Symbol, Any]) -> None:
-        # What cancels in the shares of labels is measured against the whole label, so it is no loss.
-        columns = [v if np.ndim(v) == 0 else v[:, None] for v in self._scalars(s.arguments, env, [])]
-        env.update(zip(s.names, s.rule.run(measure, columns), strict=True))
-
-    def _unroll(self, s: Unroll, measure: Measure, env: dict[Symbol, Any], reports: list[str]) -> Any:
-        """Evaluate the entries of each number of rounds together; return the mask of those at a threshold."""
-        rounds, *arguments = np.broadcast_arrays(*self._scalars((s.rounds, *s.arguments), env, reports))
-        out, threshold = np.empty((len(s.names), *rounds.shape)), np.zeros(rounds.shape, dtype=bool)
-        for count in np.unique(rounds):
-            here = rounds == count
-            values = {x: a[here] for x, a in zip(s.rule.parameters, arguments, strict=True)}
-            program = self._programs.setdefault((s, int(count)), Float64Program(s.plan(round_count(count))))
-            batch = program.run(measure, values, int(here.sum()))
-            out[:, here] = [batch.outputs[name] for name in s.terms]
-            threshold[here] = batch.threshold
-            self.checked |= program.checked
-            if batch.beyond.any():
-                reports.append("rounds")
-        env.update(zip(s.names, out, strict=True))
-        return threshold
-
-    def _scalars(
-        self, expressions: tuple[Expr, ...], env: Mapping[Symbol, Any], reports: list[str]
-    ) -> list[np.ndarray]:
-        values, sizes = self._function(expressions)(env, None)
-        if any(size is not None and cancels(x, size) for x, size in zip(values, sizes, strict=True)):
-            reports.append("cancellation")
-        return [np.asarray(x, dtype=float) for x in values]
-
-    def _function(self, expressions: tuple[Expr, ...]) -> _Vectorised:
+    def function(self, expressions: tuple[Expr, ...]) -> Vectorised:
+        """Return the compiled expressions."""
         if expressions not in self._compiled:
-            self._compiled[expressions] = _Vectorised(expressions, self._magnitudes)
+            self._compiled[expressions] = Vectorised(expressions, self._magnitudes)
         return self._compiled[expressions]
 
 
-class _KernelPrinter(NumPyPrinter):
-    """Prints small integer powers as products: NumPy's general power is ten times slower on arrays."""
+class _Watched(PooledFloat64):
+    """float64 over a batch, with reports of what left its range or lost its digits.
 
-    def _print_Pow(self, expr: Expr, rational: bool = False) -> str:
-        base, exponent = expr.args
-        if not (exponent.is_Integer and 2 <= abs(exponent) <= _PRODUCT):
-            return str(super()._print_Pow(expr, rational=rational))
-        product = "*".join([f"({self._print(base)})"] * abs(int(exponent)))
-        return f"(1/({product}))" if exponent < 0 else f"({product})"
+    Attributes:
+        program: The compiled expressions.
+        reports: What was reported, in words.
+        threshold: Whether a point sits at an interpolation threshold.
+    """
 
+    def __init__(self, program: Float64Program) -> None:
+        self.program = program
+        self.reports: list[str] = []
+        self.threshold: Any = np.False_
 
-_PRODUCT = 8
-_KERNEL_PRINTER = _KernelPrinter({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True})
+    def evaluate(self, expressions: Sequence[Expr], values: Mapping[Symbol, Any]) -> list[Any]:
+        """Return arrays of values; what cancels is reported."""
+        found, sizes = self.program.function(tuple(expressions))(values, None)
+        if any(size is not None and cancels(x, size) for x, size in zip(found, sizes, strict=True)):
+            self.reports.append("cancellation")
+        return [np.asarray(x, dtype=float) for x in found]
+
+    def arguments(self, expressions: Sequence[Expr], env: Mapping[Symbol, Any]) -> list[Any]:
+        """Return arrays of values. What cancels in the shares of labels is measured against the whole label: no loss."""
+        found, _ = self.program.function(tuple(expressions))(env, None)
+        return [np.asarray(x, dtype=float) for x in found]
+
+    def integrate(
+        self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[bool], env: Mapping[Symbol, Any]
+    ) -> list[Any]:
+        """Return sums over the eigenvalues."""
+        columns = {name: value if np.ndim(value) == 0 else value[:, None] for name, value in env.items()}
+        functions, sizes = self.program.function(tuple(integrands))(columns, measure)
+        totals = []
+        for f, size, against_energies in zip(functions, sizes, energy, strict=True):
+            integral = measure.form if against_energies else measure.trace
+            with np.errstate(under="ignore"):
+                total = integral(f)
+                if size is not None and cancels(total, integral(size)):
+                    self.reports.append("cancellation")
+            # What underflows in a sum is lost in its round-off, unless the sum itself is as small.
+            nonzero = integral(f != 0) != 0
+            if np.any((np.abs(total) < _LOST) & nonzero) or (
+                against_energies and _lost_energy_counts(f, measure, total)
+            ):
+                self.reports.append("integral")
+            totals.append(total)
+        return totals
+
+    def ridge(self, measure: Measure, T: Any, lam: Any) -> tuple[Any, Any]:
+        """Return effective ridges and residual degrees of freedom.
+
+        Raises:
+            DomainError: If a ridge is negative.
+        """
+        T, lam = np.broadcast_arrays(T, lam)
+        if (lam < 0).any():
+            raise DomainError(
+                f"an effective ridge needs a ridge >= 0, got {lam.min():g}; change the shift, or evaluate the "
+                "deterministic equivalent itself, which covers shifts outside the spectrum"
+            )
+        kappa = solve_effective_ridge(measure, T.ravel(), lam.ravel())
+        return self._solved(T.shape, kappa, residual_degrees(measure, T.ravel(), lam.ravel(), kappa))
+
+    def features(self, measure: Measure, T: Any, m: Any, lam: Any) -> tuple[Any, Any]:
+        """Return the same for fits on random features."""
+        T, m, lam = np.broadcast_arrays(T, m, lam)
+        return self._solved(T.shape, *solve_features(measure, T.ravel(), m.ravel(), lam.ravel()))
+
+    def _solved(self, shape: tuple[int, ...], kappa: np.ndarray, residual: np.ndarray) -> tuple[Any, Any]:
+        """Return a solution in its shape; remember where it sits at an interpolation threshold."""
+        if np.any(_abnormal(kappa)) or np.any(_abnormal(residual)):
+            self.reports.append("ridge")
+        residual = residual.reshape(shape)
+        self.threshold = self.threshold | (residual == 0)
+        return kappa.reshape(shape), residual
+
+    def pooled(
+        self, system: PooledSystem, measure: Measure, values: Mapping[Symbol, Any], direction: Mapping[Symbol, Any]
+    ) -> tuple[Any, Any]:
+        """Return bias and variance, or their slopes."""
+        return pooled_points(system, measure, values, direction)
+
+    def exists(self, step: CheckExistence, measure: Measure | None, arguments: Sequence[Any]) -> float:
+        """Return one where the expression has an equivalent."""
+        check_existence(step, measure, arguments)
+        return 1.0
+
+    def unroll(self, step: Unroll, measure: Measure, rounds: Any, arguments: Sequence[Any]) -> Sequence[Any]:
+        """Return the terms; the points of each number of rounds are evaluated together."""
+        rounds, *arguments = np.broadcast_arrays(rounds, *arguments)
+        out, threshold = np.empty((len(step.names), *rounds.shape)), np.zeros(rounds.shape, dtype=bool)
+        for count in np.unique(rounds):
+            here = rounds == count
+            values = {x: a[here] for x, a in zip(step.rule.parameters, arguments, strict=True)}
+            program = self.program.after(step, float(count))
+            batch = program.run(measure, values, int(here.sum()))
+            out[:, here] = [batch.outputs[name] for name in step.rule.terms]
+            threshold[here] = batch.threshold
+            self.program.checked |= program.checked
+            if batch.beyond.any():
+                self.reports.append("rounds")
+        self.threshold = self.threshold | threshold
+        return list(out)
 
 
 _TINY = np.finfo(float).tiny
@@ -227,47 +249,3 @@ def _pieces(values: Mapping[Symbol, np.ndarray], size: int, step: int) -> list[t
 def _joined(parts: list[Batch]) -> Batch:
     outputs = {name: np.concatenate([p.outputs[name] for p in parts]) for name in parts[0].outputs}
     return Batch(outputs, np.concatenate([p.threshold for p in parts]), np.concatenate([p.beyond for p in parts]))
-
-
-def _magnitudes(plan: Plan) -> Magnitudes:
-    """Return the magnitudes of a plan: ridges, and integrals of what cannot cancel, are not negative."""
-    results: set[Symbol] = set()
-    nonnegative: set[Symbol] = set()
-    for s in plan.steps:
-        if isinstance(s, SolveRidge | SolveFeatures):
-            nonnegative |= {s.kappa, s.residual}
-        elif isinstance(s, Integrate):
-            results |= set(s.names)
-            of = Magnitudes(frozenset(results), frozenset(nonnegative))
-            nonnegative |= {name for name, f in zip(s.names, s.integrands, strict=True) if of(f) == f}
-        else:
-            results |= set(s.names)
-            if isinstance(s, Recurse) and not isinstance(s.rule, Tangent):
-                nonnegative |= set(s.names)
-    return Magnitudes(frozenset(results | nonnegative), frozenset(nonnegative))
-
-
-class _Vectorised:
-    """Expressions compiled together, common sub-expressions named, called with an environment of arrays."""
-
-    def __init__(self, expressions: tuple[Expr, ...], magnitudes: Magnitudes) -> None:
-        found = ordered({x for e in expressions for x in e.free_symbols})
-        self.inputs = [x for x in found if not isinstance(x, Eigenvalue)]
-        nodes = [x for x in found if isinstance(x, Eigenvalue)]
-        self.covariances = [x.name for x in nodes]
-        watched = [i for i, e in enumerate(expressions) if magnitudes.can_cancel(e)]
-        self.count, self.place = len(expressions), {i: k for k, i in enumerate(watched)}
-        self.call: Callable[..., Any] = numeric_function(
-            [*self.inputs, *nodes],
-            [*expressions, *(magnitudes(expressions[i]) for i in watched)],
-            modules=[{**float64_kernels(), "InputSum": input_sum}, "numpy"],
-            cse=True,
-            printer=_KERNEL_PRINTER,
-        )
-
-    def __call__(self, env: Mapping[Symbol, Any], measure: Measure | None) -> tuple[list[Any], list[Any]]:
-        """Return the values, and the magnitudes of those in which something may cancel."""
-        nodes = [] if measure is None else [measure.at(name) for name in self.covariances]
-        out = list(self.call(*(env[x] for x in self.inputs), *nodes))
-        values, sizes = out[: self.count], out[self.count :]
-        return values, [sizes[self.place[i]] if i in self.place else None for i in range(self.count)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from sympy import Expr
@@ -35,7 +35,6 @@ class Generations:
     """
 
     fits: tuple[Places, ...]
-    checked: ClassVar[bool] = False
 
     def run(self, measure: Measure, arguments: Sequence[Any]) -> tuple[Any, Any]:
         """Return bias and variance of the last fit.

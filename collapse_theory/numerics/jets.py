@@ -6,6 +6,7 @@ numbers of another arithmetic.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,14 +60,66 @@ class Jet:
     def __pow__(self, exponent: int) -> Jet:
         return Jet(self.value**exponent, exponent * self.value ** (exponent - 1) * self.slope)
 
-    def __matmul__(self, weights: Any) -> Jet:
-        value = np.asarray(self.value @ weights)
-        slope = np.broadcast_to(self.slope, np.broadcast_shapes(np.shape(self.slope), np.shape(self.value)))
-        return Jet(value, np.asarray(slope @ weights))
+    def __abs__(self) -> Any:
+        """Return the size of the value, in which nothing moves."""
+        return abs(self.value)
+
+    def __matmul__(self, other: Any) -> Jet:
+        b = _jet(other)
+        value, slope = np.asarray(self.value @ b.value), np.asarray(self._whole @ b.value)
+        return Jet(value, slope if b is not other else slope + self.value @ b._whole)
+
+    def __rmatmul__(self, other: Any) -> Jet:
+        return Jet(other @ self.value, other @ self._whole)
 
     def __getitem__(self, index: Any) -> Jet:
-        value = np.asarray(self.value)
-        return Jet(value[index], np.broadcast_to(self.slope, value.shape)[index])
+        return Jet(np.asarray(self.value)[index], self._whole[index])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the value."""
+        return np.shape(self.value)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes of the value."""
+        return len(self.shape)
+
+    @property
+    def T(self) -> Jet:
+        """The transpose."""
+        return Jet(np.asarray(self.value).T, self._whole.T)
+
+    @property
+    def _whole(self) -> np.ndarray:
+        """The slope in the shape of the value."""
+        return np.broadcast_to(self.slope, self.shape)
+
+    def sum(self, axis: int | None = None) -> Jet:
+        """Return the sum."""
+        return Jet(np.sum(self.value, axis=axis), np.sum(self._whole, axis=axis))
+
+    def __array_function__(
+        self, function: Callable[..., Any], _types: Any, args: Sequence[Any], options: Mapping[str, Any]
+    ) -> Any:
+        """Apply a function of NumPy that only moves entries to values and slopes alike; a shape is that of the value."""
+        if function in _SHAPES:
+            return function(self.value)
+        if function not in _MOVES:
+            return NotImplemented
+        values, slopes = ([_part(a, of) for a in args] for of in (lambda x: x.value, lambda x: x._whole))
+        return Jet(function(*values, **options), function(*slopes, **options))
+
+
+_SHAPES = frozenset({np.ndim, np.shape})
+_MOVES = frozenset({np.broadcast_to, np.ravel, np.stack})
+
+
+def _part(argument: Any, of: Callable[[Jet], Any]) -> Any:
+    """Return the values or the slopes of dual numbers, also in a list, in which the slope of other numbers is zero."""
+    if isinstance(argument, list):
+        return [of(Jet(x, 0 * x) if not isinstance(x, Jet) else x) for x in argument]
+    return of(argument) if isinstance(argument, Jet) else argument
 
 
 def _jet(x: Any) -> Jet:

@@ -80,11 +80,13 @@ class PipelineArithmetic:
         if solved is not None:
             return solved
         scales = np.broadcast_shapes(*(np.shape(y) for y in (*c, *x.values())), (1,))[0]
-        matrix = np.broadcast_to(np.eye(len(c), dtype=int), (scales, len(c), len(c))) - 0 * self.reals.array(1.0)
-        for (n, m), y in x.items():
-            matrix[:, n, m] = matrix[:, n, m] - np.ravel(y)
-        right = np.stack([np.broadcast_to(np.ravel(y), (scales,)) for y in c], -1)
-        return [y[:, None] for y in np.moveaxis(self.reals.solve(matrix, right), -1, 0)]
+        zero = 0 * self.reals.array(np.ones(scales))
+        rows = [
+            np.stack([zero + int(n == m) - (np.ravel(x[n, m]) if (n, m) in x else 0) for m in range(len(c))], -1)
+            for n in range(len(c))
+        ]
+        x_all = self.reals.solve(np.stack(rows, -2), np.stack([zero + np.ravel(y) for y in c], -1))
+        return [x_all[:, n : n + 1] for n in range(len(c))]
 
     def nonlinear(self, atom: Atom) -> Sequence[Any]:
         """Return the atom's unknowns, verified.
@@ -98,7 +100,7 @@ class PipelineArithmetic:
         green = atom.green(self, dict(zip(atom.unknowns, x, strict=True)))
         for u, given in zip(atom.unknowns, x, strict=True):
             image = self.trace(u.dimension, self.function(u.weight) * green[u.row, u.column])
-            residual = np.max(np.abs(image - given) / np.abs(given))
+            residual = np.max(abs(image - given) / abs(given))
             self.residual = max(self.residual, residual)
             if not residual <= _VERIFIED * self.reals.epsilon:
                 raise ConvergenceError(

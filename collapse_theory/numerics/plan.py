@@ -1,8 +1,8 @@
 """The evaluation plan: an expression compiled to a short list of numeric steps.
 
-Opaque nodes become steps (solve an effective ridge, take integrals, run a chain of generations), what is left is one
-outer scalar expression per output. A plan is data: picklable, printable, interpreted by any arithmetic. A new kind of
-opaque node joins by a case in :func:`compile_plan`; a new arithmetic by an interpreter of these few steps.
+Opaque nodes become :mod:`.steps` (solve an effective ridge, take integrals, run a chain of generations), what is left is
+one outer scalar expression per output. A plan is data: picklable, printable, interpreted in any arithmetic
+(:mod:`.interpreter`). A new kind of opaque node joins by a case in :func:`compile_plan`.
 """
 
 from __future__ import annotations
@@ -23,101 +23,26 @@ from collapse_theory.derive.labeller_scalars import LabellerScalar
 from collapse_theory.derive.pooled_scalars import PipelineBias, PipelineScalar, PipelineVariance
 from collapse_theory.derive.rounds import RoundRule, RoundTerm
 from collapse_theory.derive.slopes import Slope
+from collapse_theory.engine.equivalent import deterministic_equivalent
 from collapse_theory.engine.guard import Existence
-from collapse_theory.numerics.generations import labeller_recursion
-from collapse_theory.numerics.recursions import FixedPoint, Rule, Tangent, Verified
-from collapse_theory.symbols import perturbation, step
+from collapse_theory.numerics.generations import Generations, labeller_recursion
+from collapse_theory.numerics.steps import (
+    CheckExistence,
+    Integrate,
+    Recurse,
+    SolveFeatures,
+    SolvePooled,
+    SolveRidge,
+    Step,
+    Unroll,
+)
+from collapse_theory.symbols import ordered, perturbation, step
 
-__all__ = [
-    "Integrate",
-    "Plan",
-    "Recurse",
-    "SolveFeatures",
-    "SolveRidge",
-    "Step",
-    "Unroll",
-    "compile_plan",
-    "round_count",
-]
+__all__ = ["Plan", "compile_plan", "round_plan"]
 
 _FEATURES = (FeatureRidge, FeatureResidual)
 _RECURSIONS = (LabellerScalar, PipelineScalar)
 OPAQUE = (Existence, EffectiveRidge, ResidualDegrees, *_FEATURES, SpectralIntegral, *_RECURSIONS, Slope, RoundTerm)
-
-
-@dataclass(frozen=True)
-class SolveRidge:
-    """Solve the effective ridge of ``(T, lam)`` and its residual degrees of freedom."""
-
-    kappa: Symbol
-    residual: Symbol
-    T: Expr
-    lam: Expr
-
-
-@dataclass(frozen=True)
-class SolveFeatures:
-    """Solve the effective ridge of a fit on random features, ``(T, m, lam)``, and its residual degrees of freedom."""
-
-    kappa: Symbol
-    residual: Symbol
-    T: Expr
-    m: Expr
-    lam: Expr
-
-
-@dataclass(frozen=True)
-class Integrate:
-    """Take integrals in one pass over the nodes; ``energy[i]`` says against which of the two measures."""
-
-    names: tuple[Symbol, ...]
-    integrands: tuple[Expr, ...]
-    energy: tuple[bool, ...]
-
-
-@dataclass(frozen=True)
-class Recurse:
-    """Run a recursion on the nodes; ``rule.run(measure, arguments)`` returns one value per name."""
-
-    names: tuple[Symbol, ...]
-    rule: Rule
-    arguments: tuple[Expr, ...]
-
-
-@dataclass(frozen=True)
-class Unroll:
-    """Evaluate terms that are derived for each number of rounds; :meth:`plan` is theirs, in the rule's parameters."""
-
-    names: tuple[Symbol, ...]
-    rule: RoundRule
-    terms: tuple[str, ...]
-    orders: tuple[int, ...]
-    rounds: Expr
-    arguments: tuple[Expr, ...]
-
-    def plan(self, rounds: int) -> Plan:
-        """Return the plan of the terms after so many rounds, derived once."""
-        return _unrolled(self.rule, self.terms, self.orders, rounds)
-
-
-@lru_cache(maxsize=256)
-def _unrolled(rule: RoundRule, terms: tuple[str, ...], orders: tuple[int, ...], rounds: int) -> Plan:
-    return compile_plan({name: rule.term(name, rounds, orders) for name in terms})
-
-
-def round_count(value: Any) -> int:
-    """Return a number of rounds as an integer.
-
-    Raises:
-        DomainError: If it is none.
-    """
-    count = int(value)
-    if count != value or count < 0:
-        raise DomainError(f"a number of rounds needs to be an integer >= 0, got {float(value):g}; change it")
-    return count
-
-
-Step = SolveRidge | SolveFeatures | Integrate | Recurse | Unroll
 
 
 @dataclass(frozen=True)
@@ -132,22 +57,21 @@ class Plan:
     steps: tuple[Step, ...]
     outputs: tuple[tuple[str, Expr], ...]
 
+    def __str__(self) -> str:
+        return "\n".join([*map(str, self.steps), *(f"{name} = {e}" for name, e in self.outputs)])
+
     @property
     def needs_target(self) -> bool:
         """Whether an integral against the target energies occurs."""
         return any(
-            isinstance(s, Unroll)
-            or (isinstance(s, Recurse) and not isinstance(s.rule, Verified))
-            or (isinstance(s, Integrate) and any(s.energy))
+            isinstance(s, Unroll | Recurse | SolvePooled) or (isinstance(s, Integrate) and any(s.energy))
             for s in self.steps
         )
 
     @property
     def needs_spectrum(self) -> bool:
         """Whether a step is on the eigenvalues."""
-        return not all(
-            isinstance(s, Recurse) and isinstance(s.rule, Verified) and not s.rule.covariances for s in self.steps
-        )
+        return not all(isinstance(s, CheckExistence) and not s.covariances for s in self.steps)
 
 
 def compile_plan(outputs: Mapping[str, Expr]) -> Plan:
@@ -161,10 +85,27 @@ def compile_plan(outputs: Mapping[str, Expr]) -> Plan:
     >>> plan = compile_plan({"x": df(1, EffectiveRidge(T, lam))})
     >>> [type(step).__name__ for step in plan.steps]
     ['SolveRidge', 'Integrate']
+    >>> print(plan)
+    _step1, _step2 = effective ridge (T, lam)
+    _step3 = sum counts * (Sigma/(Sigma + _step1))
+    x = _step3
     """
     builder = _Builder()
     lowered = tuple((name, builder.lower(e)) for name, e in outputs.items())
     return Plan(tuple(builder.ordered()), lowered)
+
+
+@lru_cache(maxsize=256)
+def round_plan(rule: RoundRule, orders: tuple[int, ...], rounds: Any) -> Plan:
+    """Return the plan of the terms of a rule after so many rounds, in the rule's parameters; derived once.
+
+    Raises:
+        DomainError: If the number of rounds is none.
+    """
+    count = int(rounds)
+    if count != rounds or count < 0:
+        raise DomainError(f"a number of rounds needs to be an integer >= 0, got {float(rounds):g}; change it")
+    return compile_plan({name: rule.term(name, count, orders) for name in rule.terms})
 
 
 class _Builder:
@@ -187,8 +128,9 @@ class _Builder:
             elif isinstance(node, _FEATURES):
                 self._features(*node.args)
             elif isinstance(node, Existence):
-                verified = Verified(node.expression)
-                self._recurse((node,), verified, verified.symbols)
+                self._existence(node)
+            elif isinstance(node, PipelineScalar):
+                self._pooled(node)
             elif isinstance(node, _RECURSIONS):
                 self._recurse(*_recursion(node))
             elif isinstance(node, Slope):
@@ -207,27 +149,50 @@ class _Builder:
         return [step for _, step in sorted(self.steps + passes, key=lambda item: item[0])]
 
     def _ridge(self, T: Expr, lam: Expr) -> None:
-        solved = SolveRidge(self._new(), self._new(), self.lower(T), self.lower(lam))
-        self.names[EffectiveRidge(T, lam)], self.names[ResidualDegrees(T, lam)] = solved.kappa, solved.residual
-        self._place(solved, (solved.kappa, solved.residual), solved.T, solved.lam)
+        needs = self._lowered((T, lam))
+        solved = SolveRidge((self._new(), self._new()), *needs)
+        self._named((EffectiveRidge(T, lam), ResidualDegrees(T, lam)), solved, *needs)
 
     def _features(self, T: Expr, m: Expr, lam: Expr) -> None:
-        solved = SolveFeatures(self._new(), self._new(), self.lower(T), self.lower(m), self.lower(lam))
-        self.names[FeatureRidge(T, m, lam)], self.names[FeatureResidual(T, m, lam)] = solved.kappa, solved.residual
-        self._place(solved, (solved.kappa, solved.residual), solved.T, solved.m, solved.lam)
+        needs = self._lowered((T, m, lam))
+        solved = SolveFeatures((self._new(), self._new()), *needs)
+        self._named((FeatureRidge(T, m, lam), FeatureResidual(T, m, lam)), solved, *needs)
+
+    def _existence(self, node: Existence) -> None:
+        equivalent = deterministic_equivalent(node.expression)
+        names = tuple(sorted(name for members in equivalent.pencil.families.values() for name in members))
+        found = ordered(equivalent.symbols.values())
+        arguments = self._lowered(found)
+        self._named((node,), CheckExistence((self._new(),), node.expression, names, found, arguments), *arguments)
+
+    def _pooled(self, node: PipelineScalar, *, slope: bool = False) -> None:
+        nodes: tuple[Expr, ...] = (PipelineBias(*node.args), PipelineVariance(*node.args))
+        system, found = node.system, node.system.symbols
+        values, along = self._moving(found) if slope else (self._lowered(found), ())
+        run = SolvePooled((self._new(), self._new()), system, found, values, along)
+        self._named(tuple(map(Slope, nodes)) if slope else nodes, run, *values, *along)
+
+    def _recurse(
+        self, nodes: tuple[Expr, ...], rule: Generations, arguments: tuple[Expr, ...], *, slope: bool = False
+    ) -> None:
+        values, along = self._moving(arguments) if slope else (self._lowered(arguments), ())
+        run = Recurse(tuple(self._new() for _ in nodes), rule, values, along)
+        self._named(tuple(map(Slope, nodes)) if slope else nodes, run, *values, *along)
 
     def _slope(self, node: Slope) -> None:
-        nodes, rule, arguments = _recursion(node.scalar)
-        at_zero = {perturbation: S.Zero}
-        slopes = [e.diff(perturbation).xreplace(at_zero) for e in arguments]
-        moving = tuple(i for i, e in enumerate(slopes) if e != 0)
-        values = [e.xreplace(at_zero) for e in arguments]
-        self._recurse(tuple(map(Slope, nodes)), Tangent(rule, moving), (*values, *(slopes[i] for i in moving)))
+        if isinstance(node.scalar, PipelineScalar):
+            self._pooled(node.scalar, slope=True)
+        else:
+            self._recurse(*_recursion(node.scalar), slope=True)
 
-    def _recurse(self, nodes: tuple[Expr, ...], rule: Rule, arguments: tuple[Expr, ...]) -> None:
-        run = Recurse(tuple(self._new() for _ in nodes), rule, tuple(self.lower(e) for e in arguments))
-        self.names.update(zip(nodes, run.names, strict=True))
-        self._place(run, run.names, *run.arguments)
+    def _moving(self, arguments: tuple[Expr, ...]) -> tuple[tuple[Expr, ...], tuple[Expr, ...]]:
+        """Return values and slopes of arguments that depend on the bound perturbation."""
+        at_zero = {perturbation: S.Zero}
+        slopes = tuple(e.diff(perturbation).xreplace(at_zero) for e in arguments)
+        return self._lowered(tuple(e.xreplace(at_zero) for e in arguments)), self._lowered(slopes)
+
+    def _lowered(self, arguments: tuple[Expr, ...]) -> tuple[Expr, ...]:
+        return tuple(self.lower(e) for e in arguments)
 
     def _rounds(self, node: RoundTerm) -> None:
         rule, _, rounds, values, orders = node.args
@@ -235,14 +200,10 @@ class _Builder:
             self.names[node] = self.lower(node.doit())
             return
         terms = rule.terms
-        run = Unroll(
-            tuple(self._new() for _ in terms), rule, terms, tuple(map(int, orders)),
-            self.lower(rounds), tuple(self.lower(e) for e in values),
-        )  # fmt: skip
-        self.names.update(
-            (RoundTerm(rule, Str(x), rounds, values, orders), y) for x, y in zip(terms, run.names, strict=True)
-        )
-        self._place(run, run.names, run.rounds, *run.arguments)
+        arguments = self._lowered(values)
+        run = Unroll(tuple(self._new() for _ in terms), rule, tuple(map(int, orders)), self.lower(rounds), arguments)
+        nodes = tuple(RoundTerm(rule, Str(name), rounds, values, orders) for name in terms)
+        self._named(nodes, run, run.rounds, *arguments)
 
     def _integral(self, node: SpectralIntegral) -> None:
         f, name = self.lower(node.integrand), self._new()
@@ -250,10 +211,12 @@ class _Builder:
         self.depth[name] = level = self._level(f)
         self.integrals.setdefault(level, []).append((name, f, isinstance(node, QuadraticForm)))
 
-    def _place(self, step: Step, names: tuple[Symbol, ...], *needs: Expr) -> None:
+    def _named(self, nodes: tuple[Expr, ...], step: Step, *needs: Expr) -> None:
+        """Place a step that computes these nodes and needs those expressions."""
+        self.names.update(zip(nodes, step.names, strict=True))
         level = max((self._level(e) for e in needs), default=1)
         self.steps.append((level, step))
-        self.depth.update(dict.fromkeys(names, level))
+        self.depth.update(dict.fromkeys(step.names, level))
 
     def _level(self, e: Expr) -> int:
         return 1 + max((self.depth.get(x, 0) for x in e.free_symbols), default=0)
@@ -263,13 +226,9 @@ class _Builder:
         return step(self.used)
 
 
-def _recursion(node: Expr) -> tuple[tuple[Expr, ...], Rule, tuple[Expr, ...]]:
+def _recursion(node: Expr) -> tuple[tuple[Expr, ...], Generations, tuple[Expr, ...]]:
     """Return the scalars that one run of a recursion gives, its rule, and the rule's arguments."""
-    if isinstance(node, LabellerScalar):
-        return node.both, *labeller_recursion(node)
-    assert isinstance(node, PipelineScalar)
-    system = FixedPoint(node.system)
-    return (PipelineBias(*node.args), PipelineVariance(*node.args)), system, system.symbols
+    return node.both, *labeller_recursion(node)
 
 
 def _outermost(e: Expr) -> list[Expr]:

@@ -1,6 +1,6 @@
-"""The real numbers of the numeric solution of pipelines: float64, or an mpmath context of one's own.
+"""The numbers of the numeric solutions: NumPy arrays of floats, or of the objects of another arithmetic.
 
-Both are NumPy arrays, of floats or of objects, so that one code serves both; what NumPy does not do on objects is here.
+One code serves all; what NumPy does not do on objects is asked of the numbers. float64 is here, the others are in ``evaluate``.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
-from sympy import Add, Expr, Mul, Number, NumberSymbol, Pow, Symbol
+from sympy import Expr, Symbol
 
 from collapse_theory.core.errors import ConvergenceError
 from collapse_theory.numerics.compiled import numeric_function
 from collapse_theory.symbols import ordered
 
-__all__ = ["COMPLEX_STEP", "FLOAT64", "ComplexStep", "Float64", "MultiPrecision", "Reals"]
+__all__ = ["FLOAT64", "SINGULAR", "Float64", "Reals"]
 
 
 class Reals(Protocol):
@@ -60,7 +60,7 @@ class Float64:
         try:
             x = np.linalg.solve(matrix * size[..., None, :] / size[..., :, None], (right / size)[..., None])[..., 0]
         except np.linalg.LinAlgError as e:
-            raise ConvergenceError(_SINGULAR) from e
+            raise ConvergenceError(SINGULAR) from e
         return np.asarray(x * size)
 
     def evaluate(self, expressions: Sequence[Expr], values: Mapping[Symbol, Any]) -> list[Any]:
@@ -69,80 +69,9 @@ class Float64:
         return list(call(*(self.array(values[x])[()] for x in names)))  # Python's own floats raise on overflow
 
 
-class ComplexStep(Float64):
-    r"""complex128 arrays whose imaginary parts are a small multiple of a derivative.
-
-    :math:`f(x+ih)=f(x)+ihf'(x)+O(h^2)` for analytic :math:`f`, without a difference that cancels (Squire and Trapp 1998).
-    """
-
-    def array(self, x: Any) -> np.ndarray:
-        """Return a complex array."""
-        return np.asarray(x, dtype=complex)
-
-
-class MultiPrecision:
-    """Object arrays of the numbers of an mpmath context, which nobody else's precision can touch.
-
-    Args:
-        context: An ``mpmath.MPContext`` with its precision set.
-    """
-
-    def __init__(self, context: Any) -> None:
-        self.context = context
-        self.epsilon = context.mpf(2) ** (1 - context.prec)
-
-    def array(self, x: Any) -> np.ndarray:
-        """Return an object array; floats and integers are taken exactly."""
-        entries = np.asarray(x, dtype=object)
-        out = np.empty(entries.shape, dtype=object)
-        for i in np.ndindex(entries.shape):
-            out[i] = self.context.mpf(entries[i])
-        return out
-
-    def solve(self, matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """Solve by elimination with pivoting, one system after the other."""
-        out = np.empty(right.shape, dtype=object)
-        for i in np.ndindex(right.shape[:-1]):
-            try:
-                solved = self.context.lu_solve(self.context.matrix(matrix[i].tolist()), list(right[i]))
-            except ZeroDivisionError as e:
-                raise ConvergenceError(_SINGULAR) from e
-            out[i] = list(solved)
-        return out
-
-    def evaluate(self, expressions: Sequence[Expr], values: Mapping[Symbol, Any]) -> list[Any]:
-        """Return the values by walking the trees, so that rational constants are exact."""
-        seen: dict[Expr, Any] = {}
-
-        def value(x: Expr) -> Any:
-            if x not in seen:
-                seen[x] = compute(x)
-            return seen[x]
-
-        def compute(x: Expr) -> Any:
-            if isinstance(x, Symbol):
-                return values[x]
-            if isinstance(x, (Number, NumberSymbol)):
-                return self.context.mpf(x._to_mpmath(self.context.prec))
-            parts = [value(a) for a in x.args]
-            if isinstance(x, Add):
-                return sum(parts[1:], parts[0])
-            if isinstance(x, Mul):
-                out = parts[0]
-                for a in parts[1:]:
-                    out = out * a
-                return out
-            if isinstance(x, Pow):
-                return parts[0] ** (int(x.exp) if x.exp.is_Integer else parts[1])
-            raise TypeError(f"no rule for {type(x).__name__} in a pipeline's coefficients")
-
-        return [value(e) for e in expressions]
-
-
 FLOAT64 = Float64()
-COMPLEX_STEP = ComplexStep()
 
-_SINGULAR = "a linear component is singular at these values; move away from the threshold"
+SINGULAR = "a linear component is singular at these values; move away from the threshold"
 
 
 @lru_cache(maxsize=64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,50 +13,84 @@ from collapse_theory.core.errors import ConvergenceError, DomainError
 from collapse_theory.derive.pooled import PooledFit
 from collapse_theory.numerics.complements import SolvedFit
 from collapse_theory.numerics.measure import Measure
-from collapse_theory.numerics.reals import Float64, Reals
+from collapse_theory.numerics.reals import FLOAT64, Reals
 from collapse_theory.numerics.resolvents import Resolvent, solve_resolvent
 
-__all__ = ["fit_resolvent", "solved_fit"]
+__all__ = ["FitNumbers", "float64_resolvent", "float64_start", "solved_fit"]
 
 
-def fit_resolvent(
-    f: PooledFit, measure: Measure, number: Mapping[Expr, Any], unit: Any, reals: Reals, nudge: int
-) -> Resolvent:
-    """Return the effective ridges of a fit.
+@dataclass(frozen=True)
+class FitNumbers:
+    """The numbers that the effective ridges of one fit depend on.
 
-    Args:
-        f: The fit.
-        measure: Eigenvalues and directions.
-        number: Value of every parameter of the fit.
-        unit: What to multiply covariances and ridge with.
-        reals: The numbers.
-        nudge: See :func:`.solve_resolvent`.
+    Attributes:
+        s: Eigenvalues of each design's covariance in the common basis, shape (designs, k).
+        measure: The directions at each node.
+        weights: Row weights, shape (designs,).
+        rows: Rows, shape (designs,).
+        total_rows: Rows in all.
+        ridge: Ridge on the mean squared error.
+    """
+
+    s: np.ndarray
+    measure: Measure
+    weights: Any
+    rows: Any
+    total_rows: Any
+    ridge: Any
+
+    @classmethod
+    def of(cls, f: PooledFit, measure: Measure, number: Mapping[Expr, Any], reals: Reals) -> FitNumbers:
+        """Return the numbers of a fit.
+
+        Args:
+            f: The fit.
+            measure: Eigenvalues and directions.
+            number: Value of every parameter of the fit.
+            reals: The numbers.
+        """
+        return cls(
+            np.stack([measure.at(x.covariance) for x in f.designs]),
+            measure,
+            reals.array([number[x.weight] for x in f.designs]),
+            reals.array([number[x.T] for x in f.designs]),
+            number[f.N],
+            number[f.ridge],
+        )
+
+    def in_unit(self, unit: Any) -> FitNumbers:
+        """Return the same fit with covariances and ridge in another unit."""
+        return replace(self, s=self.s * unit, ridge=self.ridge * unit)
+
+    def solved(self, reals: Reals, start: np.ndarray | None = None, nudge: int = 0) -> Resolvent:
+        """Return the effective ridges, see :func:`.solve_resolvent`."""
+        return solve_resolvent(
+            self.s, self.measure, self.weights, self.rows, self.total_rows, self.ridge, reals, start=start, nudge=nudge
+        )
+
+
+def float64_resolvent(fit: FitNumbers, unit: float, nudge: int = 0) -> Resolvent:
+    """Return the effective ridges of one fit in float64.
 
     Raises:
         DomainError: At a threshold without ridge.
         ConvergenceError: If they do not settle, or the ridge is below the normal numbers of float64.
     """
-    s = np.stack([measure.at(x.covariance) for x in f.designs]) * unit
-    weights = reals.array([number[x.weight] for x in f.designs])
-    rows = reals.array([number[x.T] for x in f.designs])
-    N, ridge = number[f.N], number[f.ridge] * unit
-    if isinstance(reals, Float64) and number[f.ridge] != 0 and np.abs(ridge) < np.finfo(float).tiny:
+    if fit.ridge != 0 and abs(fit.ridge * unit) < np.finfo(float).tiny:
         raise ConvergenceError(
-            f"float64 has too few digits for a ridge of {np.abs(number[f.ridge]):.3g} on a spectrum of {s.max() / unit:.3g}"
+            f"float64 has too few digits for a ridge of {fit.ridge:.3g} on a spectrum of {fit.s.max():.3g}"
         )
-    start = None if isinstance(reals, Float64) else _float64_start(measure, s, weights, rows, N, ridge)
-    return solve_resolvent(s, measure, weights, rows, N, ridge, reals, start=start, nudge=nudge)
+    return fit.in_unit(unit).solved(FLOAT64, nudge=nudge)
 
 
-def _float64_start(
-    measure: Measure, s: np.ndarray, weights: np.ndarray, rows: np.ndarray, total_rows: Any, ridge: Any
-) -> np.ndarray | None:
+def float64_start(fit: FitNumbers) -> np.ndarray | None:
     """Return the effective ridges in float64, where more digits start; None where float64 has no solution."""
-    unit = s.max()
+    unit = fit.s.max()
     try:
         with np.errstate(all="ignore"):
-            s, weights, rows = (np.asarray(x, dtype=float) for x in (s / unit, weights, rows))
-            found = solve_resolvent(s, measure, weights, rows, float(total_rows), float(ridge / unit))
+            s, weights, rows = (np.asarray(x, dtype=float) for x in (fit.s / unit, fit.weights, fit.rows))
+            rough = FitNumbers(s, fit.measure, weights, rows, float(fit.total_rows), float(fit.ridge / unit))
+            found = rough.solved(FLOAT64)
     except (ConvergenceError, DomainError):
         return None
     return found.scale * np.where(found.opened.designs, unit, 0 * unit + 1)
