@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import mpmath
 import numpy as np
 
 import collapse_theory as ct
@@ -82,7 +83,7 @@ def entry(err: ct.ErrorFormula, measure: dict[str, Any], values: dict[str, Any])
 def digits(err: ct.ErrorFormula, measure: dict[str, Any], values: dict[str, Any]) -> str:
     """Return the error as a decimal, or that its digits do not settle."""
     try:
-        return str(err.evaluate(digits=DIGITS, **measure, **values))
+        return mpmath.nstr(err.evaluate(digits=DIGITS, **measure, **values), DIGITS, strip_zeros=False)
     except ct.ConvergenceError:
         return "refused"
 
