@@ -10,7 +10,7 @@ from scipy.integrate import quad
 from scipy.stats import chi2
 
 import collapse_theory as ct
-from collapse_theory.numerics.chain_correction import Link, chain_correction
+from collapse_theory.numerics.chain_correction import Link, _Fit, chain_correction
 from collapse_theory.numerics.measure import Measure
 from tests import reference as ref
 
@@ -188,3 +188,11 @@ def test_chains_of_sixty_dimensions(seed):
     got = correct(s, w2, stages)
     assert abs(mean - plain - got.value) < 3 * sem + got.remainder
     assert abs(mean - 1.05 * plain - got.value) > 3 * sem + got.remainder
+
+
+def test_least_squares_is_exact_from_two_rows_more_than_directions():
+    """Below, the inverse of a Wishart matrix has no mean."""
+    measure = Measure.of(ct.Isotropic(5))
+    for rows, exact in ((6.5, False), (7, True), (40, True)):
+        assert _Fit.of(measure, Link(rows, 0.0, 0.3, False)).least_squares is exact
+    assert not _Fit.of(measure, Link(40, 1e-9, 0.3, False)).least_squares

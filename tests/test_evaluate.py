@@ -273,6 +273,14 @@ def test_predictors_pickle_and_run_in_threads():
     assert np.allclose(got, predict(T=30, lam=lams, sigma=0.1), rtol=1e-14)
 
 
+def test_terms_are_given_when_they_are_asked_for():
+    at = {"T": 30, "lam": 0.1, "sigma": 0.5}
+    predict = CLEAN.compile(spectrum=ct.PowerLaw(20, 1.5), target=ct.RandomTarget())
+    terms = predict(terms=True, **at)
+    assert isinstance(predict(**at), float)
+    assert predict(**at) == predict(terms=False, **at) == pytest.approx(sum(terms.values()))
+
+
 def test_digits_are_given_when_two_precisions_agree_on_two_more():
     with mpmath.workdps(60):
         one, off = mpmath.mpf(3), mpmath.mpf(10) ** -22

@@ -206,3 +206,13 @@ def test_no_part_of_the_package_touches_the_global_precision():
     root = pathlib.Path(ct.__file__).parent
     pattern = re.compile(r"workdps|workprec|mpmath\.mp\.(dps|prec)|\bmp\.dps|extradps|extraprec")
     assert [p.name for p in root.rglob("*.py") if pattern.search(p.read_text())] == []
+
+
+@pytest.mark.parametrize("slug", ["ridge-chain", "ridge-replace"])
+def test_generations_whose_variance_is_beyond_float64_are_refused(slug):
+    """Finite but about 1e399: not infinite as at a threshold."""
+    err = ct.catalog[slug].error
+    given = {"T": 14, "T0": 20, "lam": 0.1, "lam0": 0.1, "n": 3, "sigma": 0.1, "sigma0": 1e200}
+    values = {x.name: given[x.name] for x in err.free_symbols if x.name in given}
+    with pytest.raises(ct.DomainError, match="overflow, about 1e"):
+        err.evaluate(spectrum=ct.PowerLaw(10, 1.5), target=ct.RandomTarget(), **values)

@@ -64,6 +64,8 @@ def test_samples_and_fits(load):
     assert pipe.fits[1].weights == (sp.Float(1.5), sp.Rational(3, 4))
     assert pipe.fits[1].ridge == symbols.lam
     assert (s.title, s.seed, s.trials, s.jobs) == ("Two", 7, 50, 1)
+    plain = load(HEAD + GRAPH)[1]
+    assert (plain.seed, plain.trials, plain.jobs) == (0, 200, 1)
     assert s.spectrum == ct.PowerLaw(30, beta=1.5)
     assert s.target == ct.SourceTarget(r=0.5)
     assert s.inputs == ("gaussian",)

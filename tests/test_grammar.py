@@ -388,3 +388,11 @@ def test_values_out_of_range_are_domain_errors(tmp_path):
             strings.spectrum(text, tmp_path)
     with pytest.raises(ct.DomainError):
         strings.target("random:norm2=-1")
+
+
+def test_special_functions_of_two_numbers_are_bounded_by_a_hundred():
+    assert formula("harmonic(1000)") == sp.harmonic(1000)
+    assert formula("harmonic(100, 2)") == sp.harmonic(100, 2)
+    for text, limit in (("harmonic(1001)", 1000), ("harmonic(101, 2)", 100), ("harmonic(2, 101)", 100)):
+        with pytest.raises(ct.ParseError, match=f"of a number beyond {limit};"):
+            formula(text)

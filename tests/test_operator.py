@@ -1,5 +1,6 @@
 """The generation operator and exact least squares: identities that need no simulation."""
 
+import numpy as np
 import pytest
 import sympy as sp
 
@@ -10,6 +11,8 @@ from collapse_theory.derive.exact import affine_closed_form
 from collapse_theory.derive.labeller import chain_risk
 from collapse_theory.derive.labeller_scalars import ChainBias, ChainVariance
 from collapse_theory.derive.operator import Generation, response
+from collapse_theory.numerics.generations import Generations
+from collapse_theory.numerics.measure import COMMON, Measure
 from collapse_theory.symbols import T0, T, eigenvalue, lam, lam0, n, sigma, sigma0
 
 FIRST, LAST = Generation(T0, lam0, sigma0), Generation(T, lam, sigma)
@@ -62,3 +65,14 @@ def test_methods_disagree_only_by_the_constant():
     assert ct.test_error(pipe, method="operator").evaluate(**kw) == pytest.approx(10 / 30, rel=1e-13)
     with pytest.raises(ct.PipelineError, match="method"):
         ct.test_error(pipe, method="guess")
+
+
+def test_without_remainders_a_chain_is_a_product_of_shrinkages():
+    """Directions that count for nothing in the traces: what is lost is ``1 - prod s/(s + kappa)``, of fits of any number."""
+    s = np.array([3.0, 1.0, 0.2])
+    measure = Measure({COMMON: s}, np.zeros(3), np.array([1.0, 2.0, 5.0]))
+    runs = [(0.5, 1.0, 0.01, 1), (0.25, 1.0, 0.01, 3), (2.0, 1.0, 0.01, 1)]  # kappa, residual, noise and length
+    kept = s / (s + 0.5) * (s / (s + 0.25)) ** 3 * s / (s + 2.0)
+    bias, variance = Generations((None, None, None)).run(measure, [x for run in runs for x in run])
+    assert bias == pytest.approx((s * (1 - kept) ** 2) @ measure.energies, rel=1e-14)
+    assert variance == 0

@@ -186,6 +186,17 @@ def test_more_digits_start_from_the_roots_of_float64_in_the_units_of_the_spectru
     np.testing.assert_allclose(float64_start(fit), fit.solved(FLOAT64).scale, rtol=1e-9)
 
 
+@pytest.mark.parametrize("rows", [[30.0, 40.0], [150.0, 200.0]])
+def test_what_round_off_does_to_the_roots_depends_on_no_unit(rows):
+    s, weights = np.vstack([np.arange(1, 101) ** -0.5, np.linspace(0.2, 2, 100)]), np.array([1.0, 0.5])
+    moved = []
+    for unit in (2.0**-40, 1.0, 2.0**40):
+        problem = unit * s, np.ones(100), weights, np.array(rows), sum(rows), unit * 0.3
+        moved.append(solve_resolvent(*problem, nudge=1000).scale / solve_resolvent(*problem).scale - 1)
+    assert 1e-13 < np.abs(moved).max() < 1e-11
+    np.testing.assert_allclose(moved, np.broadcast_to(moved[1], (3, 2)), rtol=0.05)
+
+
 def test_digits_of_shared_inputs_confirm_themselves():
     error = ct.test_error(same_inputs(40, 1e-30), method="free-probability")
     how = {"spectrum": ct.PowerLaw(40, beta=1.0), "target": ct.RandomTarget()}

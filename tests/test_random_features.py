@@ -191,6 +191,15 @@ def test_digits_take_no_more_steps_for_larger_problems(size):
         assert ref.relative(got[1] / size, want[1]) < 1e-25
 
 
+@pytest.mark.parametrize(("rows", "width"), [(3, 4), (4, 3), (3, 9)])
+def test_digits_without_a_ridge_are_the_limit(rows, width):
+    with mp.workdps(30):
+        measure = Measure({COMMON: np.array([mpf(2), mpf(1)])}, np.array([mpf(1), mpf(1)]), None)
+        none, small = (exact_features(mp, measure, rows, width, ridge) for ridge in (mpf(0), mpf(10) ** -28))
+        for limit, near in zip(none, small, strict=True):
+            assert abs(limit - near) < 1e-25
+
+
 def test_arguments_broadcast():
     got = PLAIN.error.evaluate(
         spectrum=SPECTRUM, target=TARGET, T=[[30], [90]], m=[10, 40, 200], lam=[0.0, 0.1, 1.0], sigma=0.2

@@ -16,7 +16,7 @@ import pytest
 import collapse_theory as ct
 from collapse_theory.core.writing import whole_folder
 from collapse_theory.describe.files import load
-from collapse_theory.present.document import _findings, document, study_document
+from collapse_theory.present.document import _findings, beyond_latin, document, study_document
 from collapse_theory.present.report import TEX_ENGINES, compile_tex, write_report
 from collapse_theory.study.report_study import run_study
 
@@ -132,6 +132,10 @@ def test_engines_run_as_often_as_they_need_and_give_way(tmp_path, monkeypatch):
     compile_tex(source)
     assert calls.read_text().split()[0] == "xelatex"  # one that knows more than Latin letters comes first
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.pdf", "a.tex", "bin", "calls"]
+
+
+def test_only_characters_that_are_printed_need_a_unicode_engine():
+    assert beyond_latin("a\u2028 \ue000\u202eé–模 模型") == "模型"
 
 
 def test_a_report_without_inputs_is_refused(tmp_path):

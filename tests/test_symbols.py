@@ -14,3 +14,9 @@ def test_symbols_have_the_range_of_what_they_stand_for():
         x = getattr(symbols, name)
         assert (x.name, x.is_positive) == (name, True)
     assert {x for x in (*at_least_zero, *positive) if getattr(symbols, x).is_integer} == {"d", "n", "m"}
+
+
+def test_generated_symbols_of_numbers_that_may_have_any_sign_are_real():
+    for make in (symbols.trace_scalar, symbols.implicit_scalar):
+        assert make(1).is_real is True
+        assert make(1).is_nonnegative is None

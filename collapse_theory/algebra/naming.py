@@ -32,7 +32,7 @@ def ridge_names(e: Expr) -> dict[Function, Symbol]:
     for x in sorted(e.atoms(ResidualDegrees), key=lambda x: x.sort_key()):
         found.setdefault(EffectiveRidge(*x.args))
     for c in _hiding(e):
-        found.update(dict.fromkeys(x for x in c.ridges if x not in found))
+        found |= dict.fromkeys(c.ridges)
     if len(found) == 1:
         return dict.fromkeys(found, symbols.unshared(symbols.kappa, taken))
     standard = {(symbols.T, symbols.lam): symbols.kappa, (symbols.T0, symbols.lam0): symbols.indexed(symbols.kappa, 0)}

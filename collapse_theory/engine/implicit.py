@@ -156,8 +156,8 @@ class _Reduction:
         for p in _order(atom, kept):
             green.update(atom.block(arithmetic, p, self.values))
             for u in atom.unknowns:
-                if u.dimension == p and u not in self.values:
-                    self.values[u] = element(p) * element(u.weight) * green[u.row, u.column]
+                if u.dimension == p and u not in self.values:  # a space without covariance: the weight is 1
+                    self.values[u] = element(p) * green[u.row, u.column]
         self.images = {u: element(u.weight) * green[u.row, u.column] for u in {**self.kept, **self.derived}}
 
     @classmethod

@@ -84,13 +84,13 @@ def copy_of_tree(root: Path, to: Path) -> Path:
 def order(site: Site, known: Map) -> list[str]:
     """Return the tests to run on a site: those that run its line, then its function, then its file; fastest first.
 
-    A line that every import runs says nothing: on a decorator the tests of its function come first, elsewhere the tests that run
-    a line where the name it defines is used, then those whose file shares a word of the path.
+    A line that every import runs says nothing: on a decorator or a default the tests of its function come first, elsewhere those
+    that run a line where the name it defines is used, then those whose file shares a word of the path.
     """
     line = known.tests(site.file, site.line)
     if site.function[0] > 1:
         function = known.tests(site.file, *site.function)
-        if site.line < site.function[0]:
+        if site.line <= site.function[0]:
             function, line = function + line, []
     else:
         path = Path(site.file)
