@@ -191,8 +191,8 @@ def test_what_round_off_does_to_the_roots_depends_on_no_unit(rows):
     s, weights = np.vstack([np.arange(1, 101) ** -0.5, np.linspace(0.2, 2, 100)]), np.array([1.0, 0.5])
     moved = []
     for unit in (2.0**-40, 1.0, 2.0**40):
-        problem = unit * s, np.ones(100), weights, np.array(rows), sum(rows), unit * 0.3
-        moved.append(solve_resolvent(*problem, nudge=1000).scale / solve_resolvent(*problem).scale - 1)
+        fit = FitNumbers(unit * s, Measure({}, np.ones(100, dtype=int)), weights, np.array(rows), sum(rows), unit * 0.3)
+        moved.append(fit.solved(FLOAT64, nudge=1000).scale / fit.solved(FLOAT64).scale - 1)
     assert 1e-13 < np.abs(moved).max() < 1e-11
     np.testing.assert_allclose(moved, np.broadcast_to(moved[1], (3, 2)), rtol=0.05)
 

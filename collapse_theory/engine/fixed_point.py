@@ -1,6 +1,6 @@
 r"""The operator-valued fixed point :math:`G=(F-\eta(G))^{-1}`, solved along its structure in any arithmetic.
 
-The recursion is written once. An :class:`Arithmetic` says what the entries are: arrays over the eigenvalues in float64,
+The recursion is written once. An :class:`EntryArithmetic` says what the entries are: arrays over the eigenvalues in float64,
 or elements of a field of rational functions. In block triangular form, for atoms :math:`A<B`,
 
 .. math:: G_{AB}=-G_{AA}\Big(M_{AB}G_{BB}+\sum_{A<C<B}M_{AC}G_{CB}\Big),\qquad M_{AC}=F_{AC}-\eta_{AC},
@@ -21,7 +21,7 @@ from sympy import Expr, S, default_sort_key
 from collapse_theory.engine.pencil import Letter
 from collapse_theory.engine.triangular import Feed, Structure, Unknown
 
-__all__ = ["Algebra", "Arithmetic", "Atom", "SolvedPencil", "solve"]
+__all__ = ["Algebra", "Atom", "EntryArithmetic", "SolvedPencil", "solve"]
 
 Entries = dict[tuple[int, int], Any]
 
@@ -36,7 +36,7 @@ class Algebra(Protocol):
         """Return the inverse of a small matrix of functions."""
 
 
-class Arithmetic(Algebra, Protocol):
+class EntryArithmetic(Algebra, Protocol):
     """What the recursion asks of its numbers."""
 
     def nonlinear(self, atom: Atom) -> Sequence[Any]:
@@ -130,7 +130,7 @@ class Atom:
             if x[3] == y[3]
         )
 
-    def green(self, arithmetic: Arithmetic, values: Mapping[Unknown, Any]) -> Entries:
+    def green(self, arithmetic: EntryArithmetic, values: Mapping[Unknown, Any]) -> Entries:
         """Return the entries of ``G = (F - eta)^{-1}`` at given values of the unknowns."""
         out: Entries = {}
         for p in self.groups:
@@ -148,7 +148,7 @@ class Atom:
         inverse = arithmetic.inverse(dimension, [[m.get((i, j), zero) for j in g] for i in g])
         return {(i, j): inverse[r][c] for r, i in enumerate(g) for c, j in enumerate(g)}
 
-    def response(self, arithmetic: Arithmetic, green: Mapping[tuple[int, int], Any]) -> dict[tuple[int, int], Any]:
+    def response(self, arithmetic: EntryArithmetic, green: Mapping[tuple[int, int], Any]) -> dict[tuple[int, int], Any]:
         """Return the derivative of unknown ``a``'s function by unknown ``b``: ``G_ki factor G_jl``, by position."""
         return _response(arithmetic, self.unknowns, self.feeds, green)
 
@@ -166,7 +166,7 @@ class SolvedPencil:
     values: Mapping[Unknown, Any]
 
 
-def solve(structure: Structure, arithmetic: Arithmetic) -> SolvedPencil:
+def solve(structure: Structure, arithmetic: EntryArithmetic) -> SolvedPencil:
     """Solve the fixed point along its structure.
 
     Atoms that are equal, or transposes of each other, share one solution.
@@ -192,7 +192,7 @@ def solve(structure: Structure, arithmetic: Arithmetic) -> SolvedPencil:
     return SolvedPencil(green, values)
 
 
-def _atom_values(atom: Atom, arithmetic: Arithmetic, solved: dict[Any, tuple[Any, ...]]) -> dict[Unknown, Any]:
+def _atom_values(atom: Atom, arithmetic: EntryArithmetic, solved: dict[Any, tuple[Any, ...]]) -> dict[Unknown, Any]:
     for transposed in (False, True):
         key, order = atom.signature(transposed=transposed)
         law = key, atom.randomness(transposed=transposed)
@@ -206,7 +206,7 @@ def _atom_values(atom: Atom, arithmetic: Arithmetic, solved: dict[Any, tuple[Any
 
 def _solve_pair(
     structure: Structure,
-    arithmetic: Arithmetic,
+    arithmetic: EntryArithmetic,
     pair: tuple[int, int],
     green: Entries,
     middle: dict[tuple[int, int], Entries],
@@ -232,7 +232,7 @@ def _solve_pair(
 
 def _without_own(
     structure: Structure,
-    arithmetic: Arithmetic,
+    arithmetic: EntryArithmetic,
     pair: tuple[int, int],
     green: Entries,
     middle: dict[tuple[int, int], Entries],
@@ -259,7 +259,7 @@ def _without_own(
 
 
 def _between(
-    structure: Structure, arithmetic: Arithmetic, pair: tuple[int, int], values: Mapping[Unknown, Any]
+    structure: Structure, arithmetic: EntryArithmetic, pair: tuple[int, int], values: Mapping[Unknown, Any]
 ) -> Entries:
     """Return the entries of ``M`` between two atoms, without its own unknowns as long as they are not solved."""
     a, b = pair
@@ -277,7 +277,10 @@ def _between(
 
 
 def _response(
-    arithmetic: Arithmetic, unknowns: Sequence[Unknown], feeds: Sequence[Feed], green: Mapping[tuple[int, int], Any]
+    arithmetic: EntryArithmetic,
+    unknowns: Sequence[Unknown],
+    feeds: Sequence[Feed],
+    green: Mapping[tuple[int, int], Any],
 ) -> dict[tuple[int, int], Any]:
     place = {u: n for n, u in enumerate(unknowns)}
     out: dict[tuple[int, int], Any] = {}

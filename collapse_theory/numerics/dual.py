@@ -80,14 +80,14 @@ class Dual:
         penalty = _where(open_directions, one, ridge)
         constant = _where(open_designs, ridge, one)
         reach = np.stack([penalty if is_open else 0 * penalty + 1 for is_open in open_designs])
-        equations = _Equations(moved, found.scale, moved.s * reach, penalty, constant, found.error)
+        equations = _MovedEquations(moved, found.scale, moved.s * reach, penalty, constant, found.error)
         scale: Any = Jet(found.scale, found.scale * self.base.solve(*equations.newton()))
         mass = moved.weights * moved.rows / (moved.total_rows * scale)
         error: Any = Jet(found.error, (1 / (penalty + mass @ (moved.s * reach))).slope)
         return Resolvent(found.opened, scale, constant, error, penalty, found.residual)
 
 
-class _Equations:
+class _MovedEquations:
     """The equations of one fit at their root ``x``, with parameters that move."""
 
     def __init__(self, fit: FitNumbers, x: np.ndarray, seen: Any, penalty: Any, constant: Any, k: np.ndarray) -> None:

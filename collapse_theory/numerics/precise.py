@@ -146,7 +146,7 @@ class _Precise:
         if not atom.unknowns:
             return []
         start = [self.mp.mpf(self.start[u]) for u in atom.unknowns]
-        found = solve_system(_Component(self, atom), start, self.mp.mpf(2) ** (1 - self.mp.prec))
+        found = solve_system(_PreciseComponent(self, atom), start, self.mp.mpf(2) ** (1 - self.mp.prec))
         x: Sequence[Any] = found.checked("a nonlinear component in extended precision", "move away from the threshold")
         return x
 
@@ -172,7 +172,7 @@ class _Precise:
 
 
 @dataclass(frozen=True)
-class _Component:
+class _PreciseComponent:
     """The unknowns of one atom as a :class:`.System`: Newton's steps alone, since the start is near."""
 
     arithmetic: _Precise

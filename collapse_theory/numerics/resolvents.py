@@ -98,7 +98,7 @@ def solve_resolvent(
     one = reals.array(1.0)[()]
     penalty = np.where(opened.directions, one, ridge)  # and the reach of the open designs
     seen = np.where(opened.designs[:, None], s * penalty, s)
-    equations = _Equations(
+    equations = _FitEquations(
         seen, measure, weights / total_rows, weights * rows / total_rows, rows,
         opened.designs, np.where(opened.designs, ridge, one), penalty, np.asarray((s > 0).any(axis=0)), reals,
     )  # fmt: skip
@@ -125,7 +125,7 @@ class _Point:
 
 
 @dataclass(frozen=True)
-class _Equations:
+class _FitEquations:
     """The equations in relative terms, a :class:`.System`.
 
     First Newton's iteration of the plain form, monotone from above, with plain steps below; near the root the equation of the
