@@ -15,7 +15,7 @@ from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidg
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace
 from collapse_theory.algebra.opaque import Opaque, OpaqueFunction
 from collapse_theory.algebra.special import DigammaDifference, GammaRatio, GeometricSum
-from collapse_theory.derive.labeller import Labels, Stage
+from collapse_theory.derive.labeller import Labels, PooledStage
 from collapse_theory.derive.labeller_scalars import ChainBias, ChainVariance, PooledBias, PooledVariance
 from collapse_theory.derive.pooled import pooled_system
 from collapse_theory.derive.pooled_scalars import PipelineBias, PipelineVariance
@@ -26,8 +26,10 @@ from collapse_theory.symbols import T0, T, eigenvalue, lam, lam0, m, n, perturba
 
 BLOCKS = ((T0, lam0, sigma0, n), (T, lam, sigma, 1))
 STAGES = (
-    Stage(T0, lam0, sigma0**2, (Labels(1, 1, 0, {}),)),
-    Stage(T, lam, sigma**2, (Labels(sp.Rational(1, 3), 1, 0, {}), Labels(sp.Rational(2, 3), 0, sigma, {0: 1 - sigma}))),
+    PooledStage(T0, lam0, sigma0**2, (Labels(1, 1, 0, {}),)),
+    PooledStage(
+        T, lam, sigma**2, (Labels(sp.Rational(1, 3), 1, 0, {}), Labels(sp.Rational(2, 3), 0, sigma, {0: 1 - sigma}))
+    ),
 )
 
 

@@ -72,7 +72,7 @@ def three_ways(err, spectra, values):
 
 def is_data(x):
     """Say whether something is made of symbols, numbers, names and tuples alone."""
-    if isinstance(x, (Basic, str, int, bool)):
+    if x is None or isinstance(x, (Basic, str, int, bool)):
         return True
     if isinstance(x, tuple):
         return all(map(is_data, x))

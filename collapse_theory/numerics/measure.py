@@ -72,7 +72,7 @@ class Measure:
     @property
     def size(self) -> int:
         """Number of nodes: the length of the arrays that are integrated."""
-        return len(self.counts)
+        return int(self.counts.shape[0])
 
     @cached_property
     def dimension(self) -> Any:
@@ -112,7 +112,9 @@ class Measure:
     @cached_property
     def _weights(self) -> np.ndarray:
         """The counts in the numbers of the nodes, which a matrix product is fast with."""
-        return self.counts.astype(float) if self.counts.dtype.kind in "iu" else self.counts
+        if isinstance(self.counts, Jet) or self.counts.dtype.kind not in "iu":
+            return self.counts
+        return self.counts.astype(float)
 
     # ------------------------------------------------------------------ covariances
     @property
@@ -192,8 +194,8 @@ class Measure:
 
 def _integral(f: Any, weights: np.ndarray, fast: np.ndarray | None) -> Any:
     """Return the sum of ``f * weights`` over the last axis."""
-    if isinstance(f, Jet):  # value and derivative alike
-        return f @ weights
+    if isinstance(f, Jet) or isinstance(weights, Jet):  # value and derivative alike
+        return (f * weights).sum(axis=-1)
     f = np.asarray(f)
     if f.ndim == 0 or f.shape[-1] == 1 != weights.size:
         return (f if f.ndim == 0 else f[..., 0]) * weights.sum()

@@ -17,6 +17,7 @@ from collapse_theory.core.errors import ConvergenceError
 from collapse_theory.engine.fixed_point import Atom
 from collapse_theory.engine.triangular import Unknown
 from collapse_theory.numerics.complements import Complements
+from collapse_theory.numerics.jets import column
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.reals import Reals
 
@@ -53,7 +54,7 @@ class PipelineArithmetic:
 
     def trace(self, dimension: Expr, f: Any) -> Any:
         """Return the sum over the eigenvalues."""
-        return np.asarray(self.spaces[dimension].trace(f))[..., None] * self.rounding()
+        return column(self.spaces[dimension].trace(f, rough=True)) * self.rounding()
 
     def inverse(self, dimension: Expr, m: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
         """Return the inverse at every node; designs of one fit do not mix, so on each space it is diagonal.
