@@ -43,9 +43,18 @@ def one_batch(pipe, family, runs, rng):
     return fits
 
 
-def agrees(sample, want, allowance=0.0):
-    """Return whether a mean of errors is the wanted value up to four standard errors and a relative finite-size allowance."""
-    return abs(sample.mean() - want) <= 4 * sample.std(ddof=1) / math.sqrt(len(sample)) + allowance * abs(want)
+def agrees(sample, want, allowance=0.0, sem=0.0):
+    """Return whether a mean of errors is the wanted value up to four standard errors and a relative finite-size allowance.
+
+    A wanted value that is itself a mean of runs has a standard error too.
+    """
+    sem = math.hypot(sample.std(ddof=1) / math.sqrt(len(sample)), sem)
+    return abs(sample.mean() - want) <= 4 * sem + allowance * abs(want)
+
+
+def streams(trials, seed=0):
+    """Return the random numbers of every trial of a simulation of the package."""
+    return [np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(i,))) for i in range(trials)]
 
 
 class Rows:

@@ -15,9 +15,17 @@ import numpy as np
 import collapse_theory as ct
 from tests import naive
 
-__all__ = ["POINTS", "D", "Point"]
+__all__ = ["EIGENVALUES", "ENERGIES", "MEASURE", "OFFSETS", "POINTS", "D", "Point"]
 
+# The small measure of the menu.
 D = 12
+EIGENVALUES = np.arange(1, D + 1) ** -1.2
+ENERGIES = np.linspace(1, 2, D)
+OFFSETS = np.linspace(0.2, 0.1, D)
+MEASURE = {
+    "spectrum": {"Sigma": ct.Eigenvalues(EIGENVALUES), "Delta": ct.Eigenvalues(OFFSETS)},
+    "target": ct.Energies(ENERGIES),
+}
 TINY = 1e-9
 GRID = np.linspace(0.4, 1.6, 40)
 ENERGY = np.linspace(1.6, 0.4, 40) / 20

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from collapse_theory.cli.main import app
-
-ROOT = Path(__file__).parent.parent
-
-
-def call(*arguments: str, code: int = 0) -> str:
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == code, (result.output, result.exception)
-    return result.stdout if code == 0 else result.output
-
+from tests.helpers import ROOT, call, call_json
 
 OLS = (
     "ols-replace",
@@ -39,54 +27,54 @@ OLS = (
 def test_list_names_every_theorem():
     import collapse_theory as ct
 
-    listed = json.loads(call("list", "--json"))
+    listed = call_json("list")
     assert [entry["slug"] for entry in listed] == list(ct.catalog)
-    assert "ridge-replace" in call("list")
+    assert "ridge-replace" in call("list").stdout
 
 
 def test_show_prints_statement_and_sources():
-    assert r"\begin{theorem}" in call("show", "ridge-replace", "--latex")
-    assert "@misc{dohmatob2024regression" in call("show", "ridge-replace", "--bibtex")
-    data = json.loads(call("show", "ridge-replace", "--json"))
+    assert r"\begin{theorem}" in call("show", "ridge-replace", "--latex").stdout
+    assert "@misc{dohmatob2024regression" in call("show", "ridge-replace", "--bibtex").stdout
+    data = call_json("show", "ridge-replace")
     assert data["regime"] == "proportional"
     assert {"bias", "variance", "synthetic_variance"} == set(data["terms"])
-    assert "regime: proportional" in call("show", "ridge-replace")
+    assert "regime: proportional" in call("show", "ridge-replace").stdout
 
 
 def test_predict_a_theorem():
-    out = json.loads(call("predict", *OLS, "--set", "sigma0=0.4", "--json"))
+    out = call_json("predict", *OLS, "--set", "sigma0=0.4")
     want = 0.25 * 50 / 29 + 3 * 0.16 * 50 / 39
     assert out["value"] == pytest.approx(want, rel=1e-13)
     assert sum(out["terms"].values()) == pytest.approx(out["value"], rel=1e-15)
 
 
 def test_predict_over_a_range_gives_lists():
-    out = json.loads(call("predict", *OLS, "--set", "sigma0=0,0.4,0.8", "--json"))
+    out = call_json("predict", *OLS, "--set", "sigma0=0,0.4,0.8")
     want = 0.25 * 50 / 29 + 3 * np.array([0, 0.16, 0.64]) * 50 / 39
     np.testing.assert_allclose(out["value"], want, rtol=1e-13)
-    table = call("predict", *OLS, "--set", "sigma0=lin:0:1:3")
+    table = call("predict", *OLS, "--set", "sigma0=lin:0:1:3").stdout
     assert len(re.findall(r"^│", table, flags=re.MULTILINE)) == 3
 
 
 def test_derive_and_predict_a_file(tmp_path):
     file = tmp_path / "p.toml"
     file.write_text((ROOT / "examples" / "chain.toml").read_text())
-    assert r"\kappa" in call("derive", str(file), "--latex")
-    assert json.loads(call("derive", str(file), "--json"))["symbols"] == ["lam"]
-    swept = json.loads(call("predict", str(file), "--json"))
+    assert r"\kappa" in call("derive", str(file), "--latex").stdout
+    assert call_json("derive", str(file))["symbols"] == ["lam"]
+    swept = call_json("predict", str(file))
     assert len(swept["value"]) == 41
-    one = json.loads(call("predict", str(file), "--set", "lam=0.01", "--json"))
+    one = call_json("predict", str(file), "--set", "lam=0.01")
     assert min(swept["value"]) < one["value"] < max(swept["value"])
 
 
 def test_an_argument_of_a_workflow_can_be_set():
-    out = json.loads(call("predict", str(ROOT / "examples" / "accumulate.toml"), "--set", "generations=1", "--json"))
+    out = call_json("predict", str(ROOT / "examples" / "accumulate.toml"), "--set", "generations=1")
     assert out["value"] == pytest.approx(0.25 * 30 / 29, rel=1e-13)
 
 
 def test_validate_passes_and_fails_with_exit_code_one():
     good = ("ols-accumulate", "--spectrum", "isotropic:d=10", "--set", "T=30", "--set", "n=2", "--set", "sigma=1")
-    assert json.loads(call("validate", *good, "--json"))["passed"]
+    assert call_json("validate", *good)["passed"]
     # Proportional theory at 40 rows for 40 features with a tiny ridge: the finite-size allowance is infinite or huge, and a
     # formula that diverges cannot pass.
     clean = (
@@ -100,7 +88,7 @@ def test_validate_passes_and_fails_with_exit_code_one():
         "--set",
         "sigma=1",
     )
-    out = call("validate", *clean, "--set", "lam=0", "--trials", "20", code=1)
+    out = call("validate", *clean, "--set", "lam=0", "--trials", "20", code=1).output
     assert "FAILED" in out
 
 
@@ -120,7 +108,7 @@ def test_validate_passes_and_fails_with_exit_code_one():
 )
 def test_bad_input_exits_with_two_and_says_why(arguments, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    out = call(*arguments, code=2)
+    out = call(*arguments, code=2).output
     assert words in out
     assert "Traceback" not in out
     assert list(tmp_path.iterdir()) == []
@@ -128,4 +116,4 @@ def test_bad_input_exits_with_two_and_says_why(arguments, words, tmp_path, monke
 
 def test_help_of_every_command_shows_an_example():
     for command in ("list", "show", "derive", "predict", "validate", "report"):
-        assert f"Example: collapse-theory {command}" in " ".join(call(command, "--help").split())
+        assert f"Example: collapse-theory {command}" in " ".join(call(command, "--help").stdout.split())

@@ -2,10 +2,14 @@
 
 import mpmath
 import pytest
+from hypothesis import given, settings
 from mpmath import mpf
 
 import collapse_theory as ct
 from tests import reference as ref
+from tests.helpers import problems
+
+CLEAN = ct.catalog["ridge-clean"].error
 
 MEASURE = {"spectrum": ct.PowerLaw(10, 1.5), "target": ct.RandomTarget()}
 VALUES = {"sigma": 0.5, "T0": 14, "n": 2, "sigma0": 0.3}
@@ -56,3 +60,35 @@ def test_derivatives_without_a_ridge_on_either_side_of_the_rank():
     assert at[0]["variance"] > 0 > at[2]["variance"] == pytest.approx(-0.25 * 10)
     assert at[1]["variance"] == -mpmath.inf
     assert at[2]["bias"] == 0
+
+
+SLOPE = CLEAN.diff("lam")
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(problems())
+def test_derivative_in_the_ridge_agrees_with_fifty_digit_differences(problem):
+    s, w2, T, lam = problem
+    lam = lam or max(s) * 1e-3
+    S, W = ref.numbers(s), ref.numbers(w2)
+    got = SLOPE.evaluate(spectrum=ct.Eigenvalues(s), target=ct.Energies(w2), terms=True, T=T, lam=lam, sigma=1.0)
+    with mpmath.workdps(80):
+        h = mpf(lam) * mpf(10) ** -20
+        above, below = (ref.chain(S, W, [(mpf(T), mpf(lam) + e, mpf(1))]) for e in (h, -h))
+        bias, variance = ((a - b) / (2 * h) for a, b in zip(above, below, strict=True))
+    assert ref.relative(got["variance"], variance) <= 1e-11
+    # The bias derivative is a difference of two positive terms where the ridge does not matter; they bound its error.
+    k = ref.kappa([x for x in S if x > 0], mpf(T), mpf(lam))
+    slope = T / (T - mpmath.fsum((e / (e + k)) ** 2 for e in S))
+    size = slope**2 * 2 * k * mpmath.fsum(w * e**2 / (e + k) ** 3 for w, e in zip(W, S, strict=True))
+    assert abs(got["bias"] - bias) <= 1e-11 * (abs(size) + abs(bias))
+
+
+def test_bias_derivative_does_not_cancel_where_the_ridge_dominates():
+    s, w2 = [1.0, 0.5, 0.1], [1.0, 2.0, 3.0]
+    got = CLEAN.diff("lam").evaluate(spectrum=ct.Eigenvalues(s), target=ct.Energies(w2), T=10, lam=1e10, sigma=0)
+    with mpmath.workdps(90):
+        h = mpf(10) ** -15
+        a, b = (ref.chain(ref.numbers(s), ref.numbers(w2), [(mpf(10), mpf(10) ** 10 + e, mpf(0))])[0] for e in (h, -h))
+        want = (a - b) / (2 * h)
+    assert ref.relative(got, want) <= 1e-11

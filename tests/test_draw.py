@@ -145,3 +145,19 @@ def test_a_link_of_shared_inputs_bends_around_what_lies_between(between, straigh
     width, height = np.ptp(link.get_path().vertices, axis=0)
     assert (height < 0.02 * width) == straight
     assert straight or height > 0.05 * width
+
+
+def test_nodes_of_a_picture_are_coloured_by_kind():
+    from matplotlib.colors import to_hex
+
+    pipe = ct.Pipeline()
+    pool = pipe.sample(T=9)
+    pipe.fit(pipe.subsample(pool, T=5))
+    patches = [p for p in pipe.draw().axes[0].patches if type(p).__name__ in {"Circle", "FancyBboxPatch"}]
+    colours = {type(p).__name__: set() for p in patches}
+    for p in patches:
+        colours[type(p).__name__].add(to_hex(p.get_facecolor()))
+    assert len(colours["Circle"]) == 1
+    assert len(colours["FancyBboxPatch"]) == 3  # the truth, a sample, a subsample
+    assert not colours["Circle"] & colours["FancyBboxPatch"]
+    assert colours["Circle"] != {to_hex("C0")}

@@ -10,6 +10,9 @@ from mpmath import mpf
 import collapse_theory as ct
 from collapse_theory.numerics.effective_ridge import residual_degrees
 from collapse_theory.numerics.measure import Measure
+from tests import reference as ref
+
+CLEAN = ct.catalog["ridge-clean"].error
 
 EPS = 2.0**-52
 NORMAL = mpf(2) ** -1022
@@ -122,3 +125,35 @@ def test_order_and_repeats_do_not_matter():
     assert ct.effective_ridge(ct.Eigenvalues([2.0] * 6), T=7, lam=0.3) == pytest.approx(
         ct.effective_ridge(ct.Isotropic(6, 2), T=7, lam=0.3), rel=4 * EPS
     )
+
+
+def test_the_smallest_ridges_converge():
+    assert ct.effective_ridge(ct.Isotropic(5), T=5, lam=1e-300) == pytest.approx(1e-150, rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("s", "T", "lam"),
+    [
+        ([1] * 3 + [1e-8] * 4, 3, 0),
+        ([1] * 100 + [1e-16] * 100, 100, 0),
+        ([1] * 3 + [1e-14] * 4, 3, 1e-20),
+        ([1, 1e-3, 1e-20, 1e-40], 2, 1e-30),
+        ([1, 1e-3, 1e-20, 1e-40], 3, 1e-45),
+        ([1] * 50 + [1e-3] * 50, 49.9999, 1e-4),
+    ],
+)
+def test_a_gap_in_the_spectrum_at_the_last_row(s, T, lam):
+    """df1 is then nearly T by itself: T - df1 must not be a difference."""
+    got = ct.effective_ridge(ct.Eigenvalues(s), T=T, lam=lam)
+    assert ref.relative(got, ref.kappa(ref.numbers(s), mpf(T), mpf(lam))) < 1e-14
+    w2 = np.ones(len(s))
+    terms = CLEAN.evaluate(spectrum=ct.Eigenvalues(s), target=ct.Energies(w2), terms=True, T=T, lam=lam, sigma=0.5)
+    want = ref.chain(ref.numbers(s), ref.numbers(w2), [(mpf(T), mpf(lam), mpf(0.5))])
+    assert ref.relative(terms["bias"], want[0]) < 1e-11
+    assert ref.relative(terms["variance"], want[1]) < 1e-11
+
+
+@pytest.mark.parametrize("lam", [1e-60, 1e-30, 1e-8])
+def test_a_tiny_ridge_at_the_threshold(lam):
+    got = ct.effective_ridge(ct.Isotropic(5), T=5, lam=lam)
+    assert ref.relative(got, ref.kappa([mpf(1)] * 5, mpf(5), mpf(lam))) < 1e-14

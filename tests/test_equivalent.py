@@ -12,12 +12,9 @@ import collapse_theory as ct
 from collapse_theory.algebra.effective import EffectiveRidge
 from collapse_theory.algebra.integrals import SpectralTrace, df
 from collapse_theory.symbols import T, d, eigenvalue, lam, sigma
+from tests.matrices import R, S, Sigma, X, Z
 
 s = eigenvalue
-Z, Sigma = ct.GaussianMatrix("Z", T, d), ct.Covariance("Sigma", d)
-X = Z * ct.sqrt(Sigma)
-S = X.T * X / T
-R = (S + lam * Identity(d)).inv()
 kappa = EffectiveRidge(T, lam)
 REST = T / (T - df(2, kappa))
 

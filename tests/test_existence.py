@@ -4,17 +4,15 @@ import warnings
 
 import numpy as np
 import pytest
-from sympy import Identity, MatAdd, MatMul, MatrixSymbol, Rational, Symbol, Transpose, sqrt
-from sympy.matrices.expressions.inverse import Inverse
+from sympy import Identity, Rational, Symbol, sqrt
 
 import collapse_theory as ct
 from collapse_theory.symbols import T, d, lam
+from tests.matrices import Sigma, X, Z, dense
 
 ONE = Identity(d)
-Z, Z1, Z2 = (ct.GaussianMatrix(name, T, d) for name in ("Z", "Z1", "Z2"))
+Z1, Z2 = (ct.GaussianMatrix(name, T, d) for name in ("Z1", "Z2"))
 G, G2 = ct.GaussianMatrix("G", d, d), ct.GaussianMatrix("G2", d, d)
-Sigma = ct.Covariance("Sigma", d)
-X = Z * ct.sqrt(Sigma)
 S, S1, S2 = Z.T * Z / T, Z1.T * Z1 / T, Z2.T * Z2 / T
 H, H2 = (G + G.T) / sqrt(2 * d), (G2 + G2.T) / sqrt(2 * d)
 R, N = (S + lam * ONE).inv(), (Z1.T * Z2 / T + lam * ONE).inv()
@@ -65,29 +63,6 @@ FAILS = {
     "elliptic inside": ((ONE + (G + third * G.T) / sqrt(d)).inv(), 1, 400, 0),
     "a right factor of no use": ((ONE + H).inv() * (ONE - H), 1, 400, 0),
 }
-
-
-def dense(e, values):
-    """The value of a matrix expression, by NumPy alone."""
-    if isinstance(e, Identity):
-        return np.eye(int(values[e.rows]))
-    if isinstance(e, MatrixSymbol):
-        return values[e.name]
-    if isinstance(e, Transpose):
-        return dense(e.arg, values).T
-    if isinstance(e, Inverse):
-        return np.linalg.inv(dense(e.arg, values))
-    if isinstance(e, MatAdd):
-        return sum(dense(a, values) for a in e.args)
-    if isinstance(e, MatMul):
-        scalar, factors = e.as_coeff_matrices()
-        out = float(scalar.xreplace({x: values[x] for x in (T, d, lam)})) * dense(factors[0], values)
-        for a in factors[1:]:
-            out = out @ dense(a, values)
-        return out
-    if e.exp == Rational(1, 2):
-        return np.sqrt(dense(e.base, values))
-    return np.linalg.matrix_power(dense(e.base, values), int(e.exp))
 
 
 def simulated(case, draws):

@@ -1,40 +1,19 @@
 """float64 against 50 digits over a wide domain, limits, shapes and bad values."""
 
 import math
-import pickle
-from concurrent.futures import ThreadPoolExecutor
-from decimal import Decimal
-from fractions import Fraction
 
 import mpmath
 import numpy as np
 import pytest
-import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mpmath import mpf
 
 import collapse_theory as ct
-from collapse_theory.numerics.digits import _agree
 from tests import reference as ref
+from tests.helpers import problems
 
 CLEAN, REPLACE, CHAIN = (ct.catalog[k].error for k in ("ridge-clean", "ridge-replace", "ridge-chain"))
-SLOPE = CLEAN.diff("lam")
-OLS = {"spectrum": ct.Isotropic(50), "T": 80, "T0": 90, "n": 3, "sigma": 0.5, "sigma0": 0.4}
-
-
-@st.composite
-def problems(draw):
-    d = draw(st.integers(2, 12))
-    scale = 10.0 ** draw(st.integers(-12, 12))
-    s = [scale * 10.0 ** draw(st.floats(-6, 1)) for _ in range(d)]
-    if d > 3 and draw(st.booleans()):
-        s[-1] = 0.0
-    w2 = [draw(st.floats(0.01, 10)) / scale for _ in range(d)]
-    rank = sum(x > 0 for x in s)
-    T = draw(st.integers(1, 30).filter(lambda T: rank != T) | st.floats(0.5, 40).filter(lambda T: abs(T - rank) > 1e-3))
-    lam = scale * draw(st.just(0.0) | st.floats(-12, 9).map(lambda x: 10.0**x))
-    return s, w2, T, lam
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -84,61 +63,6 @@ def test_chains_agree_with_fifty_digits(problem, T0, log_lam0, n):
         assert ref.relative(value, exact) <= 1e-11 or abs(exact) < 1e-60, name
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
-@given(problems())
-def test_derivative_in_the_ridge_agrees_with_fifty_digit_differences(problem):
-    s, w2, T, lam = problem
-    lam = lam or max(s) * 1e-3
-    S, W = ref.numbers(s), ref.numbers(w2)
-    got = SLOPE.evaluate(spectrum=ct.Eigenvalues(s), target=ct.Energies(w2), terms=True, T=T, lam=lam, sigma=1.0)
-    with mpmath.workdps(80):
-        h = mpf(lam) * mpf(10) ** -20
-        above, below = (ref.chain(S, W, [(mpf(T), mpf(lam) + e, mpf(1))]) for e in (h, -h))
-        bias, variance = ((a - b) / (2 * h) for a, b in zip(above, below, strict=True))
-    assert ref.relative(got["variance"], variance) <= 1e-11
-    # The bias derivative is a difference of two positive terms where the ridge does not matter; they bound its error.
-    k = ref.kappa([x for x in S if x > 0], mpf(T), mpf(lam))
-    slope = T / (T - mpmath.fsum((e / (e + k)) ** 2 for e in S))
-    size = slope**2 * 2 * k * mpmath.fsum(w * e**2 / (e + k) ** 3 for w, e in zip(W, S, strict=True))
-    assert abs(got["bias"] - bias) <= 1e-11 * (abs(size) + abs(bias))
-
-
-def test_the_smallest_ridges_converge():
-    assert ct.effective_ridge(ct.Isotropic(5), T=5, lam=1e-300) == pytest.approx(1e-150, rel=1e-14)
-
-
-@pytest.mark.parametrize(
-    ("s", "T", "lam"),
-    [
-        ([1] * 3 + [1e-8] * 4, 3, 0),
-        ([1] * 100 + [1e-16] * 100, 100, 0),
-        ([1] * 3 + [1e-14] * 4, 3, 1e-20),
-        ([1, 1e-3, 1e-20, 1e-40], 2, 1e-30),
-        ([1, 1e-3, 1e-20, 1e-40], 3, 1e-45),
-        ([1] * 50 + [1e-3] * 50, 49.9999, 1e-4),
-    ],
-)
-def test_a_gap_in_the_spectrum_at_the_last_row(s, T, lam):
-    """df1 is then nearly T by itself: T - df1 must not be a difference."""
-    got = ct.effective_ridge(ct.Eigenvalues(s), T=T, lam=lam)
-    assert ref.relative(got, ref.kappa(ref.numbers(s), mpf(T), mpf(lam))) < 1e-14
-    w2 = np.ones(len(s))
-    terms = CLEAN.evaluate(spectrum=ct.Eigenvalues(s), target=ct.Energies(w2), terms=True, T=T, lam=lam, sigma=0.5)
-    want = ref.chain(ref.numbers(s), ref.numbers(w2), [(mpf(T), mpf(lam), mpf(0.5))])
-    assert ref.relative(terms["bias"], want[0]) < 1e-11
-    assert ref.relative(terms["variance"], want[1]) < 1e-11
-
-
-def test_bias_derivative_does_not_cancel_where_the_ridge_dominates():
-    s, w2 = [1.0, 0.5, 0.1], [1.0, 2.0, 3.0]
-    got = CLEAN.diff("lam").evaluate(spectrum=ct.Eigenvalues(s), target=ct.Energies(w2), T=10, lam=1e10, sigma=0)
-    with mpmath.workdps(90):
-        h = mpf(10) ** -15
-        a, b = (ref.chain(ref.numbers(s), ref.numbers(w2), [(mpf(10), mpf(10) ** 10 + e, mpf(0))])[0] for e in (h, -h))
-        want = (a - b) / (2 * h)
-    assert ref.relative(got, want) <= 1e-11
-
-
 def test_the_three_cases_without_ridge():
     kw = {"spectrum": ct.Isotropic(5), "target": ct.RandomTarget(), "lam": 0, "sigma": 0.3}
     got = CLEAN.evaluate(T=[3, 5, 8], **kw)
@@ -149,73 +73,6 @@ def test_the_three_cases_without_ridge():
     for T in (5 - 1e-7, 5 + 1e-7):
         want = sum(ref.chain([mpf(1)] * 5, [mpf(1) / 5] * 5, [(mpf(T), mpf(0), mpf(0.3))]))
         assert ref.relative(CLEAN.evaluate(T=T, **kw), want) < 1e-11
-
-
-@pytest.mark.parametrize("lam", [1e-60, 1e-30, 1e-8])
-def test_a_tiny_ridge_at_the_threshold(lam):
-    got = ct.effective_ridge(ct.Isotropic(5), T=5, lam=lam)
-    assert ref.relative(got, ref.kappa([mpf(1)] * 5, mpf(5), mpf(lam))) < 1e-14
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "80",
-        None,
-        math.nan,
-        math.inf,
-        1j,
-        [80, None],
-        True,
-        sp.Symbol("x"),
-        sp.I,
-        {},
-        [80, [81]],
-        np.array(80 + 0j),
-        b"8",
-    ],
-)
-@pytest.mark.filterwarnings("error")
-def test_what_is_not_a_finite_real_number_is_refused(value):
-    with pytest.raises(ct.DomainError, match="T"):
-        CLEAN.evaluate(spectrum=ct.Isotropic(5), target=ct.RandomTarget(), T=value, lam=0.1, sigma=0.1)
-    with pytest.raises(ct.DomainError, match="T"):
-        ct.effective_ridge(ct.Isotropic(5), T=value, lam=0.1)
-
-
-@pytest.mark.parametrize(
-    "value", [80.0, np.float32(80), np.int64(80), sp.Integer(80), Fraction(80), Decimal(80), mpf(80), np.array(80)]
-)
-def test_every_kind_of_real_number_counts(value):
-    want = ct.catalog["ols-replace"].error.evaluate(**OLS)
-    assert ct.catalog["ols-replace"].error.evaluate(**{**OLS, "T": value}) == want
-
-
-@pytest.mark.parametrize(("change", "words"), [
-    ({"T": 51}, ("T >= d + 2", "51", "operator")), ({"T0": 51.5}, ("T0 >= d + 2", "51.5")), ({"n": -1}, ("n", ">= 0")),
-    ({"n": 2.5}, ("integer", "2.5")), ({"sigma": -1}, ("sigma", "-1")), ({"n": [1, 2], "T": [80, 81, 82]}, ("broadcast",)),
-    ({"spectrum": [1, 2]}, ("ct.Eigenvalues",)), ({"target": 3}, ("ct.Energies",)), ({"test_noise": -1}, ("test_noise",)),
-    ({"test_noise": math.nan}, ("test_noise",)), ({"d": 3}, ("spectrum",)), ({"sgima": 1}, ("sigma",)),
-    ({"spectrum": None}, ("spectrum",)),
-])  # fmt: skip
-def test_errors_name_argument_condition_value_and_remedy(change, words):
-    with pytest.raises(ct.DomainError) as caught:
-        ct.catalog["ols-replace"].error.evaluate(**{**OLS, **change})
-    assert all(w in str(caught.value) for w in words), caught.value
-
-
-def test_the_noise_of_the_test_point_adds_its_square_with_digits_too():
-    plain, noisy = (ct.catalog["ols-replace"].error.evaluate(digits=30, test_noise=s, **OLS) for s in (0, 0.5))
-    assert abs(noisy - plain - 0.25) < 1e-28
-
-
-def test_shapes_broadcast():
-    err = ct.catalog["ols-replace"].error
-    assert type(err.evaluate(**OLS)) is float
-    assert err.evaluate(**{**OLS, "n": np.arange(6).reshape(2, 1, 3), "T": [[80], [90]]}).shape == (2, 2, 3)
-    assert err.evaluate(**{**OLS, "n": np.zeros((0, 3))}).shape == (0, 3)
-    terms = err.evaluate(terms=True, test_noise=0.5, **{**OLS, "n": [1, 2]})
-    assert np.allclose(sum(terms.values()), err.evaluate(**{**OLS, "n": [1, 2]}) + 0.25)
 
 
 def test_extreme_scales_are_right_or_refused():
@@ -263,29 +120,3 @@ def test_a_billion_generations_that_change_nothing_more_cost_nothing():
     few, many = CHAIN.evaluate(n=[10, 10**9], **kw)
     clean = CHAIN.evaluate(n=0, **kw)
     assert (many - clean) / 1e9 == pytest.approx((few - clean) / 10, rel=1e-10)
-
-
-def test_predictors_pickle_and_run_in_threads():
-    predict = pickle.loads(pickle.dumps(CLEAN.compile(spectrum=ct.PowerLaw(20, 1.5), target=ct.RandomTarget())))
-    lams = np.logspace(-3, 1, 32)
-    with ThreadPoolExecutor(4) as pool:
-        got = list(pool.map(lambda lam: predict(T=30, lam=lam, sigma=0.1), lams))
-    assert np.allclose(got, predict(T=30, lam=lams, sigma=0.1), rtol=1e-14)
-
-
-def test_terms_are_given_when_they_are_asked_for():
-    at = {"T": 30, "lam": 0.1, "sigma": 0.5}
-    predict = CLEAN.compile(spectrum=ct.PowerLaw(20, 1.5), target=ct.RandomTarget())
-    terms = predict(terms=True, **at)
-    assert isinstance(predict(**at), float)
-    assert predict(**at) == predict(terms=False, **at) == pytest.approx(sum(terms.values()))
-
-
-def test_digits_are_given_when_two_precisions_agree_on_two_more():
-    with mpmath.workdps(60):
-        one, off = mpmath.mpf(3), mpmath.mpf(10) ** -22
-        assert _agree(mpmath, one * (1 + off / 2), one, 20, "0")
-        assert not _agree(mpmath, one * (1 + off * 2), one, 20, "0")
-        assert not _agree(mpmath, one * (1 - off * 2), one, 20, "0")
-        assert _agree(mpmath, off, mpmath.mpf(0), 20, "1e-22")
-        assert not _agree(mpmath, off, mpmath.mpf(0), 20, "1e-23")

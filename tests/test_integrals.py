@@ -6,7 +6,6 @@ import pytest
 import sympy as sp
 
 import collapse_theory as ct
-from collapse_theory.algebra.collect import collected
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace, df
 from collapse_theory.symbols import Eigenvalue, T, d, kappa
 from collapse_theory.symbols import eigenvalue as s
@@ -77,20 +76,3 @@ def test_latex_also_squared():
     assert sp.latex(QuadraticForm(s) ** 2) == r"\left(w_0^\top \Sigma w_0\right)^{2}"
     assert sp.latex(T * QuadraticForm(s)) == r"T w_0^\top \Sigma w_0"
     assert sp.latex(QuadraticForm(s)) == r"w_0^\top \Sigma w_0"
-
-
-def test_collects_like_integrals_without_changing_the_value():
-    e = (kappa**2 * QuadraticForm(s / (s + kappa) ** 2) / (T - df(2, kappa))).diff(kappa)
-    merged = collected(e)
-    at = {kappa: sp.Rational(1, 3), T: sp.Integer(7)}
-
-    def value(x):
-        return x.xreplace(
-            {
-                i: sum(w * i.integrand.xreplace({s: sp.Integer(v)}) for v, w in ((1, 1), (2, 5)))
-                for i in x.atoms(SpectralTrace, QuadraticForm)
-            }
-        ).subs(at)
-
-    assert value(merged) == value(e)
-    assert QuadraticForm(s**2 / (s + kappa) ** 3) in merged.atoms(QuadraticForm)

@@ -2,19 +2,14 @@
 
 import re
 
-import numpy as np
 import pytest
 
 import collapse_theory as ct
 from collapse_theory import symbols
 from tests.latex_reader import read_formula
-from tests.points import POINTS, D
+from tests.points import EIGENVALUES, ENERGIES, MEASURE, OFFSETS, POINTS, D
 
-S = np.arange(1, D + 1) ** -1.2
-W = np.linspace(1, 2, D)
-OFFSET = np.linspace(0.2, 0.1, D)
-MEASURE = {"spectrum": {"Sigma": ct.Eigenvalues(S), "Delta": ct.Eigenvalues(OFFSET)}, "target": ct.Energies(W)}
-MATRICES = {r"\Sigma": S, r"\Delta": OFFSET}
+MATRICES = {r"\Sigma": EIGENVALUES, r"\Delta": OFFSETS}
 PRINTED = {
     "T0": "T_0",
     "lam": r"\lambda",
@@ -40,7 +35,7 @@ def printed_values(values):
 @pytest.mark.parametrize("slug", [s for s in POINTS if s not in NAMED_ONLY])
 def test_the_printed_formula_has_the_value_of_the_formula(slug):
     err, values = at_a_number_of_rounds(slug)
-    shown = read_formula(err.latex(), printed_values(values), MATRICES, W)
+    shown = read_formula(err.latex(), printed_values(values), MATRICES, ENERGIES)
     terms = {k: v for k, v in err.evaluate(terms=True, **MEASURE, **values).items() if err.parts[k] != 0}
     names = {"bias": "B", "variance": "V", "synthetic_variance": r"V_{\mathrm{syn}}"}
     assert shown["E"] == pytest.approx(sum(terms.values()), rel=1e-9)
@@ -48,7 +43,7 @@ def test_the_printed_formula_has_the_value_of_the_formula(slug):
         assert {names[k]: pytest.approx(v, rel=1e-9) for k, v in terms.items()} | {"E": shown["E"]} == shown
     used = {x.name for x in err.expr.free_symbols} & set(values)
     for name in sorted(used)[:1]:  # control: another value gives another number
-        moved = read_formula(err.latex(), printed_values({**values, name: 1.5 * values[name] + 1}), MATRICES, W)
+        moved = read_formula(err.latex(), printed_values({**values, name: 1.5 * values[name] + 1}), MATRICES, ENERGIES)
         assert moved["E"] != pytest.approx(shown["E"], rel=1e-9), name
 
 
@@ -59,7 +54,7 @@ def test_the_printed_derivative_has_its_value(slug, name):
     if name not in values:
         return
     slope = err.diff(name)
-    shown = read_formula(slope.latex(), printed_values(values), MATRICES, W)
+    shown = read_formula(slope.latex(), printed_values(values), MATRICES, ENERGIES)
     assert shown["E"] == pytest.approx(slope.evaluate(**MEASURE, **values), rel=1e-8)
 
 
@@ -73,16 +68,16 @@ def test_the_definitions_of_the_generation_operator():
         if r"[M] &=" in line or line.startswith("A")
     )
     at = printed_values(values)
-    s = S
+    s = EIGENVALUES
     found = {}
     for index, rows, ridge in (("", "T", r"\lambda"), ("_0", "T_0", r"\lambda_0")):
         suffix = "_{0}" if index else ""
         kappa = rf"\kappa{index}"
-        at[kappa] = ct.effective_ridge(ct.Eigenvalues(S), T=at[rows], lam=at[ridge])
+        at[kappa] = ct.effective_ridge(ct.Eigenvalues(EIGENVALUES), T=at[rows], lam=at[ridge])
 
         def respond(M, suffix=suffix):
             line = lines[rf"a'{suffix}[M]"].split("&&")[0]
-            return read_formula(wrapped(line), at, {**MATRICES, "M": M}, W)["E"]
+            return read_formula(wrapped(line), at, {**MATRICES, "M": M}, ENERGIES)["E"]
 
         def transport(M, suffix=suffix, respond=respond):
             line = lines[rf"\mathcal{{G}}{suffix}[M]"].replace(rf"a'{suffix}[M]", "q")
@@ -91,7 +86,7 @@ def test_the_definitions_of_the_generation_operator():
         found[index] = (read_matrix(lines[f"A{suffix}"], at, MATRICES), transport, respond)
     (A, G, a), (A0, G0, a0) = found[""], found["_0"]
     M = G(s)
-    bias = (W * (s - 2 * s * A0 * A + G0(M))).sum()
+    bias = (ENERGIES * (s - 2 * s * A0 * A + G0(M))).sum()
     variance = values["sigma"] ** 2 * a(s) + values["sigma0"] ** 2 * a0(M)
     terms = ct.catalog["ridge-chain"].error.evaluate(terms=True, **MEASURE, **{**values, "n": 1})
     assert terms == pytest.approx({"bias": bias, "variance": variance}, rel=1e-9)
@@ -107,7 +102,7 @@ def wrapped(text):
 def read_matrix(text, values, matrices):
     from tests.latex_reader import Reader
 
-    return Reader(values, matrices, W).read(text)
+    return Reader(values, matrices, ENERGIES).read(text)
 
 
 def test_conditions_are_printed_once_each_and_in_order():

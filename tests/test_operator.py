@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-import sympy as sp
 
 import collapse_theory as ct
 from collapse_theory.algebra.effective import ResidualDegrees
 from collapse_theory.algebra.integrals import df
-from collapse_theory.derive.exact import affine_closed_form
 from collapse_theory.derive.labeller import chain_risk
 from collapse_theory.derive.labeller_scalars import ChainBias, ChainVariance
 from collapse_theory.derive.operator import Generation, response
@@ -48,14 +46,6 @@ def test_minimum_norm_generators_are_projections():
     )
     assert terms["bias"] == pytest.approx(1 - 0.3**3, rel=1e-12)
     assert terms["variance"] == pytest.approx(0.25 * 30 / 70 * (1 + 0.3 + 0.09), rel=1e-12)
-
-
-def test_affine_recursions():
-    v = [sp.Rational(1)]
-    for _ in range(8):
-        v.append(sp.Rational(2, 3) * v[-1] + sp.Rational(1, 5))
-    closed = affine_closed_form(v[0], v[1], v[2], n)
-    assert all(sp.simplify(closed.subs(n, k).doit() - x) == 0 for k, x in enumerate(v))
 
 
 def test_methods_disagree_only_by_the_constant():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import shutil
 import subprocess
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,8 +19,8 @@ from collapse_theory.describe.files import load
 from collapse_theory.present.document import _findings, beyond_latin, document, study_document
 from collapse_theory.present.report import TEX_ENGINES, compile_tex, write_report
 from collapse_theory.study.report_study import run_study
+from tests.helpers import CHAIN, ROOT, chain_terms
 
-ROOT = Path(__file__).parent.parent
 SMALL = """
 title = "A small study: 50% & more_of #1"
 spectrum = "powerlaw:d=40,beta=1.2"
@@ -221,3 +221,36 @@ def test_an_interrupted_report_resumes(tmp_path):
     clean = run_study(settings)
     for a, b in zip(study.checks("gaussian"), clean.checks("gaussian"), strict=True):
         assert a[2].simulation.mean == b[2].simulation.mean
+
+
+REPORT = CHAIN.replace("[[sample]]", 'inputs = ["gaussian"]\n[[sample]]', 1)
+
+
+def test_every_column_of_a_report(tmp_path):
+    file = tmp_path / "r.toml"
+    file.write_text(REPORT)
+    study, _ = write_report(load(file)[1], tmp_path / "out")
+    rows = list(csv.reader((tmp_path / "out" / "report.csv").read_text().splitlines()))
+    checked = [f"gaussian_{k}" for k in ("mean", "sem", "z", "relative_gap")]
+    assert rows[0] == ["series", "lam", "theory", "bias", "variance", *checked]
+    data = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (data["title"], data["sweep"], data["seed"], data["trials"]) == ("A chain", "lam", 3, 20)
+    for row, point, shown in zip(rows[1:], study.series[0].points, data["series"][0]["points"], strict=True):
+        check = point.checks["gaussian"]
+        terms = chain_terms(point.x)
+        simulated = [check.simulation.mean, check.simulation.sem, check.z, check.relative_gap]
+        assert [float(x) for x in row[1:]] == pytest.approx([point.x, sum(terms.values()), *terms.values(), *simulated])
+        assert check.simulation.trials == 20
+        assert shown["x"] == point.x
+        assert shown["terms"] == pytest.approx(terms)
+        got = shown["checks"]["gaussian"]
+        assert [got[k] for k in ("mean", "sem", "z", "relative_gap")] == pytest.approx(simulated)
+        assert got["allowance"] == check.allowance
+        assert got["passed"] is check.passed
+
+
+def test_text_reports_say_infinities_in_words():
+    from collapse_theory.present.report import plain
+
+    assert plain(math.inf) == "inf"
+    assert plain(np.float64(0.5)) == 0.5

@@ -14,12 +14,8 @@ import collapse_theory as ct
 from collapse_theory.present.latex import to_latex
 from tests import naive
 from tests import reference as ref
-from tests.points import POINTS, D
+from tests.points import EIGENVALUES, ENERGIES, MEASURE, OFFSETS, POINTS, D
 
-S = np.arange(1, D + 1) ** -1.2
-W = np.linspace(1, 2, D)
-OFFSET = np.linspace(0.2, 0.1, D)
-MEASURE = {"spectrum": {"Sigma": ct.Eigenvalues(S), "Delta": ct.Eigenvalues(OFFSET)}, "target": ct.Energies(W)}
 SLUGS = list(ct.catalog)
 SCALAR = [s for s in SLUGS if s.split("-")[0] in {"token", "gaussian", "regular"}]
 CORE = ["ols-accumulate", "ols-accumulate-fixed-design", "ols-accumulate-fixed-design-limit", "ols-accumulate-limit",
@@ -39,7 +35,7 @@ def names_of(err):
 
 def exact(slug, v):
     """Return the test error to 50 digits by definition: sums over rounds and the literature's operator recursion."""
-    s, w2 = ref.numbers(S), ref.numbers(W)
+    s, w2 = ref.numbers(EIGENVALUES), ref.numbers(ENERGIES)
     v = {k: x if k == "n" else mpf(x) for k, x in v.items()}
     one = mpf(D) / (v.get("T", 0) - D - 1)
     match slug:
@@ -71,7 +67,7 @@ def exact(slug, v):
             return sum(first) + sum(variance / i for i, (_, variance) in enumerate(rest, start=2))
         case "strong-collapse":
             clean = sum(ref.chain(s, w2, [(v["N"], v["lam"], v["sigma"])]))
-            return clean + ref.strong_collapse(s, ref.numbers(OFFSET), v["N"], v["p1"], v["p2"], v["lam"])
+            return clean + ref.strong_collapse(s, ref.numbers(OFFSETS), v["N"], v["p1"], v["p2"], v["lam"])
 
 
 @pytest.mark.parametrize("slug", CORE)
@@ -309,6 +305,35 @@ def test_chain_takes_parameters_per_generation():
     th = ct.catalog["ridge-chain"]
     got = th.at(n=2, T0=[20, 8], lam0=[0.1, 0], sigma0=[0.2, 0.3]).evaluate(**MEASURE, T=30, lam=0.2, sigma=0.1)
     stages = [(mpf(20), mpf(0.1), mpf(0.2)), (mpf(8), mpf(0), mpf(0.3)), (mpf(30), mpf(0.2), mpf(0.1))]
-    assert ref.relative(got, sum(ref.chain(ref.numbers(S), ref.numbers(W), stages))) < 1e-12
+    assert ref.relative(got, sum(ref.chain(ref.numbers(EIGENVALUES), ref.numbers(ENERGIES), stages))) < 1e-12
     with pytest.raises(ct.PipelineError, match="one value per generation"):
         th.at(n=3, T0=[20, 8])
+
+
+@pytest.mark.parametrize("slug", SCALAR)
+def test_families_agree_with_their_calculus_and_approach_their_limits(slug):
+    """Floats equal digits also after many rounds, the pipeline's own calculus agrees, limits are approached."""
+    theorem = ct.catalog[slug]
+    err = theorem.error
+    names = {x.name for x in err.free_symbols}
+    at = {k: v for k, v in {"T": 50, "T0": 30, "w": 0.625, "n": 6}.items() if k in names}
+    for n in (1, 6, 500):
+        point = {**at, "n": n} if "n" in names else at
+        value = err.evaluate(**point)
+        assert value == pytest.approx(float(err.evaluate(digits=30, **point)), rel=1e-11)
+    assert theorem.statement().startswith(r"\begin{theorem}")
+    assert theorem.bibtex
+    if err.regime != "upper bound" and "n" in names:
+        direct = ct.test_error(theorem.pipeline(**at), family=err.family).evaluate()
+        assert err.evaluate(**at) == pytest.approx(direct, rel=1e-11)
+    for relation in theorem.relations:
+        limit = ct.catalog[relation.to].error.evaluate(**{k: v for k, v in at.items() if k != "n"})
+        assert err.evaluate(**{**at, "n": 100_000}) == pytest.approx(limit, rel=2e-5)
+
+
+def test_total_collapse_bound_by_simulation():
+    theorem = ct.catalog["token-total-collapse"]
+    sim = ct.simulate(theorem.pipeline(T=6, n=20), family=theorem.error.family, trials=1000, seed=2)
+    exact = 1 - ct.Categorical([0.25] * 4).total_collapse_probability(T=6, generations=21)
+    assert abs(sim.mean - exact) < 4 * sim.sem
+    assert exact <= theorem.error.evaluate(T=6, n=20)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -14,8 +16,10 @@ import pytest
 
 import collapse_theory as ct
 from collapse_theory.core.writing import whole_folder, write_file
+from collapse_theory.describe.files import load
+from collapse_theory.present.report import write_report
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parent.parent
 NAMES = ("a", "b", "c")
 
 
@@ -219,8 +223,6 @@ def test_what_is_no_place_for_a_folder(what, tmp_path):
 
 
 def test_an_interrupted_study_is_forgotten_by_another(tmp_path):
-    from collapse_theory.describe.files import load
-    from collapse_theory.present.report import write_report
 
     text = 'spectrum = "isotropic:d=4"\ntarget = "random:norm2=1"\nworkflow = "accumulate"\n'
     text += "trials = 5\ngenerations = 1\n[stage]\nT = 9\nnoise = {}\n"
@@ -252,3 +254,57 @@ def test_processes_that_race_leave_one_whole_file(tmp_path):
     assert [p.wait(deadline - time.monotonic()) for p in processes] == [0, 0, 0]
     assert names(tmp_path) == ["run.json"]
     assert file.read_text() in {letter * 1000 for letter in "abc"}
+
+
+@pytest.fixture
+def small_disk():
+    """Let no file grow beyond four kilobytes, as a disk that is full does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def shrink():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+
+    yield shrink
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_the_old_one(tmp_path, small_disk):
+    path = tmp_path / "run.json"
+    pipe = ct.workflows.replace(0, downstream=ct.Stage(T=12, noise=0.5))
+    how = {"spectrum": ct.Isotropic(3), "target": ct.RandomTarget(), "checkpoint": path}
+    first = ct.simulate(pipe, trials=5, **how)
+    before = path.read_bytes()
+    small_disk()
+    with pytest.raises((ct.CollapseTheoryError, OSError)):
+        ct.simulate(pipe, trials=2000, **how)
+    kept = json.loads(path.read_text())  # whole, and of this problem
+    assert kept["errors"][:5] == first.errors.tolist()
+    assert len(before) <= len(path.read_bytes()) <= 4096
+    assert [p.name for p in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_folder_that_does_not_fit_leaves_the_old_files(tmp_path, small_disk):
+    out = tmp_path / "out"
+    with whole_folder(out) as (scratch, _):
+        (scratch / "a").write_text("old")
+
+    def write():
+        with whole_folder(out) as (scratch, _):
+            (scratch / "a").write_text("new")
+            (scratch / "b").write_text("x" * 10_000)
+
+    small_disk()
+    with pytest.raises((ct.CollapseTheoryError, OSError)):
+        write()
+    assert {p.name: p.read_text() for p in out.iterdir()} == {"a": "old"}
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_files_of_a_block_appear_together(tmp_path):
+    """While the block runs nothing is seen in the folder."""
+    out = Path(tmp_path / "out")
+    with whole_folder(out) as (scratch, _):
+        (scratch / "a").write_text("1")
+        assert not out.exists() or not list(out.iterdir())
+        assert tmp_path in scratch.parents  # the same disk: a move, not a copy
+    assert [p.name for p in out.iterdir()] == ["a"]

@@ -1,0 +1,28 @@
+"""Effective ridges of pooled designs solve their own equations."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from collapse_theory.numerics.measure import Measure
+from collapse_theory.numerics.resolvents import solve_resolvent
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(st.integers(1, 4), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-12, 1e-3, 1.0, 1e3]))
+def test_effective_ridges_of_pooled_designs(count, seed, ridge):
+    rng = np.random.default_rng(seed)
+    s, measure = rng.exponential(size=(count, 30)) ** 3, Measure({}, np.ones(30))
+    rows = rng.integers(2, 40, count).astype(float)
+    if ridge == 0 and abs(rows.sum() - 30) < 3:
+        rows += 3
+    weights = rng.uniform(0.1, 3, count)
+    got = solve_resolvent(s, measure, weights, rows, rows.sum(), ridge)
+    a, mass = weights / rows.sum(), weights * rows / rows.sum()
+    assert got.opened.designs.all() == (rows.sum() < 30)
+    if rows.sum() < 30:
+        want = ridge + a * (s / (1 + (mass / got.scale) @ s)).sum(axis=1)
+    else:
+        want = 1 + a * (s / (ridge + (mass / got.scale) @ s)).sum(axis=1)
+    np.testing.assert_allclose(got.scale, want, rtol=1e-11)
+    assert (got.scale > 0).all()
