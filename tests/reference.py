@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mpmath
 from mpmath import mp, mpf
+from scipy.optimize import brentq
 
 mp.dps = 50
 
@@ -13,33 +14,45 @@ def numbers(values):
     return [mpf(float(x)) for x in values]
 
 
-def kappa(s, T, lam):
-    """Return the effective ridge by bisection on the logarithm, then secant steps: no Newton, no complement form."""
-    s = [x for x in s if x > 0]
-    if lam == 0 and len(s) <= T:
-        return mpf(0)
-    with mpmath.workdps(90):
+def kappa(s, T, lam, digits=90):
+    """Return the effective ridge by bisection of ``T x = T lam + x df1(x)`` on the logarithm, then Newton's steps from above.
 
-        def gap(x):
-            return x - lam - x * mpmath.fsum(e / (e + x) for e in s) / T
+    The function is convex, so that each step squares the distance; no complement form.
+    """
+    with mpmath.workdps(digits):
+        s, T, lam = [mpf(x) for x in s if x > 0], mpf(T), mpf(lam)
+        if lam == 0 and len(s) <= T:
+            return mpf(0)
+
+        def excess(x):
+            return x * (T - mpmath.fsum(e / (e + x) for e in s)) - T * lam
 
         high = lam + mpmath.fsum(s) / T
-        low = lam if lam > 0 else high
-        while gap(low) > 0 and lam == 0:
-            low /= 16
-        for _ in range(320):
+        low = lam if lam > 0 else high / 2
+        while excess(low) > 0:
+            low /= 2**16
+        while high > low * (1 + mpf(2) ** -20):
             middle = mpmath.sqrt(low * high)
-            low, high = (middle, high) if gap(middle) < 0 else (low, middle)
-        return +high
+            low, high = (middle, high) if excess(middle) < 0 else (low, middle)
+        x, step = high, high
+        while step > x * mpf(10) ** (-3 * digits // 5):
+            step = excess(x) / (T - mpmath.fsum((e / (e + x)) ** 2 for e in s))
+            x -= step
+        return x
 
 
-def chain(s, w2, stages):
+def float_kappa(s, T, lam):
+    """Return the effective ridge of an array of eigenvalues in float64, where it needs to be quick; ``lam > 0``."""
+    return brentq(lambda k: k * (1 - (s / (s + k)).sum() / T) - lam, lam, lam + s.sum() / T, xtol=1e-300, rtol=1e-15)
+
+
+def chain(s, w2, stages, digits=90):
     """Return bias and variance of a chain by the operator as the literature writes it, ``stages = [(T, lam, sigma)]``."""
     s, w2 = zip(*((a, b) for a, b in zip(s, w2, strict=True) if a > 0), strict=True)
-    with mpmath.workdps(90):
+    with mpmath.workdps(digits):
         M, u, variance = list(s), list(s), mpf(0)
         for T, lam, sigma in reversed(stages):
-            k = kappa(s, T, lam)
+            k = kappa(s, T, lam, digits)
             residual = T - mpmath.fsum((e / (e + k)) ** 2 for e in s)
             t = mpmath.fsum(m * e / (e + k) ** 2 for m, e in zip(M, s, strict=True)) / residual
             variance += sigma**2 * t

@@ -1,4 +1,4 @@
-"""The calculus and its closed forms: independent recursions, simulation with mutant controls, random pipelines."""
+"""The calculus of covariances: the order of labellers, random pipelines, symbols, simulation and bad input."""
 
 import pickle
 
@@ -34,7 +34,6 @@ def test_the_order_of_labellers_changes_nothing(order, law):
         assert got[-1, 3] == sp.Rational(order.count(3), len(order)) * got[3, 3]
 
 
-# ------------------------------------------------------------------ random pipelines
 def random_pipeline(draw, linear):
     """Up to four fits; samples reused, weighted, subsampled, mixed."""
     pipe = ct.Pipeline()

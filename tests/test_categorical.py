@@ -1,4 +1,4 @@
-"""Token collapse at scale, the compressed chain, bounds and bad input."""
+"""Tokens: published and simulated values, bounds, edges, and what is no distribution."""
 
 import math
 

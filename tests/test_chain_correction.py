@@ -12,6 +12,7 @@ from scipy.stats import chi2
 import collapse_theory as ct
 from collapse_theory.numerics.chain_correction import Link, _Fit, chain_correction
 from collapse_theory.numerics.measure import Measure
+from tests import naive
 from tests import reference as ref
 
 S, W = [2.0, 1.0, 1.0, 0.25, 0.0], [0.5, 1.0, 2.0, 0.3, 7.0]
@@ -145,16 +146,13 @@ def test_repeated_eigenvalues_count_as_often_as_they_occur():
     assert spread.value == pytest.approx(merged.value, rel=1e-6)
 
 
-def naive(s, w2, stages, trials, seed):
-    """Return mean and standard error of the chain by the normal equations."""
-    rng, errors, truth = np.random.default_rng(seed), [], np.sqrt(w2)
-    for _ in range(trials):
-        w = truth
-        for T, lam, sigma in stages:
-            X = rng.standard_normal((T, len(s))) * np.sqrt(s)
-            w = np.linalg.solve(X.T @ X / T + lam * np.eye(len(s)), X.T @ (X @ w + sigma * rng.standard_normal(T)) / T)
-        errors.append(float(s @ (w - truth) ** 2))
-    return np.mean(errors), np.std(errors) / math.sqrt(trials)
+def simulated(s, w2, stages, trials, seed):
+    """Return mean and standard error of naive runs of the chain."""
+    pipe, last = ct.Pipeline(), ct.TRUTH
+    for T, lam, sigma in stages:
+        last = pipe.fit(pipe.sample(T=T, noise=sigma, source=last), ridge=lam)
+    errors = naive.errors(pipe, naive.Linear(s, w2), trials, seed)
+    return errors.mean(), errors.std() / math.sqrt(trials)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +162,7 @@ def naive(s, w2, stages, trials, seed):
 )  # fmt: skip
 def test_simulated_small_systems(s, stages, before):
     w2 = np.full(12, 1 / 12)
-    mean, sem = naive(s, w2, stages, 10_000, 1)
+    mean, sem = simulated(s, w2, stages, 40_000, 1)
     plain = float(sum(ref.chain(ref.numbers(s), ref.numbers(w2), [(T, mpf(a), mpf(b)) for T, a, b in stages])))
     got = correct(s, w2, stages)
     assert mean / plain - 1 > before  # what finite size does
@@ -183,7 +181,7 @@ def test_chains_of_sixty_dimensions(seed):
         (int(rng.choice([30, 45, 75, 90, 150])), rng.choice([1e-3, 0.01, 0.1]), rng.choice([0, 0.2, 0.5]))
         for _ in range(rng.integers(1, 5))
     ]
-    mean, sem = naive(s, w2, stages, 3000, seed)
+    mean, sem = simulated(s, w2, stages, 3000, seed)
     plain = float(sum(ref.chain(ref.numbers(s), ref.numbers(w2), [(T, mpf(a), mpf(b)) for T, a, b in stages])))
     got = correct(s, w2, stages)
     assert abs(mean - plain - got.value) < 3 * sem + got.remainder

@@ -1,4 +1,4 @@
-"""Every option of the command line changes what it says, and nothing else; every column of a file holds what its head says."""
+"""Every option of the command line changes what it says, and nothing else."""
 
 from __future__ import annotations
 
@@ -112,9 +112,3 @@ def test_derive_prints_latex_text_or_json(chain):
 def test_a_value_given_twice_or_without_a_name_is_refused(chain):
     assert "once" in call("predict", chain, "--set", "lam=1", "--set", "lam=2", code=2).output
     assert "NAME=VALUE" in call("predict", chain, "--set", "=2", code=2).output
-
-
-# ---------------------------------------------------------------- columns
-
-
-# ---------------------------------------------------------------- whole files

@@ -1,4 +1,4 @@
-"""Elimination without subtractions."""
+"""Linear systems solved without subtractions keep every digit."""
 
 import numpy as np
 from hypothesis import given, settings

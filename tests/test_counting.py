@@ -1,4 +1,4 @@
-"""Counts of the operations of a plan."""
+"""Counts of operations say how an evaluation grows with rounds, effective ridges and directions."""
 
 import collapse_theory as ct
 from collapse_theory.numerics.counting import count_operations

@@ -13,34 +13,13 @@ from collapse_theory.numerics.measure import Measure
 from tests import reference as ref
 
 CLEAN = ct.catalog["ridge-clean"].error
-
 EPS = 2.0**-52
 NORMAL = mpf(2) ** -1022
 
 
 def exact(s, T, lam):
-    """Return kappa by bisection of ``T x = T lam + x df1(x)`` on the bits of ``log x``; nothing of the package, no complement."""
-    s = [mpf(x) for x in s if x > 0]
-    T, lam = mpf(T), mpf(lam)
-    if lam == 0 and len(s) <= T:
-        return mpf(0)
-    with mpmath.workdps(720):
-
-        def excess(x):
-            return x * (T - sum(e / (e + x) for e in s)) - T * lam
-
-        high = lam + mpmath.fsum(s) / T
-        low = lam if lam > 0 else high / 2
-        while excess(low) > 0:
-            low /= 2**16
-        while high > low * (1 + mpf(2) ** -20):
-            middle = mpmath.sqrt(low * high)
-            low, high = (middle, high) if excess(middle) < 0 else (low, middle)
-        x = high
-        for _ in range(4):  # from above a convex function: each step squares the distance
-            slope = T - sum((e / (e + x)) ** 2 for e in s)
-            x -= excess(x) / slope
-        return x
+    """Return the effective ridge with digits for the whole range of float64."""
+    return ref.kappa(s, T, lam, digits=720)
 
 
 @st.composite

@@ -12,6 +12,7 @@ from scipy.optimize import brentq
 
 import collapse_theory as ct
 from collapse_theory.numerics.elliptic import clean_fit
+from tests.naive import agrees
 
 POWER = np.arange(1, 121) ** -1.0
 TWO = np.array([0.1, 1.9])
@@ -142,7 +143,7 @@ def test_often_drawn_rows_need_few_nodes():
 
 
 def simulated(s, tau, T, lam, N, trials, seed):
-    """Return bias and noise of naive fits: (mean, standard error) each, and the prediction (of the populations, if any)."""
+    """Return bias and noise of naive fits, each with its prediction (of the populations, if any)."""
     rng = np.random.default_rng(seed)
     d = s.size
     bias, noise, expected = [], [], []
@@ -167,7 +168,7 @@ def simulated(s, tau, T, lam, N, trials, seed):
     bias = np.array(bias) + (
         b if N else 0.0
     )  # differences within a population: its own bias varies more than the theory errs
-    return [(np.mean(x), np.std(x) / math.sqrt(trials), y) for x, y in ((bias, b), (noise, v))]
+    return (bias, b), (np.array(noise), v)
 
 
 CASES = [
@@ -184,15 +185,11 @@ CASES = [
 @pytest.mark.parametrize(("name", "s", "tau", "T", "lam", "N"), CASES, ids=[c[0] for c in CASES])
 def test_simulation_agrees_and_rejects_mutants(name, s, tau, T, lam, N):
     """Within 4 standard errors and 2 % of finite size; the Gaussian theory, and 8 % more noise, must be rejected."""
-    (bias, noise), gaussian = simulated(s, tau, T, lam, N, 40 if lam else 150, 0), clean_fit(s, ONE, T=T, lam=lam)
-
-    def agrees(measured, value):
-        mean, sem, _ = measured
-        return abs(mean - value) <= 4 * sem + 0.02 * value
-
-    assert agrees(noise, noise[2]), noise
-    assert not agrees(noise, 1.08 * noise[2])
-    assert not agrees(noise, 0.92 * noise[2])
+    (bias, b), (noise, v) = simulated(s, tau, T, lam, N, 40 if lam else 150, 0)
+    gaussian = clean_fit(s, ONE, T=T, lam=lam)
+    assert agrees(noise, v, 0.02), noise
+    assert not agrees(noise, 1.08 * v, 0.02)
+    assert not agrees(noise, 0.92 * v, 0.02)
     if lam > 0:
-        assert agrees(bias, bias[2]), bias
-    assert not (agrees(noise, gaussian.noise) and agrees(bias, float(gaussian.bias(s).sum())))
+        assert agrees(bias, b, 0.02), bias
+    assert not (agrees(noise, gaussian.noise, 0.02) and agrees(bias, float(gaussian.bias(s).sum()), 0.02))

@@ -12,18 +12,12 @@ import collapse_theory as ct
 from collapse_theory.algebra.effective import EffectiveRidge
 from collapse_theory.algebra.integrals import SpectralTrace, df
 from collapse_theory.symbols import T, d, eigenvalue, lam, sigma
+from tests import reference as ref
 from tests.matrices import R, S, Sigma, X, Z
 
 s = eigenvalue
 kappa = EffectiveRidge(T, lam)
 REST = T / (T - df(2, kappa))
-
-
-def effective_ridge(eigenvalues, rows, ridge):
-    def gap(k):
-        return k * (1 - (eigenvalues / (eigenvalues + k)).sum() / rows) - ridge
-
-    return brentq(gap, ridge, ridge + 2 * eigenvalues.sum() / rows, xtol=1e-300, rtol=1e-15)
 
 
 # ---------------------------------------------------------------------- closed forms, from the expression alone
@@ -156,7 +150,7 @@ def test_monte_carlo(case, mutant):
     expression = R * Sigma * R * Sigma * R if case == "three resolvents" else CLOSED[case][0]
     want = ct.deterministic_equivalent(expression).evaluate(spectrum=ct.Eigenvalues(eigenvalues), T=rows, lam=ridge)
     if mutant:
-        k = effective_ridge(eigenvalues, rows, ridge)
+        k = ref.float_kappa(eigenvalues, rows, ridge)
         want = want * (1 - ((eigenvalues / (eigenvalues + k)) ** 2).sum() / rows)
     score = z_score(simulate(value, eigenvalues, rows, 100, 3), want, eigenvalues)
     assert (abs(score) > 5) == mutant, score

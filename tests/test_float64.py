@@ -1,4 +1,4 @@
-"""float64 against 50 digits over a wide domain, limits, shapes and bad values."""
+"""Terms in float64 against 50 digits over a wide domain, and limits."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Laws of the Gaussian family beyond its second moments."""
+"""Gaussians: means and covariances of any pipeline by simulation, determinants, distances, and the time to collapse."""
 
 import math
 
@@ -8,28 +8,21 @@ import pytest
 
 import collapse_theory as ct
 from collapse_theory.families.variance_law import VarianceLaw
+from tests import naive
 
 W, Stage = ct.workflows, ct.Stage
 
 
-def chains(T, generations, d, runs, seed):
-    """Return fitted means and covariances of independent chains, by drawing rows."""
-    rng = np.random.default_rng(seed)
-    out = []
-    for _ in range(runs):
-        mean, cov = np.zeros(d), np.eye(d)
-        for _ in range(generations):
-            x = rng.multivariate_normal(mean, cov, T, method="cholesky")
-            mean, cov = x.mean(axis=0), np.atleast_2d(np.cov(x.T, bias=True))
-        out.append((mean, cov))
-    return out
+def runs(pipe, d, number, seed):
+    """Return the means and covariances of the last fit in independent runs, by drawing rows."""
+    return naive.one_batch(pipe, naive.Gaussians(d), number, np.random.default_rng(seed))[pipe.fits[-1].index]
 
 
 @pytest.mark.parametrize(("d", "T"), [(1, 5), (3, 12)])
 def test_expected_log_determinant(d, T):
     pipe = W.replace(2, Stage(T=T), Stage(T=T))
     theory = float(ct.Gaussian(d).expected_log_determinant(pipe))
-    values = [np.linalg.slogdet(cov)[1] for _, cov in chains(T, 3, d, 3000, 1)]
+    values = np.linalg.slogdet(runs(pipe, d, 3000, 1)[1])[1]
     sem = np.std(values) / math.sqrt(3000)
     assert abs(np.mean(values) - theory) < 4 * sem
     assert abs(np.mean(values) - 1.1 * theory) > 4 * sem  # control
@@ -38,7 +31,8 @@ def test_expected_log_determinant(d, T):
 def test_wasserstein_in_one_dimension():
     pipe = W.replace(2, Stage(T=6), Stage(T=6))
     theory = float(ct.Gaussian().expected_wasserstein2(pipe))
-    values = [mean[0] ** 2 + (math.sqrt(cov[0, 0]) - 1) ** 2 for mean, cov in chains(6, 3, 1, 4000, 2)]
+    mean, cov = runs(pipe, 1, 4000, 2)
+    values = mean[:, 0] ** 2 + (np.sqrt(cov[:, 0, 0]) - 1) ** 2
     sem = np.std(values) / math.sqrt(4000)
     assert abs(np.mean(values) - theory) < 4 * sem
     assert abs(np.mean(values) - 1.2 * theory) > 4 * sem
@@ -121,45 +115,6 @@ def test_gaussian_chains_with_many_rows(T):
         )
 
 
-def simulated(pipe, fam, trials, seed):
-    """Return mean and standard error of the error and, for Gaussians, of the covariance factor."""
-    rng = np.random.default_rng(seed)
-    values = np.array([one_run(pipe, fam, rng) for _ in range(trials)])
-    return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(trials)
-
-
-def one_run(pipe, fam, rng):
-    """Rows of a one-dimensional Gaussian (truth N(0, 1)) or one-hot rows, drawn one after the other."""
-    p = getattr(fam, "p", None)
-    truth = p if p is not None else (0.0, 1.0)
-    rows, models = {}, {}
-
-    def model(x):
-        return models[x.index] if isinstance(x, ct.Fit) else truth
-
-    def draw(q):
-        return np.eye(len(p))[rng.choice(len(p), p=q)] if p is not None else rng.normal(q[0], np.sqrt(max(q[1], 0)))
-
-    for node in pipe._nodes:
-        if isinstance(node, ct.Fit):
-            x = np.concatenate([rows[s.index] for s in node.samples])
-            a = np.concatenate([np.full(int(s.T), float(v)) for s, v in zip(node.samples, node.weights, strict=True)])
-            mean = np.average(x, axis=0, weights=a)
-            models[node.index] = mean if p is not None else (mean, np.average((x - mean) ** 2, weights=a))
-        elif node.pool:
-            rows[node.index] = rng.permutation(np.concatenate([rows[s.index] for s in node.pool]))[: int(node.T)]
-        elif type(node.source).__name__ == "OneOf":
-            labellers = node.source.labellers
-            rows[node.index] = np.array(
-                [draw(model(labellers[rng.integers(len(labellers))])) for _ in range(int(node.T))]
-            )
-        else:
-            q = sum(float(c) * np.array(model(x)) for x, c in node.source)
-            rows[node.index] = np.array([draw(q) for _ in range(int(node.T))])
-    last = models[len(pipe.fits) - 1]
-    return (float(((last - p) ** 2).sum()), 0.0) if p is not None else (float(last[0] ** 2), float(last[1]))
-
-
 def gaussian_mixture():
     pipe = ct.Pipeline()
     m1 = pipe.fit(pipe.sample(T=3))
@@ -179,7 +134,9 @@ def gaussian_mixture():
 def test_gaussian_mean_and_covariance_by_simulation(build):
     pipe, fam = build(), ct.Gaussian()
     theory = np.array([ct.test_error(pipe, family=fam).evaluate(), fam.covariance_factor(pipe)])
-    mean, sem = simulated(pipe, fam, 4000, seed=5)
+    mean, cov = runs(pipe, 1, 4000, seed=5)
+    values = np.stack([mean[:, 0] ** 2, cov[:, 0, 0]])
+    mean, sem = values.mean(axis=1), values.std(axis=1, ddof=1) / np.sqrt(4000)
     assert (np.abs(mean - theory) < 4 * sem).all()
     assert (np.abs(mean - 1.25 * theory) > 4 * sem).any()  # control: a quarter more is rejected
 
@@ -194,11 +151,7 @@ def test_averaged_gaussians_spread_less_than_mixtures():
     c = np.array(ct.covariances(pipe, family=fam).tolist(), dtype=float)
     assert abs(fam.covariance_factor(pipe, mixed) - (1 - c[2, 2])) < 1e-15
     assert fam.covariance_factor(pipe, averaged) < 1 - c[3, 3] - 0.1
-    both = [one_run_of(pipe, seed) for seed in range(4000)]
-    mean, sem = np.mean(both), np.std(both) / np.sqrt(4000)
+    both = runs(pipe, 1, 4000, seed=0)[1][:, 0, 0]
+    mean, sem = both.mean(), both.std() / np.sqrt(4000)
     assert abs(mean - fam.covariance_factor(pipe, averaged)) < 4 * sem
     assert abs(mean - (1 - c[3, 3])) > 4 * sem
-
-
-def one_run_of(pipe, seed):
-    return one_run(pipe, ct.Gaussian(), np.random.default_rng(seed))[1]

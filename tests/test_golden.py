@@ -12,9 +12,9 @@ KEPT = json.loads(golden.PATH.read_text())
 EVERY = 12  # one in so many is compared in the default suite
 
 
-def agrees(now, then, *, tolerance=1e-13):
+def same(now, then, *, tolerance=1e-13):
     if isinstance(then, dict):
-        return now.keys() == then.keys() and all(agrees(now[k], then[k], tolerance=tolerance) for k in then)
+        return now.keys() == then.keys() and all(same(now[k], then[k], tolerance=tolerance) for k in then)
     if isinstance(then, float):
         return math.isclose(now, then, rel_tol=tolerance, abs_tol=1e-300)
     return now == then
@@ -32,7 +32,7 @@ def check(name):
                 key,
             )
         else:
-            assert agrees(now[key], then[key]), (name, key, now[key], then[key])
+            assert same(now[key], then[key]), (name, key, now[key], then[key])
 
 
 def test_the_file_is_complete():
@@ -52,4 +52,4 @@ def test_all_are_as_they_were(name):
 
 def test_a_changed_number_is_seen():
     then = KEPT["ridge-replace"]
-    assert not agrees(then | {"value": then["value"] * (1 + 1e-12)}, then)
+    assert not same(then | {"value": then["value"] * (1 + 1e-12)}, then)

@@ -1,4 +1,4 @@
-"""Text formulas and strings: what is written is what is parsed, and nothing is ever run."""
+"""Text formulas and sources: what is written is what is parsed, and nothing is ever run."""
 
 import contextlib
 import time
@@ -232,6 +232,14 @@ def test_text_is_required():
             read(3)
 
 
+def test_special_functions_of_two_numbers_are_bounded_by_a_hundred():
+    assert formula("harmonic(1000)") == sp.harmonic(1000)
+    assert formula("harmonic(100, 2)") == sp.harmonic(100, 2)
+    for text, limit in (("harmonic(1001)", 1000), ("harmonic(101, 2)", 100), ("harmonic(2, 101)", 100)):
+        with pytest.raises(ct.ParseError, match=f"of a number beyond {limit};"):
+            formula(text)
+
+
 # ---------------------------------------------------------------------- sources
 @pytest.fixture
 def models():
@@ -288,14 +296,3 @@ def test_printed_sources_are_parsed_back(terms):
 def test_sources_that_are_not(text, what, models):
     with pytest.raises(ct.ParseError, match=what):
         source(text, models)
-
-
-# ---------------------------------------------------------------------- values, spectra, targets
-
-
-def test_special_functions_of_two_numbers_are_bounded_by_a_hundred():
-    assert formula("harmonic(1000)") == sp.harmonic(1000)
-    assert formula("harmonic(100, 2)") == sp.harmonic(100, 2)
-    for text, limit in (("harmonic(1001)", 1000), ("harmonic(101, 2)", 100), ("harmonic(2, 101)", 100)):
-        with pytest.raises(ct.ParseError, match=f"of a number beyond {limit};"):
-            formula(text)

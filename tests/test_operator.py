@@ -1,4 +1,4 @@
-"""The generation operator and exact least squares: identities that need no simulation."""
+"""The generation operator: identities that need no simulation."""
 
 import numpy as np
 import pytest

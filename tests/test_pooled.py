@@ -18,50 +18,24 @@ from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.network import PipelineEquivalent
 from collapse_theory.numerics.pooled_float64 import pooled_values
 from collapse_theory.symbols import T, d, eigenvalue, lam, sigma
+from tests import naive
+from tests.naive import agrees
 
 SPECTRUM = np.arange(1, 101) ** -0.8
 ENERGIES = np.arange(1, 101) ** -0.5 / (SPECTRUM * np.arange(1, 101) ** -0.5).sum()
 
 
+SLACK = 0.02  # an allowance of the order of one over the residual degrees of freedom
+
+
 @threadpool_limits.wrap(limits=1)
-def simulate(pipe, eigenvalues, energies, trials, seed, spectra=None, test=None):
-    """Excess risks by the definition of a pipeline: normal equations of every fit, one Gaussian draw per design."""
-    rng = np.random.default_rng(seed)
-    k, out = eigenvalues.size, []
-    spectra = {None: eigenvalues} | (spectra or {})
-    for _ in range(trials):
-        w0 = np.sqrt(energies) * rng.choice([-1.0, 1.0], k)
-        inputs, labels, fits = {}, {}, {}
-        for node in pipe.nodes:
-            if isinstance(node, ct.Sample):
-                if node.design is None:
-                    inputs[node] = rng.standard_normal((int(node.T), k)) * np.sqrt(spectra[node.covariance])
-                x = inputs[node.inputs]
-                truth = sum((float(c) * (w0 if m == ct.TRUTH else fits[m]) for m, c in node.source), np.zeros(k))
-                labels[node] = x @ truth + float(node.noise or 0) * rng.standard_normal(len(x))
-            else:
-                rows = sum(len(labels[s]) for s in node.samples)
-                gram = sum(
-                    float(a) * inputs[s.inputs].T @ inputs[s.inputs]
-                    for a, s in zip(node.weights, node.samples, strict=True)
-                )
-                moment = sum(
-                    float(a) * inputs[s.inputs].T @ labels[s] for a, s in zip(node.weights, node.samples, strict=True)
-                )
-                fits[node] = np.linalg.solve(gram / rows + float(node.ridge) * np.eye(k), moment / rows)
-        out.append(((fits[pipe.fits[-1]] - w0) ** 2 * (eigenvalues if test is None else test)).sum())
-    return np.array(out)
+def simulate(pipe, trials, seed, **how):
+    return naive.errors(pipe, naive.Linear(SPECTRUM, ENERGIES, **how), trials, seed)
 
 
 def theory(pipe, **how):
     how = {"spectrum": ct.Eigenvalues(SPECTRUM), "target": ct.Energies(ENERGIES)} | how
     return ct.test_error(pipe, method="free-probability").evaluate(**how)
-
-
-def agrees(errors, want, slack=0.02):
-    """Within four standard errors of the mean and an allowance of the order of one over the residual degrees of freedom."""
-    sem = errors.std(ddof=1) / np.sqrt(len(errors))
-    return abs(errors.mean() - want) <= 4 * sem + slack * want
 
 
 @st.composite
@@ -91,14 +65,14 @@ def pipelines(draw):
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(pipelines(), st.integers(0, 2**32 - 1))
 def test_random_pipelines(pipe, seed):
-    assert agrees(simulate(pipe, SPECTRUM, ENERGIES, 60, seed), theory(pipe))
+    assert agrees(simulate(pipe, 60, seed), theory(pipe), SLACK)
 
 
 @pytest.mark.heavy
 @settings(max_examples=150, deadline=None)
 @given(pipelines(), st.integers(0, 2**32 - 1))
 def test_many_random_pipelines(pipe, seed):
-    assert agrees(simulate(pipe, SPECTRUM, ENERGIES, 100, seed), theory(pipe))
+    assert agrees(simulate(pipe, 100, seed), theory(pipe), SLACK)
 
 
 def shared(design_shared: bool):
@@ -115,8 +89,8 @@ def shared(design_shared: bool):
 @pytest.mark.parametrize("mutant", [False, True])
 def test_dependence_is_noticed(mutant):
     """Treating reused inputs as fresh ones is what the same check must reject."""
-    errors = simulate(shared(design_shared=True), SPECTRUM, ENERGIES, 100, 5)
-    assert agrees(errors, theory(shared(design_shared=not mutant))) != mutant
+    errors = simulate(shared(design_shared=True), 100, 5)
+    assert agrees(errors, theory(shared(design_shared=not mutant)), SLACK) != mutant
 
 
 # ---------------------------------------------------------------------- the operator, closed forms, limits
@@ -210,9 +184,9 @@ def test_covariate_shift_against_simulation():
     measure = Measure({"Sigma": SPECTRUM, "Sigma1": other, "Target": test}, np.ones(100), ENERGIES)
     got = pooled_values(PipelineEquivalent(pooled_system(pipe, test_covariance="Target")), measure, {})
     assert got.error < 1e-12
-    errors = simulate(pipe, SPECTRUM, ENERGIES, 100, 11, spectra={"Sigma1": other}, test=test)
-    assert agrees(errors, got.bias + got.variance)
-    assert not agrees(errors, theory(ct.workflows.replace(0, downstream=ct.Stage(200, 0.3, 0.1))))
+    errors = simulate(pipe, 100, 11, spectra={"Sigma1": other}, test=test)
+    assert agrees(errors, got.bias + got.variance, SLACK)
+    assert not agrees(errors, theory(ct.workflows.replace(0, downstream=ct.Stage(200, 0.3, 0.1))), SLACK)
 
 
 # ---------------------------------------------------------------------- objects
@@ -238,7 +212,7 @@ def test_weighted_fits_have_one_equation_of_their_own():
     pipe.fit([pipe.sample(T=90, noise=0.3), pipe.sample(T=70, noise=0.1)], weights=[1.5, 0.5], ridge=0.1)
     error = ct.test_error(pipe, method="free-probability")
     assert [str(eq.lhs) for eq in error.implicit] == ["tau_1"]
-    assert agrees(simulate(pipe, SPECTRUM, ENERGIES, 60, 2), theory(pipe))
+    assert agrees(simulate(pipe, 60, 2), theory(pipe), SLACK)
 
 
 def test_values_broadcast_and_predictors_pickle():

@@ -1,4 +1,4 @@
-"""Recognisers and exact theory of random small pipelines against matrix algebra, written out here."""
+"""Recognisers tell the structures of pipelines apart."""
 
 import collapse_theory as ct
 from collapse_theory.describe.recognise import chain, increments, one_design

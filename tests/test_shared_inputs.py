@@ -10,18 +10,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import brentq, minimize_scalar
+from scipy.optimize import minimize_scalar
 
 import collapse_theory as ct
+from tests import reference as ref
 
 D = 80
 S = np.arange(1, D + 1) ** -1.0
 SPECTRUM, TARGET = ct.PowerLaw(D, beta=1), ct.RandomTarget(norm2=1.0)
 GOLDEN = (math.sqrt(5) - 1) / 2
-
-
-def kappa(T, lam):
-    return brentq(lambda k: k * (1 - (S / (S + k)).sum() / T) - lam, lam, lam + S.sum(), xtol=1e-300, rtol=1e-15)
 
 
 shares = st.floats(0.02, 0.98)
@@ -34,7 +31,7 @@ def test_strong_collapse_is_the_published_formula(p2, lam, N, sigma, seed):
     """Dohmatob et al. 2024: zeta with u = (df2/N)/(1-df2/N)."""
     p1 = 1 - p2
     delta = np.random.default_rng(seed).uniform(0, 1, D)
-    k = kappa(N, lam)
+    k = ref.float_kappa(S, N, lam)
     df2 = ((S / (S + k)) ** 2).sum()
     u = df2 / N / (1 - df2 / N)
     zeta = p2**2 * (1 + p1 * u) * (delta * S**3 / (S + k) ** 2).sum()
@@ -67,7 +64,7 @@ def test_a_generator_with_a_ridge_is_not_an_independent_offset():
     pipe.fit([pipe.sample(T=100, noise=0.3), pipe.sample(T=50, noise=0.3, source=generator)], ridge=0.05)
     check = ct.validate(ct.test_error(pipe), spectrum=SPECTRUM, target=TARGET, trials=300, seed=1)
     assert abs(check.z) < 4, str(check)
-    k = kappa(60, 0.2)
+    k = ref.float_kappa(S, 60, 0.2)
     one = ct.catalog["ridge-clean"].error.evaluate(
         spectrum=SPECTRUM, target=TARGET, T=60, lam=0.2, sigma=0.2, terms=True
     )

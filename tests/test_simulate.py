@@ -255,9 +255,6 @@ def test_long_chain_keeps_one_design():
     assert pickle.loads(pickle.dumps(trial))(np.random.default_rng(0)) == trial(np.random.default_rng(0))
 
 
-# ---------------------------------------------------------------- real inputs and kernels
-
-
 # ---------------------------------------------------------------- ways to run it
 
 
@@ -339,7 +336,7 @@ def test_another_family_plugs_in():
         ct.simulate(three_rounds(), family="linear", **SMALL)
 
 
-# ---------------------------------------------------------------- checkpoints
+# ---------------------------------------------------------------- bad input
 
 
 def test_fits_take_two_gigabytes_and_no_more():
@@ -356,9 +353,6 @@ def test_fits_take_two_gigabytes_and_no_more():
         trial(2**27 + 1, [1.0, 1.0, 0.0], [1.0, 1.0, 1.0])
     with pytest.raises(ct.DomainError, match="T of sample"):
         trial(2**28 + 1, [1.0], [1.0])
-
-
-# ---------------------------------------------------------------- bad input
 
 
 def symbolic():

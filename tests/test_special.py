@@ -1,4 +1,4 @@
-"""Special functions of the exact theory against fifty digits and exact sums."""
+"""Special functions of the exact theory: derivatives, sums and digits by their definition."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Atoms of a pencil and its parts."""
+"""The parts of a pencil are its atoms, the resolvents."""
 
 import numpy as np
 from sympy import Identity, Integer
