@@ -215,3 +215,10 @@ class OffsetLinear(Linear):
     def draw(self, model, T, rng, *how):
         self.count += 1
         return super().draw(self.moved if self.count == self.synthetic else model, T, rng, *how)
+
+
+def feature_errors(spectrum, energies, offset, *, rows, synthetic, width, ridge, noise, runs, seed):
+    """Return errors of ridge regression on random features; the last ``synthetic`` rows have labels off by an offset."""
+    pipe = ct.Pipeline()
+    pipe.fit([pipe.sample(T=T, noise=noise) for T in (rows - synthetic, synthetic) if T], ridge=ridge)
+    return errors(pipe, OffsetLinear(spectrum, energies, offset, synthetic=2, features=width), runs, seed)

@@ -120,8 +120,6 @@ def test_few_and_many_rows(T, lam):
 
 
 # ---------------------------------------------------------------------- derivatives
-
-
 DERIVATIVES = dict.fromkeys((("T",), ("lam", "lam"), ("lam", "T"), ("lam", "sigma")), CLEAN)
 for names in DERIVATIVES:
     for x in names:

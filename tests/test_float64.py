@@ -16,27 +16,22 @@ from tests.helpers import problems
 CLEAN, REPLACE, CHAIN = (ct.catalog[k].error for k in ("ridge-clean", "ridge-replace", "ridge-chain"))
 
 
+def check(err, problem, want, *, smallest, **values):
+    """Every term is positive and has eleven digits of the wanted one, or vanishes beside it."""
+    s, w2, T, lam = problem
+    got = err.evaluate(spectrum=ct.Eigenvalues(s), target=ct.Energies(w2), terms=True, T=T, lam=lam, **values)
+    for (name, value), exact in zip(got.items(), want, strict=True):
+        assert value >= 0, name
+        assert ref.relative(value, exact) <= 1e-11 or abs(exact) < smallest, name
+
+
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(problems(), st.floats(0, 3), st.floats(0, 3), st.integers(0, 50))
 def test_terms_agree_with_fifty_digits(problem, sigma, sigma0, n):
     s, w2, T, lam = problem
-    rank = sum(x > 0 for x in s)
-    T0 = rank + 2.5
-    got = REPLACE.evaluate(
-        spectrum=ct.Eigenvalues(s),
-        target=ct.Energies(w2),
-        terms=True,
-        T=T,
-        T0=T0,
-        lam=lam,
-        sigma=sigma,
-        sigma0=sigma0,
-        n=n,
-    )
+    T0 = sum(x > 0 for x in s) + 2.5
     want = ref.ridge_replace(ref.numbers(s), ref.numbers(w2), n, mpf(T), mpf(T0), mpf(lam), mpf(sigma), mpf(sigma0))
-    for (name, value), exact in zip(got.items(), want, strict=True):
-        assert value >= 0, name
-        assert ref.relative(value, exact) <= 1e-11 or abs(exact) < 1e-290, name
+    check(REPLACE, problem, want, smallest=1e-290, T0=T0, sigma=sigma, sigma0=sigma0, n=n)
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -44,23 +39,9 @@ def test_terms_agree_with_fifty_digits(problem, sigma, sigma0, n):
 def test_chains_agree_with_fifty_digits(problem, T0, log_lam0, n):
     s, w2, T, lam = problem
     lam0 = max(s) * 10.0**log_lam0
-    got = CHAIN.evaluate(
-        spectrum=ct.Eigenvalues(s),
-        target=ct.Energies(w2),
-        terms=True,
-        T=T,
-        T0=T0,
-        lam=lam,
-        lam0=lam0,
-        sigma=0.3,
-        sigma0=0.7,
-        n=n,
-    )
     stages = [(mpf(T0), mpf(lam0), mpf(0.7))] * n + [(mpf(T), mpf(lam), mpf(0.3))]
     want = ref.chain(ref.numbers(s), ref.numbers(w2), stages)
-    for (name, value), exact in zip(got.items(), want, strict=True):
-        assert value >= 0, name
-        assert ref.relative(value, exact) <= 1e-11 or abs(exact) < 1e-60, name
+    check(CHAIN, problem, want, smallest=1e-60, T0=T0, lam0=lam0, sigma=0.3, sigma0=0.7, n=n)
 
 
 def test_the_three_cases_without_ridge():

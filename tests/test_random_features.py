@@ -12,6 +12,7 @@ import collapse_theory as ct
 from collapse_theory.numerics.feature_ridge import exact_features
 from collapse_theory.numerics.measure import COMMON, Measure
 from collapse_theory.symbols import T, d, lam
+from tests import naive
 from tests import reference as ref
 
 PLAIN, STRONG = ct.catalog["random-features-ridge"], ct.catalog["random-features-strong-collapse"]
@@ -67,25 +68,15 @@ def test_zeta_is_the_engine_on_two_pooled_samples(real, fake, width):
 
 # ---------------------------------------------------------------------- simulation
 @threadpool_limits.wrap(limits=1)
-def simulate(rows, width, ridge, noise, synthetic, trials, seed):
-    """Return excess risks; the last ``synthetic`` rows are labelled by w0 plus an offset."""
-    rng, w0 = np.random.default_rng(seed), np.ones(D)
-    errors = np.empty(trials)
-    for i in range(trials):
-        x = rng.standard_normal((rows, D)) * np.sqrt(S)
-        features = rng.standard_normal((D, width)) / np.sqrt(width)
-        y = x @ w0 + noise * rng.standard_normal(rows)
-        if synthetic:
-            y[-synthetic:] += x[-synthetic:] @ (np.sqrt(DELTA) * rng.standard_normal(D))
-        phi = x @ features
-        v = np.linalg.solve(phi.T @ phi / rows + ridge * np.eye(width), phi.T @ y / rows)
-        errors[i] = S @ (features @ v - w0) ** 2
-    return errors.mean(), errors.std(ddof=1) / np.sqrt(trials)
+def simulated(rows, width, **how):
+    """Return mean and standard error of naive runs."""
+    errors = naive.feature_errors(S, np.ones(D), DELTA, rows=rows, width=width, ridge=0.1, runs=1500, **how)
+    return errors.mean(), errors.std(ddof=1) / np.sqrt(len(errors))
 
 
 @pytest.mark.parametrize(("rows", "width"), [(80, 40), (50, 120), (60, 60)])
 def test_simulation_agrees_and_rejects_a_mutant(rows, width):
-    mean, sem = simulate(rows, width, 0.1, 4.0, 0, 1500, 3)
+    mean, sem = simulated(rows, width, noise=4.0, synthetic=0, seed=3)
     terms = PLAIN.error.evaluate(spectrum=SPECTRUM, target=TARGET, T=rows, m=width, lam=0.1, sigma=4, terms=True)
     allowance = 0.02 * sum(terms.values())  # of order 1/(T - df2)
     assert abs(mean - sum(terms.values())) < 4 * sem + allowance
@@ -95,7 +86,7 @@ def test_simulation_agrees_and_rejects_a_mutant(rows, width):
 
 @pytest.mark.parametrize(("rows", "width", "synthetic"), [(80, 40, 40), (60, 120, 45)])
 def test_strong_collapse_simulation_agrees_and_rejects_a_mutant(rows, width, synthetic):
-    mean, sem = simulate(rows, width, 0.1, 0.3, synthetic, 1500, 4)
+    mean, sem = simulated(rows, width, noise=0.3, synthetic=synthetic, seed=4)
     share = synthetic / rows
     terms = STRONG.error.evaluate(
         spectrum=FAMILY, target=TARGET, N=rows, m=width, p1=1 - share, p2=share, lam=0.1, sigma=0.3, terms=True

@@ -12,6 +12,7 @@ import pytest
 import collapse_theory as ct
 from collapse_theory.check.verdict import Validation
 from collapse_theory.simulate.trials import Simulation
+from tests import naive
 
 OFF = 0.05
 POWER = {"spectrum": ct.PowerLaw(40, 1.0), "target": ct.RandomTarget()}
@@ -143,21 +144,6 @@ def test_limits_are_those_of_a_theorem_that_is_simulated(slug):
     assert (1 + OFF) * limit != pytest.approx(far, rel=OFF / 2)
 
 
-def features_risk(rng, scale, *, m, T, lam, sigma, p2, spread):
-    """Return one excess risk of ridge regression on random features, a share ``p2`` of the labels off by one offset."""
-    s = np.repeat(np.arange(1, 31) ** -1.0, scale)
-    d, m, T = s.size, m * scale, T * scale
-    truth = np.full(d, d**-0.5)
-    offset = math.sqrt(spread / scale) * rng.standard_normal(d)
-    F = rng.standard_normal((d, m)) / math.sqrt(m)
-    X = rng.standard_normal((T, d)) * np.sqrt(s)
-    fake = np.arange(T) < round(p2 * T)
-    y = X @ truth + fake * (X @ offset) + sigma * rng.standard_normal(T)
-    A = X @ F
-    w = F @ np.linalg.solve(A.T @ A / T + lam * np.eye(m), A.T @ y / T)
-    return float(s @ (w - truth) ** 2)
-
-
 @pytest.mark.heavy
 @pytest.mark.parametrize(
     ("slug", "p2", "spread"), [("random-features-ridge", 0.0, 0.0), ("random-features-strong-collapse", 0.5, 0.02)]
@@ -170,11 +156,16 @@ def test_random_features(slug, p2, spread):
     if p2:
         spectrum = {"Sigma": spectrum, "Delta": ct.Eigenvalues(np.full(30, spread))}
     theory = ct.catalog[slug].error.evaluate(spectrum=spectrum, target=ct.RandomTarget(), **rows, **setting)
-    rng = np.random.default_rng(3)
-    sizes = tuple(
-        Simulation(np.array([features_risk(rng, k, T=50, p2=p2, spread=spread, **setting) for _ in range(4000)]), 3)
-        for k in (1, 2)
-    )
+
+    def simulated(scale):
+        """Every eigenvalue, row and feature ``scale`` times; the offset has the same size."""
+        s = np.repeat(np.arange(1, 31) ** -1.0, scale)
+        size = {"rows": 50 * scale, "synthetic": round(p2 * 50 * scale), "width": 40 * scale}
+        how = {"ridge": 0.1, "noise": 0.8, "runs": 4000, "seed": 3}
+        offset = np.full(s.size, spread / scale)
+        return Simulation(naive.feature_errors(s, np.full(s.size, 1 / s.size), offset, **size, **how), 3)
+
+    sizes = simulated(1), simulated(2)
     check = Validation(theory, sizes[0], 0.002, 4.0, sizes=sizes)
     assert check.passed, str(check)
     for factor in (1 + OFF, 1 - OFF):
