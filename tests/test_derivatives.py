@@ -9,11 +9,10 @@ import collapse_theory as ct
 from tests import reference as ref
 from tests.helpers import problems
 
-CLEAN = ct.catalog["ridge-clean"].error
-
 MEASURE = {"spectrum": ct.PowerLaw(10, 1.5), "target": ct.RandomTarget()}
 VALUES = {"sigma": 0.5, "T0": 14, "n": 2, "sigma0": 0.3}
-REPLACE = ct.catalog["ridge-replace"].error
+CLEAN, REPLACE = ct.catalog["ridge-clean"].error, ct.catalog["ridge-replace"].error
+SLOPE = CLEAN.diff("lam")
 NAMES = ("T", "T0", "lam", "sigma", "sigma0")
 AROUND_THE_RANK = [3, 9.9999, 10, 10.0000001, 10.5, 13, 100, 1e6]
 
@@ -60,9 +59,6 @@ def test_derivatives_without_a_ridge_on_either_side_of_the_rank():
     assert at[0]["variance"] > 0 > at[2]["variance"] == pytest.approx(-0.25 * 10)
     assert at[1]["variance"] == -mpmath.inf
     assert at[2]["bias"] == 0
-
-
-SLOPE = CLEAN.diff("lam")
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)

@@ -17,7 +17,7 @@ import collapse_theory as ct
 from collapse_theory.core.writing import whole_folder
 from collapse_theory.describe.files import load
 from collapse_theory.present.document import _findings, beyond_latin, document, study_document
-from collapse_theory.present.report import TEX_ENGINES, compile_tex, write_report
+from collapse_theory.present.report import TEX_ENGINES, compile_tex, plain, write_report
 from collapse_theory.study.report_study import run_study
 from tests.helpers import CHAIN, ROOT, chain_terms
 
@@ -250,7 +250,5 @@ def test_every_column_of_a_report(tmp_path):
 
 
 def test_text_reports_say_infinities_in_words():
-    from collapse_theory.present.report import plain
-
     assert plain(math.inf) == "inf"
     assert plain(np.float64(0.5)) == 0.5

@@ -5,17 +5,24 @@ import io
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import collapse_theory as ct
-from collapse_theory.cli.main import app
-from collapse_theory.families.text import TextPoint, as_csv
+from collapse_theory.families import text
+from collapse_theory.families.text import (
+    QUANTITIES,
+    WORKFLOWS,
+    TextPoint,
+    as_csv,
+    bigram,
+    read_tokens,
+    text_collapse,
+    unigram,
+)
+from collapse_theory.present.text_figure import draw_text_collapse
+from tests.helpers import call
 
 
 def test_text(tmp_path):
-    from collapse_theory.families.text import as_csv, bigram, read_tokens, text_collapse, unigram
-    from collapse_theory.present.text_figure import draw_text_collapse
-
     path = tmp_path / "text.txt"
     path.write_text("the cat and the dog and the bird saw the cat " * 8, encoding="utf-8")
     for contexts in (unigram(read_tokens(path)), bigram(read_tokens(path, "character"), rows=300)):
@@ -33,9 +40,6 @@ def test_text(tmp_path):
 
 
 def test_a_figure_of_a_text_has_theory_as_lines_and_simulation_as_points_with_two_standard_errors():
-    from collapse_theory.families.text import QUANTITIES, WORKFLOWS, TextPoint
-    from collapse_theory.present.text_figure import draw_text_collapse
-
     points = [
         TextPoint(w, g, q, 1.0 + g, 0.5 + g, 2.0 + g, 1.25 + g, 0.125)
         for w in WORKFLOWS
@@ -61,8 +65,6 @@ def test_a_figure_of_a_text_has_theory_as_lines_and_simulation_as_points_with_tw
 
 
 def test_points_of_a_text_have_the_mean_and_the_standard_error_of_their_runs(monkeypatch):
-    from collapse_theory.families import text
-
     runs = np.array([1.0, 3.0, 8.0])
     simulated = runs[:, None, None] * np.ones((3, 2, 3)) * np.array([1, 10])[:, None] + np.array([0, 100, 200])
     monkeypatch.setattr(text, "_simulate", lambda *_: simulated)
@@ -79,15 +81,12 @@ def test_text_report_from_the_command_line(tmp_path):
     (tmp_path / "a.txt").write_text("a rose is a rose is a rose " * 9, encoding="utf-8")
     file = tmp_path / "a.toml"
     file.write_text('text = "a.txt"\ngenerations = 2\nruns = 5\n', encoding="utf-8")
-    done = CliRunner().invoke(app, ["report", str(file), "-o", str(tmp_path / "out")])
-    assert done.exit_code == 0, done.output
+    call("report", str(file), "-o", str(tmp_path / "out"))
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) [:4] == [
         "figure.pdf", "figure.png", "report.csv", "report.json"
     ]  # fmt: skip
     file.write_text('text = "a.txt"\ngeneration = 2\n', encoding="utf-8")
-    done = CliRunner().invoke(app, ["report", str(file), "-o", str(tmp_path / "other")])
-    assert done.exit_code == 2
-    assert "generations" in done.output
+    assert "generations" in call("report", str(file), "-o", str(tmp_path / "other"), code=2).output
     assert not (tmp_path / "other").exists()
 
 

@@ -13,8 +13,6 @@ from collapse_theory.families.wright_fisher import chain
 @pytest.mark.parametrize("T", [40, 5_000, 300_000])
 def test_the_resampling_chain_keeps_rows_and_means(T):
     """A probability matrix on its states, whatever the blocks it is built in; the mean count stays, its variance is binomial."""
-    from collapse_theory.families.wright_fisher import chain
-
     c = chain(T)
     assert c.step.shape == (len(c.states), len(c.states))
     share = c.states / T
@@ -26,8 +24,6 @@ def test_the_resampling_chain_keeps_rows_and_means(T):
 
 @pytest.mark.parametrize("T", [40, 5_000])
 def test_the_resampling_chain_does_not_depend_on_the_blocks(T, monkeypatch):
-    from collapse_theory.families import wright_fisher
-
     whole = wright_fisher.chain(T)
     monkeypatch.setattr(wright_fisher, "_BLOCK", 5 * T)
     f, p = np.sqrt(whole.states / T), np.linspace(0, 1, 30)
