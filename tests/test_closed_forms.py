@@ -11,7 +11,7 @@ from collapse_theory.families.efficiency import (
 )
 
 W, Stage = ct.workflows, ct.Stage
-T, T0, m, w = ct.symbols.T, ct.symbols.T0, ct.symbols.m, ct.symbols.w
+T, T0, n, w = ct.symbols.T, ct.symbols.T0, ct.symbols.n, ct.symbols.w
 
 FORMS = {
     "replace": (closed_forms.replace, lambda n: W.replace(n - 1, Stage(T=7), Stage(T=7))),
@@ -35,16 +35,16 @@ AT = {T: 7, T0: 4, w: sp.Rational(3, 5)}
 def test_closed_form_is_the_calculus(name, law):
     form, build = FORMS[name]
     variance = form(law).variance
-    for n in range(1, 6):
-        got = variance.subs(m, n).subs(AT).doit()
-        assert abs(sp.N(got - moments(build(n), law).covariances[-1, -1], 30)) < 1e-25
+    for rounds in range(1, 6):
+        got = variance.subs(n, rounds).subs(AT).doit()
+        assert abs(sp.N(got - moments(build(rounds), law).covariances[-1, -1], 30)) < 1e-25
 
 
 @pytest.mark.parametrize("law", [RowLaw.TOKENS, RowLaw.CONSTANT])
 @pytest.mark.parametrize("name", sorted(set(FORMS) - {"replace"}))
 def test_limit_is_approached(name, law):
     form = FORMS[name][0](law)
-    gaps = [abs(float(sp.N((form.variance.subs(m, n) - form.limit).subs(AT)))) for n in (1000, 4000)]
+    gaps = [abs(float(sp.N((form.variance.subs(n, rounds) - form.limit).subs(AT)))) for rounds in (1000, 4000)]
     assert gaps[0] < 1e-3
     assert gaps[1] < max(gaps[0] / 3.5, 1e-12)
 
@@ -65,9 +65,9 @@ def test_growing_samples():
     for k in range(1, 6):
         last = pipe.fit(pipe.sample(T=3 * k**2, source=last))
     want = float(ct.covariances(pipe, family=ct.Gaussian())[-1, -1])
-    assert abs(float(form.variance.subs({m: 5, T: 3})) - want) < 1e-14
+    assert abs(float(form.variance.subs({n: 5, T: 3})) - want) < 1e-14
     geometric = closed_forms.replace_geometric(RowLaw.CONSTANT, 2)
-    assert abs(float(geometric.variance.subs({m: 3, T: 5})) - (1 + 1 / 2 + 1 / 4) / 5) < 1e-15
+    assert abs(float(geometric.variance.subs({n: 3, T: 5})) - (1 + 1 / 2 + 1 / 4) / 5) < 1e-15
     assert geometric.limit == 2 / T
 
 

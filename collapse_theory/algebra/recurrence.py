@@ -1,8 +1,8 @@
-r"""First-order recursions ``x_k = a_k x_{k-1} + b_k`` solved in symbolic ``m``.
+r"""First-order recursions ``x_k = a_k x_{k-1} + b_k`` solved in symbolic ``n``.
 
 Three shapes occur and each has one closed form: ``a`` and ``b`` constant (geometric), ``a = 1`` (a sum), and a fixed
-point
-``b_k/(1 - a_k)`` that does not depend on ``k`` (a product, in Gamma functions where ``a_k`` has roots in closed form).
+point ``b_k/(1 - a_k)`` that does not depend on ``k`` (a product, in Gamma functions where ``a_k`` has roots in closed
+form).
 """
 
 from __future__ import annotations
@@ -48,41 +48,40 @@ def affine(after: Expr, before: Symbol) -> tuple[Expr, Expr]:
     return factor(p.coeff_monomial(before) / denominator), factor(p.coeff_monomial(1) / denominator)
 
 
-def solve_affine(a: Expr, b: Expr, k: Symbol, m: Symbol, start: Expr = S.Zero, first: int = 1) -> Expr:
-    """Return ``x_m`` for ``x_{first-1} = start`` and ``x_k = a x_{k-1} + b``.
+def solve_affine(a: Expr, b: Expr, k: Symbol, n: Symbol, start: Expr = S.Zero, first: int = 1) -> Expr:
+    """Return ``x_n`` for ``x_{first-1} = start`` and ``x_k = a x_{k-1} + b``.
 
     Args:
         a: Factor, may depend on ``k``.
         b: Offset, may depend on ``k``.
         k: The running index.
-        m: The last index.
+        n: The last index.
         start: The value before the first round.
         first: Index of the first round.
 
-    >>> from sympy.abc import k, m, q
-    >>> solve_affine(q, 1 - q, k, m)
-    1 - q**m
+    >>> from sympy.abc import k, n, q
+    >>> solve_affine(q, 1 - q, k, n)
+    1 - q**n
     """
     if cancel(a - 1) == 0:
-        return start + (b * (m - first + 1) if k not in b.free_symbols else _sum(b, k, first, m))
+        return start + (b * (n - first + 1) if k not in b.free_symbols else _sum(b, k, first, n))
     fixed = factor(b / (1 - a))
     assert k not in fixed.free_symbols
     if k not in a.free_symbols:
-        return fixed + (start - fixed) * a ** (m - first + 1)
-    return fixed + (start - fixed) * _product(a, k, first, m)
+        return fixed + (start - fixed) * a ** (n - first + 1)
+    return fixed + (start - fixed) * _product(a, k, first, n)
 
 
-def limit_of_sum(value: Expr, m: Symbol) -> Expr:
-    """Return harmonic numbers and powers at ``m = oo``; they are written without differences of divergent terms."""
-    return value.subs(m, oo)
+def limit_of_sum(value: Expr, n: Symbol) -> Expr:
+    """Return harmonic numbers and powers at ``n = oo``; they are written without differences of divergent terms."""
+    return value.subs(n, oo)
 
 
 def product_limit(a: Expr, k: Symbol, first: int) -> Expr:
     r"""Return ``prod_{k >= first} a_k``.
 
-    With ``a_k = prod (k - x_i)/prod (k - y_j)`` it is ``prod Gamma(first - y)/prod Gamma(first - x)`` if ``sum x =
-    sum y``, and 0
-    if ``sum x > sum y`` (Stirling). A product without closed roots is returned as it is.
+    With ``a_k = prod (k - x_i)/prod (k - y_j)`` it is ``prod Gamma(first - y)/prod Gamma(first - x)`` if
+    ``sum x = sum y``, and 0 if ``sum x > sum y`` (Stirling). A product without closed roots is returned as it is.
 
     >>> from sympy import Symbol
     >>> T, k = Symbol("T", positive=True), Symbol("k", positive=True, integer=True)
@@ -100,13 +99,13 @@ def product_limit(a: Expr, k: Symbol, first: int) -> Expr:
     return gammasimp(_gammas(zeros, poles, first))
 
 
-def _product(a: Expr, k: Symbol, first: int, m: Symbol) -> Expr:
+def _product(a: Expr, k: Symbol, first: int, n: Symbol) -> Expr:
     split = _split(a, k)
     if split is None:
-        return Product(a, (k, first, m))
+        return Product(a, (k, first, n))
     zeros, poles = split
-    # ratios Gamma(m+1-x)/Gamma(m+1-y) as one object each, which do not overflow at large m
-    growth = Mul(*(GammaRatio(m + 1 - y, y - x) for x, y in zip(zeros, poles, strict=True)))
+    # ratios Gamma(n+1-x)/Gamma(n+1-y) as one object each, which do not overflow at large n
+    growth = Mul(*(GammaRatio(n + 1 - y, y - x) for x, y in zip(zeros, poles, strict=True)))
     return gammasimp(_gammas(zeros, poles, first)) * growth
 
 
@@ -134,15 +133,15 @@ def _roots(p: Poly) -> list[Expr]:
     return [x for x, multiplicity in roots(p).items() for _ in range(multiplicity)]
 
 
-def _sum(b: Expr, k: Symbol, first: int, m: Symbol) -> Expr:
-    """Return ``sum_{k=first..m} b_k``: rational terms by partial fractions as harmonic numbers of one argument."""
+def _sum(b: Expr, k: Symbol, first: int, n: Symbol) -> Expr:
+    """Return ``sum_{k=first..n} b_k``: rational terms by partial fractions as harmonic numbers of one argument."""
     if not b.is_rational_function(k):
-        return summation(b, (k, first, m))
+        return summation(b, (k, first, n))
     # expanded, so that the harmonic numbers of telescoping parts cancel
-    return Add(*(_pole_sum(part, k, first, m) for part in Add.make_args(apart(b, k)))).expand()
+    return Add(*(_pole_sum(part, k, first, n) for part in Add.make_args(apart(b, k)))).expand()
 
 
-def _pole_sum(part: Expr, k: Symbol, first: int, m: Symbol) -> Expr:
+def _pole_sum(part: Expr, k: Symbol, first: int, n: Symbol) -> Expr:
     """Return the sum of ``c/(k - y)^p`` for an integer pole ``0 <= y < first``."""
     bottom = Poly(cancel(part).as_numer_denom()[1], k)
     ((y, p),) = roots(bottom).items()
@@ -150,5 +149,5 @@ def _pole_sum(part: Expr, k: Symbol, first: int, m: Symbol) -> Expr:
     assert k not in c.free_symbols
     assert y.is_Integer
     assert 0 <= y < first
-    head = harmonic(m, p) - Add(*((m - i) ** -p for i in range(int(y))))
+    head = harmonic(n, p) - Add(*((n - i) ** -p for i in range(int(y))))
     return c * (head - harmonic(first - 1 - y, p))

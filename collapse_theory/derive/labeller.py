@@ -2,8 +2,8 @@ r"""The labeller recursion: the test error of every pipeline whose samples have 
 
 A fit that pools rows with labellers :math:`w_i` in shares :math:`p_i=T_i/N` is, for the asymptotic error, a fit on rows
 labelled by :math:`\bar w=\sum_ip_iw_i` with noise variance
-:math:`\tau^2=\sum_ip_i\sigma_i^2+\sum_ip_i\|w_i-\bar w\|_\Sigma^2`. Its inputs are
-independent of all labellers, so the errors :math:`e_k=\hat w_k-w_0` have
+:math:`\tau^2=\sum_ip_i\sigma_i^2+\sum_ip_i\|w_i-\bar w\|_\Sigma^2`. Its inputs are independent of all labellers, so the errors
+:math:`e_k=\hat w_k-w_0` have
 
 .. math:: \mathbb Ee_k=-\ell_k(\Sigma)w_0,\qquad
    \Sigma\operatorname{Cov}(e_k,e_l)\simeq\sum_jx_j\,\gamma_k^j\gamma_l^j(\Sigma)\,h_j(\Sigma),\qquad h_j=r_j^2,

@@ -1,7 +1,7 @@
 r"""Bias and variance of a linear pipeline as opaque scalars, for pipelines whose fits share inputs.
 
-They are evaluated by the fixed point component by component, at a cost that does not grow with the size of the written
-out expression; :meth:`doit` writes it out in effective ridges, traces and quadratic forms.
+They are evaluated by the fixed point component by component, at a cost that does not grow with the size of the expression;
+:meth:`.PipelineBias.doit` writes it out in effective ridges, traces and quadratic forms.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class WorkflowRecipe(Recipe):
-    """The arguments of one of :mod:`collapse_theory.workflows`; what they are is read off the function's signature.
+    """The arguments of one of :mod:`collapse_theory.describe.workflows`; what they are is read off the function's signature.
 
     Attributes:
         workflow: Name of the function.

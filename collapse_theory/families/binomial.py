@@ -5,6 +5,8 @@ Loader's form of the logarithm has no large terms that cancel (log-gamma loses `
 ``log b(k; T, x) = e(T) - e(k) - e(T-k) - D(k, Tx) - D(T-k, T(1-x)) + log(T/(2 pi k (T-k)))/2``,
 
 ``e`` the error of Stirling's formula, ``D(k, y) = k log(k/y) + y - k`` the deviance.
+
+Source: Loader, Fast and accurate computation of binomial probabilities, 2000.
 """
 
 from __future__ import annotations

@@ -2,16 +2,15 @@ r"""One scalar calculus for every family whose fits are averages: the covariance
 
 Sample ``i`` has the statistic ``f_i`` (token frequencies, row average, ...). Given everything drawn before it,
 
-``E f_i = q_i = sum_m c_m theta_m``   (its labellers),   ``Cov f_i = (r_i / T_i) * shape``,
+``E f_i = q_i = sum_k c_k theta_k``   (its labellers),   ``Cov f_i = (r_i / T_i) * shape``,
 
 and fit ``k`` is ``theta_k = sum_i alpha_ki f_i`` with ``alpha_i = a_i T_i / sum_j a_j T_j``. Labellers are themselves
 averages of earlier samples, so every node is a known combination of samples, and one forward substitution over the DAG
 gives the covariances ``S_ij`` of the samples in units of the shape: ``S_i,<i = b_i S_<i,<i``, where ``q_i = b_i f``,
-and
-``S_ii = b_i S b_i + r_i / T_i``. The covariances of the fits are ``c = A S A^T``, ``A`` the pooling weights.
+and ``S_ii = b_i S b_i + r_i / T_i``. The covariances of the fits are ``c = A S A^T``, ``A`` the pooling weights.
 
 Families differ only in the row variance ``r_i`` (:class:`RowLaw`). ``s_i`` below is the factor of the expected second
-moment of the rows around the true mean and ``v_m = s_m - c_mm`` that of the variance of model ``m``.
+moment of the rows around the true mean and ``v_k = s_k - c_kk`` that of the variance of model ``k``.
 
 The same code runs on float64 arrays and on exact fractions of polynomials: only the scalars change.
 """
@@ -43,7 +42,7 @@ class RowLaw(enum.Enum):
     TOKENS = "tokens"
     """``r = 1 - Var q``: one-hot rows. A mixture of models is the model with the averaged probabilities."""
     GAUSSIAN = "gaussian"
-    """``r = s_q - Var q`` for densities mixed row by row, ``r = sum c_m v_m`` for averaged parameters."""
+    """``r = s_q - Var q`` for densities mixed row by row, ``r = sum c_k v_k`` for averaged parameters."""
 
 
 @dataclass(frozen=True)

@@ -174,16 +174,16 @@ class Categorical(Averaging):
         >>> round(float(Categorical([0.5, 0.5]).collapse_time_probability(T=2, generations=2)), 6)
         0.25
         """
-        m = generation_numbers(generations)
-        before = self.total_collapse_probability(T, np.maximum(m - 1, 0))
-        return like(m, np.where(m > 0, np.asarray(self.total_collapse_probability(T, m)) - before, before))
+        n = generation_numbers(generations)
+        before = self.total_collapse_probability(T, np.maximum(n - 1, 0))
+        return like(n, np.where(n > 0, np.asarray(self.total_collapse_probability(T, n)) - before, before))
 
     def mean_collapse_time(self, T: int) -> float:
         r"""Return the expected number of resamplings until total collapse.
 
         ``sum_k E w(Bin(T, p_k))`` with ``(I - P) w = j/T`` on the interior counts, plus the first resampling: the
-        excess of
-        ``j/T``, the chance that the token wins in the end, over the chance that it has won, summed over generations.
+        excess of ``j/T``, the chance that the token wins in the end, over the chance that it has won, summed over
+        generations.
 
         Raises:
             DomainError: If ``T`` < 1.
@@ -226,7 +226,7 @@ class Categorical(Averaging):
         return sum_over_tokens(one, c, (c.states > 0).astype(float), generations, float(p > 0))
 
     def survival_lower_bound(self, token: int, T: int, generations: Any) -> Any:
-        r"""Return the lower bound ``1 - exp(-T p g_m)``, ``g_{k+1} = 1 - exp(-g_k)``, ``g_0 = oo``, on the survival.
+        r"""Return the lower bound ``1 - exp(-T p g_n)``, ``g_{k+1} = 1 - exp(-g_k)``, ``g_0 = oo``, on the survival.
 
         Exact if the counts are Poisson instead of binomial (Suresh, Thangaraj, Khandavally 2024).
 
@@ -237,17 +237,17 @@ class Categorical(Averaging):
         >>> fam.survival_lower_bound(1, T=10, generations=5) <= fam.survival_probability(1, T=10, generations=5)
         True
         """
-        p, T, m = self._probability(token), row_number(T), generation_numbers(generations)
-        if m.max(initial=0) > _STEPWISE:
+        p, T, n = self._probability(token), row_number(T), generation_numbers(generations)
+        if n.max(initial=0) > _STEPWISE:
             raise DomainError(
                 f"generations needs to be <= {_STEPWISE} here, got {shown(generations)}; the bound steps through"
             )
-        g = np.ones(max(int(m.max(initial=0)), 1) + 1)
+        g = np.ones(max(int(n.max(initial=0)), 1) + 1)
         g[0] = np.inf
         for k in range(1, len(g)):
             g[k] = -np.expm1(-g[k - 1])
-        mean = T * p * g[m] if p > 0 else np.zeros(m.shape)
-        return like(m, -np.expm1(-mean))
+        mean = T * p * g[n] if p > 0 else np.zeros(n.shape)
+        return like(n, -np.expm1(-mean))
 
     def collapse_rates(self) -> CollapseRates:
         """Return the rates of collapse under replacement, exponential in generations, in symbolic ``T``."""

@@ -1,11 +1,9 @@
-r"""Variance after m rounds of the standard workflows, in symbolic ``m``.
+r"""Variance after n rounds of the standard workflows, in symbolic ``n``.
 
 Each round is run through the calculus on a probe: a pipeline whose previous fit has an undetermined variance ``c`` (a
-fit
-on ``1/c`` real rows). What comes out is affine in ``c``, and :mod:`~collapse_theory.algebra.recurrence` solves it.
+fit on ``1/c`` real rows). What comes out is affine in ``c``, and :mod:`~collapse_theory.algebra.recurrence` solves it.
 Variances are in units of one row, so that one clean fit on ``T`` rows has ``1/T``; ``T`` counts real rows or the rows
-of
-every round, ``T0`` synthetic rows where they differ.
+of every round, ``T0`` synthetic rows where they differ.
 """
 
 from __future__ import annotations
@@ -39,17 +37,17 @@ __all__ = [
     "replace_growing",
 ]
 
-T, T0, m, w, K = symbols.T, symbols.T0, symbols.m, symbols.w, symbols.k
+T, T0, n, w, K = symbols.T, symbols.T0, symbols.n, symbols.w, symbols.k
 
 
 @dataclass(frozen=True)
 class VarianceForm:
-    """The variance ``c_m`` of a workflow in closed form.
+    """The variance ``c_n`` of a workflow in closed form.
 
     Attributes:
         law: The row law of the family.
-        variance: ``c_m`` in symbolic ``m``, in units of one row.
-        limit: ``c_m`` for ``m -> oo`` where ``condition`` holds.
+        variance: ``c_n`` in symbolic ``n``, in units of one row.
+        limit: ``c_n`` for ``n -> oo`` where ``condition`` holds.
         condition: When the limit is finite (regular models) or below 1 (tokens, Gaussians: some diversity survives).
     """
 
@@ -59,11 +57,11 @@ class VarianceForm:
     condition: Boolean
 
     def relative_efficiency(self, rows: Expr = T) -> Expr:
-        """Return variance of one clean fit on ``rows`` rows over the variance after m rounds."""
+        """Return variance of one clean fit on ``rows`` rows over the variance after n rounds."""
         return 1 / (rows * self.variance)
 
     def effective_sample_size(self) -> Expr:
-        """Return how many real rows would give a clean fit the same variance, ``1/c_m``."""
+        """Return how many real rows would give a clean fit the same variance, ``1/c_n``."""
         return 1 / self.variance
 
 
@@ -88,13 +86,13 @@ def _collapses(law: RowLaw) -> bool:
 
 
 def replace(law: RowLaw) -> VarianceForm:
-    r"""Return replace: ``1 - (1 - 1/T)^m`` (tokens, Gaussians), ``m/T`` (regular).
+    r"""Return replace: ``1 - (1 - 1/T)^n`` (tokens, Gaussians), ``n/T`` (regular).
 
     >>> replace(RowLaw.TOKENS).variance, replace(RowLaw.CONSTANT).variance
-    (1 - ((T - 1)/T)**m, m/T)
+    (1 - ((T - 1)/T)**n, n/T)
     """
     a, b = _replace_round(law, T)
-    return VarianceForm(law, solve_affine(a, b, _index(), m), S.One if _collapses(law) else oo, S.false)
+    return VarianceForm(law, solve_affine(a, b, _index(), n), S.One if _collapses(law) else oo, S.false)
 
 
 def _replace_round(law: RowLaw, rows: Expr) -> tuple[Expr, Expr]:
@@ -107,7 +105,7 @@ def _replace_round(law: RowLaw, rows: Expr) -> tuple[Expr, Expr]:
 def replace_growing(law: RowLaw, exponent: Scalar) -> VarianceForm:
     r"""Return replace with ``T k^s`` rows in round k: the limit is finite exactly if ``s > 1``.
 
-    Regular: ``H_m^{(s)}/T -> zeta(s)/T``. In general the sum of ``1/T_k`` decides: growth that is only linear still
+    Regular: ``H_n^{(s)}/T -> zeta(s)/T``. In general the sum of ``1/T_k`` decides: growth that is only linear still
     collapses.
 
     Args:
@@ -122,7 +120,7 @@ def replace_growing(law: RowLaw, exponent: Scalar) -> VarianceForm:
     a, b = _replace_round(law, rows)
     a, b = cancel(a.subs(rows, T * k**s)), cancel(b.subs(rows, T * k**s))
     converges = Gt(s, 1)
-    value = solve_affine(a, b, k, m)
+    value = solve_affine(a, b, k, n)
     if not _collapses(law):
         return VarianceForm(law, value, oo if converges == S.false else zeta(s) / T, converges)
     return VarianceForm(law, value, S.One if converges == S.false else 1 - product_limit(a, k, 1), converges)
@@ -145,13 +143,13 @@ def replace_geometric(law: RowLaw, ratio: Scalar) -> VarianceForm:
     converges = Gt(q, 1)
     if _collapses(law):
         end = S.One if converges == S.false else 1 - Product(a, (k, 1, oo))
-        return VarianceForm(law, 1 - Product(a, (k, 1, m)), end, converges)
-    value = (1 - q**-m) / (1 - 1 / q) / T if q != 1 else m / T
+        return VarianceForm(law, 1 - Product(a, (k, 1, n)), end, converges)
+    value = (1 - q**-n) / (1 - 1 / q) / T if q != 1 else n / T
     return VarianceForm(law, value, oo if converges == S.false else q / (q - 1) / T, converges)
 
 
 def accumulate(law: RowLaw) -> VarianceForm:
-    r"""Return accumulate: ``1 - prod_{k<=m} (1 - 1/(T k^2))`` (tokens, Gaussians), ``sum_{k<=m} 1/k^2 / T`` (regular).
+    r"""Return accumulate: ``1 - prod_{k<=n} (1 - 1/(T k^2))`` (tokens, Gaussians), ``sum_{k<=n} 1/k^2 / T`` (regular).
 
     The limits are ``1 - sin(pi/sqrt T)/(pi/sqrt T)`` and ``pi^2/(6 T)``.
 
@@ -160,8 +158,8 @@ def accumulate(law: RowLaw) -> VarianceForm:
     """
     k = _index()
     a, b = _accumulate_round(law, k)
-    value = solve_affine(a, b, k, m)
-    end = 1 - product_limit(a, k, 1) if _collapses(law) else limit_of_sum(value, m)
+    value = solve_affine(a, b, k, n)
+    end = 1 - product_limit(a, k, 1) if _collapses(law) else limit_of_sum(value, n)
     return VarianceForm(law, value, end, true)
 
 
@@ -176,7 +174,7 @@ def _accumulate_round(law: RowLaw, k: Symbol) -> tuple[Expr, Expr]:
 
 
 def keep_real(law: RowLaw) -> VarianceForm:
-    r"""Return keep_real after m synthetic rounds: the same ``T`` real rows pooled with ``T0`` synthetic ones.
+    r"""Return keep_real after n synthetic rounds: the same ``T`` real rows pooled with ``T0`` synthetic ones.
 
     The synthetic fit before is the real average plus independent noise, so its covariance with the real sample stays
     ``1/T``; the probe has this covariance and an undetermined variance.
@@ -190,12 +188,12 @@ def keep_real(law: RowLaw) -> VarianceForm:
     # the probe's variance is affine in 1/rows
     slope, clean = affine(base[-1, -1].subs(rows, 1 / c), c)
     a, b = affine(cancel(_last(pipe, law).subs(rows, slope / (c - clean))), c)
-    value = solve_affine(a, b, _index(), m, start=1 / T)
+    value = solve_affine(a, b, _index(), n, start=1 / T)
     return VarianceForm(law, value, factor(b / (1 - a)), true)
 
 
 def fresh_real(law: RowLaw, weighted: bool = False) -> VarianceForm:
-    r"""Return fresh_real after m rounds: ``T`` new real rows pooled with ``T0`` synthetic ones in every round.
+    r"""Return fresh_real after n rounds: ``T`` new real rows pooled with ``T0`` synthetic ones in every round.
 
     Args:
         law: Row law of the family.
@@ -207,16 +205,16 @@ def fresh_real(law: RowLaw, weighted: bool = False) -> VarianceForm:
         pipe.fit([pipe.sample(T=T), pipe.sample(T=T0, source=last)], weights=weights)
 
     a, b = _round(law, build)
-    # as a geometric sum, which is m where the share of the real rows vanishes and nothing is forgotten
-    value = a**m / T + b * GeometricSum(factor(1 - a), m) if weighted else solve_affine(a, b, _index(), m, start=1 / T)
+    # as a geometric sum, which is n where the share of the real rows vanishes and nothing is forgotten
+    value = a**n / T + b * GeometricSum(factor(1 - a), n) if weighted else solve_affine(a, b, _index(), n, start=1 / T)
     return VarianceForm(law, value, factor(b / (1 - a)), true)
 
 
 def random_past(law: RowLaw) -> VarianceForm:
-    r"""Return random_past: each row labelled by a past fit (or the truth) drawn uniformly, for the fit of round m.
+    r"""Return random_past: each row labelled by a past fit (or the truth) drawn uniformly, for the fit of round n.
 
     It is that of accumulate. The mixture ``q_{k+1} = (k q_k + theta_k)/(k+1)`` gains as much variance as accumulated
-    data does in round k+1, for k+1 = 2..m; the draw from it adds what a clean round adds, which is round 1. The affine
+    data does in round k+1, for k+1 = 2..n; the draw from it adds what a clean round adds, which is round 1. The affine
     maps of all rounds share their fixed point (or are translations), so their order does not matter.
     """
     return accumulate(law)
@@ -225,14 +223,14 @@ def random_past(law: RowLaw) -> VarianceForm:
 def random_past_rounds(law: RowLaw) -> VarianceForm:
     r"""Return the variant of random_past that draws *one* past model per round for all of its rows.
 
-    Averaged over the draws, ``c_{k+1} = a mean(c_0, ..., c_k) + b``, hence ``1 - c_m = Gamma(m+1-1/T)/(m!
-    Gamma(1-1/T))`` for tokens
-    and Gaussians: it decays to 0 like ``m^(-1/T)``. It is not a pipeline but a mixture of pipelines.
+    Averaged over the draws, ``c_{k+1} = a mean(c_0, ..., c_k) + b``, hence for tokens and Gaussians
+    ``1 - c_n = Gamma(n+1-1/T)/(n! Gamma(1-1/T))``: it decays to 0 like ``n^(-1/T)``. It is not a pipeline but a mixture
+    of pipelines.
     """
     k = _index()
     a, b = _replace_round(law, T)
     # (k+1) c_{k+1} - k c_k = a c_k + b, written for round k
-    value = solve_affine(factor((k - 1 + a) / k), factor(b / k), k, m)
+    value = solve_affine(factor((k - 1 + a) / k), factor(b / k), k, n)
     return VarianceForm(law, value, S.One if _collapses(law) else oo, S.false)
 
 
@@ -246,16 +244,16 @@ def accumulate_subsample(law: RowLaw) -> VarianceForm:
     h = _subsample_spread(law)
     step, noise = _replace_round(law, T)
     pool = Dummy("c", positive=True)
-    before = h.subs(m, k - 1)
+    before = h.subs(n, k - 1)
     rest = (1 - pool) if _collapses(law) else S.One
     model = pool + before * rest
     # sample k = pool + subsample noise + draw, all uncorrelated: the pool moves by these noises over k
     a, b = affine(cancel(pool + (step * model + noise - pool) / k**2), pool)
     start = _last(_clean(), law)
-    value = solve_affine(a, b, k, m, start=start, first=2)
-    spread = limit(h, m, oo)
+    value = solve_affine(a, b, k, n, start=start, first=2)
+    spread = limit(h, n, oo)
     if not _collapses(law):
-        return VarianceForm(law, value + h, limit_of_sum(value, m) + spread, true)
+        return VarianceForm(law, value + h, limit_of_sum(value, n) + spread, true)
     pooled = 1 - (1 - start) * product_limit(a, k, 2)
     return VarianceForm(law, 1 - (1 - value) * (1 - h), 1 - (1 - pooled) * (1 - spread), true)
 
@@ -267,9 +265,9 @@ def _clean() -> Pipeline:
 
 
 def _subsample_spread(law: RowLaw) -> Expr:
-    """Return the share ``h_m`` of the row variance that drawing T of the m T pooled rows leaves, from the calculus."""
+    """Return the share ``h_n`` of the row variance that drawing T of the n T pooled rows leaves, from the calculus."""
     pipe = Pipeline()
-    pool = pipe.sample(T=m * T)
+    pool = pipe.sample(T=n * T)
     pipe.fit(pool)
     pipe.fit(pipe.subsample(pool, T=T))
     c = moments(pipe, law, exact=True).covariances
@@ -304,13 +302,12 @@ def last_k_decay(window: int, rows: int) -> float:
     >>> last_k_decay(1, 10)
     0.9
     """
-    n = window
-    index = np.arange(n * n).reshape(n, n)
-    step = np.zeros((n * n, n * n))
-    step[index[0, 0], :] = (1 - 1 / rows) / n**2
-    for j in range(1, n):  # the new sample 0 against the sample that had age j-1
-        step[index[0, j], index[:, j - 1]] += 1 / n
-        step[index[j, 0], index[j - 1, :]] += 1 / n
-        for i in range(1, n):
+    index = np.arange(window * window).reshape(window, window)
+    step = np.zeros((window * window, window * window))
+    step[index[0, 0], :] = (1 - 1 / rows) / window**2
+    for j in range(1, window):  # the new sample 0 against the sample that had age j-1
+        step[index[0, j], index[:, j - 1]] += 1 / window
+        step[index[j, 0], index[j - 1, :]] += 1 / window
+        for i in range(1, window):
             step[index[i, j], index[i - 1, j - 1]] += 1
     return float(np.abs(np.linalg.eigvals(step)).max())

@@ -73,9 +73,8 @@ def optimal_weights(pipeline: Pipeline, family: Averaging) -> OptimalWeights:
     r"""Return the pooling weights that minimise the variance of each fit, forward over the DAG.
 
     ``min alpha^T S alpha`` over ``alpha >= 0, sum alpha = 1``, with ``S`` the covariances of the pooled samples given
-    the fits
-    before. Where every sample is used by one fit only, a smaller variance before can only help, so the last fit is then
-    globally the best; with reused samples each fit is the best given those before it.
+    the fits before. Where every sample is used by one fit only, a smaller variance before can only help, so the last
+    fit is then globally the best; with reused samples each fit is the best given those before it.
 
     Args:
         pipeline: Numeric; its own weights are ignored.
@@ -219,7 +218,7 @@ def largest_synthetic(
     form = closed_forms.keep_real(family.law) if real_data == "fixed" else closed_forms.fresh_real(family.law)
     c = form.limit
     if generations is not None:
-        c = form.variance.subs(symbols.m, real(generations, "generations", positive=True, integer=True))
+        c = form.variance.subs(symbols.n, real(generations, "generations", positive=True, integer=True))
     synthetic = Dummy("T0", positive=True)
     excess = (c.subs({symbols.T: rows, symbols.T0: synthetic}) * rows - bound).together()
     numerator = Poly(excess.as_numer_denom()[0], synthetic)

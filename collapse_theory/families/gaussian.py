@@ -1,14 +1,14 @@
 r"""Gaussians fitted by maximum likelihood: mean and covariance, exact in expectation for every pipeline.
 
 ``Cov(mu_a, mu_b) = c_ab Sigma`` and ``E Sigma_k = v_k Sigma``; ``v_k = 1 - c_kk`` whenever rows come from single
-models or
-from densities mixed row by row (:func:`~collapse_theory.describe.pipeline.one_of`). A linear source is the Gaussian
-with
-the averaged mean and covariance, whose rows spread less than the mixture; then ``v_k = s_k - c_kk`` with ``s_k < 1``.
+models or from densities mixed row by row (:func:`~collapse_theory.describe.nodes.one_of`). A linear source is the
+Gaussian with the averaged mean and covariance, whose rows spread less than the mixture; then ``v_k = s_k - c_kk`` with
+``s_k < 1``.
 
 Along a chain (each fit on one sample labelled by the fit before) the determinants are products of independent
-chi-squares
-and the one-dimensional variance has the exact law :class:`VarianceLaw`.
+chi-squares and the one-dimensional variance has the exact law :class:`.VarianceLaw`.
+
+Source: the decomposition of a Wishart determinant is Bartlett's (1933). The forward substitution is ours.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Gaussian(Averaging):
 
     Args:
         d: Dimension, >= 1. The errors of mean and covariance in units of Sigma do not depend on it; the determinant
-        does.
+            does.
 
     Raises:
         DomainError: If ``d`` < 1.
@@ -145,9 +145,8 @@ class Gaussian(Averaging):
     def collapse_time(self, T: int, below: float = 0.01, typical: bool = False) -> int:
         r"""Return the first resampling at which the fitted variance is at most ``below`` times the true one.
 
-        In expectation, ``(1 - 1/T)^m <= below``; ``typical``: for the mean logarithm in d dimensions per direction,
-        which
-        collapses earlier because rare runs keep a large variance.
+        In expectation, ``(1 - 1/T)^n <= below``; ``typical``: for the mean logarithm in d dimensions per direction,
+        which collapses earlier because rare runs keep a large variance.
 
         Raises:
             DomainError: If ``below`` is not in (0, 1), ``T`` < 1, or ``typical`` with ``T`` <= d.

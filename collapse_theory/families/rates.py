@@ -1,8 +1,11 @@
 r"""Rates of collapse under replacement: exponential in generations, polynomial in sample size.
 
 The chain's eigenvalues are ``lambda_j = prod_{i<j} (1 - i/T)``; diversity and the chance of not having collapsed
-decay like
-``lambda_2^m = (1 - 1/T)^m``, a token's deviation from this single rate like ``(lambda_3/lambda_2)^m = (1 - 2/T)^m``.
+decay like ``lambda_2^n = (1 - 1/T)^n``, a token's deviation from this single rate like
+``(lambda_3/lambda_2)^n = (1 - 2/T)^n``.
+
+Source: the eigenvalues of the Wright-Fisher chain, e.g. Ewens, Mathematical Population Genetics, 2004; the mean time of
+collapse is the diffusion's.
 """
 
 from __future__ import annotations
@@ -38,12 +41,12 @@ class CollapseRates:
     """Rates under replacement with ``T`` rows.
 
     Attributes:
-        per_generation: Rate of the exponential decay of diversity and of the chance of no total collapse, ``-log(1 -
-        1/T)``.
+        per_generation: Rate of the exponential decay of diversity and of the chance of no total collapse,
+            ``-log(1 - 1/T)``.
         half_life: Generations in which the diversity halves, ``log 2 / rate``, which grows like ``T log 2``.
         onset: Rate at which the decay becomes a single exponential, ``-log(1 - 2/T)``.
         collapse_time: Leading order of the mean time of total collapse, ``-2 T sum (1-p) log(1-p)``, relative error
-        O(1/T).
+            O(1/T).
         error_exponent: ``gamma`` in ``E|p_hat - p|^2 ~ T^-gamma`` at a fixed number of generations.
     """
 
@@ -60,12 +63,12 @@ class CollapseRates:
         >>> CollapseRates.of(np.array([0.5, 0.5])).per_generation
         -log(1 - 1/T)
         """
-        T, m = symbols.T, symbols.m
+        T, n = symbols.T, symbols.n
         rate = -log(eigenvalue(2))
         inside = p[(p > 0) & (p < 1)]
         entropy = -2 * float(((1 - inside) * np.log1p(-inside)).sum())
         variance = closed_forms.replace(RowLaw.TOKENS).variance
-        exponent = -(T * variance.diff(T) / variance).subs(m, 1).cancel()
+        exponent = -(T * variance.diff(T) / variance).subs(n, 1).cancel()
         return CollapseRates(rate, log(2) / rate, -log(eigenvalue(3) / eigenvalue(2)), Float(entropy) * T, S(exponent))
 
 

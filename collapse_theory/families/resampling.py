@@ -30,15 +30,15 @@ def expected_survivors(p: np.ndarray, T: Any, generations: Any) -> Any:
 
 
 def sum_over_tokens(tokens: TokenGroups, c: Chain, f: np.ndarray, generations: Any, at_zero: float) -> Any:
-    """Return ``sum_k E f(count of token k after m resamplings)`` for each m; ``at_zero`` is its value at m = 0."""
-    m = generation_numbers(generations)
+    """Return ``sum_k E f(count of token k after n resamplings)`` for each n; ``at_zero`` is its value at n = 0."""
+    n = generation_numbers(generations)
     functional = np.asarray(tokens.weights @ c.start(tokens.p)).ravel()
     values = {0: at_zero}
     at = 1
-    for target in sorted(set(m.ravel().tolist()) - {0}):
+    for target in sorted(set(n.ravel().tolist()) - {0}):
         f, at = _advance(c, f, target - at), target
         values[target] = float(functional @ f)
-    return like(m, np.array([values[x] for x in m.ravel().tolist()]).reshape(m.shape))
+    return like(n, np.array([values[x] for x in n.ravel().tolist()]).reshape(n.shape))
 
 
 def _advance(c: Chain, f: np.ndarray, generations: int) -> np.ndarray:
@@ -65,14 +65,14 @@ def row_number(T: Any) -> int:
 
 def generation_numbers(generations: Any) -> np.ndarray:
     """Return numbers of resamplings, checked, as integers."""
-    m = real_values(generations, "generations")
-    if not ((m >= 0) & (m == np.floor(m)) & (m < _MOST_GENERATIONS)).all():
+    n = real_values(generations, "generations")
+    if not ((n >= 0) & (n == np.floor(n)) & (n < _MOST_GENERATIONS)).all():
         raise DomainError(
             f"generations needs integers in 0..{_MOST_GENERATIONS - 1}, got {shown(generations)}; count resamplings"
         )
-    return m.astype(np.int64)
+    return n.astype(np.int64)
 
 
-def like(m: np.ndarray, values: np.ndarray) -> Any:
+def like(n: np.ndarray, values: np.ndarray) -> Any:
     """Return a float for a scalar question, else the array."""
-    return float(values) if m.ndim == 0 else values
+    return float(values) if n.ndim == 0 else values

@@ -1,8 +1,7 @@
 r"""Unigram and bigram models trained on a real text, then on what they generate: theory against simulation.
 
 The truth is the empirical distribution of the text. A unigram model is one token distribution; a bigram model is one
-per
-context, with the contexts kept as prompts: each gets its fixed share of the rows in every round.
+per context, with the contexts kept as prompts: each gets its fixed share of the rows in every round.
 """
 
 from __future__ import annotations

@@ -2,9 +2,8 @@ r"""Total variation and distinct tokens of a model in any pipeline: exact where 
 
 Exact sums: de Moivre's mean deviation for a clean fit, the Wright-Fisher chain for replace, the elimination of
 :mod:`~collapse_theory.families.token_law` for small pipelines, and binomial survival where all rows descend from real
-samples
-that the model still pools. Otherwise, with ``c`` and the covariance ``g`` of model and a real sample R of variance
-``1/T_R``:
+samples that the model still pools. Otherwise, with the variance ``c`` of the model, and its covariance ``g`` with a real
+sample R of variance ``1/T_R``:
 
 ``sum_k max[ c p(1-p)/max(p, 1-p),  max_R (g T_R) E|Bin(T_R,p)/T_R - p| ] / 2  <=  E TV  <=  sum_k sqrt(c p(1-p)) / 2``.
 

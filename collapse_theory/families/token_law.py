@@ -1,11 +1,11 @@
 r"""The exact law of one token's frequency in any pipeline, by elimination along the DAG.
 
 A token's count in a sample is binomial given the frequencies of its labellers, hypergeometric for a subsample.
-Walking the
-nodes in order, the state is what later nodes still need: samples that nobody needs any more are summed out, and samples
-that all later fits use in one fixed proportion are kept as one sum. Replace needs one count, accumulate one running
-sum,
-keep_real the real and the newest count. Many tokens are carried along as columns.
+Walking the nodes in order, the state is what later nodes still need: samples that nobody needs any more are summed out,
+and samples that all later fits use in one fixed proportion are kept as one sum. Replace needs one count, accumulate one
+running sum, keep_real the real and the newest count. Many tokens are carried along as columns.
+
+Source: elimination of the variables of a graphical model one by one (bucket elimination; Dechter 1999).
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 r"""The exact law of a one-dimensional fitted variance under replacement: a product of independent chi-squares.
 
-``v = prod_{g=1..m} chi^2_{T-1,g}/T``. Moments are closed (Mellin transform of the gamma law),
-``E v^s = [(2/T)^s Gamma((T-1)/2 + s)/Gamma((T-1)/2)]^m``; the distribution function is one inversion integral.
+``v = prod_{g=1..n} chi^2_{T-1,g}/T``. Moments are closed (Mellin transform of the gamma law),
+``E v^s = [(2/T)^s Gamma((T-1)/2 + s)/Gamma((T-1)/2)]^n``; the distribution function is one inversion integral.
+
+Source: Gil-Pelaez, Note on the inversion theorem, Biometrika 1951.
 """
 
 from __future__ import annotations
@@ -43,18 +45,18 @@ class VarianceLaw:
     def __post_init__(self) -> None:
         """Check the ranges."""
         T = real(self.T, "T", positive=True, integer=True, number=True, most=10**9)
-        m = real(self.generations, "generations", positive=True, integer=True, number=True, most=10**6)
-        for name, value in (("T", T), ("generations", m)):
+        n = real(self.generations, "generations", positive=True, integer=True, number=True, most=10**6)
+        for name, value in (("T", T), ("generations", n)):
             if not value.is_Integer:
                 raise DomainError(f"{name} needs to be a number, got {value}; the law of the variance is numeric")
         if T < 2:
             raise DomainError(f"T needs to be >= 2, got {T}; one row has variance 0")
         object.__setattr__(self, "T", int(T))
-        object.__setattr__(self, "generations", int(m))
+        object.__setattr__(self, "generations", int(n))
 
     @property
     def mean(self) -> Expr:
-        """``(1 - 1/T)^m``."""
+        """``(1 - 1/T)^n`` after n resamplings."""
         return self.moment(1)
 
     def moment(self, s: Scalar) -> Expr:
@@ -71,15 +73,14 @@ class VarianceLaw:
 
     @property
     def log_variance(self) -> Expr:
-        """``Var log v = m psi_1((T-1)/2)``."""
+        """``Var log v = n psi_1((T-1)/2)`` after n resamplings."""
         return self.generations * polygamma(1, Integer(self.T - 1) / 2)
 
     def cdf(self, v: Any) -> Any:
         r"""Return ``Pr(fitted variance <= v * true variance)``, by inverting the characteristic function of ``log v``.
 
         ``1/2 - (1/pi) int_0^oo Im[exp(-i t log v) phi(t)] dt/t``, midpoint rule (exponentially accurate: the
-        integrand is
-        analytic and even in t). Absolute error below 1e-10.
+        integrand is analytic and even in t). Absolute error below 1e-10.
 
         Args:
             v: Ratios, >= 0; may be an array.

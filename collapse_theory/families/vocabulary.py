@@ -1,10 +1,8 @@
 """Sums over a vocabulary, ``sum_k F(p_k)``, at the cost of a few hundred values of ``F``.
 
 Equal tokens are grouped. If more than ``GROUPS`` different probabilities remain, each octave of probabilities is
-replaced by
-its 20 Chebyshev nodes in log p, with the weights that integrate polynomials in log p over the tokens of the octave.
-What
-is summed here (survival, fixation) is smooth in log p on that scale; the error per token is below 1e-12.
+replaced by its 20 Chebyshev nodes in log p, with the weights that integrate polynomials in log p over the tokens of the
+octave. What is summed here (survival, fixation) is smooth in log p on that scale; the error per token is below 1e-12.
 """
 
 from __future__ import annotations

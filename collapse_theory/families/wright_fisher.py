@@ -1,14 +1,14 @@
 r"""The count of one token under replacement: the Wright-Fisher chain on ``0..T``.
 
 ``T`` rows drawn from a model that gives the token the frequency ``x`` contain it ``Bin(T, x)`` times, and the next
-model
-gives it the frequency count/T. With ``f`` a function of the count, ``(P f)(j) = E f(Bin(T, j/T))``.
+model gives it the frequency count/T. With ``f`` a function of the count, ``(P f)(j) = E f(Bin(T, j/T))``.
 
-Up to ``EXACT_ROWS`` rows the chain has every count as a state (binomial tails below 1e-17 are cut). Beyond, its
-states are
-all counts near both ends and then counts in geometric progression (2 % apart); a function of the count is the local
+Up to ``EXACT_ROWS`` rows the chain has every count as a state (binomial tails below 1e-17 are cut). Beyond, its states
+are all counts near both ends and then counts in geometric progression (2 % apart); a function of the count is the local
 polynomial of degree 7 through the states, and the binomial average of that polynomial is summed count by count. The
 interpolation error is below 2e-12 per generation (tests compare with the full chain).
+
+Source: Fisher 1930; Wright, Evolution in Mendelian populations, Genetics 1931. The grid of counts is ours.
 """
 
 from __future__ import annotations

@@ -39,7 +39,6 @@ class NumericArithmetic:
 
     Attributes:
         spaces: Measures by dimension.
-        parameters: Values of the free symbols.
         functions: Values of the expressions that occur.
         start: Values of the nonlinear unknowns known beforehand, by atom; they are verified, and polished.
         residual: Largest relative residual met so far.

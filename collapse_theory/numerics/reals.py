@@ -1,6 +1,7 @@
 """The numbers of the numeric solutions: NumPy arrays of floats, or of the objects of another arithmetic.
 
-One code serves all; what NumPy does not do on objects is asked of the numbers. float64 is here, the others are in ``evaluate``.
+One code serves all; what NumPy does not do on objects is asked of the numbers. float64 is here; the others are
+:mod:`.digits`, :mod:`.counting` and :mod:`.dual`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from collapse_theory.families.closed_forms import VarianceForm
 from collapse_theory.families.text import QUANTITIES, Context, TextPoint
 from collapse_theory.present.document import document, escape, figure, long_table
 from collapse_theory.present.latex import to_latex
-from collapse_theory.symbols import T0, T, m, n
+from collapse_theory.symbols import T0, T, n
 
 __all__ = ["text_document"]
 
@@ -78,7 +78,7 @@ def _theory() -> str:
 
 
 def _generation(form: VarianceForm, clean: int) -> str:
-    return to_latex(form.variance.subs({m: n + clean, T0: T}))
+    return to_latex(form.variance.subs({n: n + clean, T0: T}))
 
 
 def _finding(points: Sequence[TextPoint]) -> str:

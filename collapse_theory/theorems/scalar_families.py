@@ -1,8 +1,7 @@
 r"""Token distributions, Gaussians and regular models: the error after the standard workflows, in symbolic n.
 
 Every formula is solved by :mod:`collapse_theory.families.closed_forms` from rounds that the covariance calculus
-derives.
-The three families share one calculus, so each workflow is registered once per family, in the family's unit: of
+derives. The three families share one calculus, so each workflow is registered once per family, in the family's unit: of
 ``1 - sum p^2`` (tokens), of ``tr Sigma`` (Gaussian mean), of the variance of one clean fit on ``T`` rows (regular
 models).
 """
@@ -21,7 +20,7 @@ from collapse_theory.describe.pipeline import Pipeline, Stage
 from collapse_theory.families import closed_forms
 from collapse_theory.families.calculus import RowLaw
 from collapse_theory.families.closed_forms import VarianceForm
-from collapse_theory.symbols import T0, T, m, n, w
+from collapse_theory.symbols import T0, T, n, w
 from collapse_theory.theorems.theorem import Relation, register
 
 if TYPE_CHECKING:
@@ -38,8 +37,8 @@ class _Workflow:
         slug: Second half of the theorem's name.
         title: One line.
         setting: The workflow in words.
-        form: Returns its closed form in symbolic ``m``.
-        rounds: ``m`` in terms of ``n``, as the theorem counts.
+        form: Returns its closed form.
+        rounds: The number of rounds of that form in terms of ``n`` as the theorem counts.
         conditions: Besides ``T >= 1``.
         build: Returns the pipeline from the formula's symbols.
     """
@@ -195,7 +194,7 @@ def _register(workflow: _Workflow, kind: _Kind) -> None:
     )
     def rounds() -> ErrorFormula:
         def value(law: Any) -> Expr:
-            return workflow.form(law).variance.subs(m, workflow.rounds)
+            return workflow.form(law).variance.subs(n, workflow.rounds)
 
         return _formula(kind, value, workflow.conditions)
 
@@ -229,8 +228,7 @@ def _best_share() -> Expr:
     "regular-fresh-real-golden",
     title="Golden ratio: the best share of fresh real data",
     hypotheses=r"""A regular parametric model, to leading order in $1/T$; every round pools $T$ new real rows with the
-    best share
-$w=(\sqrt5-1)/2$ and $T$ rows of the model before, for ever""",
+best share $w=(\sqrt5-1)/2$ and $T$ rows of the model before, for ever""",
     build=lambda: workflows.fresh_real(20, Stage(T=1000), Stage(T=1000), weight=_best_share()),
     sources=("he2025golden",),
 )
@@ -251,7 +249,7 @@ def regular_golden() -> ErrorFormula:
     "token-total-collapse",
     title="Total collapse is exponentially certain",
     hypotheses=r"""Token frequencies, $p$ any distribution; replace with $T$ rows per model, $n$ models before the
-    tested one""",
+tested one""",
     build=lambda n, T: workflows.replace(n, Stage(T=T), Stage(T=T)),
     sources=("suresh2024rate", "seddik2024synthetic"),
 )
@@ -264,7 +262,7 @@ def token_total_collapse() -> ErrorFormula:
     from collapse_theory.families.rates import NoTotalCollapse
 
     least = factor(1 - (1 - 1 / T) ** 2 - 1 / T**2)
-    diversity = 1 - closed_forms.replace(RowLaw.TOKENS).variance.subs(m, n + 1)
+    diversity = 1 - closed_forms.replace(RowLaw.TOKENS).variance.subs(n, n + 1)
     return ErrorFormula(
         {"bias": S.Zero, "variance": diversity / least},
         "upper bound",
