@@ -150,7 +150,7 @@ perturbation = Perturbation()
 
 
 def eigenvalue_of(covariance: str) -> Eigenvalue:
-    """Return the eigenvalue symbol of a named covariance of a commuting family."""
+    """Return the eigenvalue symbol of a covariance, by its name."""
     return Eigenvalue(covariance)
 
 

@@ -1,6 +1,7 @@
 """The house: arrows between rooms point down, doors are the only ways up, and names say where a thing is."""
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -94,3 +95,31 @@ def test_only_one_module_creates_symbols():
         made = [f for f in calls if getattr(f, "id", getattr(f, "attr", "")) in {"Symbol", "symbols", "sympify"}]
         allowed = 1 if path.name in {"opaque.py", "predictor.py"} else 0
         assert len(made) <= allowed, path
+
+
+def defined(body, prefix):
+    """Yield the full names of the classes, functions and methods in a module or class."""
+    for node in body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            yield f"{prefix}.{node.name}"
+            yield from defined(node.body if isinstance(node, ast.ClassDef) else (), f"{prefix}.{node.name}")
+
+
+def test_every_reference_in_a_docstring_resolves():
+    """As Sphinx reads them: a name of the module or its classes, a full name, or after a dot the one name that ends so."""
+    modules = {".".join(p.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): p for p in MODULES}
+    inside = {module: list(defined(ast.parse(p.read_text()).body, module)) for module, p in modules.items()}
+    objects = [name for names in inside.values() for name in names]
+    lost = []
+    for module, path in modules.items():
+        here = [f"{prefix}." for prefix in (module, *inside[module])]
+        for role, target in re.findall(r":(mod|func|class|meth):`~?([^`]+)`", path.read_text()):
+            known = modules if role == "mod" else objects
+            found = (
+                [name for name in known if name.endswith(target)]
+                if target.startswith(".")
+                else [name for name in known if name in {target, *(prefix + target for prefix in here)}]
+            )
+            if not found or (target.startswith(".") and len(found) > 1):
+                lost.append((path.name, target, found))
+    assert not lost

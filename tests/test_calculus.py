@@ -13,7 +13,7 @@ from collapse_theory.families.calculus import RowLaw, moments
 from collapse_theory.families.models import Exponential
 
 W, Stage = ct.workflows, ct.Stage
-T, T0, m, w = ct.symbols.T, ct.symbols.T0, ct.symbols.m, ct.symbols.w
+T, T0, w = ct.symbols.T, ct.symbols.T0, ct.symbols.w
 
 
 @pytest.mark.parametrize("law", list(RowLaw))

@@ -121,7 +121,7 @@ GOOD = {
     "ridge_scaling": "normalised", "parameters": {}, "expression": engine(), "covariance_matrix": None,
     "columns": None, "labellers": (ct.TRUTH,), "covariances": (ct.Covariance("Sigma", D),), "change": {}, "most": 3,
     "path": "missing.toml", "slug": "ridge-clean", "key": "ridge-clean", "default": None, "printer": None, "exp": None,
-    "load.path": "missing.toml", "GaussianMatrix.name": "Z", "Covariance.name": "Sigma", "Covariance.family": (),
+    "load.path": "missing.toml", "GaussianMatrix.name": "Z", "Covariance.name": "Sigma", "Covariance.commuting_with": (),
     "sqrt.covariance": ct.Covariance("Sigma", D), "accumulate.design": "fresh", "diff.name": "lam", "symbol.name": "lam",
     "subs.values": {"lam": 0.5}, "mapped.change": lambda e: e, "Regular.model": None, "pipeline": tokens(),
     "test_error.pipeline": chain(), "covariances.pipeline": tokens(), "covariances.family": ct.Gaussian(),

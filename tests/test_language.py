@@ -17,7 +17,7 @@ def test_expressions_survive_sympy():
     assert e.func(*e.args) == e
     assert R.T == R
     S1, _ = ct.commuting(ct.Covariance("Sigma1", d), ct.Covariance("Sigma2", d))
-    assert pickle.loads(pickle.dumps(S1)).family == ("Sigma1", "Sigma2")
+    assert pickle.loads(pickle.dumps(S1)).commuting_with == ("Sigma1", "Sigma2")
     assert ct.Covariance("Sigma1", d) != S1
 
 

@@ -115,7 +115,7 @@ def test_a_wrong_sign_is_noticed():
     blocks = dict(pencil.blocks)
     key = next(k for k, b in blocks.items() if b.random)
     blocks[key] = type(blocks[key])(blocks[key].fixed, {a: -c for a, c in blocks[key].random.items()})
-    wrong = Pencil(pencil.dimensions, blocks, pencil.inputs, pencil.outputs, pencil.families)
+    wrong = Pencil(pencil.dimensions, blocks, pencil.inputs, pencil.outputs, pencil.covariances)
     assert not np.allclose(solve_pencil(wrong, values), dense(R, values), rtol=1e-3)
 
 

@@ -2,7 +2,7 @@ r"""Integrals of a function of the covariance, as opaque SymPy expressions.
 
 :class:`SpectralTrace` is :math:`\operatorname{tr}f(\Sigma)=\int f\,d\mu_\Sigma` and :class:`QuadraticForm` is
 :math:`w_0^\top f(\Sigma)w_0`. The integrand is a SymPy expression in the bound eigenvalue ``symbols.eigenvalue`` (one
-per covariance of a commuting family). In the theory of regression both live on the range of :math:`\Sigma`: a direction
+for each of several commuting covariances). In the theory of regression both live on the range of :math:`\Sigma`: a direction
 without input variance carries neither information nor risk.
 """
 
@@ -117,10 +117,10 @@ class QuadraticForm(SpectralIntegral):
 
 
 def df(order: int, kappa: Expr) -> Expr:
-    r"""Return the degrees of freedom :math:`\mathrm{df}_m(\kappa)=\operatorname{tr}\Sigma^m(\Sigma+\kappa)^{-m}`.
+    r"""Return the degrees of freedom :math:`\mathrm{df}_k(\kappa)=\operatorname{tr}\Sigma^k(\Sigma+\kappa)^{-k}`.
 
     Args:
-        order: The power ``m``, a positive integer.
+        order: The power ``k``, a positive integer.
         kappa: The effective ridge, a SymPy expression.
 
     >>> df(2, symbols.kappa)
@@ -157,11 +157,11 @@ def _simple(x: Expr) -> bool:
 
 
 def _degrees_of_freedom(f: Expr) -> tuple[Integer, Expr] | None:
-    """Return ``(m, kappa)`` if the integrand is ``(s/(s+kappa))**m``."""
+    """Return ``(order, kappa)`` if the integrand is ``(s/(s+kappa))**order``."""
     powers = dict(x.as_base_exp() for x in Mul.make_args(f))
-    m = powers.pop(eigenvalue, None)
-    if m is None or len(powers) != 1:
+    order = powers.pop(eigenvalue, None)
+    if order is None or len(powers) != 1:
         return None
     base, exponent = powers.popitem()
     kappa = base - eigenvalue
-    return (m, kappa) if exponent == -m and m.is_Integer and not _bound(kappa) else None
+    return (order, kappa) if exponent == -order and order.is_Integer and not _bound(kappa) else None

@@ -2,8 +2,8 @@ r"""What finite size explains of the gap between a proportional formula and a si
 
 Two ways. For a **chain** (each fit on Gaussian inputs of its own, labelled by the fit before) the first correction is a
 formula (:mod:`collapse_theory.numerics.chain_correction`). For every other pipeline the **doubling protocol**: repeat every
-eigenvalue m times with its energy divided by m and multiply all rows by m. All spectral integrals and rows grow in
-proportion, so the theory does not move, and the simulated mean is :math:`E+A/m+B/m^2+\dots`. Hence
+eigenvalue k times with its energy divided by k and multiply all rows by k. All spectral integrals and rows grow in
+proportion, so the theory does not move, and the simulated mean is :math:`E+A/k+B/k^2+\dots`. Hence
 :math:`2\,\mathrm{sim}(2)-\mathrm{sim}(1)=E-B/2+\dots`. One pipeline of independent fits has :math:`A/E\approx\sum_l1/r_l` and
 :math:`B\approx A^2/E` with :math:`r_l=T_l-\mathrm{df}_2(\kappa_l)`, so what is left is allowed the square of the larger of
 :math:`|A|/E`, as measured, and :math:`\max_l1/(r_l-1)`.

@@ -93,8 +93,8 @@ def one_design_risk(pipeline: Pipeline, model: Fit, rows: Expr) -> tuple[Mapping
     signal: dict[Truth | Fit, Expr] = {}
     noise: dict[Truth | Fit, dict[int, Expr]] = {}
 
-    def labeller(m: Truth | Fit) -> tuple[Expr, dict[int, Expr]]:
-        return (S.One, {}) if isinstance(m, Truth) else (signal[m], noise[m])
+    def expansion(labeller: Truth | Fit) -> tuple[Expr, dict[int, Expr]]:
+        return (S.One, {}) if isinstance(labeller, Truth) else (signal[labeller], noise[labeller])
 
     for f in pipeline.ancestors(model):
         total = sum(f.weights, S.Zero)
@@ -103,8 +103,8 @@ def one_design_risk(pipeline: Pipeline, model: Fit, rows: Expr) -> tuple[Mapping
             if isinstance(s.source, OneOf):
                 raise AssertionError("one_design admits no random labellers")  # noqa: TRY004 - a bug, not bad input
             noise[f][s.index] = noise[f].get(s.index, S.Zero) + a / total
-            for m, c in s.source:
-                b, gains = labeller(m)
+            for labeller, c in s.source:
+                b, gains = expansion(labeller)
                 signal[f] += a / total * c * b
                 for i, g in gains.items():
                     noise[f][i] = noise[f].get(i, S.Zero) + a / total * c * g

@@ -146,8 +146,8 @@ class ErrorFormula:
         """Return the test error (excess risk) at numbers.
 
         Args:
-            spectrum: Eigenvalues of the input covariance; may be omitted where no integral or ``d`` occurs. For a commuting
-                family a mapping by covariance name, eigenvalues listed in the common eigenbasis; the target pairs with
+            spectrum: Eigenvalues of the input covariance; may be omitted where no integral or ``d`` occurs. For
+                commuting covariances a mapping by name, eigenvalues listed in the common eigenbasis; the target pairs with
                 "Sigma", or with the first if there is none of that name.
             target: Energies of the true coefficients, for formulas with a bias.
             terms: Return a mapping from term name to value instead of the sum.

@@ -215,17 +215,17 @@ Combination = tuple[Any, Any, dict[int, Any]]
 def _fluctuation(law: Law, integrals: Integrals, weight: Any, gains: Mapping[int, Any]) -> tuple[Any, Any]:
     """Return the weighted square of a combination's fluctuation, from target and noises."""
     masses = [(law.sources[j], integrals.trace(weight * law.sources[j].shape * y**2)) for j, y in gains.items()]
-    return sum(x.target * m for x, m in masses), sum(x.noise * m for x, m in masses)
+    return sum(x.target * mass for x, mass in masses), sum(x.noise * mass for x, mass in masses)
 
 
 def _labeller(labels: Labels, law: Law) -> Combination:
     kept, lost = labels.truth, labels.missing
     gains: dict[int, Any] = {}
-    for m, coefficient in labels.fits.items():
-        kept, lost = kept + coefficient * law.kept[m], lost + coefficient * law.lost[m]
+    for place, coefficient in labels.fits.items():
+        kept, lost = kept + coefficient * law.kept[place], lost + coefficient * law.lost[place]
         for j, x in enumerate(law.sources):
-            if m in x.gains:
-                gains[j] = gains.get(j, 0) + coefficient * x.gains[m]
+            if place in x.gains:
+                gains[j] = gains.get(j, 0) + coefficient * x.gains[place]
     return kept, lost, gains
 
 

@@ -168,7 +168,9 @@ class PooledScalar(LabellerScalar):
     def stages(self) -> tuple[PooledStage, ...]:
         """The fits."""
         return tuple(
-            PooledStage(T, lam, noise, tuple(Labels(p, a, b, {int(m): c for m, c in fits}) for p, a, b, fits in labels))
+            PooledStage(
+                T, lam, noise, tuple(Labels(p, a, b, {int(place): c for place, c in fits}) for p, a, b, fits in labels)
+            )
             for T, lam, noise, labels in self.args
         )
 

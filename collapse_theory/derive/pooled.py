@@ -1,11 +1,11 @@
 r"""From a pipeline to the pencil whose solution is its test error.
 
 Each fit :math:`k` has the error :math:`\delta_k=\hat w_k-w_0` and, for every design :math:`D` it pools, the residuals
-:math:`r_{k,D}`. With pooled row weights :math:`a_D`, labeller coefficients :math:`c_{D,m}` and noise :math:`\xi_D`,
+:math:`r_{k,D}`. With pooled row weights :math:`a_D`, labeller coefficients :math:`c_{D,l}` and noise :math:`\xi_D`,
 
 .. math::
    \frac{\lambda_k}{g_k}(\delta_k+w_0)-\sum_D\frac{a_D}{N_k}\frac{\gamma_{k,D}}{g_k}X_D^\top r_{k,D}=0,\qquad
-   \gamma_{k,D}r_{k,D}+X_D\Big(\delta_k-\sum_mc_{D,m}\delta_m+\big(1-\sum c_D\big)w_0\Big)=\xi_D,
+   \gamma_{k,D}r_{k,D}+X_D\Big(\delta_k-\sum_lc_{D,l}\delta_l+\big(1-\sum c_D\big)w_0\Big)=\xi_D,
 
 for any scales :math:`\gamma_{k,D}` of designs and :math:`g_k` of directions: 1, or :math:`\lambda_k` where the residuals
 vanish in the ridgeless limit and in the directions that are not determined there (:mod:`.ranks`). So the limit is an
@@ -141,7 +141,7 @@ class PooledSystem:
             Tuple(f.ridge, f.N, *(
                 Tuple(
                     Integer(x.inputs), Str(x.covariance), x.T, x.weight, x.truth,
-                    Tuple(*(Tuple(Integer(m), c) for m, c in x.labellers)),
+                    Tuple(*(Tuple(Integer(at), c) for at, c in x.labellers)),
                     Tuple(*(Tuple(Integer(e.sample), e.share, e.sigma) for e in x.noises)),
                 )
                 for x in f.designs
@@ -158,7 +158,7 @@ class PooledSystem:
                 PooledFit(ridge, N, tuple(
                     PooledDesign(
                         int(inputs), covariance.name, T, weight, truth,
-                        tuple((int(m), c) for m, c in labellers),
+                        tuple((int(at), c) for at, c in labellers),
                         tuple(Noise(int(i), share, sigma) for i, share, sigma in noises),
                     )
                     for inputs, covariance, T, weight, truth, labellers, noises in designs
@@ -209,11 +209,11 @@ def _design(inputs: Sample, members: list[tuple[Expr, Sample]], place: Mapping[i
     truth = S.Zero
     for a, s in members:
         share = a / total
-        for m, c in Source.of(s.source):
-            if isinstance(m, Truth):
+        for labeller, c in Source.of(s.source):
+            if isinstance(labeller, Truth):
                 truth += share * c
             else:
-                labellers[place[m.index]] = labellers.get(place[m.index], S.Zero) + share * c
+                labellers[place[labeller.index]] = labellers.get(place[labeller.index], S.Zero) + share * c
         if s.noise is not None and not s.noise.is_zero:
             noises.append(Noise(s.index, share, s.noise))
     return PooledDesign(
@@ -319,8 +319,8 @@ def _fit_blocks(
         out[w, r] = Block(random={scaled.transpose: -design.weight / f.N})
         out[r, r] = Block(scaling.ridge if opened else S.One)
         out[r, w] = Block(random={X: S.One})
-        for m, c in design.labellers:
-            out[r, error_of[m]] = Block(random={X: -c})
+        for at, c in design.labellers:
+            out[r, error_of[at]] = Block(random={X: -c})
         surplus = 1 - design.truth - sum((c for _, c in design.labellers), S.Zero)
         if surplus != 0:
             out[r, 0] = Block(random={X: surplus})

@@ -87,8 +87,8 @@ class _Copies:
 
 
 def _copied(s: Sample, out: Pipeline, copies: _Copies, literals: Literals, *, only_inputs: bool) -> Sample:
-    def relabelled(m: Truth | Fit) -> Truth | Fit:
-        return copies.fits[m] if isinstance(m, Fit) else m
+    def relabelled(labeller: Truth | Fit) -> Truth | Fit:
+        return copies.fits[labeller] if isinstance(labeller, Fit) else labeller
 
     if s.pool:
         return out.subsample([copies.samples[p] for p in s.pool], literals.replace(s.T, "T"), s.name)
@@ -100,9 +100,9 @@ def _copied(s: Sample, out: Pipeline, copies: _Copies, literals: Literals, *, on
     noise = None if s.noise is None else literals.replace(s.noise, "noise")
     source: Source | OneOf
     if isinstance(s.source, Source):
-        source = Source(tuple((relabelled(m), c) for m, c in _coefficients(s.source, literals)))
+        source = Source(tuple((relabelled(labeller), c) for labeller, c in _coefficients(s.source, literals)))
     else:
-        source = OneOf(tuple(relabelled(m) for m in s.source.labellers))
+        source = OneOf(tuple(relabelled(labeller) for labeller in s.source.labellers))
     return out.sample(**where, noise=noise, source=source, covariance=s.covariance, name=s.name)
 
 
@@ -112,7 +112,7 @@ def _coefficients(source: Source, literals: Literals) -> list[tuple[Truth | Fit,
     Coefficients that sum to one up to the rounding of their decimals stay an average: the last is one minus the others,
     so that no bias is derived from round-off.
     """
-    terms = [(m, literals.replace(c, "number")) for m, c in source]
+    terms = [(labeller, literals.replace(c, "number")) for labeller, c in source]
     numbers = [c for _, c in source]
     if len(terms) > 1 and all(c.is_number for c in numbers) and abs(float(sum(numbers)) - 1) <= _ROUND_OFF:
         others = sum((c for _, c in terms[:-1]), S.Zero)

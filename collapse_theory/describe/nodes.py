@@ -72,7 +72,7 @@ TRUTH = Truth()
 
 @dataclass(frozen=True)
 class Source:
-    """A linear combination of labellers, ``sum_m c_m w_m``.
+    """A linear combination of labellers, ``sum_i c_i w_i``.
 
     Attributes:
         coefficients: Pairs (labeller, coefficient) in order of appearance, each labeller once, no zero coefficient.
@@ -132,11 +132,11 @@ class Source:
         return iter(self.coefficients)
 
     def __repr__(self) -> str:
-        def term(m: Truth | Fit, c: Expr) -> str:
+        def term(labeller: Truth | Fit, c: Expr) -> str:
             factor = f"({show(c)})" if c.is_Add else show(c)
-            return _label(m) if c == 1 else f"{factor}*{_label(m)}"
+            return _label(labeller) if c == 1 else f"{factor}*{_label(labeller)}"
 
-        return " + ".join(term(m, c) for m, c in self.coefficients) or "0"
+        return " + ".join(term(labeller, c) for labeller, c in self.coefficients) or "0"
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ class Node:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Sample(Node):
-    """Rows with labels. Made by :meth:`Pipeline.sample` and :meth:`Pipeline.subsample`.
+    """Rows with labels. Made by :meth:`.Pipeline.sample` and :meth:`.Pipeline.subsample`.
 
     Attributes:
         owner: Key of the pipeline it belongs to.
@@ -227,12 +227,12 @@ class Sample(Node):
         """The labellers its labels depend on."""
         if isinstance(self.source, OneOf):
             return tuple(dict.fromkeys(self.source.labellers))
-        return tuple(m for m, _ in self.source)
+        return tuple(labeller for labeller, _ in self.source)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Fit(Node, Labeller):
-    """A weighted ridge fit on pooled samples. Made by :meth:`Pipeline.fit`.
+    """A weighted ridge fit on pooled samples. Made by :meth:`.Pipeline.fit`.
 
     Attributes:
         owner: Key of the pipeline it belongs to.

@@ -91,9 +91,9 @@ class Pipeline:
             if isinstance(value, (Sample, Fit)):
                 return _Ref(place[value])
             if isinstance(value, Source):
-                return Source(tuple((flat(m), c) for m, c in value))
+                return Source(tuple((flat(labeller), c) for labeller, c in value))
             if isinstance(value, OneOf):
-                return OneOf(tuple(flat(m) for m in value.labellers))
+                return OneOf(tuple(flat(labeller) for labeller in value.labellers))
             return tuple(flat(v) for v in value) if isinstance(value, tuple) else value
 
         records = [(type(node), tuple(flat(getattr(node, f.name)) for f in fields(node))) for node in self._nodes]
@@ -108,9 +108,9 @@ class Pipeline:
             if isinstance(value, _Ref):
                 return self._nodes[value.place]
             if isinstance(value, Source):
-                return Source(tuple((deep(m), c) for m, c in value))
+                return Source(tuple((deep(labeller), c) for labeller, c in value))
             if isinstance(value, OneOf):
-                return OneOf(tuple(deep(m) for m in value.labellers))
+                return OneOf(tuple(deep(labeller) for labeller in value.labellers))
             return tuple(deep(v) for v in value) if isinstance(value, tuple) else value
 
         for kind, record in state["records"]:
@@ -131,9 +131,9 @@ class Pipeline:
         Args:
             T: Number of rows, positive; omitted where ``design`` gives them.
             noise: Standard deviation of the label noise, >= 0; None means 0 in linear regression.
-            source: The truth, a fit, a linear combination of them, or :func:`one_of`.
+            source: The truth, a fit, a linear combination of them, or :func:`.one_of`.
             design: An earlier sample of this pipeline whose inputs are reused; None draws fresh inputs.
-            covariance: Name of the covariance of the inputs in a declared commuting family; None is the common one.
+            covariance: Name of the covariance of the inputs; all of one pipeline commute. None is the common one.
             name: What figures and messages call it.
 
         Raises:
@@ -157,7 +157,7 @@ class Pipeline:
                 f"covariance needs to be a name such as 'Sigma1', got {shown(covariance)}; use an identifier"
             )
         checked = source if isinstance(source, OneOf) else Source.of(source)
-        for labeller in checked.labellers if isinstance(checked, OneOf) else (m for m, _ in checked):
+        for labeller in checked.labellers if isinstance(checked, OneOf) else (labeller for labeller, _ in checked):
             if isinstance(labeller, Fit):
                 self._own(labeller, Fit, "source")
         node = Sample(
@@ -288,7 +288,7 @@ class Pipeline:
         for f in reversed(self._fits[: model.index + 1]):
             if f.index in needed:
                 for s in rows_behind(f.samples):
-                    needed |= {m.index for m in s.labellers if isinstance(m, Fit)}
+                    needed |= {labeller.index for labeller in s.labellers if isinstance(labeller, Fit)}
         return tuple(self._fits[i] for i in sorted(needed))
 
     def replaced(self, change: Mapping[Expr, Expr], rows: int = 1) -> Pipeline:
@@ -306,8 +306,8 @@ class Pipeline:
 
         def translate(source: Source | OneOf) -> Source | OneOf:
             if isinstance(source, OneOf):
-                return OneOf(tuple(copy.get(m, m) for m in source.labellers))
-            return Source(tuple((copy.get(m, m), c.xreplace(change)) for m, c in source))
+                return OneOf(tuple(copy.get(labeller, labeller) for labeller in source.labellers))
+            return Source(tuple((copy.get(labeller, labeller), c.xreplace(change)) for labeller, c in source))
 
         for node in self._nodes:
             if isinstance(node, Fit):

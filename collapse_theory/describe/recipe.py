@@ -238,8 +238,8 @@ class GraphRecipe(Recipe):
         # Placeholders for the fits tell which are meant, and separate an unknown name from one that comes too early.
         drafts = {name: Fit("draft", i, name, (), (), None) for i, name in enumerate(self.fits)}
         draft = source(text, drafts, self.names)
-        meant = draft.labellers if isinstance(draft, OneOf) else [m for m, _ in draft]
-        self._check([m.name for m in meant if isinstance(m, Fit)], self.fits, "source", built)
+        meant = draft.labellers if isinstance(draft, OneOf) else [labeller for labeller, _ in draft]
+        self._check([labeller.name for labeller in meant if isinstance(labeller, Fit)], self.fits, "source", built)
         return source(text, {name: node for name, node in built.items() if isinstance(node, Fit)}, self.names)
 
     def _samples(self, given: Any, key: str, built: Mapping[str, Any]) -> list[Sample]:

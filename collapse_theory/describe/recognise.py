@@ -75,7 +75,7 @@ def one_labeller_each(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:
     if fits is None:
         return None
     before: tuple[Truth | Fit, ...] = (TRUTH, *fits[:-1])
-    joined = all(sole_labeller(s) == m for f, m in zip(fits, before, strict=True) for s in f.samples)
+    joined = all(sole_labeller(s) == labeller for f, labeller in zip(fits, before, strict=True) for s in f.samples)
     return fits if joined else None
 
 
@@ -135,10 +135,14 @@ def increments(pipeline: Pipeline, model: Fit) -> tuple[Increment, ...] | None: 
         if len({s.inputs.index for s in fit.samples}) < len(fit.samples) or any(s.covariance for s in fit.samples):
             return None
         labellers = [sole_labeller(s) for s in fit.samples]
-        if any(m is None for m in labellers):
+        if any(labeller is None for labeller in labellers):
             return None
-        before = max((m for m in labellers if isinstance(m, Fit)), key=lambda m: m.index, default=TRUTH)
-        new = tuple(s for s, m in zip(fit.samples, labellers, strict=True) if m == before)
+        before = max(
+            (labeller for labeller in labellers if isinstance(labeller, Fit)),
+            key=lambda labeller: labeller.index,
+            default=TRUTH,
+        )
+        new = tuple(s for s, labeller in zip(fit.samples, labellers, strict=True) if labeller == before)
         rest = [s for s in fit.samples if s not in new]
         if rest and not (isinstance(before, Fit) and set(rest) == set(before.samples)):
             return None

@@ -180,7 +180,7 @@ class RandomTarget(Target):
     def exact_atom_energies(self, spectrum: Spectrum, mp: Any) -> list[Any]:
         """Return ``norm2/d`` times the multiplicities."""
         each = exact_number(real_number(self.norm2, self), mp) / spectrum.dimension
-        return [each * int(m) for m in spectrum.counts]
+        return [each * int(count) for count in spectrum.counts]
 
     def _each(self, spectrum: Spectrum) -> float:
         number = float64_number(real_number(self.norm2, self), "RandomTarget norm2")

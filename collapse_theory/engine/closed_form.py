@@ -78,7 +78,7 @@ def in_degrees_of_freedom(e: Expr) -> Expr:
     r"""Return ``e`` with traces over one pole written in degrees of freedom.
 
     With :math:`x=s/(s+\kappa)` a proper fraction with pole :math:`-\kappa` is a polynomial in :math:`x`, and its trace a
-    combination of :math:`\mathrm{df}_m(\kappa)`.
+    combination of :math:`\mathrm{df}_k(\kappa)`.
 
     >>> from collapse_theory.symbols import eigenvalue as s, kappa
     >>> in_degrees_of_freedom(SpectralTrace(s / (s + kappa) ** 2))
@@ -103,8 +103,8 @@ def _reduced(trace: SpectralTrace) -> Expr:
     powers = (rest.as_expr().subs(eigenvalue, kappa * x / (1 - x)) * ((1 - x) / kappa) ** order).cancel().as_poly(x)
     if whole.eval(0) + powers.eval(0) != 0:  # would need the dimension
         return trace
-    out = sum((c * SpectralTrace(eigenvalue**m) for (m,), c in whole.terms() if m > 0), S.Zero)
-    return factor_terms(out + sum((c * df(m, kappa) for (m,), c in powers.terms() if m > 0), S.Zero))
+    out = sum((c * SpectralTrace(eigenvalue**power) for (power,), c in whole.terms() if power > 0), S.Zero)
+    return factor_terms(out + sum((c * df(power, kappa) for (power,), c in powers.terms() if power > 0), S.Zero))
 
 
 def implicit_values(structure: Structure) -> tuple[ImplicitScalars, dict[tuple[Unknown, ...], tuple[Expr, ...]]]:
@@ -157,9 +157,9 @@ class _Symbolic:
             u
             for pair in sorted(structure.needed)
             for u in structure.unknowns_by_pair.get(pair, ())
-            if structure.pencil.families.get(u.dimension)
+            if structure.pencil.covariances.get(u.dimension)
         ]
-        self.families = structure.pencil.families
+        self.covariances = structure.pencil.covariances
         traced = [
             u
             for unknowns, values in atoms.items()
@@ -180,10 +180,10 @@ class _Symbolic:
         """Return the trace over a space without covariance."""
         return self.field.element(dimension) * f
 
-    def inverse(self, dimension: Expr, m: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+    def inverse(self, dimension: Expr, matrix: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
         """Return the inverse of a small matrix."""
         del dimension
-        return self.field.inverse(m)
+        return self.field.inverse(matrix)
 
     def nonlinear(self, atom: Atom) -> Sequence[Any]:
         """Return the unknowns of an atom in terms of the implicit scalars."""
@@ -203,23 +203,28 @@ class _Symbolic:
         weight = [self.field.element(u.weight) for u in unknowns]
         scalar = [n for n, u in enumerate(unknowns) if u not in self.names]
         kept = [n for n, u in enumerate(unknowns) if u in self.names]
-        # x_n = tr[weight (constant + sum_m slope x_m)]; over spaces without covariance the trace is a factor
+        # x_n = tr[weight (constant + sum_k slope x_k)]; over spaces without covariance the trace is a factor
         factor = {n: self.trace(unknowns[n].dimension, weight[n]) for n in scalar}
-        image = {n: [factor[n] * constant[n], *(factor[n] * slope.get((n, m), zero) for m in kept)] for n in scalar}
+        image = {
+            n: [factor[n] * constant[n], *(factor[n] * slope.get((n, other), zero) for other in kept)] for n in scalar
+        }
         if scalar:
             one = self.field.element(S.One)
-            system = [[(one if n == m else zero) - factor[n] * slope.get((n, m), zero) for m in scalar] for n in scalar]
+            system = [
+                [(one if n == other else zero) - factor[n] * slope.get((n, other), zero) for other in scalar]
+                for n in scalar
+            ]
             inverse = self.field.inverse(system)
             image = {
-                n: [_dot(inverse[r], [image[m][c] for m in scalar]) for c in range(len(kept) + 1)]
+                n: [_dot(inverse[r], [image[other][c] for other in scalar]) for c in range(len(kept) + 1)]
                 for r, n in enumerate(scalar)
             }
         rows = []
         for n in kept:
-            row = [constant[n], *(slope.get((n, m), zero) for m in kept)]
-            for m in scalar:
-                if (n, m) in slope:
-                    row = [x + slope[n, m] * y for x, y in zip(row, image[m], strict=True)]
+            row = [constant[n], *(slope.get((n, other), zero) for other in kept)]
+            for other in scalar:
+                if (n, other) in slope:
+                    row = [x + slope[n, other] * y for x, y in zip(row, image[other], strict=True)]
             rows.append([weight[n] * x for x in row])
         values = self._define([unknowns[n] for n in kept], rows)
         out: dict[int, Any] = dict(zip(kept, values, strict=True))
@@ -228,7 +233,7 @@ class _Symbolic:
         return [out[n] for n in range(len(unknowns))]
 
     def _define(self, unknowns: Sequence[Unknown], rows: Sequence[Sequence[Any]]) -> list[Any]:
-        """Record the scalars that solve ``x = tr row_0 + sum_m tr row_m x_m`` and return their names as elements."""
+        """Record the scalars that solve ``x = tr row_0 + sum_k tr row_k x_k`` and return their names as elements."""
         if not unknowns:
             return []
         names = [self.names[u] for u in unknowns]

@@ -131,7 +131,7 @@ def deterministic_equivalent(expression: MatrixExpr) -> DeterministicEquivalent:
 
     Args:
         expression: A square SymPy matrix expression: sums, products, transposes, inverses and integer powers of
-            :class:`GaussianMatrix`, :class:`Covariance` and the identity, with scalar coefficients.
+            :class:`.GaussianMatrix`, :class:`.Covariance` and the identity, with scalar coefficients.
 
     Raises:
         DomainError: If the expression is outside that language, or singular where the Gaussian matrices vanish.

@@ -69,16 +69,16 @@ class FunctionField:
         e = self.domain.to_sympy(x)
         return e.xreplace(self._back) if self._back else e
 
-    def inverse(self, m: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+    def inverse(self, matrix: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
         """Return the inverse of a small matrix of elements.
 
         Raises:
             DomainError: If it is singular.
         """
-        if len(m) == 1 and m[0][0] != 0:
-            return [[1 / m[0][0]]]
+        if len(matrix) == 1 and matrix[0][0] != 0:
+            return [[1 / matrix[0][0]]]
         try:
-            return DomainMatrix([list(row) for row in m], (len(m), len(m)), self.domain).inv().to_list()
+            return DomainMatrix([list(row) for row in matrix], (len(matrix), len(matrix)), self.domain).inv().to_list()
         except DMNonInvertibleMatrixError as error:
             raise DomainError("the pencil needs to be invertible, got a singular block; add a ridge") from error
 

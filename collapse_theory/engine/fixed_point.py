@@ -32,7 +32,7 @@ class Algebra(Protocol):
     def function(self, f: Expr) -> Any:
         """Return a function of the eigenvalues."""
 
-    def inverse(self, dimension: Expr, m: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+    def inverse(self, dimension: Expr, matrix: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
         """Return the inverse of a small matrix of functions."""
 
 
@@ -140,12 +140,12 @@ class Atom:
     def block(self, arithmetic: Algebra, dimension: Expr, values: Mapping[Unknown, Any]) -> Entries:
         """Return the entries of ``G`` on one space, which only needs the unknowns that feed it."""
         g = self.groups[dimension]
-        m: Entries = {key: arithmetic.function(f) for key, f in self.fixed.items() if key[0] in g}
+        entries: Entries = {key: arithmetic.function(f) for key, f in self.fixed.items() if key[0] in g}
         for f in self.feeds:
             if f.i in g:
-                _add(m, (f.i, f.j), -(arithmetic.function(f.factor) * values[f.unknown]))
+                _add(entries, (f.i, f.j), -(arithmetic.function(f.factor) * values[f.unknown]))
         zero = arithmetic.function(S.Zero)
-        inverse = arithmetic.inverse(dimension, [[m.get((i, j), zero) for j in g] for i in g])
+        inverse = arithmetic.inverse(dimension, [[entries.get((i, j), zero) for j in g] for i in g])
         return {(i, j): inverse[r][c] for r, i in enumerate(g) for c, j in enumerate(g)}
 
     def response(self, arithmetic: EntryArithmetic, green: Mapping[tuple[int, int], Any]) -> dict[tuple[int, int], Any]:
@@ -263,17 +263,17 @@ def _between(
 ) -> Entries:
     """Return the entries of ``M`` between two atoms, without its own unknowns as long as they are not solved."""
     a, b = pair
-    m: Entries = {}
+    entries: Entries = {}
     for i in structure.atoms[a]:
         for j in structure.atoms[b]:
             block = structure.pencil.blocks.get((i, j))
             if block is not None and block.fixed != 0:
-                m[i, j] = arithmetic.function(block.fixed)
+                entries[i, j] = arithmetic.function(block.fixed)
     own = structure.unknowns_by_pair.get(pair, ())
     for f in structure.feeds_by_pair.get(pair, ()):
         if f.unknown not in own or f.unknown in values:
-            _add(m, (f.i, f.j), -(arithmetic.function(f.factor) * values[f.unknown]))
-    return m
+            _add(entries, (f.i, f.j), -(arithmetic.function(f.factor) * values[f.unknown]))
+    return entries
 
 
 def _response(

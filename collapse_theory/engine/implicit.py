@@ -58,7 +58,7 @@ class ImplicitScalars:
         return tuple(by_traces.value(u, solved) for u in atom.unknowns)
 
     def _is_spectral(self, u: Unknown) -> bool:
-        return bool(self.structure.pencil.families.get(u.dimension))
+        return bool(self.structure.pencil.covariances.get(u.dimension))
 
     # ------------------------------------------------------------------ one effective ridge
     def _effective_ridge(self, by: _Reduction) -> dict[Symbol, Expr] | None:
@@ -66,7 +66,7 @@ class ImplicitScalars:
         if len(by.kept) != 1 or by.field.roots:
             return None
         ((u, t),) = by.kept.items()
-        if self.structure.pencil.families.get(u.dimension) != (eigenvalue.name,):
+        if self.structure.pencil.covariances.get(u.dimension) != (eigenvalue.name,):
             return None
         f = by.field.expression(by.images[u])
         denominator = fraction(f)[1].as_poly(eigenvalue)
@@ -200,10 +200,10 @@ class _Algebra:
         self.field = field_
         self.function = field_.element
 
-    def inverse(self, dimension: Expr, m: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+    def inverse(self, dimension: Expr, matrix: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
         """Return the inverse of a small matrix."""
         del dimension
-        return self.field.inverse(m)
+        return self.field.inverse(matrix)
 
 
 def trace_over(dimension: Expr, f: Expr) -> Expr:

@@ -45,7 +45,7 @@ def checked(expression: Any) -> dict[Expr, tuple[str, ...]]:
 
     Raises:
         DomainError: If shapes do not fit or something is outside the language.
-        NonCommutingError: If covariances that are not of one commuting family act on one space.
+        NonCommutingError: If covariances that are not declared commuting act on one space.
     """
     if not isinstance(expression, MatrixExpr):
         raise _bad(
@@ -63,13 +63,13 @@ def checked(expression: Any) -> dict[Expr, tuple[str, ...]]:
             raise _bad("scalars without matrices", e, "name the scalar by a symbol")
     if expression.rows != expression.cols:
         raise _bad("a square matrix", f"{expression} of shape {_shape(expression)}", "multiply it to a square one")
-    return _families([e for e in letters.values() if isinstance(e, Covariance)], expression)
+    return _acting([e for e in letters.values() if isinstance(e, Covariance)], expression)
 
 
-def _families(covariances: list[Covariance], expression: MatrixExpr) -> dict[Expr, tuple[str, ...]]:
+def _acting(covariances: list[Covariance], expression: MatrixExpr) -> dict[Expr, tuple[str, ...]]:
     first: dict[Expr, Covariance] = {}
     for e in covariances:
-        if first.setdefault(e.rows, e).family != e.family:
+        if first.setdefault(e.rows, e).commuting_with != e.commuting_with:
             raise NonCommutingError(
                 "deterministic_equivalent needs the covariances of one space to commute, "
                 f"got {first[e.rows].name} and {e.name} in {expression}; "
@@ -90,7 +90,7 @@ def _check_letter(e: MatrixSymbol, letters: dict[str, MatrixSymbol]) -> None:
 
 def _describe(e: MatrixSymbol) -> str:
     if isinstance(e, Covariance):
-        return f"a covariance {_shape(e)} of the family {', '.join(e.family)}"
+        return f"a covariance {_shape(e)} that commutes with {', '.join(e.commuting_with)}"
     return f"a Gaussian matrix {_shape(e)}"
 
 

@@ -54,7 +54,7 @@ class Covariance(MatrixSymbol):
         name: What formulas call it, and the key of its spectrum at evaluation.
         d: Its size.
         columns: Its size again, as SymPy passes it when it rebuilds the matrix; may be omitted.
-        family: Names of the covariances that share its eigenvectors; set by :func:`commuting`.
+        commuting_with: Names of the covariances that share its eigenvectors; set by :func:`commuting`.
 
     >>> from collapse_theory import symbols
     >>> Sigma = Covariance("Sigma", symbols.d)
@@ -62,22 +62,22 @@ class Covariance(MatrixSymbol):
     True
     """
 
-    def __new__(cls, name: str | Str, d: Any, columns: Any = None, family: Any = ()) -> Covariance:
+    def __new__(cls, name: str | Str, d: Any, columns: Any = None, commuting_with: Any = ()) -> Covariance:
         """Return the matrix; SymPy rebuilds it from ``args`` through the same call."""
         size = _dimension(d)
         if columns is not None and _dimension(columns) != size:
             raise DomainError(f"Covariance needs a square shape, got {d} x {columns}; give its size once")
         checked = _name(name, "Covariance")
         obj = super().__new__(cls, checked, size, size)
-        instance(family, list | tuple | Tuple, "family", "give names of covariances", DomainError)
-        members = Tuple(*(_name(m, "family") for m in family)) or Tuple(checked)
-        obj._args = (*obj.args[:3], members)
+        instance(commuting_with, list | tuple | Tuple, "commuting_with", "give names of covariances", DomainError)
+        names = Tuple(*(_name(name, "commuting_with") for name in commuting_with)) or Tuple(checked)
+        obj._args = (*obj.args[:3], names)
         return obj
 
     @property
-    def family(self) -> tuple[str, ...]:
+    def commuting_with(self) -> tuple[str, ...]:
         """Names of the covariances that share its eigenvectors, itself included, sorted."""
-        return tuple(m.name for m in self.args[3])
+        return tuple(name.name for name in self.args[3])
 
     @property
     def eigenvalue(self) -> Eigenvalue:
@@ -99,7 +99,7 @@ class Covariance(MatrixSymbol):
 
 
 def commuting(*covariances: Covariance) -> tuple[Covariance, ...]:
-    """Return the covariances as one family with common eigenvectors.
+    """Return the covariances with common eigenvectors.
 
     Their spectra are then lists of equal length in that common eigenbasis. Use the returned matrices: the arguments
     stay as they were, and do not commute with them.
@@ -109,7 +109,7 @@ def commuting(*covariances: Covariance) -> tuple[Covariance, ...]:
 
     >>> from collapse_theory import symbols
     >>> S1, S2 = commuting(Covariance("Sigma1", symbols.d), Covariance("Sigma2", symbols.d))
-    >>> S1.family
+    >>> S1.commuting_with
     ('Sigma1', 'Sigma2')
     """
     for c in covariances:

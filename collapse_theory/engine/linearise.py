@@ -41,7 +41,7 @@ def linearise(expression: MatrixExpr) -> Pencil:
 
     Raises:
         DomainError: If shapes do not fit or the expression is outside the language; the message has the culprit.
-        NonCommutingError: If covariances that are not of one commuting family act on one space.
+        NonCommutingError: If covariances that are not declared commuting act on one space.
 
     >>> from collapse_theory import symbols
     >>> Z = GaussianMatrix("Z", symbols.T, symbols.d)
@@ -50,7 +50,7 @@ def linearise(expression: MatrixExpr) -> Pencil:
     (-1*Z)*x0[d] + (1)*x1[T] = 0
     result x = x0[d]
     """
-    families = checked(expression)
+    covariances = checked(expression)
     program = _Program()
     start = program.variable(expression.cols)
     program.rows[start] = {start: Block(S.One)}
@@ -61,12 +61,12 @@ def linearise(expression: MatrixExpr) -> Pencil:
             {(0, 0): Block(S.One), (1, 1): Block(S.One)},
             {"x": 0},
             {"x": 1},
-            families,
+            covariances,
         )
-    return _assemble(program, start, out, families)
+    return _assemble(program, start, out, covariances)
 
 
-def _assemble(program: _Program, start: int, out: int, families: dict[Expr, tuple[str, ...]]) -> Pencil:
+def _assemble(program: _Program, start: int, out: int, covariances: dict[Expr, tuple[str, ...]]) -> Pencil:
     """Eliminate constant pivots and number what is left, equations and variables of one dimension side by side."""
     rows = eliminate(program.rows, [start], [out])
     users = [i for i, row in rows.items() if i != start and start in row]
@@ -90,7 +90,7 @@ def _assemble(program: _Program, start: int, out: int, families: dict[Expr, tupl
     for i in set(range(len(dimensions))) - {equation[start]}:
         if blocks.get((i, i), Block()).fixed.could_extract_minus_sign():  # equal parts are to look equal
             blocks.update({key: Block(-S.One) * b for key, b in blocks.items() if key[0] == i})
-    return Pencil(tuple(dimensions), blocks, {"x": equation[start]}, {"x": variable[out]}, families)
+    return Pencil(tuple(dimensions), blocks, {"x": equation[start]}, {"x": variable[out]}, covariances)
 
 
 def _is_sign(block: Block) -> bool:

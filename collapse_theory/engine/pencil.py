@@ -108,14 +108,14 @@ class Pencil:
         blocks: The non-zero blocks by (equation, variable).
         inputs: The equation that the right-hand side of each named result enters.
         outputs: The variable that holds each named result: the result is ``G[output, input]``.
-        families: Names of the covariances that act on a dimension, for the dimensions that have any.
+        covariances: Names of the covariances that act on a dimension, for the dimensions that have any.
     """
 
     dimensions: tuple[Expr, ...]
     blocks: Mapping[tuple[int, int], Block]
     inputs: Mapping[str, int]
     outputs: Mapping[str, int]
-    families: Mapping[Expr, tuple[str, ...]]
+    covariances: Mapping[Expr, tuple[str, ...]]
 
     @property
     def size(self) -> int:

@@ -168,7 +168,7 @@ def _permuted(pencil: Pencil, order: np.ndarray) -> Pencil:
     place = {int(i): j for j, i in enumerate(order)}
     blocks = {(place[i], j): b for (i, j), b in pencil.blocks.items()}
     inputs = {name: place[i] for name, i in pencil.inputs.items()}
-    return Pencil(pencil.dimensions, blocks, inputs, pencil.outputs, pencil.families)
+    return Pencil(pencil.dimensions, blocks, inputs, pencil.outputs, pencil.covariances)
 
 
 def _closure(pattern: np.ndarray) -> np.ndarray:

@@ -109,12 +109,12 @@ class _Substitution:
 
     def __init__(self, pipeline: Pipeline, law: RowLaw, scalars: _Scalars) -> None:
         self.law, self.x = law, scalars
-        n, m = len(pipeline.samples), len(pipeline.fits)
+        n, size = len(pipeline.samples), len(pipeline.fits)
         self.rows = self._array([scalars.read(s.T) for s in pipeline.samples])
         self.between = self._zeros((n, n))
-        self.pooling = self._zeros((m, n))
+        self.pooling = self._zeros((size, n))
         self.second = self._zeros(n)
-        self.second_fit = self._zeros(m)
+        self.second_fit = self._zeros(size)
         fits = iter(pipeline.fits)
         done = 0
         for s in pipeline.samples:
@@ -158,11 +158,17 @@ class _Substitution:
             second = share @ self.second[at]
         else:
             labellers = self._labellers(s)
-            fits = [(m.index, c) for m, c in labellers if isinstance(m, Fit)]
+            fits = [(labeller.index, c) for labeller, c in labellers if isinstance(labeller, Fit)]
             if fits:
-                at = np.array([m for m, _ in fits])
+                at = np.array([place for place, _ in fits])
                 direction = self._array([c for _, c in fits]) @ _rows(self.pooling, at, i)
-            second = sum((c * (one if isinstance(m, Truth) else self.second_fit[m.index]) for m, c in labellers), zero)
+            second = sum(
+                (
+                    c * (one if isinstance(labeller, Truth) else self.second_fit[labeller.index])
+                    for labeller, c in labellers
+                ),
+                zero,
+            )
             averaged = labellers if len(labellers) > 1 and not isinstance(s.source, OneOf) else None
         active = np.flatnonzero(direction != zero)
         row = direction[active] @ _rows(self.between, active, i) if len(active) else self._zeros(i)
@@ -177,8 +183,8 @@ class _Substitution:
         """Return the labellers with their shares; those of ``one_of`` are counts over their number."""
         if isinstance(s.source, OneOf):
             each = self.x.one / self.x.read(S(len(s.source.labellers)))
-            return [(m, each) for m in s.source.labellers]
-        return [(m, self.x.read(c)) for m, c in s.source]
+            return [(labeller, each) for labeller in s.source.labellers]
+        return [(labeller, self.x.read(c)) for labeller, c in s.source]
 
     def _row_variance(self, second: Any, spread: Any, averaged: list[tuple[Truth | Fit, Any]] | None) -> Any:
         if self.law is RowLaw.CONSTANT:
@@ -186,13 +192,13 @@ class _Substitution:
         if averaged is None or self.law is RowLaw.TOKENS:
             return second - spread
         variance = self.x.zero
-        for m, c in averaged:
-            variance += c * (self.x.one if isinstance(m, Truth) else self._factor(m))
+        for labeller, c in averaged:
+            variance += c * (self.x.one if isinstance(labeller, Truth) else self._factor(labeller))
         return variance
 
-    def _factor(self, m: Fit) -> Any:
-        a = self.pooling[m.index]
-        return self.second_fit[m.index] - a @ self.between @ a
+    def _factor(self, labeller: Fit) -> Any:
+        a = self.pooling[labeller.index]
+        return self.second_fit[labeller.index] - a @ self.between @ a
 
     def _divisor(self, s: Sample) -> Any:
         """Return ``1/T``, for T of N rows without replacement ``(N-T)/(T(N-1))`` (``1/T - 1/N`` to leading order)."""

@@ -111,12 +111,12 @@ def _copy_sample(out: Pipeline, copy: dict[Sample | Fit, Any], s: Sample) -> Sam
     if s.pool:
         return out.subsample([copy[p] for p in s.pool], s.T, name=s.name)
 
-    def put(m: Truth | Fit) -> Any:
-        return copy[m] if isinstance(m, Fit) else m
+    def put(labeller: Truth | Fit) -> Any:
+        return copy[labeller] if isinstance(labeller, Fit) else labeller
 
     if isinstance(s.source, OneOf):
-        return out.sample(T=s.T, source=OneOf(tuple(put(m) for m in s.source.labellers)), name=s.name)
-    return out.sample(T=s.T, source=Source(tuple((put(m), c) for m, c in s.source)), name=s.name)
+        return out.sample(T=s.T, source=OneOf(tuple(put(labeller) for labeller in s.source.labellers)), name=s.name)
+    return out.sample(T=s.T, source=Source(tuple((put(labeller), c) for labeller, c in s.source)), name=s.name)
 
 
 def _copy_fits(
@@ -131,7 +131,7 @@ def _copy_fits(
     last = (
         len(pipeline.fits) - 1
         if before is None
-        else max((m.index for m in before.labellers if isinstance(m, Fit)), default=-1)
+        else max((labeller.index for labeller in before.labellers if isinstance(labeller, Fit)), default=-1)
     )
     for fit in pipeline.fits[len(out.fits) : last + 1]:
         pooled = [copy[s] for s in fit.samples]

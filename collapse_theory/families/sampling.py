@@ -97,9 +97,13 @@ class Run:
 
     def _rows(self, rng: np.random.Generator, node: Sample, models: dict[int, Any]) -> Any:
         mixed = isinstance(node.source, OneOf)
-        labellers = node.source.labellers if isinstance(node.source, OneOf) else [m for m, _ in node.source]
+        labellers = (
+            node.source.labellers if isinstance(node.source, OneOf) else [labeller for labeller, _ in node.source]
+        )
         shares = [1 / len(labellers)] * len(labellers) if mixed else [float(c) for _, c in node.source]  # type: ignore[union-attr]
-        known = [models[m.index] if isinstance(m, Fit) else self.sampler.truth() for m in labellers]
+        known = [
+            models[labeller.index] if isinstance(labeller, Fit) else self.sampler.truth() for labeller in labellers
+        ]
         if len(known) > 1 and not mixed:
             known, shares = [self.sampler.average(known, shares)], [1.0]
         return self.sampler.draw(rng, int(node.T), known, shares)
@@ -126,7 +130,7 @@ class TokenSampler:
 
     def average(self, models: Sequence[np.ndarray], shares: Sequence[float]) -> np.ndarray:
         """Return the averaged frequencies."""
-        q = sum((c * m for c, m in zip(shares, models, strict=True)), np.zeros(len(self.p)))
+        q = sum((c * model for c, model in zip(shares, models, strict=True)), np.zeros(len(self.p)))
         return q / q.sum()
 
     def draw(
@@ -167,7 +171,7 @@ class GaussianSampler:
     def average(self, models: Sequence[Any], shares: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
         """Return the model with averaged mean and covariance."""
         pairs = list(zip(shares, models, strict=True))
-        return sum(c * m[0] for c, m in pairs), sum(c * m[1] for c, m in pairs)
+        return sum(c * model[0] for c, model in pairs), sum(c * model[1] for c, model in pairs)
 
     def draw(self, rng: np.random.Generator, T: int, models: Sequence[Any], shares: Sequence[float]) -> np.ndarray:
         """Return T rows, each from a model drawn with these shares."""
@@ -237,7 +241,7 @@ class RegularSampler:
     ) -> np.ndarray:
         """Return T rows, each from a model drawn with these shares."""
         counts = rng.multinomial(T, shares) if len(models) > 1 else [T]
-        return np.concatenate([self.model.sample(m, int(n), rng) for n, m in zip(counts, models, strict=True)])
+        return np.concatenate([self.model.sample(model, int(n), rng) for n, model in zip(counts, models, strict=True)])
 
     def subset(self, rng: np.random.Generator, pool: Sequence[np.ndarray], T: int) -> np.ndarray:
         """Return T of the pooled rows."""
@@ -281,9 +285,9 @@ def _record(node: Sample | Fit) -> tuple[Any, ...]:
         return ("fit", node.index, tuple(s.index for s in node.samples), tuple(map(float, node.weights)))
     pool = tuple(s.index for s in node.pool)
     if isinstance(node.source, OneOf):
-        return ("mixed", node.index, int(node.T), tuple(_place(m) for m in node.source.labellers))
-    return ("sample", node.index, int(node.T), pool, tuple((_place(m), float(c)) for m, c in node.source))
+        return ("mixed", node.index, int(node.T), tuple(_place(labeller) for labeller in node.source.labellers))
+    return ("sample", node.index, int(node.T), pool, tuple((_place(labeller), float(c)) for labeller, c in node.source))
 
 
-def _place(m: Truth | Fit) -> int:
-    return m.index if isinstance(m, Fit) else -1
+def _place(labeller: Truth | Fit) -> int:
+    return labeller.index if isinstance(labeller, Fit) else -1

@@ -111,14 +111,14 @@ def _exact_deviation(pipeline: Pipeline, model: Fit, x: np.ndarray, max_work: fl
     """Return ``E |p_hat - p|`` of each token, or None."""
     walk = _equal_chain(model)
     if walk is not None:
-        T, m = walk
-        if m == 1:
+        T, fits = walk
+        if fits == 1:
             return mean_absolute_deviation(T, x), "binomial deviation"
-        if T <= EXACT_ROWS and m * len(x) * T**1.5 <= _CHAIN_WORK:
+        if T <= EXACT_ROWS and fits * len(x) * T**1.5 <= _CHAIN_WORK:
             c = chain(T)
             counts = c.start(x).toarray().T
             transposed = c.step.T
-            for _ in range(m - 1):
+            for _ in range(fits - 1):
                 counts = transposed @ counts
             return (np.abs(c.states[:, None] / T - x) * counts).sum(axis=0), "Wright-Fisher chain"
     law = token_law(pipeline, model, x, max_work) if len(x) <= _LAW_TOKENS else None
@@ -153,7 +153,7 @@ def _variance_and_links(pipeline: Pipeline, model: Fit) -> tuple[float, list[tup
 
 
 def _is_real(s: Sample) -> bool:
-    return isinstance(s.source, Source) and all(isinstance(m, Truth) for m in s.labellers)
+    return isinstance(s.source, Source) and all(isinstance(labeller, Truth) for labeller in s.labellers)
 
 
 def _support(fit: Fit) -> tuple[list[Sample], bool]:
@@ -177,8 +177,8 @@ def _descends(s: Sample, known: set[int]) -> bool:
         if x.pool:
             todo += x.pool
             continue
-        for m in x.labellers:
-            if not isinstance(m, Fit):
+        for labeller in x.labellers:
+            if not isinstance(labeller, Fit):
                 return False
-            todo += m.samples
+            todo += labeller.samples
     return True

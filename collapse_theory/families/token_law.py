@@ -65,7 +65,7 @@ def token_law(pipeline: Pipeline, model: Fit, p: np.ndarray, max_work: float = M
     work = 0.0
     for time, s in enumerate(samples):
         T = int(s.T)
-        mixed = not s.pool and len(s.labellers) > 1 and any(isinstance(m, Truth) for m in s.labellers)
+        mixed = not s.pool and len(s.labellers) > 1 and any(isinstance(labeller, Truth) for labeller in s.labellers)
         work += len(law) * (T + 1) * (len(p) if mixed else 1 + len(p) / 10)
         if work > max_work:
             return None
@@ -87,7 +87,7 @@ def _samples(pipeline: Pipeline, model: Fit) -> list[Sample]:
 
 def _uses(s: Sample, samples: list[Sample], model: Fit) -> dict[Sample | Fit, float]:
     """Return who needs the count of ``s``, with its coefficient: fits by row weight, subsamples by one."""
-    fits = {m for t in samples for m in t.labellers if isinstance(m, Fit)} | {model}
+    fits = {labeller for t in samples for labeller in t.labellers if isinstance(labeller, Fit)} | {model}
     uses: dict[Sample | Fit, float] = {t: 1.0 for t in samples if any(x is s for x in t.pool)}
     for f in fits:
         for x, a in zip(f.samples, f.weights, strict=True):
@@ -102,9 +102,9 @@ def _last_uses(samples: list[Sample], model: Fit) -> dict[Sample | Fit, int]:
     for time, s in enumerate(samples):
         if s.pool:
             last[s] = time
-        for m in s.labellers:
-            if isinstance(m, Fit):
-                last[m] = time
+        for labeller in s.labellers:
+            if isinstance(labeller, Fit):
+                last[labeller] = time
     last[model] = len(samples)
     return last
 
@@ -130,14 +130,14 @@ def _transition(s: Sample, registers: list[_Register], states: int, p: np.ndarra
                 pooled += r.uses[s] * r.value
         return np.asarray(hypergeom.pmf(count[None, :], N, pooled.round().astype(int)[:, None], T))
     if isinstance(s.source, OneOf):
-        shares = [(m, 1 / len(s.source.labellers)) for m in s.source.labellers]
+        shares = [(labeller, 1 / len(s.source.labellers)) for labeller in s.source.labellers]
     else:
-        shares = [(m, float(c)) for m, c in s.source]
-    real = sum(c for m, c in shares if isinstance(m, Truth))
+        shares = [(labeller, float(c)) for labeller, c in s.source]
+    real = sum(c for labeller, c in shares if isinstance(labeller, Truth))
     synthetic = np.zeros(states)
-    for m, c in shares:
-        if isinstance(m, Fit):
-            synthetic += c * _frequency(m, registers, states)
+    for labeller, c in shares:
+        if isinstance(labeller, Fit):
+            synthetic += c * _frequency(labeller, registers, states)
     if real == 0:
         q = np.clip(synthetic, 0.0, 1.0)
         return probabilities(T, *np.broadcast_arrays(count[None, :], q[:, None]))

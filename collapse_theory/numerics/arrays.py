@@ -14,7 +14,7 @@ __all__ = ["broadcast_shape", "float64_array"]
 
 
 def float64_array(name: str, value: Any) -> np.ndarray:
-    """Return the value of a quantity as a float64 array of its shape; see :func:`real_values` for what is refused.
+    """Return the value of a quantity as a float64 array of its shape; see :func:`.real_values` for what is refused.
 
     >>> float64_array("T", [3, 4])
     array([3., 4.])

@@ -84,8 +84,8 @@ class Complements:
         pairs = {(fit_of[ends[n][0]], fit_of[ends[n][1]]) for n in errors}
         if len(errors) + len(residuals) < len(unknowns) or len(pairs) != 1 or not residuals:
             return None
-        ((k, m),) = pairs
-        if not (self.solved[k].uniform and self.solved[m].uniform):
+        ((k, other),) = pairs
+        if not (self.solved[k].uniform and self.solved[other].uniform):
             return None
         covariances = [str(unknowns[n].weight) for n in errors]
         matrix = {
@@ -95,7 +95,7 @@ class Complements:
             if a != b
         }
         right = [constant[i] + sum(slope[i, r] * constant[r] for r in residuals if (i, r) in slope) for i in errors]
-        traces = eliminate(matrix, *self._slack(k, m, covariances), right)
+        traces = eliminate(matrix, *self._slack(k, other, covariances), right)
         out = list(constant)
         for i, t in zip(errors, traces, strict=True):
             out[i] = t
@@ -107,10 +107,10 @@ class Complements:
     def _designs(self) -> Mapping[int, tuple[int, int]]:
         return {i: key for key, i in self.pencil.residual_of.items()}
 
-    def _slack(self, k: int, m: int, covariances: Sequence[str]) -> tuple[list[Any], list[Any]]:
+    def _slack(self, k: int, other: int, covariances: Sequence[str]) -> tuple[list[Any], list[Any]]:
         """Return ``v`` and ``(1 - A) v``."""
-        first, second = self.solved[k], self.solved[m]
-        place = {x.inputs: n for n, x in enumerate(self.system.fits[m].designs)}
+        first, second = self.solved[k], self.solved[other]
+        place = {x.inputs: n for n, x in enumerate(self.system.fits[other].designs)}
         between = first.kernel * second.kernel
         v, slack = [], []
         for name in covariances:

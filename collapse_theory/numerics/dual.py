@@ -3,7 +3,7 @@ r"""Dual numbers over any other arithmetic: a system of pooled fits and its deri
 Everything runs in :mod:`.jets`, by the chain rule; only the solves differentiate their equations. A linear one,
 :math:`Ax=b`, gives :math:`A\dot x=\dot b-\dot Ax`. The effective ridges of a fit obey the equations of :mod:`.resolvents`,
 
-.. math:: g_i(x,\theta)=\frac{1}{x_i}\Big(c_i+\frac{a_i}{N}\sum_jm_j\,s_{ij}\rho_{ij}\,k_j(x,\theta)\Big)-1=0,\qquad
+.. math:: g_i(x,\theta)=\frac{1}{x_i}\Big(c_i+\frac{a_i}{N}\sum_jd_j\,s_{ij}\rho_{ij}\,k_j(x,\theta)\Big)-1=0,\qquad
    \Big(-\frac{\partial g}{\partial\log x}\Big)\,\frac{\dot x}{x}=\frac{\partial g}{\partial\theta}\,\dot\theta,
 
 the equation of the largest design in its complement form where the fit has many degrees of freedom.

@@ -72,12 +72,12 @@ def effective_ridge(spectrum: Spectrum, *, T: Any, lam: Any) -> Any:
 
 
 def degrees_of_freedom(spectrum: Spectrum, kappa: Any, order: int = 1) -> Any:
-    r"""Return :math:`\mathrm{df}_m(\kappa)=\sum_j\big(s_j/(s_j+\kappa)\big)^m`.
+    r"""Return :math:`\mathrm{df}_k(\kappa)=\sum_j\big(s_j/(s_j+\kappa)\big)^k`.
 
     Args:
         spectrum: Eigenvalues of the covariance.
         kappa: Effective ridge, >= 0; scalar or array.
-        order: The power ``m``, a positive integer.
+        order: The power ``k``, a positive integer.
 
     Raises:
         DomainError: If an argument is out of range.
@@ -181,11 +181,11 @@ def _unit_scale(measure: Measure) -> tuple[Measure, int]:
         return Measure({COMMON: np.ldexp(measure.nodes, -exponent)}, measure.counts), exponent
 
 
-def _share_power(s: np.ndarray, x: np.ndarray, m: int) -> np.ndarray:
-    """Return ``(s/(s + x))**m``; a share near one is powered through its complement, which carries all its digits."""
+def _share_power(s: np.ndarray, x: np.ndarray, order: int) -> np.ndarray:
+    """Return ``(s/(s + x))**order``; a share near one is powered through its complement, which carries all its digits."""
     with np.errstate(over="ignore", under="ignore"):  # a ratio beyond float64 is a share of one or of nothing
         ratio = x / s
-        return np.where(ratio < 1, np.exp(-m * np.log1p(ratio)), np.reciprocal(1 + ratio) ** float(m))
+        return np.where(ratio < 1, np.exp(-order * np.log1p(ratio)), np.reciprocal(1 + ratio) ** float(order))
 
 
 def _extended(measure: Measure, T: np.ndarray, lam: np.ndarray) -> np.ndarray:

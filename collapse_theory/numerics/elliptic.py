@@ -1,31 +1,31 @@
 r"""The clean test error when rows are not Gaussian but elliptic, or drawn with replacement from a finite population.
 
-A row is :math:`x=\sqrt\tau\,\Sigma^{1/2}g` with :math:`\mathbb E\tau=1`; a population of N such rows, each drawn :math:`m`
+A row is :math:`x=\sqrt\tau\,\Sigma^{1/2}g` with :math:`\mathbb E\tau=1`; a population of N such rows, each drawn :math:`\nu`
 times (Poisson of mean :math:`T/N`), has the covariance :math:`\Sigma=X^\top X/N` that the user sees, and is where the fit is
-tested. With :math:`u=hm\tau/(1+hm\tau)` (:math:`hm\tau` is what a row adds to its own prediction),
+tested. With :math:`u=h\nu\tau/(1+h\nu\tau)` (:math:`h\nu\tau` is what a row adds to its own prediction),
 :math:`v=b\tau/(1+b\tau)` and means over the population,
 
 .. math::
     \mathrm{df}_1(\kappa)=N\,\mathbb Eu=N\,\mathbb Ev,\qquad\kappa=\lambda\,\frac{hT}{Nb}.
 
-Of the rows, the theory keeps :math:`p_u=\mathbb Eu(1-u)/\mathbb Eu`, :math:`p_v`, :math:`G=\mathbb E\,\tau/(1+hm\tau)^2` and
-:math:`r=\mathbb E[u^2/(m\tau)]/\mathbb Eu`. With :math:`\Delta=1-\mathrm{df}_2/\mathrm{df}_1` and
+Of the rows, the theory keeps :math:`p_u=\mathbb Eu(1-u)/\mathbb Eu`, :math:`p_v`, :math:`G=\mathbb E\,\tau/(1+h\nu\tau)^2` and
+:math:`r=\mathbb E[u^2/(\nu\tau)]/\mathbb Eu`. With :math:`\Delta=1-\mathrm{df}_2/\mathrm{df}_1` and
 :math:`D=p_u+(1-p_u/p_v)\Delta`,
 
 .. math::
     B=\frac{GNb}{\mathrm{df}_1D}\,\kappa^2w_0^\top\Sigma(\Sigma+\kappa)^{-2}w_0,\qquad
-    V=\sigma^2\Big[\mathbb E\frac{u^2}m+\frac{Gr(1-\Delta/p_v)}D\Big].
+    V=\sigma^2\Big[\mathbb E\frac{u^2}\nu+\frac{Gr(1-\Delta/p_v)}D\Big].
 
 **Where this comes from.** The equivalent of the resolvent of elliptic rows with covariance :math:`\Sigma_\infty` is
 :math:`\lambda R\simeq\kappa_\infty(\Sigma_\infty+\kappa_\infty)^{-1}`, :math:`\mathrm{df}_1=N\mathbb Eu`,
 :math:`\kappa_\infty=\lambda hT/(N\,\mathbb Eu)`. It holds for all weights of the rows: at weights one it expresses
 :math:`\Sigma_\infty` by the population's :math:`\Sigma` (that is :math:`v` and :math:`b`), and since
-:math:`S+t\Sigma` is the population with the weights :math:`m/T+t/N`, its derivative in t is :math:`R\Sigma R`, hence B. V is
+:math:`S+t\Sigma` is the population with the weights :math:`\nu/T+t/N`, its derivative in t is :math:`R\Sigma R`, hence B. V is
 the derivative of :math:`\lambda\operatorname{tr}\Sigma R` in :math:`\lambda`, and :math:`\operatorname{tr}\Sigma R` a sum of
 :math:`x_i^\top Rx_i` over the population.
 
 Fresh rows are the limit :math:`N\to\infty`: the sums over drawn rows are T times a mean over :math:`\tau`, :math:`p_v=1`,
-:math:`G=1`, :math:`Nb=\mathrm{df}_1`, :math:`\mathbb Eu^2/m=0`. Then :math:`\kappa=\lambda/\mathbb E[\tau/(1+h\tau)]`, least
+:math:`G=1`, :math:`Nb=\mathrm{df}_1`, :math:`\mathbb Eu^2/\nu=0`. Then :math:`\kappa=\lambda/\mathbb E[\tau/(1+h\tau)]`, least
 squares has the error :math:`\sigma^2h`, and at :math:`\tau=1` everything is the Gaussian theory. All terms are sums of
 positive ones: nothing cancels at a small ridge.
 """
@@ -73,7 +73,7 @@ class CleanFit:
 
 @dataclass(frozen=True)
 class _Rows:
-    """The law of the rows: values of (tau, m) and how many rows have them.
+    """The law of the rows: values of (tau, nu) and how many rows have them.
 
     Attributes:
         scales: Equally likely values of tau, shape (n,).
@@ -106,7 +106,7 @@ class _Rows:
 
     @property
     def energy(self) -> np.ndarray:
-        """What a row carries into the fit, m tau."""
+        """What a row carries into the fit, nu tau."""
         return self.times * self.tau
 
     def shares(self, h: float) -> tuple[np.ndarray, np.ndarray]:

@@ -57,19 +57,19 @@ class NumericArithmetic:
         """Return the sum over the eigenvalues."""
         return float(self.spaces[dimension].trace(f))
 
-    def inverse(self, dimension: Expr, m: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+    def inverse(self, dimension: Expr, matrix: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
         """Return the inverse at every node."""
-        if len(m) == 1:
-            return [[1 / np.asarray(m[0][0])]]
-        shape = np.broadcast_shapes(*(np.shape(x) for row in m for x in row))
-        stack = np.stack([np.stack([np.broadcast_to(x, shape) for x in row], -1) for row in m], -2)
+        if len(matrix) == 1:
+            return [[1 / np.asarray(matrix[0][0])]]
+        shape = np.broadcast_shapes(*(np.shape(x) for row in matrix for x in row))
+        stack = np.stack([np.stack([np.broadcast_to(x, shape) for x in row], -1) for row in matrix], -2)
         try:
             out = np.linalg.inv(stack)
         except np.linalg.LinAlgError as e:
             raise ConvergenceError(
                 f"a block of dimension {dimension} is singular at these values; move away from the threshold"
             ) from e
-        return [[out[..., r, c] for c in range(len(m))] for r in range(len(m))]
+        return [[out[..., r, c] for c in range(len(matrix))] for r in range(len(matrix))]
 
     def linear(
         self, unknowns: Sequence[Unknown], constant: Sequence[Any], slope: Mapping[tuple[int, int], Any]
@@ -126,8 +126,8 @@ class NumericArithmetic:
         weights = [self.function(u.weight) for u in unknowns]
         c = np.array([self.trace(u.dimension, w * f) for u, w, f in zip(unknowns, weights, constant, strict=True)])
         x = np.zeros((len(c), len(c)))
-        for (n, m), f in slope.items():
-            x[n, m] = self.trace(unknowns[n].dimension, weights[n] * f)
+        for (n, k), f in slope.items():
+            x[n, k] = self.trace(unknowns[n].dimension, weights[n] * f)
         return c, x
 
 

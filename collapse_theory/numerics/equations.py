@@ -21,14 +21,14 @@ class EffectiveRidgeEquation:
 
     .. math:: f(\kappa)=\kappa\,(T-\mathrm{df}_1(\kappa))-T\lambda=0,\qquad f'=T-\mathrm{df}_2.
 
-    **Start.** :math:`f''=2\sum_js_j^2/(s_j+\kappa)^3\ge0`: Newton's iteration descends monotonically from any upper bound. The m
-    leading directions, :math:`m\le T`, take at most their number of the degrees of freedom, and the others at most
-    :math:`\sum_{j>m}s_j/\kappa`. So with :math:`B=T\lambda+\sum_{j>m}s_j`, and c directions at the last of the leading eigenvalues,
+    **Start.** :math:`f''=2\sum_js_j^2/(s_j+\kappa)^3\ge0`: Newton's iteration descends monotonically from any upper bound. The q
+    leading directions, :math:`q\le T`, take at most their number of the degrees of freedom, and the others at most
+    :math:`\sum_{j>q}s_j/\kappa`. So with :math:`B=T\lambda+\sum_{j>q}s_j`, and c directions at the last of the leading eigenvalues,
 
-    .. math:: (T-m)\kappa\le B,\qquad c\,\frac{\kappa^2}{s_m+\kappa}\le B\quad\Rightarrow\quad
-       \kappa\le\frac Bc+\sqrt{\frac{Bs_m}c}.
+    .. math:: (T-q)\kappa\le B,\qquad c\,\frac{\kappa^2}{s_q+\kappa}\le B\quad\Rightarrow\quad
+       \kappa\le\frac Bc+\sqrt{\frac{Bs_q}c}.
 
-    The least of these bounds at m = 0, about T/2 and about T is of the order of the root, also at T = rank with next to no
+    The least of these bounds at q = 0, about T/2 and about T is of the order of the root, also at T = rank with next to no
     ridge and in the gap of a spectrum; where T is just below a number of directions the iteration halves its way to the root.
     :math:`\kappa\ge\lambda` is the other end.
 
@@ -63,10 +63,10 @@ class EffectiveRidgeEquation:
         """The ridge, and the least of the upper bounds; 0 without a ridge where the rows cover the rank."""
         high = self.lam + self.measure.trace(self.measure.nodes) / self.T
         for part in (self.T / 2, self.T):
-            m, s, count, rest = self.measure.leading(part)
+            whole, s, count, rest = self.measure.leading(part)
             B = self.T * self.lam + rest
-            spare = np.where(m < self.T, self.T - m, 1)
-            high = np.minimum(high, np.where(m < self.T, B / spare, high))
+            spare = np.where(whole < self.T, self.T - whole, 1)
+            high = np.minimum(high, np.where(whole < self.T, B / spare, high))
             c = np.where(count > 0, count, 1)
             high = np.minimum(high, np.where(count > 0, B / c + B**0.5 * (s / c) ** 0.5, high))
         return self.lam, high * _ABOVE

@@ -70,7 +70,7 @@ def solve_equivalent(
     place = equivalent.pencil.outputs[RESULT], equivalent.pencil.inputs[RESULT]
     entry, residual = entry_or_limit(equivalent.structure, spaces, parameters, place)
     dimension = equivalent.expression.rows
-    if dimension in equivalent.pencil.families:
+    if dimension in equivalent.pencil.covariances:
         g = np.broadcast_to(entry, (spaces[dimension].size,))
         return EquivalentValues(np.repeat(g, spaces[dimension].counts), residual)
     return EquivalentValues(np.reshape(entry, ()).astype(float), residual)
@@ -88,7 +88,7 @@ def check_existence(expression: MatrixExpr) -> None:
 def _spectra(
     equivalent: DeterministicEquivalent, spectrum: Spectrum | Mapping[str, Spectrum] | None
 ) -> dict[str, Spectrum]:
-    wanted = sorted(name for names in equivalent.pencil.families.values() for name in names)
+    wanted = sorted(name for names in equivalent.pencil.covariances.values() for name in names)
     if isinstance(spectrum, Spectrum) and not wanted:
         raise DomainError("evaluate needs no spectrum, since the expression has no covariance, got one; omit it")
     if isinstance(spectrum, Spectrum):
@@ -120,7 +120,7 @@ def _parameters(
     equivalent: DeterministicEquivalent, spectra: Mapping[str, Spectrum], values: Mapping[str, float]
 ) -> dict[Symbol, float]:
     known: dict[Symbol, float] = {}
-    for p, names in equivalent.pencil.families.items():
+    for p, names in equivalent.pencil.covariances.items():
         sizes = {name: spectra[name].dimension for name in names}
         size = next(iter(sizes.values()))
         if len(set(sizes.values())) > 1:
@@ -152,7 +152,7 @@ def _parameters(
 def _space(
     equivalent: DeterministicEquivalent, p: Expr, spectra: Mapping[str, Spectrum], parameters: Mapping[Symbol, float]
 ) -> Measure:
-    names = equivalent.pencil.families.get(p, ())
+    names = equivalent.pencil.covariances.get(p, ())
     if len(names) == 1:
         one = spectra[names[0]]
         return Measure({names[0]: one.nodes}, one.counts)

@@ -215,13 +215,13 @@ class _Dilation:
             second = self._image(self.below, self.upper)
             shift = self._image(self.mixed, self.middle)
             for p, fixed in self.fixed.items():
-                m, unit = fixed.shape[1], epsilon * np.eye(fixed.shape[1])
+                half, unit = fixed.shape[1], epsilon * np.eye(fixed.shape[1])
                 n = fixed - shift[p]
                 block = np.block([[first[p] + unit, n], [-np.swapaxes(n, 1, 2), second[p] + unit]])
                 inverse = np.linalg.inv(block)
-                self.upper[p] = (self.upper[p] + inverse[:, :m, :m]) / 2
-                self.middle[p] = (self.middle[p] + inverse[:, m:, :m]) / 2
-                self.lower[p] = (self.lower[p] + inverse[:, m:, m:]) / 2
+                self.upper[p] = (self.upper[p] + inverse[:, :half, :half]) / 2
+                self.middle[p] = (self.middle[p] + inverse[:, half:, :half]) / 2
+                self.lower[p] = (self.lower[p] + inverse[:, half:, half:]) / 2
 
     def unknowns(self) -> np.ndarray:
         """Return the traces that the atom's own fixed point is solved for."""

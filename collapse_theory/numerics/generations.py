@@ -61,32 +61,35 @@ class Generations:
                 law = _repeated(_inherited(law, k, s), k, next(values), noise, step, integrals)
             else:
                 labels = [
-                    Labels(next(values), next(values), next(values), {m: next(values) for m in ms}) for ms in places
+                    Labels(next(values), next(values), next(values), {place: next(values) for place in group})
+                    for group in places
                 ]
                 law = _gathered(fitted(law, k, labels, noise, step, integrals), self._seen_after(k), s)
         return risk(law, len(self.fits) - 1, integrals)
 
     def _seen_after(self, k: int) -> set[int]:
         """Return the fits up to ``k`` that a later stage is labelled by, or that are tested."""
-        later = {m for places in self.fits[k + 1 :] for ms in places or () for m in ms}
-        return {m for m in later if m <= k} | ({k} if k == len(self.fits) - 1 or self.fits[k + 1] is None else set())
+        later = {place for places in self.fits[k + 1 :] for group in places or () for place in group}
+        return {place for place in later if place <= k} | (
+            {k} if k == len(self.fits) - 1 or self.fits[k + 1] is None else set()
+        )
 
 
 def _gathered(law: Law, seen: set[int], s: Any) -> Law:
     """Return the law of the fits that are seen, the sources that only one of them sees made one for target and noise."""
     shared: list[Fluctuation] = []
-    alone: dict[int, list[Fluctuation]] = {m: [] for m in sorted(seen)}
+    alone: dict[int, list[Fluctuation]] = {place: [] for place in sorted(seen)}
     for x in law.sources:
-        gains = {m: y for m, y in x.gains.items() if m in seen}
+        gains = {place: y for place, y in x.gains.items() if place in seen}
         if len(gains) > 1:
             shared.append(Fluctuation(x.target, x.noise, x.shape, gains))
-        for m in gains if len(gains) == 1 else ():
-            alone[m].append(x)
-    for m, sources in alone.items():
-        shapes = [(x, x.shape * x.gains[m] ** 2) for x in sources]
-        shared.append(Fluctuation(1, 0, _total([(x.target, h) for x, h in shapes], s), {m: 1}))
-        shared.append(Fluctuation(0, 1, _total([(x.noise, h) for x, h in shapes], s), {m: 1}))
-    return Law({m: law.kept[m] for m in alone}, {m: law.lost[m] for m in alone}, tuple(shared))
+        for place in gains if len(gains) == 1 else ():
+            alone[place].append(x)
+    for place, sources in alone.items():
+        shapes = [(x, x.shape * x.gains[place] ** 2) for x in sources]
+        shared.append(Fluctuation(1, 0, _total([(x.target, h) for x, h in shapes], s), {place: 1}))
+        shared.append(Fluctuation(0, 1, _total([(x.noise, h) for x, h in shapes], s), {place: 1}))
+    return Law({place: law.kept[place] for place in alone}, {place: law.lost[place] for place in alone}, tuple(shared))
 
 
 def _total(terms: Sequence[tuple[Any, Any]], s: Any) -> Any:

@@ -49,7 +49,7 @@ def geometric_sum(x: Any, n: Any) -> Any:
 
 
 def harmonic(n: Any, order: Any = 1) -> Any:
-    r"""Return :math:`\sum_{i\le n}i^{-m}` for a real upper limit.
+    r"""Return :math:`\sum_{i\le n}i^{-p}` for a real upper limit.
 
     >>> round(float(harmonic(3, 2)), 12)
     1.361111111111

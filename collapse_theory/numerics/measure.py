@@ -21,17 +21,17 @@ COMMON = eigenvalue.name
 """Name of the covariance of the samples that name none."""
 
 Spectra = Spectrum | Mapping[str, Spectrum]
-"""One spectrum, or one per covariance of a commuting family, listed in the common eigenbasis."""
+"""One spectrum, or one for each of several commuting covariances, listed in the common eigenbasis."""
 
 
 @dataclass(frozen=True)
 class Measure:
     r"""The counting measure and the energy measure on the eigenvalues, and the one place where integrals are taken.
 
-    .. math:: \operatorname{tr}f(\Sigma)=\int f\,d\mu=\sum_jm_jf(s_j),\qquad
+    .. math:: \operatorname{tr}f(\Sigma)=\int f\,d\mu=\sum_jd_jf(s_j),\qquad
        w_0^\top f(\Sigma)w_0=\int f\,d\mu_{w_0}=\sum_je_jf(s_j).
 
-    The covariances of a commuting family share their nodes. The numbers are float64, complex, or objects of another arithmetic, and
+    Commuting covariances share their nodes. The numbers are float64, complex, or objects of another arithmetic, and
     so are the integrals.
 
     Attributes:
@@ -126,7 +126,7 @@ class Measure:
         """Return the eigenvalues of a covariance at the nodes.
 
         Raises:
-            DomainError: If the family has none of that name.
+            DomainError: If there is none of that name.
         """
         if covariance not in self.values:
             raise DomainError(
@@ -153,10 +153,10 @@ class Measure:
     # ------------------------------------------------------------------ from a spectrum and a target
     @classmethod
     def of(cls, spectrum: Spectra, target: Target | None = None) -> Measure:
-        """Return the float64 measure of a spectrum, or of a commuting family, and a target.
+        """Return the float64 measure of a spectrum, or of those of commuting covariances, and a target.
 
         Raises:
-            DomainError: If the members of a family differ in dimension, the target does not match, or a value is beyond
+            DomainError: If spectra of commuting covariances differ in dimension, the target does not match, or a value is beyond
                 float64.
         """
         energies = None if target is None else _energies(spectrum, target, target.energies, target.atom_energies)
@@ -211,7 +211,7 @@ def _integral(f: Any, weights: np.ndarray, fast: np.ndarray | None) -> Any:
 
 
 def check_pair(spectrum: Spectra, target: Target | None) -> None:
-    """Check that the members of a family and the target go together.
+    """Check that the spectra of commuting covariances and the target go together.
 
     Raises:
         DomainError: If they do not.
@@ -219,20 +219,20 @@ def check_pair(spectrum: Spectra, target: Target | None) -> None:
     if isinstance(spectrum, Mapping):
         sizes = {name: s.dimension for name, s in spectrum.items()}
         if len(set(sizes.values())) > 1:
-            raise DomainError(f"spectra of a commuting family need one dimension, got {sizes}; list all directions")
+            raise DomainError(f"spectra of commuting covariances need one dimension, got {sizes}; list all directions")
     if target is not None:
         target.check(_main(spectrum))
 
 
 def live_directions(spectrum: Spectra) -> int:
-    """Return the number of directions with variance: the rank, or that of the sum of a family."""
+    """Return the number of directions with variance: the rank, or that of the sum of commuting covariances."""
     if not isinstance(spectrum, Mapping):
         return spectrum.rank
     return int(np.any([np.repeat(s.positive, s.counts) for s in spectrum.values()], axis=0).sum())
 
 
 def _energies(spectrum: Spectra, target: Target, each: Callable[..., Any], by_atom: Callable[..., Any]) -> Any:
-    """Return the energies of every direction of a family, or of every atom of one spectrum."""
+    """Return the energies of every direction of commuting covariances, or of every atom of one spectrum."""
     check_pair(spectrum, target)
     return each(_main(spectrum)) if isinstance(spectrum, Mapping) else by_atom(spectrum)
 

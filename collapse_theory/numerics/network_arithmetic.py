@@ -56,17 +56,17 @@ class PipelineArithmetic:
         """Return the sum over the eigenvalues."""
         return column(self.spaces[dimension].trace(f, rough=True)) * self.rounding()
 
-    def inverse(self, dimension: Expr, m: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+    def inverse(self, dimension: Expr, matrix: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
         """Return the inverse at every node; designs of one fit do not mix, so on each space it is diagonal.
 
         Raises:
             ConvergenceError: If the block is not diagonal.
         """
-        for r, row in enumerate(m):
+        for r, row in enumerate(matrix):
             for c, x in enumerate(row):
                 if r != c and np.any(x != 0):
                     raise ConvergenceError(f"a block of dimension {dimension} mixes the designs of a fit")
-        return [[1 / x if r == c else x for c, x in enumerate(row)] for r, row in enumerate(m)]
+        return [[1 / x if r == c else x for c, x in enumerate(row)] for r, row in enumerate(matrix)]
 
     def linear(
         self, unknowns: Sequence[Unknown], constant: Sequence[Any], slope: Mapping[tuple[int, int], Any]
@@ -76,14 +76,14 @@ class PipelineArithmetic:
         c = [self.trace(u.dimension, w * f) for u, w, f in zip(unknowns, weights, constant, strict=True)]
         if not slope:
             return c
-        x = {(n, m): self.trace(unknowns[n].dimension, weights[n] * f) for (n, m), f in slope.items()}
+        x = {(n, k): self.trace(unknowns[n].dimension, weights[n] * f) for (n, k), f in slope.items()}
         solved = self.complements.solve(unknowns, c, x)
         if solved is not None:
             return solved
         scales = np.broadcast_shapes(*(np.shape(y) for y in (*c, *x.values())), (1,))[0]
         zero = 0 * self.reals.array(np.ones(scales))
         rows = [
-            np.stack([zero + int(n == m) - (np.ravel(x[n, m]) if (n, m) in x else 0) for m in range(len(c))], -1)
+            np.stack([zero + int(n == k) - (np.ravel(x[n, k]) if (n, k) in x else 0) for k in range(len(c))], -1)
             for n in range(len(c))
         ]
         x_all = self.reals.solve(np.stack(rows, -2), np.stack([zero + np.ravel(y) for y in c], -1))

@@ -160,7 +160,7 @@ class _Builder:
 
     def _existence(self, node: Existence) -> None:
         equivalent = deterministic_equivalent(node.expression)
-        names = tuple(sorted(name for members in equivalent.pencil.families.values() for name in members))
+        names = tuple(sorted(name for names in equivalent.pencil.covariances.values() for name in names))
         found = ordered(equivalent.symbols.values())
         arguments = self._lowered(found)
         self._named((node,), CheckExistence((self._new(),), node.expression, names, found, arguments), *arguments)

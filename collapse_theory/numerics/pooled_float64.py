@@ -172,7 +172,7 @@ def _extended(
     for digits in _DIGITS:
         numbers = Digits(private_context(dps_to_prec(digits)))
         exact = measure.mapped(numbers.array)
-        given, along = ({x: numbers.number(v) for x, v in m.items()} for m in (values, direction))
+        given, along = ({x: numbers.number(v) for x, v in each.items()} for each in (values, direction))
         try:
             bias, noise = terms(equivalent, numbers, exact, given, along)
         except ConvergenceError:

@@ -115,10 +115,10 @@ class _Precise:
         """Return the sum over the eigenvalues."""
         return self.spaces[dimension].trace(f)
 
-    def inverse(self, dimension: Expr, m: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+    def inverse(self, dimension: Expr, matrix: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
         """Return the inverse at every node, by elimination on the rows with the largest least pivot."""
-        size, zero, one = len(m), self.mp.zero, self.mp.one
-        rows = [[*row, *(one if i == j else zero for j in range(size))] for i, row in enumerate(m)]
+        size, zero, one = len(matrix), self.mp.zero, self.mp.one
+        rows = [[*row, *(one if i == j else zero for j in range(size))] for i, row in enumerate(matrix)]
         for column in range(size):
             best = max(range(column, size), key=lambda r: np.min(np.abs(rows[r][column])))
             rows[column], rows[best] = rows[best], rows[column]
@@ -166,8 +166,8 @@ class _Precise:
         weights = [self.function(u.weight) for u in unknowns]
         c = [self.trace(u.dimension, w * f) for u, w, f in zip(unknowns, weights, constant, strict=True)]
         x = self.mp.zeros(len(c))
-        for (n, m), f in slope.items():
-            x[n, m] = self.trace(unknowns[n].dimension, weights[n] * f)
+        for (n, k), f in slope.items():
+            x[n, k] = self.trace(unknowns[n].dimension, weights[n] * f)
         return c, x
 
 
@@ -195,8 +195,8 @@ class _PreciseComponent:
         image, slope = state
         size = [abs(a) or self.arithmetic.mp.one for a in x]
         relative = slope.copy()
-        for n, m in product(range(len(x)), repeat=2):
-            relative[n, m] *= size[m] / size[n]
+        for n, k in product(range(len(x)), repeat=2):
+            relative[n, k] *= size[k] / size[n]
         step = self.arithmetic.solved(relative, [(a - b) / c for a, b, c in zip(image, x, size, strict=True)])
         following = [a + b * c for a, b, c in zip(x, step, size, strict=True)]
         return following, self.state(following)

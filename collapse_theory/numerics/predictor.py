@@ -71,7 +71,7 @@ class Predictor:
     Args:
         program: The compiled formula.
         name: What messages call the formula.
-        spectrum: Eigenvalues of the input covariance, a mapping by name for a commuting family, or None.
+        spectrum: Eigenvalues of the input covariance, a mapping by name for commuting covariances, or None.
         target: Energies of the true coefficients, or None.
 
     Raises:
@@ -79,8 +79,8 @@ class Predictor:
     """
 
     def __init__(self, program: Program, name: str, spectrum: Spectra | None, target: Target | None) -> None:
-        family = spectrum.values() if isinstance(spectrum, Mapping) else [spectrum]
-        if not all(isinstance(s, Spectrum | None) for s in family):
+        spectra = spectrum.values() if isinstance(spectrum, Mapping) else [spectrum]
+        if not all(isinstance(s, Spectrum | None) for s in spectra):
             raise DomainError(f"spectrum needs to be a spectrum, got {shown(spectrum)}; write ct.Eigenvalues(values)")
         if not isinstance(target, Target | None):
             raise DomainError(f"target needs to be a target, got {shown(target)}; write ct.Energies(values)")

@@ -13,12 +13,12 @@ Without ridge some designs have more rows than they see directions (*closed*, se
 :math:`b_i=\lambda v_i`, and :math:`K=\lambda k` in the directions they see. In :math:`x_i\in\{b_i,v_i\}` and
 :math:`k_j\in\{K_j,K_j/\lambda\}` the equations hold at every ridge, zero included:
 
-.. math:: x_i=c_i+\frac{a_i}{N}\sum_jm_j\,s_{ij}\rho_{ij}\,k_j,\qquad
+.. math:: x_i=c_i+\frac{a_i}{N}\sum_jd_j\,s_{ij}\rho_{ij}\,k_j,\qquad
    k_j=\Big(p_j+\sum_l\frac{a_lT_l}{N\,x_l}s_{lj}\rho_{lj}\Big)^{-1},
 
 with :math:`c_i=\lambda` or 1, :math:`p_j=1` or :math:`\lambda`, and :math:`\rho_{ij}=\lambda` where an open design sees a
-closed direction, 1 elsewhere. Weighted by :math:`T_i/x_i` they add up to
-:math:`\sum T_i-\operatorname{rank}+\sum_jm_jp_jk_j=\sum_iT_ic_i/x_i`, in which nothing cancels near a threshold.
+closed direction, 1 elsewhere; :math:`d_j` directions have node :math:`j`. Weighted by :math:`T_i/x_i` they add up to
+:math:`\sum T_i-\operatorname{rank}+\sum_jd_jp_jk_j=\sum_iT_ic_i/x_i`, in which nothing cancels near a threshold.
 """
 
 from __future__ import annotations

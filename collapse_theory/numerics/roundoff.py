@@ -77,11 +77,11 @@ class _Tracking:
         error = self.plain.trace(dimension, f.error) + _UNIT * self.plain.trace(dimension, np.abs(f.value))
         return _Tracked(total, error)
 
-    def inverse(self, dimension: Expr, m: Sequence[Sequence[_Tracked]]) -> Sequence[Sequence[_Tracked]]:
+    def inverse(self, dimension: Expr, matrix: Sequence[Sequence[_Tracked]]) -> Sequence[Sequence[_Tracked]]:
         """Return the inverse at every node."""
-        size = len(m)
-        green = self.plain.inverse(dimension, [[x.value for x in row] for row in m])
-        inside = [[x.error + size * _UNIT * np.abs(x.value) for x in row] for row in m]
+        size = len(matrix)
+        green = self.plain.inverse(dimension, [[x.value for x in row] for row in matrix])
+        inside = [[x.error + size * _UNIT * np.abs(x.value) for x in row] for row in matrix]
         out = []
         for r in range(size):
             row = []
@@ -121,8 +121,8 @@ class _Tracking:
         weights = [self.function(u.weight) for u in unknowns]
         c = [self.trace(u.dimension, w * f) for u, w, f in zip(unknowns, weights, constant, strict=True)]
         x = [[_Tracked(0.0, 0.0)] * len(c) for _ in c]
-        for (n, m), f in slope.items():
-            x[n][m] = self.trace(unknowns[n].dimension, weights[n] * f)
+        for (n, k), f in slope.items():
+            x[n][k] = self.trace(unknowns[n].dimension, weights[n] * f)
         return c, x
 
     @staticmethod

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from collapse_theory.present.fonts import drawable, families
+from collapse_theory.present.fonts import drawable, fonts_for
 from collapse_theory.present.latex import to_latex
 from collapse_theory.study.report_study import Series, Study
 from collapse_theory.symbols import NOTATION
@@ -52,10 +52,10 @@ def draw_study(study: Study) -> Figure:
     axes.set_xlabel(_axis_name(study.sweep))
     axes.set_ylabel("test error (excess risk)")
     axes.set_title(
-        drawable(study.settings.title), fontsize="medium", parse_math=False, family=families(study.settings.title)
+        drawable(study.settings.title), fontsize="medium", parse_math=False, family=fonts_for(study.settings.title)
     )
     axes.grid(visible=True, which="major", alpha=0.25)
-    axes.legend(framealpha=0.9, prop={"size": "small", "family": families("".join(s.name for s in study.series))})
+    axes.legend(framealpha=0.9, prop={"size": "small", "family": fonts_for("".join(s.name for s in study.series))})
     return figure
 
 

@@ -7,15 +7,15 @@ import functools
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
-__all__ = ["drawable", "families"]
+__all__ = ["drawable", "fonts_for"]
 
 _ABSENT = "\u25a1"  # a white square, as readers draw a character they have no font for
 
 
-def families(text: str) -> list[str]:
-    """Return the default family and, for characters it lacks, installed families that have them.
+def fonts_for(text: str) -> list[str]:
+    """Return the default font and, for characters it lacks, installed fonts that have them.
 
-    >>> families("ridge")
+    >>> fonts_for("ridge")
     ['sans-serif']
     """
     found, lacking = ["sans-serif"], set(text) - _default()
@@ -46,7 +46,7 @@ def _default() -> frozenset[str]:
 
 @functools.cache
 def _installed() -> tuple[tuple[str, frozenset[str]], ...]:
-    """Return the families and their characters; read only when the default font does not do."""
+    """Return the fonts and their characters; read only when the default font does not do."""
     return tuple((f.name, _characters(f.fname)) for f in sorted(font_manager.fontManager.ttflist, key=lambda f: f.name))
 
 

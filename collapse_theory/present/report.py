@@ -43,7 +43,7 @@ def write_report(
     Args:
         settings: From ``ct.load``.
         folder: Where the report goes; existing files of the same names are replaced.
-        progress: See :func:`run_study`.
+        progress: See :func:`.run_study`.
 
     Returns:
         The study and the files written.

@@ -39,7 +39,7 @@ class Draw:
 
 @dataclass(frozen=True)
 class Label:
-    """Label a design: ``y = X (sum_m c_m w_m) + noise * N(0, I)``."""
+    """Label a design: ``y = X (sum_i c_i w_i) + noise * N(0, I)``."""
 
     sample: int
     design: int
@@ -171,8 +171,11 @@ class _Compiler:
         where = f"of sample {s.name!r}"
         noise = 0.0 if s.noise is None else self.values(s.noise, f"noise {where}")
         coefficients = tuple(
-            (TRUTH if isinstance(m, Truth) else self.fits[m], self.values(c, f"coefficient {where}", signed=True))
-            for m, c in s.source
+            (
+                TRUTH if isinstance(labeller, Truth) else self.fits[labeller],
+                self.values(c, f"coefficient {where}", signed=True),
+            )
+            for labeller, c in s.source
         )
         self.samples[s] = len(self.samples)
         self.steps.append(Label(self.samples[s], self.designs[s.inputs], coefficients, noise))

@@ -146,7 +146,7 @@ def _one_covariance(what: str, program: Procedure, test_covariance: str | None) 
     if named:
         raise PipelineError(
             f"{what} needs samples without covariance names, got covariance={shown(named[0])}; real rows bring their own, "
-            "use spectrum={...} for a commuting family"
+            "use spectrum={...} for commuting covariances"
         )
 
 

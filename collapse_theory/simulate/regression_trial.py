@@ -141,8 +141,8 @@ class RealTrial:
 
 def _combination(step: Label, models: Mapping[int, np.ndarray], size: int) -> np.ndarray:
     total = np.zeros(size)
-    for m, c in step.coefficients:
-        total += c * models[m]
+    for model, c in step.coefficients:
+        total += c * models[model]
     return total
 
 
@@ -160,7 +160,7 @@ def _pooled_labels(block: PooledRows, y: Mapping[int, np.ndarray]) -> np.ndarray
 
 
 def linear_trial(pipeline: Pipeline, model: Fit, setting: Setting) -> Trial:
-    """Return the trial of linear regression: the family hook of the default family.
+    """Return the trial of linear regression: what :class:`.Linear` simulates.
 
     Args:
         pipeline: The pipeline, without ``one_of`` and subsamples in what ``model`` depends on.

@@ -56,16 +56,16 @@ def ridge_fit(X: np.ndarray, y: np.ndarray, weight: np.ndarray, ridge: float, *,
 
 def _full_rank(A: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the least-squares (or minimum-norm) solution of a matrix of full rank, by LAPACK's QR (or LQ)."""
-    m, n = A.shape
-    padded = np.zeros((max(m, n), 1))
-    padded[:m, 0] = b
-    work, _ = lapack.dgels_lwork(m, n, 1)
+    rows, columns = A.shape
+    padded = np.zeros((max(rows, columns), 1))
+    padded[:rows, 0] = b
+    work, _ = lapack.dgels_lwork(rows, columns, 1)
     _, x, info = lapack.dgels(np.asfortranarray(A), padded, lwork=int(work), overwrite_a=True, overwrite_b=True)
     if info != 0:
         raise ConvergenceError(
-            f"least squares needs rows in general position, got a singular {m} x {n} system; use a positive ridge"
+            f"least squares needs rows in general position, got a singular {rows} x {columns} system; use a positive ridge"
         )
-    return np.asarray(x[:n, 0])
+    return np.asarray(x[:columns, 0])
 
 
 def kernel_fit(K: np.ndarray, y: np.ndarray, weight: np.ndarray, ridge: float) -> np.ndarray:

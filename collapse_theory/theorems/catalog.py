@@ -44,7 +44,7 @@ class Catalog(Mapping[str, Theorem]):
 
     def _registry(self) -> dict[str, Theorem]:
         if not self._loaded:
-            for module in sorted(m.name for m in pkgutil.iter_modules(theorems.__path__)):
+            for module in sorted(found.name for found in pkgutil.iter_modules(theorems.__path__)):
                 importlib.import_module(f"{theorems.__name__}.{module}")
             self._loaded = True
         return REGISTRY
