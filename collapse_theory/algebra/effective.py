@@ -3,6 +3,10 @@ r"""The effective ridge as a function defined by its equation.
 :math:`\kappa(T,\lambda)\ge0` solves :math:`\kappa-\lambda=\kappa\,\mathrm{df}_1(\kappa)/T` for the covariance at hand; at
 :math:`\lambda=0` it is the limit :math:`\lambda\to0^+`, namely 0 if :math:`T\ge d` and the root of
 :math:`\mathrm{df}_1(\kappa)=T` otherwise.
+
+Source: Hastie, Montanari, Rosset, Tibshirani, Surprises in High-Dimensional Ridgeless Least Squares Interpolation, Annals of
+Statistics 2022; Bach, High-dimensional analysis of double descent for linear regression with random projections, SIAM Journal
+on Mathematics of Data Science 2024.
 """
 
 from __future__ import annotations

@@ -8,6 +8,9 @@ Features :math:`S^\top x`, with i.i.d. :math:`N(0,1/m)` entries of the :math:`d\
 
 This is the coupled pair of Adlam and Pennington in other variables: rows and features enter alike,
 :math:`\lambda=\kappa(1-\mathrm{df}_1/T)(1-\mathrm{df}_1/m)`.
+
+Source: Adlam, Pennington, The Neural Tangent Kernel in High Dimensions, 2020; Bach, High-dimensional analysis of double
+descent for linear regression with random projections, SIAM Journal on Mathematics of Data Science 2024.
 """
 
 from __future__ import annotations

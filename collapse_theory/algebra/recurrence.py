@@ -3,6 +3,8 @@ r"""First-order recursions ``x_k = a_k x_{k-1} + b_k`` solved in symbolic ``n``.
 Three shapes occur and each has one closed form: ``a`` and ``b`` constant (geometric), ``a = 1`` (a sum), and a fixed
 point ``b_k/(1 - a_k)`` that does not depend on ``k`` (a product, in Gamma functions where ``a_k`` has roots in closed
 form).
+
+Source: infinite products in Gamma functions, Whittaker, Watson, A Course of Modern Analysis, ch. 12.
 """
 
 from __future__ import annotations

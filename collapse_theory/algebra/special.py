@@ -153,7 +153,8 @@ def sum_of_simple_poles(summand: Expr, i: Symbol, n: Expr) -> Expr:
     r"""Return :math:`\sum_{i=1}^nf(i)` for a rational ``f`` with simple poles that decays like :math:`1/i^2`.
 
     Partial fractions :math:`f=\sum_ja_j/(i-c_j)` with :math:`\sum_ja_j=0` give
-    :math:`\sum_ja_j[\psi(n+1-c_j)-\psi(1-c_j)]`, paired so that only differences of nearby digammas remain.
+    :math:`\sum_ja_j[\psi(n+1-c_j)-\psi(1-c_j)]`, paired so that only differences of nearby digammas remain
+    (Abramowitz, Stegun, Handbook of Mathematical Functions, 6.8).
 
     Args:
         summand: The rational function of ``i``; its poles must not be positive integers.

@@ -7,6 +7,9 @@ proportion, so the theory does not move, and the simulated mean is :math:`E+A/k+
 :math:`2\,\mathrm{sim}(2)-\mathrm{sim}(1)=E-B/2+\dots`. One pipeline of independent fits has :math:`A/E\approx\sum_l1/r_l` and
 :math:`B\approx A^2/E` with :math:`r_l=T_l-\mathrm{df}_2(\kappa_l)`, so what is left is allowed the square of the larger of
 :math:`|A|/E`, as measured, and :math:`\max_l1/(r_l-1)`.
+
+Source: the first correction is that of :mod:`collapse_theory.numerics.chain_correction`; doubling is Richardson's
+extrapolation.
 """
 
 from __future__ import annotations

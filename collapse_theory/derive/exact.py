@@ -5,6 +5,9 @@ One primitive, the mean of an inverse Wishart matrix, :math:`\mathbb E(X^\top X)
 
 * *telescoping* (replace and accumulate): :math:`H_k(\hat w_k-\hat w_{k-1})=\sum_{\text{new}}X_i^\top\varepsilon_i`;
 * *one design*: every fit is a linear combination of :math:`w_0` and of :math:`(X^\top X)^{-1}X^\top\varepsilon_i`.
+
+Source: Muirhead, Aspects of Multivariate Statistical Theory, 1982, ch. 3 (the mean of an inverse Wishart matrix); Dohmatob,
+Feng, Kempe 2024 (replace); Gerstgrasser et al. 2024 (accumulate on one design). Telescoping on fresh inputs is ours.
 """
 
 from __future__ import annotations

@@ -6,14 +6,16 @@ equivalent with a general deterministic regulariser :math:`\Lambda`,
 .. math:: (S+\Lambda)^{-1}\simeq D^{-1},\quad D=a\Sigma+\Lambda,\quad a\,\big(1+\tfrac1T\operatorname{tr}\Sigma D^{-1}\big)=1,
 
 where :math:`\Lambda=\lambda` gives :math:`\lambda R\simeq\kappa(\Sigma+\kappa)^{-1}` with :math:`\kappa=\lambda/a`.
-Differentiating at :math:`\Lambda=\lambda+zM` gives
-:math:`RMR\simeq D^{-1}(M+a'\Sigma)D^{-1}` with the *response* :math:`a'=da/dz|_0`. Hence
+Differentiating at :math:`\Lambda=\lambda+zM` gives, with the *response* :math:`a'=da/dz|_0`, that
+:math:`RMR\simeq D^{-1}(M+a'\Sigma)D^{-1}`. Hence
 
 .. math:: \mathcal G[M]=\mathbb E[A^\top MA]\simeq\Sigma^2(\Sigma+\kappa)^{-2}M+\kappa^2a'\,\Sigma(\Sigma+\kappa)^{-2},
    \qquad \tfrac1T\operatorname{tr}[M\,RSR]\simeq a',
 
 the second from :math:`RSR=R-\lambda R^2`. :func:`response` differentiates the fixed point; nothing else is needed.
-Source: Dohmatob, Feng, Kempe 2024 (one generation); the composition over generations is ours.
+
+Source: Rubio, Mestre, Spectral convergence for a general class of random matrices, Statistics and Probability Letters 2011 (the
+primitive); Dohmatob, Feng, Kempe 2024 (one generation); the composition over generations is ours.
 """
 
 from __future__ import annotations

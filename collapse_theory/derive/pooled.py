@@ -12,6 +12,9 @@ vanish in the ridgeless limit and in the directions that are not determined ther
 equation like any other, and errors rather than coefficients are carried. The system :math:`Q`, its transpose and the
 test covariance between them give :math:`P^\top\Sigma_{\rm test}P` with :math:`\delta_K=P\,(w_0,\varepsilon)`: the bias
 is its quadratic form in :math:`w_0`, and every noise source adds :math:`\sigma_i^2` times the trace of its own block.
+
+Source: the pencil of a regression, Subramonian, Dohmatob, auto-fpt: Automating Free Probability Theory Calculations for Machine
+Learning Theory, 2025. That of a pipeline, with errors and residuals as unknowns and ridgeless limits, is ours.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ __all__ = ["PipelineBias", "PipelineScalar", "PipelineVariance", "pipeline_scala
 
 
 class PipelineScalar(Opaque):
-    """Base: a scalar that the free-probability engine solves for, of the system of fits in ``args`` (:meth:`.PooledSystem.args`)."""
+    """Base: a scalar that the free-probability engine solves for, of the system of fits in ``args``."""
 
     is_nonnegative = True
     precedence = PRECEDENCE["Add"]  # as it prints

@@ -3,6 +3,8 @@ r"""Spectra: the eigenvalues of the input covariance, as a measure.
 A spectrum is a list of *atoms*: eigenvalues with multiplicities, :math:`\mu_\Sigma=\sum_ad_a\delta_{s_a}`. Parameters
 may be numbers or SymPy expressions; numeric kernels ask for float64 or mpmath values, closed forms for the symbolic
 atoms. The given order of the eigenvalues is kept, since target energies pair with them by position.
+
+Source: the capacity condition, Caponnetto, De Vito, Optimal Rates for the Regularized Least-Squares Algorithm, 2007.
 """
 
 from __future__ import annotations

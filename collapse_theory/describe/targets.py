@@ -1,4 +1,8 @@
-r"""Targets: the energies :math:`w_{0,j}^2` of the true coefficients along the eigenvectors, paired with a spectrum."""
+r"""Targets: the energies :math:`w_{0,j}^2` of the true coefficients along the eigenvectors, paired with a spectrum.
+
+Source: the source condition, Caponnetto, De Vito, Optimal Rates for the Regularized Least-Squares Algorithm, 2007; Cui,
+Loureiro, Krzakala, Zdeborova 2021.
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,10 @@ or elements of a field of rational functions. In block triangular form, for atom
 .. math:: G_{AB}=-G_{AA}\Big(M_{AB}G_{BB}+\sum_{A<C<B}M_{AC}G_{CB}\Big),\qquad M_{AC}=F_{AC}-\eta_{AC},
 
 where only :math:`\eta_{AB}` has unknowns of the pair itself: a small linear system.
+
+Source: the fixed point is that of operator-valued semicircular elements, Helton, Rashidi Far, Speicher, Operator-valued
+semicircular elements: solving a quadratic matrix equation with positivity constraints, IMRN 2007; Mingo, Speicher, Free
+Probability and Random Matrices, 2017, ch. 9 and 10. The recursion along block triangular form is ours.
 """
 
 from __future__ import annotations

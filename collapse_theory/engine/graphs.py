@@ -1,4 +1,8 @@
-"""Two questions about zero patterns. SciPy answers them, and is imported when they are first asked."""
+"""Two questions about zero patterns. SciPy answers them, and is imported when they are first asked.
+
+Source: Hopcroft, Karp, An n^(5/2) algorithm for maximum matchings in bipartite graphs, SIAM Journal on Computing 1973; Tarjan,
+Depth-first search and linear graph algorithms, SIAM Journal on Computing 1972.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,11 @@ The expression is read as a straight-line program: "apply :math:`E` to the vecto
 one equation for each distinct pair, so that the pencil grows with the expression's graph of shared sub-expressions.
 A letter gives :math:`y-Zx=0`; an inverse :math:`y=E^{-1}x` the equation :math:`Ey-x=0`. Constant pivots are then
 eliminated.
+
+Source: Haagerup, Thorbjornsen, A new application of random matrices: Ext(C*_red(F_2)) is not a group, Annals of
+Mathematics 2005, and Anderson, Convergence of the largest singular value of a polynomial in independent Wigner matrices,
+Annals of Probability 2013 (polynomials); Helton, Mai, Speicher, Applications of realizations (a.k.a. linearizations) to free
+probability, Journal of Functional Analysis 2018 (rational expressions).
 """
 
 from __future__ import annotations

@@ -6,6 +6,10 @@ dimension, and every block is
 .. math:: Q_{ij}=f_{ij}(\Sigma)+\sum_ac_a\,l_a(\Sigma)\,Z_a^{(\top)}\,r_a(\Sigma),
 
 where the deterministic functions act on the dimension they stand next to, and are written in the bound eigenvalues.
+
+Source: Helton, Mai, Speicher, Applications of realizations (a.k.a. linearizations) to free probability, Journal of Functional
+Analysis 2018. Pivots in the order of least fill-in: Markowitz, The elimination form of the inverse and its application to
+linear programming, Management Science 1957.
 """
 
 from __future__ import annotations

@@ -9,6 +9,10 @@ matrix, in both orders. The *unknowns* are the distinct traces. Permute the penc
 irreducible diagonal blocks are the *atoms*. An unknown within one atom obeys a nonlinear equation in the unknowns of
 that atom alone. An unknown between two atoms is fed only by entries between atoms of the interval they span, and by
 itself and its like only linearly. So the atoms come first, then the pairs of atoms by growing distance.
+
+Source: Mingo, Speicher, Free Probability and Random Matrices, 2017, ch. 9 (the map eta of a block matrix); Dulmage,
+Mendelsohn, Coverings of bipartite graphs, Canadian Journal of Mathematics 1958, and Pothen, Fan, Computing the block
+triangular form of a sparse matrix, ACM TOMS 1990 (the triangular form). The order of the unknowns is ours.
 """
 
 from __future__ import annotations

@@ -49,7 +49,8 @@ def probabilities(T: int, count: np.ndarray, x: np.ndarray) -> np.ndarray:
 def mean_absolute_deviation(T: int, x: np.ndarray) -> np.ndarray:
     r"""Return ``E |Bin(T, x)/T - x|``.
 
-    De Moivre's identity: ``(2/T) nu C(T, nu) x^nu (1-x)^(T-nu+1)`` with ``nu = floor(Tx) + 1``.
+    De Moivre's identity (Diaconis, Zabell, Closed form summation for classical distributions, Statistical Science 1991):
+    ``(2/T) nu C(T, nu) x^nu (1-x)^(T-nu+1)`` with ``nu = floor(Tx) + 1``.
 
     >>> float(mean_absolute_deviation(2, np.array([0.5]))[0])
     0.25

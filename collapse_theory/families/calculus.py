@@ -13,6 +13,9 @@ Families differ only in the row variance ``r_i`` (:class:`RowLaw`). ``s_i`` belo
 moment of the rows around the true mean and ``v_k = s_k - c_kk`` that of the variance of model ``k``.
 
 The same code runs on float64 arrays and on exact fractions of polynomials: only the scalars change.
+
+Source: the recursions of replace and accumulate, Seddik et al. 2024, Gerstgrasser et al. 2024, Kazdan et al. 2024; one
+substitution for every pipeline is ours.
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@ Each round is run through the calculus on a probe: a pipeline whose previous fit
 fit on ``1/c`` real rows). What comes out is affine in ``c``, and :mod:`~collapse_theory.algebra.recurrence` solves it.
 Variances are in units of one row, so that one clean fit on ``T`` rows has ``1/T``; ``T`` counts real rows or the rows
 of every round, ``T0`` synthetic rows where they differ.
+
+Source: Seddik et al. 2024, Suresh, Thangaraj, Khandavally 2024 (replace); Dey, Donoho 2024 (accumulate); He, Xu, Cheng 2025
+(fresh real data). The others are ours, and all are derived here.
 """
 
 from __future__ import annotations

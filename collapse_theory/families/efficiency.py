@@ -155,6 +155,7 @@ def _least_variance(S_: np.ndarray) -> np.ndarray:
     """Return the non-negative weights, summing to one, of least variance.
 
     ``x = argmin |L^T x|^2 + |1 - sum x|^2`` over ``x >= 0`` is proportional to them for a factor ``S = L L^T``.
+    Source: Lawson, Hanson, Solving Least Squares Problems, 1974 (non-negative least squares).
     """
     value, vector = np.linalg.eigh(S_ / np.trace(S_))
     root = (vector * np.sqrt(np.maximum(value, 0))).T

@@ -108,7 +108,8 @@ class Gaussian(Averaging):
     def expected_wasserstein2(self, pipeline: Pipeline, model: Fit | None = None) -> Expr:
         r"""Return ``E W_2^2(model, truth) / sigma^2`` along a chain in one dimension.
 
-        ``c + v + 1 - 2 E sqrt(variance ratio)``, the last being the product of ``sqrt(2/T) Gamma(T/2)/Gamma((T-1)/2)``.
+        ``c + v + 1 - 2 E sqrt(variance ratio)`` (Dowson, Landau 1982: the distance of two normal laws), the last
+        being the product of ``sqrt(2/T) Gamma(T/2)/Gamma((T-1)/2)``.
 
         Raises:
             PipelineError: If the pipeline is no chain.

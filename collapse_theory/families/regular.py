@@ -3,6 +3,8 @@ r"""Regular parametric models, to leading order in 1/T: a fit averages earlier f
 The maximum-likelihood fit on pooled rows solves ``sum_i alpha_i E_i[score] = 0``; linearised at the truth, it is
 ``theta_k = sum_i alpha_ki (theta_source(i) + xi_i)`` with ``Cov xi_i = I^{-1}/T_i``, ``I`` the Fisher information of
 one row.
+
+Source: the linearised score equation, van der Vaart, Asymptotic Statistics, 1998, ch. 5; Dey, Donoho 2024 (accumulate).
 """
 
 from __future__ import annotations

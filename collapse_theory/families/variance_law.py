@@ -3,7 +3,8 @@ r"""The exact law of a one-dimensional fitted variance under replacement: a prod
 ``v = prod_{g=1..n} chi^2_{T-1,g}/T``. Moments are closed (Mellin transform of the gamma law),
 ``E v^s = [(2/T)^s Gamma((T-1)/2 + s)/Gamma((T-1)/2)]^n``; the distribution function is one inversion integral.
 
-Source: Gil-Pelaez, Note on the inversion theorem, Biometrika 1951.
+Source: Gil-Pelaez, Note on the inversion theorem, Biometrika 1951; Trefethen, Weideman, The exponentially convergent
+trapezoidal rule, SIAM Review 2014.
 """
 
 from __future__ import annotations

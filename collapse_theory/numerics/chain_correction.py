@@ -7,7 +7,8 @@ Derivation. Write :math:`S=X^\top X/T`, :math:`\Lambda` for a matrix that is dia
 .. math:: \mathbb E R_{jj}=\partial_j\Phi,\qquad\mathbb E R_{jk}^2=-\partial_j\partial_k\Phi,
 
 and off-diagonal means vanish, because the signs of a Gaussian row's coordinates are independent. For real Gaussian rows
-(Bai, Silverstein 2004: the mean of linear spectral statistics)
+(Bai, Silverstein, CLT for linear spectral statistics of large-dimensional sample covariance matrices, Annals of Probability
+2004: their mean)
 
 .. math:: \Phi=\Phi_0+\tfrac12\log\big(1-\mathrm{df}_2/T\big)+O(T^{-2}),\qquad
    \mathrm{df}_2=\sum_ip_i^2,\quad p_i=\frac{as_i}{as_i+\Lambda_i},\quad T(1-a)=\sum_ip_i .

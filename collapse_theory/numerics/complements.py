@@ -12,7 +12,11 @@ Near a threshold :math:`1-A` is almost singular. By the equations of the two fit
    +\sum_{j\in k\setminus l}\theta_{jk}\operatorname{tr}[\Sigma_Ck_l\Sigma_jk_k],
 
 a sum of positive terms. They and the off-diagonal entries determine the diagonal, and elimination without subtractions
-(Grassmann, Taksar and Heyman 1985; Alfa, Xue and Ye 2002) keeps every entry of the inverse to round-off.
+keeps every entry of the inverse to round-off.
+
+Source: Grassmann, Taksar, Heyman, Regenerative analysis and steady state distributions for Markov chains, Operations Research
+1985; Alfa, Xue, Ye, Accurate computation of the smallest eigenvalue of a diagonally dominant M-matrix, Mathematics of
+Computation 2002. The positive form of the diagonal is ours.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ Everything runs in :mod:`.jets`, by the chain rule; only the solves differentiat
    \Big(-\frac{\partial g}{\partial\log x}\Big)\,\frac{\dot x}{x}=\frac{\partial g}{\partial\theta}\,\dot\theta,
 
 the equation of the largest design in its complement form where the fit has many degrees of freedom.
+
+Source: differentiation of an equation at its root, Griewank, Walther, Evaluating Derivatives, 2008, ch. 15.
 """
 
 from __future__ import annotations

@@ -28,6 +28,9 @@ Fresh rows are the limit :math:`N\to\infty`: the sums over drawn rows are T time
 :math:`G=1`, :math:`Nb=\mathrm{df}_1`, :math:`\mathbb Eu^2/\nu=0`. Then :math:`\kappa=\lambda/\mathbb E[\tau/(1+h\tau)]`, least
 squares has the error :math:`\sigma^2h`, and at :math:`\tau=1` everything is the Gaussian theory. All terms are sums of
 positive ones: nothing cancels at a small ridge.
+
+Source: elliptic rows, El Karoui, Concentration of measure and spectra of random matrices: applications to correlation
+matrices, elliptical distributions and beyond, Annals of Applied Probability 2009. The finite population is ours.
 """
 
 from __future__ import annotations

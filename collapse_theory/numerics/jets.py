@@ -2,6 +2,9 @@ r"""Dual numbers over arrays: a value and its derivative in one direction, carri
 
 :math:`a+\dot a\varepsilon` with :math:`\varepsilon^2=0`; every operation is the chain rule. The arrays may hold float64 or
 numbers of another arithmetic.
+
+Source: Wengert, A simple automatic derivative evaluation program, Communications of the ACM 1964; Griewank, Walther,
+Evaluating Derivatives, 2008, ch. 3.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Numeric kernels of the special functions in outer expressions, by SymPy class name: one table per arithmetic."""
+"""Numeric kernels of the special functions in outer expressions, by SymPy class name: one table per arithmetic.
+
+Source: the asymptotic series of psi and log Gamma, NIST Digital Library of Mathematical Functions, 5.11.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ The magnitude of an expression is its value with every difference made a sum,
 :math:`\overline{a-b}=\overline a+\overline b`, products and powers as they are. An expression of accurate inputs has a
 relative error of a few units of round-off times its magnitude over its size. Where the two agree by construction,
 as in every sum of positive terms, there is nothing to watch.
+
+Source: the condition of a sum, Higham, Accuracy and Stability of Numerical Algorithms, 2002, ch. 4.
 """
 
 from __future__ import annotations

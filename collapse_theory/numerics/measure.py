@@ -31,7 +31,7 @@ class Measure:
     .. math:: \operatorname{tr}f(\Sigma)=\int f\,d\mu=\sum_jd_jf(s_j),\qquad
        w_0^\top f(\Sigma)w_0=\int f\,d\mu_{w_0}=\sum_je_jf(s_j).
 
-    Commuting covariances share their nodes. The numbers are float64, complex, or objects of another arithmetic, and
+    Commuting covariances share their nodes. The numbers are float64 or objects of another arithmetic, and
     so are the integrals.
 
     Attributes:

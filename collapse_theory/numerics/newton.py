@@ -9,6 +9,9 @@ iterated until its residual is within a few units of round-off, and once more, o
 Equations are data (:mod:`.equations`): a residual, a slope, and a bracket that a stated inequality makes safe. From the end of the
 bracket where :math:`ff''\ge0` the iteration is monotone. It is kept within the points that were seen on either side of the root,
 and halves that interval where the slope leads out of it, so that an equation without such an end is solved too.
+
+Source: monotone convergence of Newton's iteration for convex equations, Ortega, Rheinboldt, Iterative Solution of Nonlinear
+Equations in Several Variables, 1970, ch. 13. The rule of acceptance is ours.
 """
 
 from __future__ import annotations
@@ -123,7 +126,7 @@ def solve_system(system: System[State], x: Any, epsilon: Any = FLOAT64) -> Solut
     steps, enough = 0, False
     while steps < CAP and not enough:
         steps += 1
-        enough = least <= _SETTLED * epsilon  # and one more step: a derivative in an imaginary part is one behind
+        enough = least <= _SETTLED * epsilon  # one more step leaves nothing but the round-off of the equation
         x, state = system.following(x, state)
         here = system.residual(x, state)
         halved = here < least / 2

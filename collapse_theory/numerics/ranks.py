@@ -1,10 +1,12 @@
 r"""Which designs of a fit determine the directions they see: the over- and under-determined parts of the normal equations.
 
 Generic rows of a covariance span as many of its directions as there are rows or directions. A set :math:`A` of designs has
-:math:`\sum_AT_i` rows and sees the rank of :math:`\sum_A\Sigma_i`. The *closed* designs are the smallest set of largest
-surplus rows - rank (Dulmage and Mendelsohn 1958, the decomposition of a bipartite graph): without ridge they determine
-every direction they see. All other designs and directions are *open*: there the rows are interpolated. If a larger set has
-the same surplus, its further rows are exactly as many as the directions they add: an interpolation threshold.
+:math:`\sum_AT_i` rows and sees the rank of :math:`\sum_A\Sigma_i`. The *closed* designs are the smallest set whose
+surplus, rows less rank, is largest: without ridge they determine every direction they see. All other designs and directions
+are *open*: there the rows are interpolated. If a larger set has the same surplus, its further rows are exactly as many as
+the directions they add: an interpolation threshold.
+
+Source: Dulmage, Mendelsohn, Coverings of bipartite graphs, Canadian Journal of Mathematics 1958.
 """
 
 from __future__ import annotations

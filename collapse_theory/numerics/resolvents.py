@@ -19,6 +19,9 @@ Without ridge some designs have more rows than they see directions (*closed*, se
 with :math:`c_i=\lambda` or 1, :math:`p_j=1` or :math:`\lambda`, and :math:`\rho_{ij}=\lambda` where an open design sees a
 closed direction, 1 elsewhere; :math:`d_j` directions have node :math:`j`. Weighted by :math:`T_i/x_i` they add up to
 :math:`\sum T_i-\operatorname{rank}+\sum_jd_jp_jk_j=\sum_iT_ic_i/x_i`, in which nothing cancels near a threshold.
+
+Source: Couillet, Debbah, Silverstein, A deterministic equivalent for the analysis of correlated MIMO multiple access channels,
+IEEE Transactions on Information Theory 2011. The scaling by the ridge and the complement form are ours.
 """
 
 from __future__ import annotations

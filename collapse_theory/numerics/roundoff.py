@@ -4,6 +4,8 @@ Every number is a float64 array with a bound of its absolute error, to first ord
 
 .. math:: \delta(a+b)=\delta a+\delta b+u|a+b|,\qquad \delta(ab)=|a|\,\delta b+|b|\,\delta a+u|ab|,\qquad
    \delta(M^{-1})=|M^{-1}|\big(\delta M+nu|M|\big)|M^{-1}|.
+
+Source: running error analysis, Higham, Accuracy and Stability of Numerical Algorithms, 2002, ch. 3.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@ r"""Weighted ridge regression, numerically careful: no normal equations, any sca
 
 All three cases minimise :math:`\sum_i a_i(x_i^\top w-y_i)^2+\lambda\|w\|^2`, and at :math:`\lambda=0` return the
 minimiser of least norm.
+
+Source: columns of unit norm, van der Sluis, Condition numbers and equilibration of matrices, Numerische Mathematik 1969.
 """
 
 from __future__ import annotations
