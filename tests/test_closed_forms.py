@@ -60,6 +60,8 @@ def test_growing_samples():
     """Linear growth still collapses; any faster power does not."""
     assert closed_forms.replace_growing(RowLaw.TOKENS, 1).limit == 1
     assert closed_forms.replace_growing(RowLaw.CONSTANT, 1).limit == sp.oo
+    assert closed_forms.replace_growing(RowLaw.CONSTANT, w).condition == sp.Gt(w, 1)
+    assert closed_forms.replace_geometric(RowLaw.CONSTANT, w).condition == sp.Gt(w, 1)
     form = closed_forms.replace_growing(RowLaw.TOKENS, 2)
     pipe, last = ct.Pipeline(), ct.TRUTH
     for k in range(1, 6):

@@ -17,7 +17,7 @@ from sympy import Dummy, Eq, Expr, Symbol, factor
 
 from collapse_theory.algebra.integrals import SpectralTrace
 from collapse_theory.algebra.opaque import OpaqueFunction, called
-from collapse_theory.symbols import eigenvalue, kappa
+from collapse_theory.symbols import eigenvalue
 
 __all__ = [
     "EffectiveRidge",
@@ -113,11 +113,6 @@ class EffectiveRidge(ImplicitRidge):
     def residual(self) -> Expr:
         r""":math:`T-\mathrm{df}_2(\kappa)`."""
         return ResidualDegrees(*self.args)
-
-    @property
-    def equation(self) -> Eq:
-        """The defining equation, with the symbol ``kappa``."""
-        return effective_ridge_equation(kappa, *self.args)
 
     def _tex(self, printer: Any) -> tuple[str, str]:
         return called(r"\kappa", self.args, printer)

@@ -47,11 +47,11 @@ def word(value: Any, name: str, error: type[CollapseTheoryError] = PipelineError
     return value
 
 
-def choice(value: Any, name: str, valid: Iterable[str], error: type[CollapseTheoryError] = PipelineError) -> str:
+def choice(value: Any, name: str, valid: Iterable[str]) -> str:
     """Return ``value`` if it is one of the valid words.
 
     Raises:
-        PipelineError: Or ``error``, if it is not.
+        PipelineError: If it is not.
 
     >>> choice("fresh", "design", ("fresh", "fixed"))
     'fresh'
@@ -59,7 +59,7 @@ def choice(value: Any, name: str, valid: Iterable[str], error: type[CollapseTheo
     valid = tuple(valid)
     if not isinstance(value, str) or value not in valid:
         hint = nearest(value, valid) if isinstance(value, str) and len(value) <= _LONGEST else "; choose one of them"
-        raise error(f"{name} needs to be one of {', '.join(valid)}, got {shown(value)}{hint}")
+        raise PipelineError(f"{name} needs to be one of {', '.join(valid)}, got {shown(value)}{hint}")
     return value
 
 

@@ -180,7 +180,6 @@ def integer(
     least: int | None = None,
     most: int | None = None,
     remedy: str = "give an integer",
-    error: type[CollapseTheoryError] = DomainError,
 ) -> int:
     """Return a count: a Python, NumPy or SymPy integer in a range. Floats and truth values are not counts.
 
@@ -190,10 +189,9 @@ def integer(
         least: Smallest value, or None.
         most: Largest value, or None.
         remedy: The end of the message.
-        error: The exception to raise.
 
     Raises:
-        DomainError: Or ``error``, if it is no integer or out of range.
+        DomainError: If it is no integer or out of range.
 
     >>> integer(3, "trials", least=1)
     3
@@ -209,7 +207,7 @@ def integer(
         want += f" <= {most}"
     else:
         return number
-    raise error(f"{name} needs to be {want}, got {shown(value)}; {remedy}")
+    raise DomainError(f"{name} needs to be {want}, got {shown(value)}; {remedy}")
 
 
 def worker_count(jobs: Any) -> int:
@@ -231,7 +229,6 @@ def scalars(
     values: Any,
     name: str,
     *,
-    positive: bool = False,
     nonnegative: bool = False,
     error: type[CollapseTheoryError] = DomainError,
 ) -> tuple[Expr, ...]:
@@ -240,7 +237,6 @@ def scalars(
     Args:
         values: A list, tuple, one-dimensional array or other iterable with an order.
         name: The argument's name, for the message.
-        positive: Require every value > 0.
         nonnegative: Require every value >= 0.
         error: The exception to raise.
 
@@ -255,22 +251,20 @@ def scalars(
     )
     if no_list or (isinstance(values, np.ndarray) and values.ndim != 1):
         raise error(f"{name} needs to be a list of numbers, got {shown(values)}; write [1, 0.5]")
-    return tuple(
-        real(x, f"{name}[{i}]", positive=positive, nonnegative=nonnegative, error=error) for i, x in enumerate(values)
-    )
+    return tuple(real(x, f"{name}[{i}]", nonnegative=nonnegative, error=error) for i, x in enumerate(values))
 
 
-def flag(value: Any, name: str, error: type[CollapseTheoryError] = DomainError) -> bool:
+def flag(value: Any, name: str) -> bool:
     """Return a truth value; text, numbers and None are not taken for one.
 
     Raises:
-        DomainError: Or ``error``, if it is no truth value.
+        DomainError: If it is no truth value.
 
     >>> flag(True, "center")
     True
     """
     if not isinstance(value, bool | np.bool_):
-        raise error(f"{name} needs to be True or False, got {shown(value)}; give one of the two")
+        raise DomainError(f"{name} needs to be True or False, got {shown(value)}; give one of the two")
     return bool(value)
 
 
@@ -353,7 +347,6 @@ def real_array(
     *,
     dimensions: int = 1,
     nonnegative: bool = False,
-    error: type[CollapseTheoryError] = DomainError,
 ) -> np.ndarray:
     """Return a finite float64 copy of ``values`` that cannot be written to.
 
@@ -362,24 +355,23 @@ def real_array(
         name: The argument's name, for the message.
         dimensions: The number of axes it needs.
         nonnegative: Require every value >= 0.
-        error: The exception to raise.
 
     Raises:
-        DomainError: Or ``error``, if the array is empty, of other dimensions, not of real numbers, or has a value out of
+        DomainError: If the array is empty, of other dimensions, not of real numbers, or has a value out of
             range.
 
     >>> real_array([2, 1], "eigenvalues")
     array([2., 1.])
     """
-    array = real_values(values, name, what="an array of real numbers", error=error)
+    array = real_values(values, name, what="an array of real numbers")
     if array.ndim != dimensions or array.size == 0:
         want = {1: "one-dimensional", 2: "two-dimensional"}[dimensions]
-        raise error(f"{name} needs to be {want} and not empty, got shape {array.shape}; reshape it")
+        raise DomainError(f"{name} needs to be {want} and not empty, got shape {array.shape}; reshape it")
     for condition, bad, remedy in _faults(array, nonnegative=nonnegative):
         if bad.any():
             place = tuple(int(i) for i in np.argwhere(bad)[0])
             at = f"position {place[0]}" if dimensions == 1 else f"{list(place)}"
-            raise error(f"{name} needs every value {condition}, got {float(array[place])!r} at {at}; {remedy}")
+            raise DomainError(f"{name} needs every value {condition}, got {float(array[place])!r} at {at}; {remedy}")
     array.setflags(write=False)
     return array
 

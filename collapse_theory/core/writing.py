@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from collapse_theory.core.errors import CollapseTheoryError, DomainError, shown
+from collapse_theory.core.errors import DomainError, shown
 
 try:
     import fcntl
@@ -29,46 +29,45 @@ _READY = "ready"
 _MADE = "made"
 
 
-def target_file(path: Path, what: str, error: type[CollapseTheoryError] = DomainError) -> Path:
+def target_file(path: Path, what: str) -> Path:
     """Return where a file is to be written, links followed, or raise if nothing can be written there.
 
     Raises:
-        DomainError: Or ``error``, if it is a folder, a link to nothing, or in no existing folder.
+        DomainError: If it is a folder, a link to nothing, or in no existing folder.
     """
     try:
         if path.is_symlink() and not path.exists():
-            raise error(
+            raise DomainError(
                 f"{what} needs a file or a free name, got {shown(str(path))}, a link to nothing; remove the link"
             )
         place = path.resolve()
         if place.exists() and not place.is_file():
-            raise error(
+            raise DomainError(
                 f"{what} needs a file, got {shown(str(path))}, which is a folder or a device; choose another name"
             )
         if not place.parent.is_dir():
-            raise error(
+            raise DomainError(
                 f"{what} needs a file that can be written, got {shown(str(path))} in no existing folder; make the folder first"
             )
     except (OSError, RuntimeError) as e:  # links in a circle, a name too long
-        raise error(
+        raise DomainError(
             f"{what} needs a file that can be written, got {shown(str(path))} ({e}); choose another name"
         ) from e
     return place
 
 
-def write_file(path: Path, content: str | bytes, what: str, error: type[CollapseTheoryError] = DomainError) -> None:
+def write_file(path: Path, content: str | bytes, what: str) -> None:
     """Replace a file by one with this content; a kill at any moment leaves the old file or the new one.
 
     Args:
         path: The file.
         content: Text, written as UTF-8, or bytes.
         what: What messages call it.
-        error: The exception to raise.
 
     Raises:
-        DomainError: Or ``error``, if it cannot be written; the old file is then as it was.
+        DomainError: If it cannot be written; the old file is then as it was.
     """
-    place = target_file(path, what, error)
+    place = target_file(path, what)
     try:
         _sweep(place)
         with _part(place) as (handle, part):
@@ -78,7 +77,7 @@ def write_file(path: Path, content: str | bytes, what: str, error: type[Collapse
                 os.fsync(file.fileno())
             os.replace(part, place)  # noqa: PTH105 - one call to make fail in a test
     except OSError as e:
-        raise error(
+        raise DomainError(
             f"{what} needs a file that can be written, got {shown(str(path))} ({e}); free or choose another place"
         ) from e
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from sympy import Ge, Gt, S
 from sympy.logic.boolalg import Boolean
 
@@ -19,9 +17,8 @@ from collapse_theory.describe.literals import without_literals
 from collapse_theory.describe.pipeline import Fit, Pipeline
 from collapse_theory.describe.recognise import chain, increments, is_least_squares, one_design, own_inputs
 
-__all__ = ["Method", "excess_risk"]
+__all__ = ["excess_risk"]
 
-Method = Literal["auto", "exact", "operator", "free-probability"]
 _METHODS = ("auto", "exact", "operator", "free-probability")
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from sympy import Integer, Rational, sqrt
 
+from collapse_theory.core.arguments import choice
 from collapse_theory.core.errors import PipelineError, shown
 from collapse_theory.core.numbers import Scalar, real
 from collapse_theory.describe.pipeline import TRUTH, Fit, Pipeline, Sample, Stage, Truth, one_of
@@ -95,8 +96,8 @@ def accumulate(
     45
     """
     n = _count(generations, "generations", 1)
-    _choice(ridge_scaling, "ridge_scaling", ("normalised", "constant"))
-    _choice(design, "design", ("fresh", "fixed"))
+    choice(ridge_scaling, "ridge_scaling", ("normalised", "constant"))
+    choice(design, "design", ("fresh", "fixed"))
     _stage(stage, "stage")
     pipe = Pipeline()
     last: Truth | Fit = TRUTH
@@ -266,8 +267,3 @@ def _share(weight: Any) -> Any:
     if (Integer(1) - w).is_negative:
         raise PipelineError(f"weight needs to be in [0, 1], got {shown(weight)}; it is the share of the real data")
     return w
-
-
-def _choice(value: Any, name: str, valid: tuple[str, ...]) -> None:
-    if not isinstance(value, str) or value not in valid:
-        raise PipelineError(f"{name} needs to be one of {', '.join(valid)}, got {shown(value)}; choose one of them")

@@ -66,13 +66,11 @@ class Structure:
         pencil: The pencil, equations permuted so that equation ``i`` is matched to variable ``i``.
         atoms: Indices of each irreducible diagonal block, in topological order: ``Q`` is upper triangular.
         feeds: The terms of eta.
-        nonzero: Structurally non-zero entries of ``G``, boolean, shape (size, size).
     """
 
     pencil: Pencil
     atoms: tuple[tuple[int, ...], ...]
     feeds: tuple[Feed, ...]
-    nonzero: np.ndarray
 
     @cached_property
     def atom_of(self) -> dict[int, int]:
@@ -151,7 +149,7 @@ def structure_of(pencil: Pencil) -> Structure:
         if (grown == pattern).all():
             break
         pattern = grown
-    return Structure(pencil, _atoms(pencil), _collected(feeds), nonzero)
+    return Structure(pencil, _atoms(pencil), _collected(feeds))
 
 
 def _match(pattern: np.ndarray, pencil: Pencil) -> np.ndarray:

@@ -48,24 +48,14 @@ class VarianceForm:
     """The variance ``c_n`` of a workflow in closed form.
 
     Attributes:
-        law: The row law of the family.
         variance: ``c_n`` in symbolic ``n``, in units of one row.
         limit: ``c_n`` for ``n -> oo`` where ``condition`` holds.
         condition: When the limit is finite (regular models) or below 1 (tokens, Gaussians: some diversity survives).
     """
 
-    law: RowLaw
     variance: Expr
     limit: Expr
     condition: Boolean
-
-    def relative_efficiency(self, rows: Expr = T) -> Expr:
-        """Return variance of one clean fit on ``rows`` rows over the variance after n rounds."""
-        return 1 / (rows * self.variance)
-
-    def effective_sample_size(self) -> Expr:
-        """Return how many real rows would give a clean fit the same variance, ``1/c_n``."""
-        return 1 / self.variance
 
 
 def _index() -> Symbol:
@@ -95,7 +85,7 @@ def replace(law: RowLaw) -> VarianceForm:
     (1 - ((T - 1)/T)**n, n/T)
     """
     a, b = _replace_round(law, T)
-    return VarianceForm(law, solve_affine(a, b, _index(), n), S.One if _collapses(law) else oo, S.false)
+    return VarianceForm(solve_affine(a, b, _index(), n), S.One if _collapses(law) else oo, S.false)
 
 
 def _replace_round(law: RowLaw, rows: Expr) -> tuple[Expr, Expr]:
@@ -125,8 +115,8 @@ def replace_growing(law: RowLaw, exponent: Scalar) -> VarianceForm:
     converges = Gt(s, 1)
     value = solve_affine(a, b, k, n)
     if not _collapses(law):
-        return VarianceForm(law, value, oo if converges == S.false else zeta(s) / T, converges)
-    return VarianceForm(law, value, S.One if converges == S.false else 1 - product_limit(a, k, 1), converges)
+        return VarianceForm(value, oo if converges == S.false else zeta(s) / T, converges)
+    return VarianceForm(value, S.One if converges == S.false else 1 - product_limit(a, k, 1), converges)
 
 
 def replace_geometric(law: RowLaw, ratio: Scalar) -> VarianceForm:
@@ -146,9 +136,9 @@ def replace_geometric(law: RowLaw, ratio: Scalar) -> VarianceForm:
     converges = Gt(q, 1)
     if _collapses(law):
         end = S.One if converges == S.false else 1 - Product(a, (k, 1, oo))
-        return VarianceForm(law, 1 - Product(a, (k, 1, n)), end, converges)
+        return VarianceForm(1 - Product(a, (k, 1, n)), end, converges)
     value = (1 - q**-n) / (1 - 1 / q) / T if q != 1 else n / T
-    return VarianceForm(law, value, oo if converges == S.false else q / (q - 1) / T, converges)
+    return VarianceForm(value, oo if converges == S.false else q / (q - 1) / T, converges)
 
 
 def accumulate(law: RowLaw) -> VarianceForm:
@@ -163,7 +153,7 @@ def accumulate(law: RowLaw) -> VarianceForm:
     a, b = _accumulate_round(law, k)
     value = solve_affine(a, b, k, n)
     end = 1 - product_limit(a, k, 1) if _collapses(law) else limit_of_sum(value, n)
-    return VarianceForm(law, value, end, true)
+    return VarianceForm(value, end, true)
 
 
 def _accumulate_round(law: RowLaw, k: Symbol) -> tuple[Expr, Expr]:
@@ -192,7 +182,7 @@ def keep_real(law: RowLaw) -> VarianceForm:
     slope, clean = affine(base[-1, -1].subs(rows, 1 / c), c)
     a, b = affine(cancel(_last(pipe, law).subs(rows, slope / (c - clean))), c)
     value = solve_affine(a, b, _index(), n, start=1 / T)
-    return VarianceForm(law, value, factor(b / (1 - a)), true)
+    return VarianceForm(value, factor(b / (1 - a)), true)
 
 
 def fresh_real(law: RowLaw, weighted: bool = False) -> VarianceForm:
@@ -210,7 +200,7 @@ def fresh_real(law: RowLaw, weighted: bool = False) -> VarianceForm:
     a, b = _round(law, build)
     # as a geometric sum, which is n where the share of the real rows vanishes and nothing is forgotten
     value = a**n / T + b * GeometricSum(factor(1 - a), n) if weighted else solve_affine(a, b, _index(), n, start=1 / T)
-    return VarianceForm(law, value, factor(b / (1 - a)), true)
+    return VarianceForm(value, factor(b / (1 - a)), true)
 
 
 def random_past(law: RowLaw) -> VarianceForm:
@@ -234,7 +224,7 @@ def random_past_rounds(law: RowLaw) -> VarianceForm:
     a, b = _replace_round(law, T)
     # (k+1) c_{k+1} - k c_k = a c_k + b, written for round k
     value = solve_affine(factor((k - 1 + a) / k), factor(b / k), k, n)
-    return VarianceForm(law, value, S.One if _collapses(law) else oo, S.false)
+    return VarianceForm(value, S.One if _collapses(law) else oo, S.false)
 
 
 def accumulate_subsample(law: RowLaw) -> VarianceForm:
@@ -256,9 +246,9 @@ def accumulate_subsample(law: RowLaw) -> VarianceForm:
     value = solve_affine(a, b, k, n, start=start, first=2)
     spread = limit(h, n, oo)
     if not _collapses(law):
-        return VarianceForm(law, value + h, limit_of_sum(value, n) + spread, true)
+        return VarianceForm(value + h, limit_of_sum(value, n) + spread, true)
     pooled = 1 - (1 - start) * product_limit(a, k, 2)
-    return VarianceForm(law, 1 - (1 - value) * (1 - h), 1 - (1 - pooled) * (1 - spread), true)
+    return VarianceForm(1 - (1 - value) * (1 - h), 1 - (1 - pooled) * (1 - spread), true)
 
 
 def _clean() -> Pipeline:
