@@ -77,8 +77,8 @@ def response(M: Expr, stage: Generation) -> Expr:
 def _response_weight() -> tuple[Expr, Expr]:
     r"""Return :math:`(\kappa,g)` with :math:`a'=\operatorname{tr}[gM]/(T-\mathrm{df}_2)`, by implicit differentiation.
 
-    :math:`F(a,z)=a+\frac1T\operatorname{tr}f-1` with :math:`f=a\Sigma D^{-1}`, at the
-    solution :math:`\lambda=a\kappa`, :math:`z=0`.
+    :math:`F(a,z)=a+\frac1T\operatorname{tr}f-1` with :math:`f=a\Sigma D^{-1}`, at the solution
+    :math:`\lambda=a\kappa`, :math:`z=0`.
     """
     a, ridge, kappa = (Dummy(name, positive=True) for name in ("a", "lam", "kappa"))
     z, M, T = Dummy("z"), Dummy("M"), Dummy("T", positive=True)

@@ -7,8 +7,6 @@ Derivation. Write :math:`S=X^\top X/T`, :math:`\Lambda` for a matrix that is dia
 .. math:: \mathbb E R_{jj}=\partial_j\Phi,\qquad\mathbb E R_{jk}^2=-\partial_j\partial_k\Phi,
 
 and off-diagonal means vanish, because the signs of a Gaussian row's coordinates are independent. For real Gaussian rows
-(Bai, Silverstein, CLT for linear spectral statistics of large-dimensional sample covariance matrices, Annals of Probability
-2004: their mean)
 
 .. math:: \Phi=\Phi_0+\tfrac12\log\big(1-\mathrm{df}_2/T\big)+O(T^{-2}),\qquad
    \mathrm{df}_2=\sum_ip_i^2,\quad p_i=\frac{as_i}{as_i+\Lambda_i},\quad T(1-a)=\sum_ip_i .
@@ -35,12 +33,16 @@ The first terms are the generation operator of the proportional theory. In the l
 which vanishes with the ridge when :math:`T<d`, has been divided out, so all three lines hold at :math:`\lambda=0` too: for
 :math:`T<d`, and for :math:`T>d`, where :math:`e+K=-1` and the noise is :math:`\frac1r+\frac1{r^2}` times
 :math:`\operatorname{tr}\Sigma^{-1}M`, the beginning of :math:`\frac1{T-d-1}`. Least squares with :math:`T\ge d+2` needs no
-expansion: :math:`A=I`, noise :math:`\operatorname{tr}\Sigma^{-1}M/(T-d-1)`. The samples are
-independent, so the operators of a chain compose exactly.
+expansion: :math:`A=I`, noise :math:`\operatorname{tr}\Sigma^{-1}M/(T-d-1)`. The samples are independent, so the operators
+of a chain compose exactly.
 
 The bias :math:`w_0^\top(\Sigma-2u_0+M_0)w_0` is carried as :math:`w_0^\top[\Sigma(1-\mathbb EA)^2+X]w_0`, X what :math:`M_0`
 exceeds :math:`\Sigma(\mathbb EA)^2` by, so that a small bias does not cancel. What is left out is of the order of the correction
 times :math:`1/(r-1)`: in least squares, where :math:`\frac1{r-1}=\frac1r(1+\frac1r+\frac1{r(r-1)})`, it is that product exactly.
+
+Source: the mean of linear statistics, Bai, Silverstein, CLT for linear spectral statistics of large-dimensional sample
+covariance matrices, Annals of Probability 2004. Its derivatives and their composition are ours
+(``derivations/chain_correction.py``).
 """
 
 from __future__ import annotations

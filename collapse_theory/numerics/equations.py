@@ -1,4 +1,8 @@
-r"""The equations in one unknown, each once and in any arithmetic: residual, slope, and a bracket with the inequality behind it."""
+r"""The equations in one unknown, each once and in any arithmetic: residual, slope, and a bracket with the inequality behind it.
+
+Source: the equations are those of :mod:`collapse_theory.algebra.effective` and
+:mod:`collapse_theory.algebra.feature_scalars`; brackets and bounds of round-off are ours.
+"""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@ r"""Systems of pooled fits in float64, with a known error.
 
 The recursion runs on the same problem written in several units of the covariances, and in all but the first every trace and
 every effective ridge is off by a few random units of round-off. Exactly, the results agree; their spread measures the
-rounding errors, whatever their cause. Where it is too large the recursion
-runs again in mpmath, with more digits until two precisions agree. The same holds for slopes, which run in dual numbers.
+rounding errors, whatever their cause. Where it is too large the recursion runs again in mpmath, with more digits until two
+precisions agree. The same holds for slopes, which run in dual numbers.
 
 Source: Vignes, Discrete stochastic arithmetic for validating results of numerical software, Numerical Algorithms 2004.
 """
