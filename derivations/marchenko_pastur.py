@@ -27,7 +27,7 @@ step("g = kappa/lam/(Sigma + kappa), kappa = lam (1 + q)", (g - k / lam / (s + k
 one_space = (lam * s * g).subs(q, k / lam - 1).cancel()
 step("lam Sigma g = kappa Sigma/(Sigma + kappa)", (one_space - k * s / (s + k)).cancel() == 0)
 step("the engine's equivalent", (resolvent.expr - kappa / lam / (s + kappa)).factor() == 0)
-step("and its equation", resolvent.equations == (kappa.equation,))
+step("and its equation", resolvent.equations == (effective_ridge_equation(ct.symbols.kappa, T, lam),))
 want = effective_ridge_equation(k, T, lam)
 step("which is kappa - lam = kappa df1/T", want.rhs == SpectralTrace(k * s / (s + k)) / T and want.lhs == k - lam)
 
