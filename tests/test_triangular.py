@@ -1,6 +1,5 @@
 """The parts of a pencil are its atoms, the resolvents."""
 
-import numpy as np
 from sympy import Identity, Integer
 
 import collapse_theory as ct
