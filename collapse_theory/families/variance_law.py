@@ -9,19 +9,23 @@ trapezoidal rule, SIAM Review 2014.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from sympy import Expr, Integer, digamma, gamma, log, polygamma
+from sympy import Expr, Float, Integer, digamma, gamma, log, polygamma
 
 from collapse_theory.core.errors import DomainError, shown
 from collapse_theory.core.numbers import Scalar, real
+from collapse_theory.core.precision import exact_context
 
 __all__ = ["VarianceLaw"]
 
 _DECAY = 45.0  # the integrand of the inversion is cut where its modulus falls below exp(-45)
+_WRITTEN = 1000  # rows up to which SymPy may write a special function out as a sum of so many terms
+_BITS = 169  # 50 digits
 
 
 @dataclass(frozen=True)
@@ -69,13 +73,25 @@ class VarianceLaw:
 
     @property
     def log_rate(self) -> Expr:
-        """``E log v`` per resampling, ``psi((T-1)/2) + log(2/T)``: the almost sure exponential rate of collapse."""
-        return digamma(Integer(self.T - 1) / 2) + log(Integer(2) / self.T)
+        """``E log v`` per resampling, ``psi((T-1)/2) + log(2/T)``: the almost sure exponential rate of collapse.
+
+        Up to 1000 rows exact; beyond, where SymPy would write out a sum of ``T/2`` terms, a number of 50 digits.
+        """
+        if self.T <= _WRITTEN:
+            return digamma(Integer(self.T - 1) / 2) + log(Integer(2) / self.T)
+        return self._number(lambda mp, half: mp.digamma(half) + mp.log(mp.mpf(2) / self.T))
 
     @property
     def log_variance(self) -> Expr:
-        """``Var log v = n psi_1((T-1)/2)`` after n resamplings."""
-        return self.generations * polygamma(1, Integer(self.T - 1) / 2)
+        """``Var log v = n psi_1((T-1)/2)``: exact up to 1000 rows, a number of 50 digits beyond."""
+        if self.T <= _WRITTEN:
+            return self.generations * polygamma(1, Integer(self.T - 1) / 2)
+        return self._number(lambda mp, half: self.generations * mp.psi(1, half))
+
+    def _number(self, value: Callable[[Any, Any], Any]) -> Float:
+        """Return a function of ``(T-1)/2`` to 50 digits; ``log_rate`` is a difference of the size of 1/T."""
+        with exact_context(_BITS + 2 * self.T.bit_length()) as mp:
+            return Float._new(value(mp, mp.mpf(self.T - 1) / 2)._mpf_, _BITS)
 
     def cdf(self, v: Any) -> Any:
         r"""Return ``Pr(fitted variance <= v * true variance)``, by inverting the characteristic function of ``log v``.
