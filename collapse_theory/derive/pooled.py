@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from sympy import Expr, Float, Integer, Rational, S, Symbol, Tuple, sqrt
@@ -242,10 +243,19 @@ class TestErrorPencil:
     error_of: Mapping[int, int]
     residual_of: Mapping[tuple[int, int], int]
 
-    def untransposed(self, i: int) -> int:
-        """Return the index of the forward half that index ``i`` is the transpose of, or ``i`` itself."""
+    @cached_property
+    def fit_at(self) -> Mapping[int, int]:
+        """Position of the fit whose error, or the transpose of it, has an index."""
+        return self._places(self.error_of)
+
+    @cached_property
+    def design_at(self) -> Mapping[int, tuple[int, int]]:
+        """Position of the fit and the design in it whose residuals, or their transpose, have an index."""
+        return self._places(self.residual_of)
+
+    def _places(self, index: Mapping[Any, int]) -> dict[int, Any]:
         half = self.pencil.size // 2
-        return i - half if i >= half else i
+        return {i + n: place for place, i in index.items() for n in (0, half)}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import product
 from typing import Any, Protocol
 
@@ -177,17 +177,13 @@ def solve(structure: Structure, arithmetic: EntryArithmetic) -> SolvedPencil:
     """
     green: Entries = {}
     values: dict[Unknown, Any] = {}
-    solved: dict[Any, tuple[Any, ...]] = {}
     count = len(structure.atoms)
-    for a in range(count):
-        if (a, a) in structure.needed:
-            atom = Atom.of(structure, a)
-            values.update(_atom_values(atom, arithmetic, solved))
-            green.update(atom.green(arithmetic, values))
-            read = [
-                u for u in structure.unknowns_by_pair.get((a, a), ()) if u not in values
-            ]  # for later components only
-            values.update(zip(read, arithmetic.linear(read, [green[u.row, u.column] for u in read], {}), strict=True))
+    for a, atom, alike in _needed_atoms(structure):
+        known = arithmetic.nonlinear(atom) if alike is None else [values[u] for u in alike]
+        values.update(zip(atom.unknowns, known, strict=True))
+        green.update(atom.green(arithmetic, values))
+        read = [u for u in structure.unknowns_by_pair.get((a, a), ()) if u not in values]  # for later components only
+        values.update(zip(read, arithmetic.linear(read, [green[u.row, u.column] for u in read], {}), strict=True))
     middle: dict[tuple[int, int], Entries] = {}
     for distance in range(1, count):
         for a in range(count - distance):
@@ -196,16 +192,27 @@ def solve(structure: Structure, arithmetic: EntryArithmetic) -> SolvedPencil:
     return SolvedPencil(green, values)
 
 
-def _atom_values(atom: Atom, arithmetic: EntryArithmetic, solved: dict[Any, tuple[Any, ...]]) -> dict[Unknown, Any]:
-    for transposed in (False, True):
-        key, order = atom.signature(transposed=transposed)
-        law = key, atom.randomness(transposed=transposed)
-        if law in solved:
-            return {atom.unknowns[n]: x for n, x in zip(order, solved[law], strict=True)}
-    key, order = atom.signature()
-    x = arithmetic.nonlinear(atom)
-    solved[key, atom.randomness()] = tuple(x[n] for n in order)
-    return dict(zip(atom.unknowns, x, strict=True))
+@lru_cache(maxsize=64)
+def _needed_atoms(structure: Structure) -> tuple[tuple[int, Atom, tuple[Unknown, ...] | None], ...]:
+    """Return the atoms the results depend on, by place; of one equal to an earlier one, the unknowns that its own equal."""
+    first: dict[Any, tuple[Unknown, ...]] = {}
+    out = []
+    for a in range(len(structure.atoms)):
+        if (a, a) not in structure.needed:
+            continue
+        atom, alike = Atom.of(structure, a), None
+        for transposed in (False, True):
+            key, order = atom.signature(transposed=transposed)
+            law = key, atom.randomness(transposed=transposed)
+            if law in first:
+                equal = dict(zip(order, first[law], strict=True))
+                alike = tuple(equal[n] for n in range(len(order)))
+                break
+        else:
+            key, order = atom.signature()
+            first[key, atom.randomness()] = tuple(atom.unknowns[n] for n in order)
+        out.append((a, atom, alike))
+    return tuple(out)
 
 
 def _solve_pair(

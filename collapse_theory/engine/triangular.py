@@ -58,7 +58,7 @@ class Feed:
     unknown: Unknown
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Structure:
     """A pencil in block triangular form with everything the recursion needs.
 

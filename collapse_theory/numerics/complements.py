@@ -81,11 +81,10 @@ class Complements:
             constant: One entry for each.
             slope: Entries by position; missing ones are zero.
         """
-        fit_of, design_of = {i: k for k, i in self.pencil.error_of.items()}, self._designs
-        ends = [(self.pencil.untransposed(u.row), self.pencil.untransposed(u.column)) for u in unknowns]
-        errors = [n for n, (row, column) in enumerate(ends) if row in fit_of and column in fit_of]
-        residuals = [n for n, (row, column) in enumerate(ends) if row in design_of and column in design_of]
-        pairs = {(fit_of[ends[n][0]], fit_of[ends[n][1]]) for n in errors}
+        fit_at, design_at = self.pencil.fit_at, self.pencil.design_at
+        errors = [n for n, u in enumerate(unknowns) if u.row in fit_at and u.column in fit_at]
+        residuals = [n for n, u in enumerate(unknowns) if u.row in design_at and u.column in design_at]
+        pairs = {(fit_at[unknowns[n].row], fit_at[unknowns[n].column]) for n in errors}
         if len(errors) + len(residuals) < len(unknowns) or len(pairs) != 1 or not residuals:
             return None
         ((k, other),) = pairs
@@ -107,24 +106,24 @@ class Complements:
             out[r] = constant[r] + sum(slope[r, i] * out[i] for i in errors if (r, i) in slope)
         return out
 
-    @property
-    def _designs(self) -> Mapping[int, tuple[int, int]]:
-        return {i: key for key, i in self.pencil.residual_of.items()}
-
     def _slack(self, k: int, other: int, covariances: Sequence[str]) -> tuple[list[Any], list[Any]]:
         """Return ``v`` and ``(1 - A) v``."""
         first, second = self.solved[k], self.solved[other]
         place = {x.inputs: n for n, x in enumerate(self.system.fits[other].designs)}
-        between = first.kernel * second.kernel
+        designs, between = self.system.fits[k].designs, first.kernel * second.kernel
+        taken = [second.kernel, between * first.penalty, *(between * first.s[x.covariance] for x in designs)]
+        integrals = iter(
+            self.measure.trace(np.stack([first.s[C] * f for C in covariances for f in taken]), column=True)
+        )
         v, slack = [], []
-        for name in covariances:
-            s = first.s[name]
-            v.append(self.measure.trace(s * second.kernel)[:, None])
-            total = self.measure.trace(s * between * first.penalty)
-            for n, design in enumerate(self.system.fits[k].designs):
-                part = first.load[:, n] * self.measure.trace(s * between * first.s[design.covariance])
-                total = total + (part * second.offset[:, place[design.inputs]] if design.inputs in place else part)
-            slack.append(total[:, None])
+        for _ in covariances:
+            v.append(next(integrals))
+            total = next(integrals)
+            for n, design in enumerate(designs):
+                part = first.load[:, n : n + 1] * next(integrals)
+                known = place.get(design.inputs)
+                total = total + (part if known is None else part * second.offset[:, known : known + 1])
+            slack.append(total)
         return v, slack
 
 

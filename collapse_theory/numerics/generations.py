@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from sympy import Expr
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.derive.labeller import FitStep, Fluctuation, Integrals, Labels, Law, fitted, risk
 from collapse_theory.derive.labeller_scalars import ChainScalar, PooledScalar
-from collapse_theory.numerics.jets import column, same, value_of, where
+from collapse_theory.numerics.jets import same, value_of, where
 from collapse_theory.numerics.measure import Measure
 
 __all__ = ["Generations", "labeller_recursion"]
@@ -51,7 +52,7 @@ class Generations:
 
     def _risk(self, measure: Measure, values: Iterator[Any]) -> tuple[Any, Any]:
         s = measure.nodes
-        integrals = Integrals(s, lambda f: column(measure.trace(f, rough=True)), lambda f: column(measure.form(f)))
+        integrals = Integrals(s, partial(measure.trace, rough=True, column=True), partial(measure.form, column=True))
         law = Law({}, {}, ())
         for k, places in enumerate(self.fits):
             kappa, residual, noise = next(values), next(values), next(values)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Jet", "column", "same", "value_of", "where"]
+__all__ = ["Jet", "same", "value_of", "where"]
 
 
 class Jet:
@@ -32,8 +32,9 @@ class Jet:
         self.value, self.slope = value, slope
 
     def __add__(self, other: Any) -> Jet:
-        b = _jet(other)
-        return Jet(self.value + b.value, self.slope + b.slope)
+        if not isinstance(other, Jet):
+            return Jet(self.value + other, self.slope)
+        return Jet(self.value + other.value, self.slope + other.slope)
 
     __radd__ = __add__
 
@@ -41,24 +42,27 @@ class Jet:
         return Jet(-self.value, -self.slope)
 
     def __sub__(self, other: Any) -> Jet:
-        return self + (-_jet(other))
+        return self + (-other)
 
     def __rsub__(self, other: Any) -> Jet:
-        return _jet(other) - self
+        return other + (-self)
 
     def __mul__(self, other: Any) -> Jet:
-        b = _jet(other)
-        return Jet(self.value * b.value, self.slope * b.value + self.value * b.slope)
+        if not isinstance(other, Jet):
+            return Jet(self.value * other, self.slope * other)
+        return Jet(self.value * other.value, self.slope * other.value + self.value * other.slope)
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Jet:
-        b = _jet(other)
-        quotient = self.value / b.value
-        return Jet(quotient, (self.slope - quotient * b.slope) / b.value)
+        if not isinstance(other, Jet):
+            return Jet(self.value / other, self.slope / other)
+        quotient = self.value / other.value
+        return Jet(quotient, (self.slope - quotient * other.slope) / other.value)
 
     def __rtruediv__(self, other: Any) -> Jet:
-        return _jet(other) / self
+        quotient = other / self.value
+        return Jet(quotient, -quotient * self.slope / self.value)
 
     def __pow__(self, exponent: int) -> Jet:
         return Jet(self.value**exponent, exponent * self.value ** (exponent - 1) * self.slope)
@@ -96,7 +100,8 @@ class Jet:
     @property
     def _whole(self) -> np.ndarray:
         """The slope in the shape of the value."""
-        return np.broadcast_to(self.slope, self.shape)
+        slope, shape = np.asarray(self.slope), self.shape
+        return slope if slope.shape == shape else np.broadcast_to(slope, shape)
 
     def sum(self, axis: int | None = None) -> Jet:
         """Return the sum."""
@@ -134,11 +139,6 @@ def value_of(x: Any) -> Any:
     return x.value if isinstance(x, Jet) else x
 
 
-def column(x: Any) -> Any:
-    """Return integrals as a column, to be broadcast over the nodes."""
-    return (x if isinstance(x, Jet) else np.asarray(x))[..., None]
-
-
 def where(condition: Any, a: Any, b: Any) -> Any:
     """Return ``a`` where the condition holds, else ``b``."""
     if not (isinstance(a, Jet) or isinstance(b, Jet)):
@@ -149,5 +149,7 @@ def where(condition: Any, a: Any, b: Any) -> Any:
 
 def same(a: Any, b: Any) -> bool:
     """Return whether two numbers are equal entry by entry, derivatives included."""
+    if not (isinstance(a, Jet) or isinstance(b, Jet)):
+        return np.array_equal(a, b)
     p, q = _jet(a), _jet(b)
     return np.array_equal(p.value, q.value) and bool(np.all(np.equal(p.slope, q.slope)))

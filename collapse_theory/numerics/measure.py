@@ -49,24 +49,27 @@ class Measure:
     energies: np.ndarray | None = None
 
     # ------------------------------------------------------------------ integrals
-    def trace(self, f: Any, *, rough: bool = False) -> Any:
+    def trace(self, f: Any, *, rough: bool = False, column: bool = False) -> Any:
         """Return the integral of a function against the counting measure.
 
         Args:
             f: Values at the nodes, shape (..., k), or (..., 1) and () for a constant.
             rough: Whether a sum may be taken in the fastest order, where its round-off grows with the number of nodes.
+            column: Whether to return integrals of shape (..., 1), which broadcast over the nodes.
         """
-        return _integral(f, self.counts, self._weights if rough else None)
+        total = _integral(f, self.counts, self._weights if rough else None)
+        return _column(total) if column else total
 
-    def form(self, f: Any) -> Any:
-        """Return the integral of a function against the energy measure; ``f`` as in :meth:`trace`.
+    def form(self, f: Any, *, column: bool = False) -> Any:
+        """Return the integral of a function against the energy measure; arguments as in :meth:`trace`.
 
         Raises:
             DomainError: Without a target.
         """
         if self.energies is None:
             raise DomainError("a quadratic form needs the energies of a target, got none; pass target=")
-        return _integral(f, self.energies, None)
+        total = _integral(f, self.energies, None)
+        return _column(total) if column else total
 
     # ------------------------------------------------------------------ directions
     @property
@@ -102,7 +105,7 @@ class Measure:
     @cached_property
     def _ascending(self) -> tuple[np.ndarray, ...]:
         """Nodes and counts in ascending order, the trace below each node, and the directions from each node upwards."""
-        order = np.argsort(self.nodes)
+        order = np.argsort(self.nodes, kind="stable")  # fast on nodes in order, as they mostly are
         s, counts = self.nodes[order], self.counts[order]
         if s.dtype != object:
             counts = counts.astype(float)
@@ -208,6 +211,10 @@ def _integral(f: Any, weights: np.ndarray, fast: np.ndarray | None) -> Any:
     return np.array([total(row) for row in terms.reshape(-1, terms.shape[-1])], dtype=object).reshape(terms.shape[:-1])[
         ()
     ]
+
+
+def _column(total: Any) -> Any:
+    return (total if isinstance(total, Jet) else np.asarray(total))[..., None]
 
 
 def check_pair(spectrum: Spectra, target: Target | None) -> None:

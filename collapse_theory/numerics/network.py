@@ -6,7 +6,7 @@ several units of the covariances at once, in each of which the equations may be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -132,7 +132,7 @@ class PipelineEquivalent:
             solved_fit(f, found, number, scaled, numbers) for f, found in zip(self.system.fits, solved, strict=True)
         ]
         complements = Complements(self.system, problem.pencil, fits, measure)
-        arithmetic = PipelineArithmetic(numbers, spaces, functions, start, complements, _rounding(numbers, nudges))
+        arithmetic = PipelineArithmetic(numbers, spaces, functions.__getitem__, start, complements, nudges)
         solution = solve(problem.structure, arithmetic)
         pencil = problem.structure.pencil
         shape = (len(units), measure.size)
@@ -192,26 +192,15 @@ class _Start:
 
     def __call__(self, atom: Atom, arithmetic: PipelineArithmetic) -> Sequence[Any]:
         """Return the values of the atom's unknowns."""
-        fit_of = {i: k for k, i in self.pencil.error_of.items()}
-        design_of = {i: key for key, i in self.pencil.residual_of.items()}
         out = []
         for u in atom.unknowns:
-            i = self.pencil.untransposed(u.row)
-            if i in fit_of:
-                entry = np.stack([r.error for r in self.solved[fit_of[i]]])
+            if u.row in self.pencil.fit_at:
+                entry = np.stack([r.error for r in self.solved[self.pencil.fit_at[u.row]]])
             else:
-                k, n = design_of[i]
+                k, n = self.pencil.design_at[u.row]
                 entry = np.stack([1 / r.scale[n : n + 1] for r in self.solved[k]])
             out.append(arithmetic.trace(u.dimension, arithmetic.function(u.weight) * entry))
         return out
-
-
-def _rounding(numbers: Numbers, nudges: Sequence[int]) -> Callable[[], Any]:
-    """Return what rounds a trace: for each scale its nudge, with a sign that a fixed seed draws for each trace."""
-    if not any(nudges):
-        return lambda: 1
-    rng, size = np.random.default_rng(0), np.array(nudges)[:, None] * numbers.epsilon
-    return lambda: 1 + size * rng.choice((-1.0, 1.0), size.shape)
 
 
 def _ridge(k: int) -> Symbol:

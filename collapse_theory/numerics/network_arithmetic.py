@@ -17,7 +17,6 @@ from collapse_theory.core.errors import ConvergenceError
 from collapse_theory.engine.fixed_point import Atom
 from collapse_theory.engine.triangular import Unknown
 from collapse_theory.numerics.complements import Complements
-from collapse_theory.numerics.jets import column
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.reals import Reals
 
@@ -33,28 +32,31 @@ class PipelineArithmetic:
     Attributes:
         reals: The numbers.
         spaces: Measure of each space by dimension.
-        functions: Values of the expressions that occur.
+        function: Returns the value of an expression that occurs at the nodes.
         start: Values of the unknowns of an atom.
         complements: Solves the linear components of fits that share inputs.
-        rounding: What to multiply each trace with: 1, or a new random rounding for each scale.
+        nudges: Units of round-off by which the traces are off at each scale, with a sign that a fixed seed draws for each trace.
         residual: Largest relative residual met so far.
     """
 
     reals: Reals
     spaces: Mapping[Expr, Measure]
-    functions: Mapping[Expr, Any]
+    function: Callable[[Expr], Any]
     start: Callable[[Atom, PipelineArithmetic], Sequence[Any]]
     complements: Complements
-    rounding: Callable[[], Any] = lambda: 1
+    nudges: Sequence[int]
     residual: Any = 0.0
 
-    def function(self, f: Expr) -> Any:
-        """Return the values at the nodes."""
-        return self.functions[f]
+    def __post_init__(self) -> None:
+        self._signs = np.random.default_rng(0) if any(self.nudges) else None
+        self._nudge = np.array(self.nudges)[:, None] * self.reals.epsilon
 
     def trace(self, dimension: Expr, f: Any) -> Any:
         """Return the sum over the eigenvalues."""
-        return column(self.spaces[dimension].trace(f, rough=True)) * self.rounding()
+        total = self.spaces[dimension].trace(f, rough=True, column=True)
+        if self._signs is None:
+            return total
+        return total * (1 + self._nudge * (2 * self._signs.integers(2, size=self._nudge.shape) - 1))
 
     def inverse(self, dimension: Expr, matrix: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
         """Return the inverse at every node; designs of one fit do not mix, so on each space it is diagonal.

@@ -64,7 +64,7 @@ def find_root(equation: Equation, epsilon: Any = FLOAT64) -> Solution:
     while live.size and steps < CAP:
         steps += 1
         here, a, b = x[live], low[live], high[live]
-        residual, slope = equation.among(live).local(here, rough=True)
+        residual, slope = (equation if live.size == x.size else equation.among(live)).local(here, rough=True)
         low[live] = a = np.where(residual < 0, here, a)
         high[live] = b = np.where(residual > 0, here, b)
         following = np.maximum(here - residual / slope, floor[live])
@@ -77,7 +77,7 @@ def find_root(equation: Equation, epsilon: Any = FLOAT64) -> Solution:
     gap = 0 * x
     if solved.size:
         here = x[solved]
-        residual, slope = equation.among(solved).local(here, rough=False)
+        residual, slope = (equation if solved.size == x.size else equation.among(solved)).local(here, rough=False)
         x[solved] = np.maximum(here - residual / slope, floor[solved])
         gap[solved] = np.abs(x[solved] - here) / here
     return Solution(x, _status(gap, epsilon, ended=live.size == 0), gap, steps)
@@ -91,7 +91,7 @@ def _between(low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def _status(residual: Any, epsilon: Any, *, ended: bool = True) -> Status:
-    if not all(r < np.inf for r in np.ravel(residual)):
+    if not np.all(np.less(residual, np.inf)):
         return Status.UNDEFINED
     good = ended and np.all(residual <= accepted(epsilon))
     return Status.SETTLED if good else Status.CAPPED

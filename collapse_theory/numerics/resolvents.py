@@ -27,6 +27,7 @@ IEEE Transactions on Information Theory 2011. The scaling by the ridge and the c
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -146,6 +147,11 @@ class _FitEquations:
     live: np.ndarray
     reals: Reals
 
+    @cached_property
+    def rank(self) -> Any:
+        """Directions that the designs see."""
+        return self.measure.trace(self.live)
+
     def kernel(self, x: np.ndarray) -> np.ndarray:
         return np.asarray(1 / (self.penalty + (self.mass / x) @ self.seen))
 
@@ -166,9 +172,9 @@ class _FitEquations:
         usable = np.asarray(self.live & (self.penalty > 0), dtype=bool)
         kernel = np.divide(1, self.penalty**0.5, out=0 * self.penalty, where=usable)
         top = self.constant + self.a * self.measure.trace(self.seen * kernel)
-        rank, rows = self.measure.trace(self.live), self.rows.sum()
-        if rows > rank:
-            top = np.where(self.open, top, self.a / self.a.min() / (1 - rank / rows))
+        rows = self.rows.sum()
+        if rows > self.rank:
+            top = np.where(self.open, top, self.a / self.a.min() / (1 - self.rank / rows))
         return np.asarray(top)
 
     def state(self, x: np.ndarray) -> _Point:
@@ -210,7 +216,7 @@ class _FitEquations:
     def _complemented(self, x: np.ndarray, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return gap, matrix and the size of the terms in each gap."""
         gap, matrix, terms = self.gap(x, kernel), self.matrix(x, kernel), 0 * x + 2
-        rank = self.measure.trace(self.live)
+        rank = self.rank
         kept = np.where(self.live, self.penalty * kernel, 0 * kernel)
         left = self.measure.trace(kept)
         if left > rank / 2:  # few degrees of freedom: nothing cancels in the plain form
