@@ -228,7 +228,8 @@ def _best_share() -> Expr:
     "regular-fresh-real-golden",
     title="Golden ratio: the best share of fresh real data",
     hypotheses=r"""A regular parametric model, to leading order in $1/T$; every round pools $T$ new real rows with the
-best share $w=(\sqrt5-1)/2$ and $T$ rows of the model before, for ever""",
+    best share
+$w=(\sqrt5-1)/2$ and $T$ rows of the model before, for ever""",
     build=lambda: workflows.fresh_real(20, Stage(T=1000), Stage(T=1000), weight=_best_share()),
     sources=("he2025golden",),
 )
@@ -249,7 +250,7 @@ def regular_golden() -> ErrorFormula:
     "token-total-collapse",
     title="Total collapse is exponentially certain",
     hypotheses=r"""Token frequencies, $p$ any distribution; replace with $T$ rows per model, $n$ models before the
-tested one""",
+    tested one""",
     build=lambda n, T: workflows.replace(n, Stage(T=T), Stage(T=T)),
     sources=("suresh2024rate", "seddik2024synthetic"),
 )
