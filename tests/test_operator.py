@@ -1,5 +1,6 @@
 """The generation operator: identities that need no simulation."""
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -9,6 +10,8 @@ from collapse_theory.algebra.integrals import df
 from collapse_theory.derive.labeller import chain_risk
 from collapse_theory.derive.labeller_scalars import ChainBias, ChainVariance
 from collapse_theory.derive.operator import Generation, response
+from collapse_theory.numerics import generations
+from collapse_theory.numerics.effective_ridge import residual_degrees, solve_effective_ridge
 from collapse_theory.numerics.generations import Generations
 from collapse_theory.numerics.measure import COMMON, Measure
 from collapse_theory.symbols import T0, T, eigenvalue, lam, lam0, n, sigma, sigma0
@@ -66,3 +69,76 @@ def test_without_remainders_a_chain_is_a_product_of_shrinkages():
     bias, variance = Generations((None, None, None)).run(measure, [x for run in runs for x in run])
     assert bias == pytest.approx((s * (1 - kept) ** 2) @ measure.energies, rel=1e-14)
     assert variance == 0
+
+
+def many_equal_fits(kappa, residual, noise, count):
+    """Return bias and variance of a run of equal fits by the recursion itself, in mpmath."""
+    with mpmath.workdps(40):
+        s, e = [list(map(mpmath.mpf, x)) for x in (NODES, WEIGHTS)]
+        kappa, residual, noise = map(mpmath.mpf, (kappa, residual, noise))
+        lost = [kappa / (x + kappa) for x in s]
+        kept, target, own = [mpmath.mpf(1)] * len(s), [mpmath.mpf(0)] * len(s), [mpmath.mpf(0)] * len(s)
+        for _ in range(count):
+            signal = sum(w * x * (c * k) ** 2 for w, x, c, k in zip(e, s, lost, kept, strict=True))
+            moved = [sum(m * c**2 * h for m, c, h in zip(COUNTS, lost, f, strict=True)) for f in (target, own)]
+            target = [(1 - c) ** 2 * (h + (signal + moved[0]) / residual) for c, h in zip(lost, target, strict=True)]
+            own = [(1 - c) ** 2 * (h + (noise + moved[1]) / residual) for c, h in zip(lost, own, strict=True)]
+            kept = [(1 - c) * k for c, k in zip(lost, kept, strict=True)]
+        bias = sum(w * x * (1 - k) ** 2 for w, x, k in zip(e, s, kept, strict=True))
+        return [a + sum(m * h for m, h in zip(COUNTS, f, strict=True)) for a, f in ((bias, target), (0, own))]
+
+
+NODES, COUNTS, WEIGHTS = np.array([3.0, 1.0, 0.2, 1e-5]), np.array([1, 2, 4, 9]), np.array([1.0, 2.0, 5.0, 7.0])
+
+
+@pytest.mark.parametrize(("rows", "ridge"), [(20, 1e-3), (20, 1e-9), (5, 0), (15.99, 1e-6), (16.01, 1e-12), (0.5, 0)])
+def test_many_equal_fits_are_a_power_of_the_operator(rows, ridge):
+    """Slow and fast decay, near the threshold too: round-off does not grow with the number of fits."""
+    measure = Measure({COMMON: NODES}, COUNTS, WEIGHTS)
+    kappa = solve_effective_ridge(measure, np.array([rows]), np.array([ridge]))
+    residual = residual_degrees(measure, np.array([rows]), np.array([ridge]), kappa)
+    counts = [31, 33, 64, 1001]
+    column = np.array(counts)[:, None]
+    got = Generations((None,)).run(measure, [kappa[:, None], residual[:, None], 0.3, column])
+    for i, count in enumerate(counts):
+        for value, want in zip(got, many_equal_fits(kappa[0], residual[0], 0.3, count), strict=True):
+            assert abs(value[i] / want - 1) < 1e-14
+            assert abs(value[i] * (1 + 1e-13) / want - 1) > 5e-14
+
+
+def test_a_million_generations_are_a_sum_of_decays():
+    """On one eigenvalue the operator is a number: a mean that falls like ``r**n`` beside squares that fall like ``p**n``."""
+    measure = Measure({COMMON: np.array([2.0])}, np.array([5]), np.array([3.0]))
+    kappa, residual, n = 1e-6, 4.0, 10**6
+    with mpmath.workdps(40):
+        r = mpmath.mpf(2) / (2 + mpmath.mpf(kappa))
+        p = r**2 * (1 + 5 * (1 - r) ** 2 / residual)
+        want = 6 * (1 - 2 * r**n + p**n), mpmath.mpf(0.3) * 5 * r**2 / residual * (1 - p**n) / (1 - p)
+    bias, variance = Generations((None,)).run(measure, [kappa, residual, 0.3, n])
+    assert bias == pytest.approx(float(want[0]), rel=1e-14)
+    assert variance == pytest.approx(float(want[1]), rel=1e-14)
+
+
+def test_slopes_and_large_batches_of_powers():
+    err = ct.catalog["ridge-chain"].error
+    measure = {"spectrum": ct.PowerLaw(12, beta=1.2), "target": ct.RandomTarget()}
+    values = {"T0": 20, "T": 30, "lam": 0.1, "sigma": 0.3, "sigma0": 0.2}
+    counts = np.array([3, 40, 500, 10**5])
+    lam0 = np.linspace(1e-3, 2e-3, 3)[:, None]
+    whole = err.diff("lam0").evaluate(**measure, **values, n=counts, lam0=lam0)
+    for i in np.ndindex(whole.shape):
+        at = {**values, "n": int(counts[i[1]])}
+        near = [err.evaluate(**measure, **at, lam0=float(lam0[i[0], 0]) + h) for h in (1e-7, -1e-7)]
+        assert whole[i] == pytest.approx((near[0] - near[1]) / 2e-7, rel=1e-5)
+    exact = err.diff("lam0").evaluate(digits=20, **measure, **values, n=500, lam0=1e-3)
+    assert whole[0, 2] == pytest.approx(float(exact), rel=1e-12)
+
+
+def test_a_batch_of_powers_is_split_where_its_matrices_are_large(monkeypatch):
+    err = ct.catalog["ridge-chain"].error
+    at = {"spectrum": ct.PowerLaw(12, beta=1.2), "target": ct.RandomTarget(), "n": np.array([3, 40, 500, 10**5])}
+    at |= {"T0": 8, "T": 30, "lam": 0.1, "sigma": 0.3, "sigma0": 0.2, "lam0": np.linspace(0, 0.1, 4)}
+    whole, slopes = err.evaluate(**at), err.diff("sigma0").evaluate(**at)
+    monkeypatch.setattr(generations, "_ENTRIES", 3 * 12**2)
+    assert np.array_equal(err.evaluate(**at), whole)
+    assert np.array_equal(err.diff("sigma0").evaluate(**at), slopes)

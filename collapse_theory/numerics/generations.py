@@ -18,10 +18,13 @@ from sympy import Expr
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.derive.labeller import FitStep, Fluctuation, Integrals, Labels, Law, fitted, risk
 from collapse_theory.derive.labeller_scalars import ChainScalar, PooledScalar
-from collapse_theory.numerics.jets import same, value_of, where
+from collapse_theory.numerics.jets import value_of, where
 from collapse_theory.numerics.measure import Measure
+from collapse_theory.numerics.operator_power import EqualFits, Spread
 
 __all__ = ["Generations", "labeller_recursion"]
+
+_ENTRIES = 1 << 23  # of a matrix for each point of a batch: 64 MB
 
 Places = tuple[tuple[int, ...], ...] | None
 
@@ -45,6 +48,12 @@ class Generations:
             arguments: By stage ``kappa, residual, noise``, then of a run its length, of a fit its labels; scalars or columns of
                 shape (n, 1).
         """
+        rows = max((len(a) for a in arguments if np.ndim(a) > 1), default=1)
+        step = max(1, _ENTRIES // measure.size**2)
+        if rows > step:
+            pieces = [[a[i : i + step] if np.ndim(a) > 1 else a for a in arguments] for i in range(0, rows, step)]
+            biases, variances = zip(*(self.run(measure, piece) for piece in pieces), strict=True)
+            return np.concatenate(list(biases)), np.concatenate(list(variances))
         # What many shrinkages leave of a direction may underflow: it is lost beside what they took from it.
         with np.errstate(under="ignore"):
             bias, variance = self._risk(measure, iter(arguments))
@@ -59,7 +68,7 @@ class Generations:
             lost = kappa / (s + kappa)
             step = FitStep(s / (s + kappa), lost, (1, lost**2), residual)
             if places is None:
-                law = _repeated(_inherited(law, k, s), k, next(values), noise, step, integrals)
+                law = _repeated(_inherited(law, k, s), k, next(values), noise, step, integrals, measure)
             else:
                 labels = [
                     Labels(next(values), next(values), next(values), {place: next(values) for place in group})
@@ -107,7 +116,12 @@ def _inherited(law: Law, k: int, s: Any) -> Law:
     return Law({k: law.kept[k - 1]}, {k: law.lost[k - 1]}, tuple(sources))
 
 
-def _repeated(law: Law, k: int, count: Any, noise: Any, step: FitStep, integrals: Integrals) -> Law:
+def _few(nodes: int) -> int:
+    """Return how many fits, run one by one, cost about what a product of matrices does, and at least a handful."""
+    return max(32, nodes**3 >> 16)
+
+
+def _repeated(law: Law, k: int, count: Any, noise: Any, step: FitStep, integrals: Integrals, measure: Measure) -> Law:
     """Return the law after ``count`` equal fits, each labelled by the one before."""
     repeats = np.asarray(count, dtype=float)
     # A fit that loses nothing adds its noise, and nothing else happens: many add it many times.
@@ -115,30 +129,29 @@ def _repeated(law: Law, k: int, count: Any, noise: Any, step: FitStep, integrals
     noise = where(faithful, repeats * noise, noise) if faithful.any() else noise
     repeats = np.where(faithful, np.minimum(repeats, 1), repeats)
     labels = (Labels(1, 0, 0, {k: 1}),)
-    for i in range(int(repeats.max())):
-        live = repeats > i
+    few = np.minimum(repeats, _few(measure.size))
+    for i in range(int(few.max())):
+        live = few > i
         after = _gathered(fitted(law, k, labels, noise, step, integrals), {k}, integrals.s)
-        if not live.all():
-            after = Law(
-                {k: where(live, after.kept[k], law.kept[k])},
-                {k: where(live, after.lost[k], law.lost[k])},
-                tuple(
-                    Fluctuation(x.target, x.noise, where(live, x.shape, y.shape), x.gains)
-                    for x, y in zip(after.sources, law.sources, strict=True)
-                ),
-            )
-        if all(map(same, _functions(after, k), _functions(law, k))):  # one more fit changes nothing
-            break
-        law = after
-    return law
+        law = after if live.all() else _law(_spread(after, k).chosen(live, _spread(law, k)), k)
+    if (repeats == few).all():
+        return law
+    block = EqualFits.one(measure, step.kept, step.lost, step.residual)
+    return _law(block.repeated(_spread(law, k), noise, repeats - few), k)
+
+
+def _spread(law: Law, k: int) -> Spread:
+    """Return the two functions of the one fit that a run carries."""
+    return Spread(law.kept[k], law.lost[k], *(x.shape for x in law.sources))
+
+
+def _law(x: Spread, k: int) -> Law:
+    sources = (Fluctuation(1, 0, x.target, {k: 1}), Fluctuation(0, 1, x.noise, {k: 1}))
+    return Law({k: x.kept}, {k: x.lost}, sources)
 
 
 def _slope(x: Any) -> Any:
     return x.slope if hasattr(x, "slope") else 0
-
-
-def _functions(law: Law, k: int) -> list[Any]:
-    return [law.kept[k], law.lost[k], *(x.shape for x in law.sources)]
 
 
 def labeller_recursion(node: ChainScalar | PooledScalar) -> tuple[Generations, tuple[Expr, ...]]:

@@ -79,6 +79,9 @@ class Jet:
     def __rmatmul__(self, other: Any) -> Jet:
         return Jet(other @ self.value, other @ self._whole)
 
+    def __len__(self) -> int:
+        return self.shape[0]
+
     def __getitem__(self, index: Any) -> Jet:
         return Jet(np.asarray(self.value)[index], self._whole[index])
 
@@ -120,7 +123,7 @@ class Jet:
 
 
 _SHAPES = frozenset({np.ndim, np.shape})
-_MOVES = frozenset({np.broadcast_to, np.ravel, np.stack})
+_MOVES = frozenset({np.broadcast_to, np.concatenate, np.ravel, np.stack})
 
 
 def _part(argument: Any, of: Callable[[Jet], Any]) -> Any:

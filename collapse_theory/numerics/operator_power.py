@@ -1,0 +1,137 @@
+r"""Many equal fits at once: powers of the generation operator, by doubling.
+
+Of :math:`N` equal fits, each labelled by the one before, an eigendirection keeps :math:`r^N`. What was random before, and what
+it was that each fit made random, moves between directions: with :math:`H` as in :mod:`.generations` and the energies :math:`e`,
+
+.. math:: H\mapsto r^{2N}H+K_N(mH+e\,sk^2)+S_N\tau^2,\qquad
+   K_1=\frac{r^2\otimes c^2}{T-\mathrm{df}_2},\quad S_1=\frac{r^2}{T-\mathrm{df}_2},
+
+where :math:`k` is the mean before and :math:`m` counts directions. Twice as many fits have
+
+.. math:: K_{2N}=K_NmK_N+r^{2N}K_N+K_Nr^{2N},\qquad S_{2N}=S_N+r^{2N}S_N+K_NmS_N,
+
+so :math:`n` fits cost :math:`\log_2n` products of matrices. All terms are positive: nothing cancels. :math:`1-r^N` is carried
+beside :math:`r^N`, and :math:`K` holds only what was made random at least once, of which each fit loses at least as much as it
+moves (:math:`1-r^2=c(1+r)`, and of the mass :math:`\operatorname{tr}H/s` a fit loses :math:`c\,[1+\theta r]` with
+:math:`0\le\theta\le1`): so errors of round-off do not grow with :math:`n` either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from collapse_theory.numerics.jets import same, value_of, where
+from collapse_theory.numerics.measure import Measure
+
+__all__ = ["EqualFits", "Spread"]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and fluctuations of a fit, as functions on the nodes.
+
+    Attributes:
+        kept: What the mean keeps of the truth.
+        lost: One minus it.
+        target: What the target contributes to the fluctuations.
+        noise: What the label noises contribute.
+    """
+
+    kept: Any
+    lost: Any
+    target: Any
+    noise: Any
+
+    def chosen(self, condition: Any, other: Spread) -> Spread:
+        """Return this where the condition holds, and the other elsewhere."""
+        return Spread(*(where(condition, a, b) for a, b in zip(self.functions, other.functions, strict=True)))
+
+    @property
+    def functions(self) -> tuple[Any, Any, Any, Any]:
+        """The four functions."""
+        return self.kept, self.lost, self.target, self.noise
+
+
+@dataclass(frozen=True)
+class EqualFits:
+    """A block of equal fits, each labelled by the one before.
+
+    Attributes:
+        measure: Nodes with counts and energies, shape (k,).
+        kept: ``r**N``, shape (..., k).
+        lost: One minus it.
+        moved: ``K``, shape (..., k, k).
+        added: ``S``, shape (..., k).
+    """
+
+    measure: Measure
+    kept: Any
+    lost: Any
+    moved: Any
+    added: Any
+
+    @classmethod
+    def one(cls, measure: Measure, kept: Any, lost: Any, residual: Any) -> Self:
+        """Return the block of one fit.
+
+        Args:
+            measure: Nodes with counts and energies.
+            kept: ``s/(s + kappa)``.
+            lost: ``kappa/(s + kappa)``.
+            residual: Residual degrees of freedom, a scalar or a column.
+        """
+        added = kept**2 / residual
+        return cls(measure, kept, lost, added[..., :, None] * (lost**2)[..., None, :], added)
+
+    def after(self, before: Spread, noise: Any) -> Spread:
+        """Return the last fit of the block, the first being labelled by the given one.
+
+        Args:
+            before: The labeller.
+            noise: Variance of each fit's label noise, a scalar or a column.
+        """
+        signal = self.measure.form(self.moved * (self.measure.nodes * before.kept**2)[..., None, :])
+        return Spread(
+            self.kept * before.kept,
+            self.kept * before.lost + self.lost,
+            self._carried(before.target) + signal,
+            self._carried(before.noise) + self.added * noise,
+        )
+
+    def doubled(self) -> Self:
+        """Return the block of twice as many fits."""
+        lost, square = self.lost + self.kept * self.lost, self.kept**2
+        kept = where(value_of(self.lost) < 0.5, 1 - lost, square)
+        counted = self.measure.counts[:, None] * self.moved
+        moved = self.moved @ counted + square[..., :, None] * self.moved + self.moved * square[..., None, :]
+        return type(self)(self.measure, kept, lost, moved, self.added + self._carried(self.added))
+
+    def repeated(self, before: Spread, noise: Any, blocks: np.ndarray) -> Spread:
+        """Return the last fit of a number of blocks.
+
+        Where doubling a block no longer changes what its fits add, no power of the operator beyond it has a part left in any
+        function: for a matrix of non-negative entries and a positive vector :math:`S`, the largest ratio in :math:`PS/S` bounds
+        the spectral radius.
+
+        Args:
+            before: The labeller of the first fit.
+            noise: Variance of each fit's label noise, a scalar or a column.
+            blocks: Numbers of blocks as floats, shape () or (n, 1).
+        """
+        block, state = self, before
+        while True:
+            blocks, odd = np.divmod(blocks, 2)
+            if odd.any():
+                state = block.after(state, noise).chosen(odd == 1, state)
+            if not blocks.any():
+                return state
+            twice = block.doubled()
+            if same(twice.added, block.added) and same(twice.lost, block.lost):
+                return block.after(state, noise).chosen(blocks > 0, state)
+            block = twice
+
+    def _carried(self, f: Any) -> Any:
+        return self.kept**2 * f + self.measure.trace(self.moved * f[..., None, :])
