@@ -98,6 +98,8 @@ def theorem_entry(slug: str) -> dict[str, Any]:
         if slug.endswith("strong-collapse"):
             covariances["Delta"] = ct.Eigenvalues(OTHER)
         measure = {"spectrum": covariances, "target": ct.Energies(ENERGIES)}
+        if err.isotropic:
+            measure["spectrum"] = ct.Isotropic(D)
     return entry(err, measure, POINTS[slug].values) | {"statement": ct.catalog[slug].statement()}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from scipy.optimize import root
+from scipy.optimize import brentq, root
 from scipy.special import digamma, gamma, gammaln
 
 __all__ = ["Reader", "read_formula"]
@@ -196,6 +196,15 @@ def read_formula(text, values, matrices, energies):
 
 def solve(reader, equations):
     """Solve the printed equations together for the effective ridges; one without a ridge is zero where the rows exceed the rank."""
+    for left, right in [pair for pair in equations if r"\mathrm{df}" in pair[0]]:  # df1(x) = T falls in x
+        name = re.search(r"\((.*)\)", left)[1].replace("{", "").replace("}", "")
+
+        def excess(x, name=name, left=left, right=right):
+            reader.values[name] = np.exp(x)
+            return reader.read(left) - reader.read(right)
+
+        excess(brentq(excess, -50, 50, xtol=1e-15))
+    equations = [pair for pair in equations if r"\mathrm{df}" not in pair[0]]
     names = [left.split("-")[0].strip().replace("{", "").replace("}", "") for left, _ in equations]
     free = [(name, *pair) for name, pair in zip(names, equations, strict=True) if "-" in pair[0]]
     reader.values.update(dict.fromkeys(names, 0.0))

@@ -109,6 +109,25 @@ RIDGE = {
         {**SIZE, "T0": 200, "n": 2, "sigma0": 0.5},
         allowance=0.01,
     ),
+    **{
+        slug: Point(
+            {**CLEAN, "T0": 7, "n": 2, "sigma0": 0.7},
+            {"T0": (D, D - 1), "n": least, "sigma0": NOISE, **AT},
+            {"T": 100, "T0": 25, "n": 2, "lam": 0.5, "sigma": 1.0, "sigma0": 0.5},
+            allowance=0.015,
+        )
+        for slug, least in (("ridge-replace-overparametrized", (-1, 0)), ("ridge-replace-same-design", (0, 1)))
+    },
+    "minnorm-replace-isotropic": Point(
+        {"T0": 7, "n": 2, "sigma0": 0.7, "rho2": 1.5},
+        {"T0": (D - 1, D - 2), "n": (-1, 0), "sigma0": NOISE, "rho2": NOISE},
+        {"T0": 25, "n": 2, "sigma0": 0.6, "rho2": ENERGY.sum()},
+        family=lambda: naive.Linear(np.ones(40), ENERGY),
+        measure={"spectrum": ct.Isotropic(40)},
+    ),
+    "ridge-replace-overparametrized-limit": Point(
+        {**CLEAN, "T0": 7, "sigma0": 0.7}, {"T0": (D, D - 1), "sigma0": NOISE, **AT}
+    ),
     "ridge-chain": Point(
         {**CLEAN, "T0": 37, "n": 2, "lam0": 0.1, "sigma0": 0.7},
         {"n": (-1, 0), "lam0": NOISE, "sigma0": NOISE, **AT},

@@ -23,21 +23,31 @@ PRINTED = {
 NAMED_ONLY = {"ridge-accumulate", "ridge-keep-real", "ridge-same-design", "ridge-label-mix"}
 
 
+UNFOLDED = {"ridge-accumulate-constant", "ridge-chain", "ridge-replace-overparametrized"}
+
+
 def at_a_number_of_rounds(slug):
     th, values = ct.catalog[slug], dict(POINTS[slug].values)
-    return (th.at(values.pop("n")) if slug in {"ridge-accumulate-constant", "ridge-chain"} else th.error), values
+    return (th.at(values.pop("n")) if slug in UNFOLDED else th.error), values
 
 
 def printed_values(values):
-    return {PRINTED.get(k, k): float(v) for k, v in values.items()} | {"d": float(D)}
+    roots = {r"\rho": float(values["rho2"]) ** 0.5} if "rho2" in values else {}
+    return {PRINTED.get(k, k): float(v) for k, v in values.items()} | {"d": float(D)} | roots
 
 
 @pytest.mark.parametrize("slug", [s for s in POINTS if s not in NAMED_ONLY])
 def test_the_printed_formula_has_the_value_of_the_formula(slug):
     err, values = at_a_number_of_rounds(slug)
     shown = read_formula(err.latex(), printed_values(values), MATRICES, ENERGIES)
-    terms = {k: v for k, v in err.evaluate(terms=True, **MEASURE, **values).items() if err.parts[k] != 0}
-    names = {"bias": "B", "variance": "V", "synthetic_variance": r"V_{\mathrm{syn}}"}
+    measure = {"spectrum": ct.Isotropic(D)} if err.isotropic else MEASURE
+    terms = {k: v for k, v in err.evaluate(terms=True, **measure, **values).items() if err.parts[k] != 0}
+    names = {
+        "bias": "B",
+        "variance": "V",
+        "synthetic_bias": r"B_{\mathrm{syn}}",
+        "synthetic_variance": r"V_{\mathrm{syn}}",
+    }
     assert shown["E"] == pytest.approx(sum(terms.values()), rel=1e-9)
     if len(terms) > 1:
         assert {names[k]: pytest.approx(v, rel=1e-9) for k, v in terms.items()} | {"E": shown["E"]} == shown

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from sympy import Eq, Expr, Function, Symbol
+from sympy import Eq, Expr, Function, Lt, Symbol
+from sympy.logic.boolalg import Boolean
 
 from collapse_theory import symbols
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees, effective_ridge_equation
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge, feature_ridge_equation
+from collapse_theory.algebra.integrals import df
 from collapse_theory.algebra.opaque import Opaque
 
 __all__ = ["implicit_equations", "named", "ridge_names"]
@@ -50,13 +53,18 @@ def named(e: Expr, names: dict[Function, Symbol]) -> Expr:
     return out.xreplace(names)
 
 
-def implicit_equations(e: Expr) -> tuple[Eq, ...]:
-    """Return the defining equation of each effective ridge in ``e``, with the short names."""
+def implicit_equations(e: Expr, conditions: Iterable[Boolean] = ()) -> tuple[Eq, ...]:
+    r"""Return the defining equation of each effective ridge in ``e``, with the short names.
+
+    Without a ridge and known to have fewer rows than directions it is :math:`\mathrm{df}_1(\kappa)=T`, whose root is not zero.
+    """
     others = dict.fromkeys(eq for c in _hiding(e) for eq in c.equations)
     names = ridge_names(e)
     ridges = (
         feature_ridge_equation(name, symbols.kappa, x.args[0], x.args[2])
         if isinstance(x, FeatureRidge)
+        else Eq(df(1, name), x.args[0])
+        if x.args[1].is_zero and Lt(x.args[0], symbols.d) in conditions
         else effective_ridge_equation(name, *(named(a, names) for a in x.args))
         for x, name in names.items()
     )

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ErrorFormula", "Regime", "value_for"]
 
-_MAPPINGS = ("parts", "numbers", "bindings")
+_MAPPINGS = ("parts", "numbers", "bindings", "remedies")
 
 Regime = Literal["exact", "proportional", "leading order", "upper bound", "lower bound", "scaling"]
 
@@ -56,6 +56,8 @@ class ErrorFormula:
         bindings: What stands for each symbol of the pipeline once some have been substituted, so that the simulation runs
             with the numbers of the formula; empty before.
         dropped: Symbols that no term contains any more (a derivative may lose some); values for them are accepted.
+        remedies: What to do where a condition fails, by condition.
+        isotropic: Whether it holds only where all live eigenvalues are equal.
     """
 
     parts: Mapping[str, Expr]
@@ -71,6 +73,8 @@ class ErrorFormula:
     test_covariance: str | None = None
     bindings: Mapping[Symbol, Expr] = field(default_factory=lambda: MappingProxyType({}))
     dropped: tuple[Symbol, ...] = ()
+    remedies: Mapping[Boolean, str] = field(default_factory=lambda: MappingProxyType({}))
+    isotropic: bool = False
 
     def __post_init__(self) -> None:
         """Freeze the mappings; refuse two symbols of one name."""
@@ -127,7 +131,7 @@ class ErrorFormula:
     @cached_property
     def implicit(self) -> tuple[Eq, ...]:
         """The defining equation of every implicit scalar, as SymPy ``Eq``, with the names :meth:`latex` gives them."""
-        return implicit_equations(self.expr)
+        return implicit_equations(self.expr, self.conditions)
 
     def _shown(self, e: Expr) -> Expr:
         return e.xreplace(dict(self.numbers))
@@ -256,7 +260,12 @@ class ErrorFormula:
         kept = tuple(c for c in map(change, self.conditions) if c is not S.true)
         if S.false in kept:
             raise DomainError(f"{self.name} does not hold there: a condition among {self.conditions} becomes false")
-        return replace(self, parts={k: change(e) for k, e in self.parts.items()}, conditions=kept)
+        return replace(
+            self,
+            parts={k: change(e) for k, e in self.parts.items()},
+            conditions=kept,
+            remedies={change(c): text for c, text in self.remedies.items()},
+        )
 
     def doit(self, spectrum: Spectrum | None = None) -> ErrorFormula:
         """Unfold opaque objects; with a spectrum, take its integrals in closed form where one exists.
@@ -273,7 +282,7 @@ class ErrorFormula:
         """
         if spectrum is None:
             return self.mapped(unfolded)
-        return self.mapped(lambda e: closed_form(e, spectrum))
+        return self.mapped(lambda e: closed_form(e, spectrum, self.conditions))
 
     def symbol(self, name: str | Symbol) -> Symbol:
         """Return the free symbol of that name.

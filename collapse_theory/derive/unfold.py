@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from sympy import Add, Dummy, Expr, Poly, S, sqrt
+from sympy import Add, Dummy, Expr, Lt, Poly, S, cancel, factor, sqrt
+from sympy.logic.boolalg import Boolean
 
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees, effective_ridge_equation
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral, SpectralTrace
 from collapse_theory.algebra.special import DigammaDifference, GeometricSum
 from collapse_theory.core.errors import DomainError
-from collapse_theory.derive.labeller_scalars import LabellerScalar
+from collapse_theory.derive.labeller_scalars import ChainBias, ChainScalar, LabellerScalar
+from collapse_theory.derive.operator import Generation, response, shrinkage
 from collapse_theory.derive.pooled_scalars import PipelineScalar
 from collapse_theory.derive.rounds import RoundTerm
 from collapse_theory.describe.spectra import Eigenspace, Isotropic, Spectrum, Spiked
@@ -31,17 +34,19 @@ def unfolded(e: Any) -> Any:
     return e.xreplace({x: x.doit() for x in e.atoms(*_UNFOLD)})
 
 
-def closed_form(e: Any, spectrum: Spectrum) -> Any:
+def closed_form(e: Any, spectrum: Spectrum, conditions: Iterable[Boolean] = ()) -> Any:
     r"""Return ``e`` with every spectral integral written as a finite sum over the spectrum's distinct eigenvalues.
 
-    For an isotropic spectrum the effective ridge is the non-negative root of its quadratic; for spikes it stays implicit.
+    For an isotropic spectrum the effective ridge is the non-negative root of its quadratic, and a chain is closed in its number of
+    fits; for spikes the ridge stays implicit.
 
     Args:
         e: A term or a condition.
         spectrum: Isotropic or Spiked, numeric or symbolic.
+        conditions: What is known of the symbols: on which side of ``d`` rows are.
 
     Raises:
-        DomainError: If the spectrum is of another kind.
+        DomainError: If the spectrum is of another kind, or a chain of a symbolic number of fits is not on an isotropic one.
     """
     if not isinstance(spectrum, (Isotropic, Spiked)):
         raise DomainError(
@@ -49,14 +54,52 @@ def closed_form(e: Any, spectrum: Spectrum) -> Any:
             "evaluate numerically instead"
         )
     atoms = [(a, _energy(spectrum, j)) for j, a in enumerate(spectrum.atoms()) if not a.eigenvalue.is_zero]
+    chains = e.atoms(ChainScalar)
+    if isinstance(spectrum, Isotropic) and any(not count.is_Integer for x in chains for *_, count in x.stages):
+        return _isotropic_chains(e, chains, spectrum, conditions)
     out = unfolded(e)
     if isinstance(spectrum, Isotropic):
         scalars = {x: x.doit() for x in out.atoms(ResidualDegrees)}
         out = out.xreplace(scalars)
     out = out.xreplace({x: _integral(x, atoms) for x in out.atoms(SpectralIntegral)})
     if isinstance(spectrum, Isotropic):
-        out = out.xreplace({x: _isotropic_ridge(x, spectrum) for x in out.atoms(EffectiveRidge)})
+        out = out.xreplace({x: _isotropic_ridge(x, spectrum, conditions) for x in out.atoms(EffectiveRidge)})
     return out.xreplace({d: Add(*(a.multiplicity for a, _ in atoms))})
+
+
+def _isotropic_chains(
+    e: Expr, chains: Iterable[ChainScalar], spectrum: Isotropic, conditions: Iterable[Boolean]
+) -> Expr:
+    r"""Return ``e`` with chains of a symbolic number of fits in closed form.
+
+    On one eigenvalue the operators are numbers, :math:`A\simeq r` and :math:`\mathcal G=p=r^2+\kappa^2a'[\Sigma]\,r^2/\Sigma^2`, so
+    with the counts :math:`n_l` the bias is :math:`w_0^\top\Sigma w_0(1-2\prod_lr_l^{n_l}+\prod_lp_l^{n_l})` and the variance
+    :math:`\sum_l\sigma_l^2a'_l[\Sigma]\sum_{k<n_l}p_l^k\prod_{m>l}p_m^{n_m}`. Numbers and their powers are factored as symbols.
+    """
+    names: dict[Expr, Dummy] = {}
+
+    def named(x: Expr) -> Expr:
+        return x if x.is_number else names.setdefault(x, Dummy(positive=True))
+
+    def closed(x: Expr) -> Expr:
+        return cancel(y) if (y := closed_form(x, spectrum, conditions)).is_rational_function() else y
+
+    change: dict[Expr, Expr] = {}
+    for chain in chains:
+        mean, square, variance = S.One, S.One, S.Zero
+        for T, lam, sigma, count in reversed(chain.stages):
+            stage = Generation(T, lam, sigma)
+            r, answer = shrinkage(stage.kappa), response(eigenvalue, stage)
+            kept = closed(r.xreplace({eigenvalue: spectrum.scale}))
+            moved = closed(
+                (r**2 * (1 + stage.kappa**2 * answer / eigenvalue**2)).xreplace({eigenvalue: spectrum.scale})
+            )
+            variance += sigma**2 * named(closed(answer)) * named(GeometricSum(1 - moved, count)) * square
+            mean, square = mean * named(kept**count), square * named(moved**count)
+        bias = QuadraticForm(eigenvalue) * (1 - 2 * mean + square)
+        change[chain] = bias if isinstance(chain, ChainBias) else variance
+    out = factor(e.xreplace(change))
+    return closed_form(out.xreplace({name: x for x, name in names.items()}), spectrum, conditions)
 
 
 def _energy(spectrum: Spectrum, j: int) -> Expr:
@@ -75,8 +118,11 @@ def _integral(x: SpectralIntegral, atoms: list[tuple[Eigenspace, Expr]]) -> Expr
     )
 
 
-def _isotropic_ridge(ridge: EffectiveRidge, spectrum: Isotropic) -> Expr:
-    """Return the non-negative root of the defining equation, a quadratic for one distinct eigenvalue."""
+def _isotropic_ridge(ridge: EffectiveRidge, spectrum: Isotropic, conditions: Iterable[Boolean]) -> Expr:
+    """Return the non-negative root of the defining equation, a quadratic for one distinct eigenvalue.
+
+    Without a ridge its roots are zero and one that is positive for fewer rows than directions.
+    """
     x = Dummy("kappa", positive=True)
     equation = effective_ridge_equation(x, *ridge.args)
     right = equation.rhs.xreplace(
@@ -85,4 +131,6 @@ def _isotropic_ridge(ridge: EffectiveRidge, spectrum: Isotropic) -> Expr:
     numerator = Poly(((equation.lhs - right).together()).as_numer_denom()[0], x)
     a, b, c = (coefficient / numerator.LC() for coefficient in numerator.all_coeffs())
     p, q = (b / a).expand(), (c / a).expand()
+    if q == 0 and Lt(ridge.args[0], d) in conditions:
+        return factor(-p)
     return (-p + sqrt(p**2 - 4 * q)) / 2

@@ -24,7 +24,7 @@ from collapse_theory.numerics.compiled import numeric_function
 from collapse_theory.numerics.digits import evaluate_digits, limit_at_threshold
 from collapse_theory.numerics.float64 import Float64Program
 from collapse_theory.numerics.kernels import float64_kernels
-from collapse_theory.numerics.measure import Measure, Spectra, check_pair, live_directions
+from collapse_theory.numerics.measure import COMMON, Measure, Spectra, check_pair, live_directions
 from collapse_theory.numerics.plan import Plan, compile_plan
 from collapse_theory.symbols import Generated, ordered
 from collapse_theory.symbols import d as dimension
@@ -45,6 +45,8 @@ class Program:
     numbers: tuple[tuple[Symbol, Expr], ...]
     conditions: tuple[Boolean, ...]
     optional: tuple[Symbol, ...] = ()
+    remedies: tuple[tuple[Boolean, str], ...] = ()
+    isotropic: bool = False
 
     @classmethod
     def of(
@@ -54,10 +56,22 @@ class Program:
         numbers: Mapping[Symbol, Expr],
         symbols: Iterable[Symbol],
         optional: tuple[Symbol, ...] = (),
+        remedies: Mapping[Boolean, str] | None = None,
+        isotropic: bool = False,
     ) -> Program:
         """Compile the parts of a formula."""
         plan = compile_plan(parts)
-        return cls(plan, Float64Program(plan), ordered(symbols), tuple(numbers.items()), conditions, optional)
+        remedial = tuple((remedies or {}).items())
+        return cls(
+            plan,
+            Float64Program(plan),
+            ordered(symbols),
+            tuple(numbers.items()),
+            conditions,
+            optional,
+            remedial,
+            isotropic,
+        )
 
 
 _EQUAL = 1e-12
@@ -90,6 +104,8 @@ class Predictor:
             raise DomainError(
                 f"{name} needs a target for its bias, got none; pass target=ct.RandomTarget() or another one"
             )
+        if program.isotropic and spectrum is not None:
+            _check_isotropic(name, spectrum)
         self.program, self.name, self.spectrum, self.target = program, name, spectrum, target
         if spectrum is not None:
             check_pair(spectrum, target)
@@ -256,6 +272,9 @@ class Predictor:
         raise DomainError(f"{self.name} needs {shown}, got {got}; {self._remedy(condition)}")
 
     def _remedy(self, condition: Boolean) -> str:
+        for failed, remedy in self.program.remedies:
+            if failed == condition:
+                return remedy
         rows = sorted(_public(x) for x in condition.free_symbols if x.name.startswith(("T", "N")))
         if dimension in condition.free_symbols and rows:
             return f'increase {rows[0]}, or use test_error(pipeline, method="operator"), which covers chains at every T'
@@ -284,12 +303,30 @@ def _compiled(condition: Boolean) -> tuple[tuple[Symbol, ...], Callable[..., Any
 
 def program_of(formula: ErrorFormula) -> Program:
     """Return what evaluation needs of a formula."""
-    return Program.of(formula.parts, formula.conditions, formula.numbers, formula.free_symbols, formula.dropped)
+    return Program.of(
+        formula.parts,
+        formula.conditions,
+        formula.numbers,
+        formula.free_symbols,
+        formula.dropped,
+        formula.remedies,
+        formula.isotropic,
+    )
 
 
 def predictor_of(formula: ErrorFormula, *, spectrum: Spectra | None, target: Target | None) -> Predictor:
     """Return a formula at one spectrum and target."""
     return Predictor(formula.program, formula.name, spectrum, target)
+
+
+def _check_isotropic(owner: str, spectrum: Spectra) -> None:
+    common = spectrum if isinstance(spectrum, Spectrum) else spectrum[COMMON]
+    live = common.nodes[common.positive]
+    if (live != live[0]).any():
+        raise DomainError(
+            f"{owner} needs an isotropic spectrum, got eigenvalues from {live.min():g} to {live.max():g}; describe the pipeline "
+            "and use test_error, which covers every spectrum"
+        )
 
 
 def _overflow(owner: str, term: str, size: str) -> DomainError:

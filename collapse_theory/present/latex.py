@@ -11,7 +11,7 @@ from sympy import Expr, S, Symbol
 from sympy.logic.boolalg import Boolean
 from sympy.printing.latex import LatexPrinter
 
-from collapse_theory.algebra.naming import implicit_equations, named, ridge_names
+from collapse_theory.algebra.naming import named, ridge_names
 from collapse_theory.algebra.printing import matrix_function
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.labeller_scalars import ChainScalar
@@ -78,7 +78,7 @@ def formula_latex(formula: ErrorFormula) -> str:
         head = "E" if len(terms) == 1 else symbol
         lines.append(rf"{head} &= {to_latex(named(formula.terms[name], names))} && \text{{({words})}}")
     lines += _operator_lines(printed)
-    lines += [rf"{to_latex(eq.lhs)} &= {to_latex(eq.rhs)}" for eq in implicit_equations(printed)]
+    lines += [rf"{to_latex(eq.lhs)} &= {to_latex(eq.rhs)}" for eq in formula.implicit]
     shown = [c for c in map(condition_latex, _shown_conditions(formula)) if c]
     if shown:
         lines.append(r"&\text{for } " + r",\ ".join(shown))
@@ -115,9 +115,10 @@ def _operator_lines(e: Expr) -> list[str]:
     names = ridge_names(e)
     M = eigenvalue_of("M")
     lines: list[str] = []
-    stages = chains[0].stages
+    longest = max(chains, key=lambda x: len(x.stages))
+    stages = longest.stages
     for i, (T, lam, sigma, _) in enumerate(stages, start=1):
-        index = chains[0].index(i)
+        index = longest.index(i)
         stage = Generation(T, lam, sigma)
         answer = response_name(index)
         r = shrinkage(stage.kappa)

@@ -82,6 +82,9 @@ def ridge_replace() -> ErrorFormula:
         parts={**clean.parts, "synthetic_variance": generations * sigma0**2 * factor_terms(synthetic)},
         regime="proportional",
         conditions=(condition,),
+        remedies={
+            condition: "increase T0, or use ridge-replace-overparametrized for T0 < d; ridge-chain with lam0 = 0 covers every T0"
+        },
     )
 
 
@@ -119,7 +122,15 @@ labelled by the truth and the next by the previous fit, then ridge regression on
 $T_0,T\gtrless d$. $\mathcal G$ and $\mathcal G_0$ are the generation operators of the tested fit and of a generator""",
     build=_chain,
     sources=("dohmatob2024regression",),
-    relations=(Relation("ridge-clean", "equals", {"n": 0}, "no generation"),),
+    relations=(
+        Relation("ridge-clean", "equals", {"n": 0}, "no generation"),
+        Relation(
+            "ridge-replace-overparametrized",
+            "equals",
+            {"T0": 7, "lam0": 0},
+            "minimum-norm generators on fewer rows than features",
+        ),
+    ),
     unfold=_chain_at,
 )
 def ridge_chain() -> ErrorFormula:
