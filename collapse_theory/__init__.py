@@ -21,6 +21,7 @@ open_doors(
             ("Pipeline", "draw", "present.draw:draw_pipeline"),
             ("ErrorFormula", "program", "numerics.predictor:program_of"),
             ("ErrorFormula", "compile", "numerics.predictor:predictor_of"),
+            ("ErrorFormula", "optimum", "study.optimum:optimal_ridge"),
             ("ErrorFormula", "latex", "present.latex:formula_latex"),
             ("DeterministicEquivalent", "evaluate", "numerics.equivalent_values:evaluate"),
             ("DeterministicEquivalent", "solve", "numerics.equivalent_values:solve_equivalent"),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collapse_theory.describe.targets import Target
     from collapse_theory.numerics.measure import Spectra
     from collapse_theory.numerics.predictor import Predictor
+    from collapse_theory.study.optimum import Optimum
 
 __all__ = ["ErrorFormula", "Regime", "value_for"]
 
@@ -184,6 +185,16 @@ class ErrorFormula:
         predictor: Predictor = through("ErrorFormula.compile")(self, spectrum=spectrum, target=target)
         return predictor
 
+    def optimum(self, over: Any = "lam", **arguments: Any) -> Optimum:
+        """Return where the error is least over an argument or a list of arguments; see :func:`ct.optimal_ridge`.
+
+        Args:
+            over: The argument, or several.
+            **arguments: ``spectrum``, ``target``, ``between``, and one value per other symbol.
+        """
+        found: Optimum = through("ErrorFormula.optimum")(self, over=over, **arguments)
+        return found
+
     @cached_property
     def program(self) -> Any:
         """What evaluation needs, compiled once: the plan of numeric steps, the symbols and the conditions."""
@@ -202,6 +213,16 @@ class ErrorFormula:
         """
         x = self.symbol(name)
         self._refuse_dimension(x, "diff")
+        if x not in self._derivatives:
+            self._derivatives[x] = self._derivative(x)
+        return self._derivatives[x]
+
+    @cached_property
+    def _derivatives(self) -> dict[Symbol, ErrorFormula]:
+        """Those that were asked for: a search asks again and again, and compiling one takes longer than a thousand points."""
+        return {}
+
+    def _derivative(self, x: Symbol) -> ErrorFormula:
         parts = {k: collected(spread(e).diff(x)) for k, e in self.parts.items()}
         out = replace(self, parts=parts, pipeline=None)
         lost = (self.free_symbols - out.free_symbols) | set(self.dropped)

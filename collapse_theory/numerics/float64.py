@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,10 +32,11 @@ from collapse_theory.numerics.steps import (
     Unroll,
 )
 from collapse_theory.numerics.vectorised import Vectorised, magnitudes_of
+from collapse_theory.symbols import ordered
 
 __all__ = ["Batch", "Float64Program"]
 
-_BLOCK = 1 << 15  # entries of a (batch, node) array: a handful of them stays in cache
+_BLOCK = 1 << 17  # entries of a (batch, node) array: a megabyte, so that a block costs more than the calls on it
 
 
 @dataclass(frozen=True)
@@ -75,19 +77,23 @@ class Float64Program:
     def __setstate__(self, plan: Plan) -> None:
         self.__init__(plan)  # type: ignore[misc]
 
-    def run(self, measure: Measure | None, values: Mapping[Symbol, np.ndarray], size: int) -> Batch:
+    def run(
+        self, measure: Measure | None, values: Mapping[Symbol, np.ndarray], size: int, *, rough: bool = False
+    ) -> Batch:
         """Evaluate the outputs for a batch.
 
         Args:
             measure: Nodes and weights; None if the plan takes no integral.
             values: Inputs by symbol: float64 of shape () or (size,).
             size: Batch size, positive.
+            rough: Do not look for the points that need another arithmetic; all of them are said to be in float64.
         """
         nodes = 1 if measure is None else measure.size
         step = max(1, _BLOCK // nodes)
         if size > step:
-            return _joined([self.run(measure, v, k) for v, k in _pieces(values, size, step)])
+            return _joined([self.run(measure, v, k, rough=rough) for v, k in _pieces(values, size, step)])
         outputs, threshold, reported = self._block(measure, values)
+        reported &= not rough
         if not reported or size == 1:
             threshold = np.broadcast_to(threshold, (size,))
             outputs = {name: np.broadcast_to(x, (size,)) for name, x in outputs.items()}
@@ -145,7 +151,9 @@ class _Watched(PooledFloat64):
         self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[bool], env: Mapping[Symbol, Any]
     ) -> list[Any]:
         """Return sums over the eigenvalues."""
-        columns = {name: value if np.ndim(value) == 0 else value[:, None] for name, value in env.items()}
+        used = {name: env[name] for name in _symbols(tuple(integrands)) if name in env}
+        points, inverse = _distinct(list(used.values()))
+        columns = {name: x if np.ndim(x) == 0 else x[:, None] for name, x in zip(used, points, strict=True)}
         functions, sizes = self.program.function(tuple(integrands))(columns, measure)
         totals = []
         for f, size, against_energies in zip(functions, sizes, energy, strict=True):
@@ -160,7 +168,7 @@ class _Watched(PooledFloat64):
                 against_energies and _lost_energy_counts(f, measure, total)
             ):
                 self.reports.append("integral")
-            totals.append(total)
+            totals.append(total if inverse is None or np.ndim(total) == 0 else total[inverse])
         return totals
 
     def ridge(self, measure: Measure, T: Any, lam: Any) -> tuple[Any, Any]:
@@ -175,8 +183,13 @@ class _Watched(PooledFloat64):
                 f"an effective ridge needs a ridge >= 0, got {lam.min():g}; change the shift, or evaluate the "
                 "deterministic equivalent itself, which covers shifts outside the spectrum"
             )
-        kappa = solve_effective_ridge(measure, T.ravel(), lam.ravel())
-        return self._solved(T.shape, kappa, residual_degrees(measure, T.ravel(), lam.ravel(), kappa))
+        shape = T.shape
+        (T, lam), inverse = _distinct([T.ravel(), lam.ravel()])
+        kappa = solve_effective_ridge(measure, T, lam)
+        residual = residual_degrees(measure, T, lam, kappa)
+        if inverse is not None:
+            kappa, residual = kappa[inverse], residual[inverse]
+        return self._solved(shape, kappa, residual)
 
     def features(self, measure: Measure, T: Any, m: Any, lam: Any) -> tuple[Any, Any]:
         """Return the same for fits on random features."""
@@ -218,6 +231,26 @@ class _Watched(PooledFloat64):
                 self.reports.append("rounds")
         self.threshold = self.threshold | threshold
         return list(out)
+
+
+@lru_cache(maxsize=1024)
+def _symbols(expressions: tuple[Expr, ...]) -> tuple[Symbol, ...]:
+    """Return the symbols of expressions, in an order; to find them takes as long as to evaluate a block."""
+    return ordered(set().union(*(e.free_symbols for e in expressions)))
+
+
+def _distinct(arrays: Sequence[Any]) -> tuple[list[Any], np.ndarray | None]:
+    """Return the points of a batch without repetition, and where each came from; None where that saves nothing.
+
+    A sweep over noises or generations repeats its ridges, and what is dear depends on these alone.
+    """
+    varying = [a for a in arrays if np.ndim(a)]
+    if not varying:
+        return list(arrays), None
+    _, first, inverse = np.unique(np.stack(varying, axis=1), axis=0, return_index=True, return_inverse=True)
+    if 2 * first.size > varying[0].size:
+        return list(arrays), None
+    return [a[first] if np.ndim(a) else a for a in arrays], inverse.ravel()
 
 
 _TINY = np.finfo(float).tiny

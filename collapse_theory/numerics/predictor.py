@@ -135,14 +135,13 @@ class Predictor:
             DomainError: If a value is missing, unknown, out of range, or violates a condition.
         """
         terms = flag(terms, "terms")
-        bound = self._bind(values)
-        arrays = {x: float64_array(x.name, value) for x, value in bound.items()}
+        arrays = self.arrays(values)
         noise = float64_array("test_noise", 0 if test_noise is None else test_noise)
         shape = broadcast_shape({**{x.name: a for x, a in arrays.items()}, "test_noise": noise})
         size = int(np.prod(shape))
         flat = {x: a if a.ndim == 0 else np.broadcast_to(a, shape).ravel() for x, a in arrays.items()}
-        flat |= self._numbers
-        self._check(flat, noise)
+        flat |= self.numbers
+        self.check(flat, noise)
         if size == 0:
             outputs: dict[str, Any] = {name: np.empty(0) for name, _ in self.program.plan.outputs}
             total: Any = np.empty(0)
@@ -173,8 +172,8 @@ class Predictor:
         for name, array in (*((x.name, a) for x, a in scalars.items()), ("test_noise", noise)):
             if array.ndim:
                 raise DomainError(f"{name} needs to be a scalar with digits=, got shape {array.shape}; loop over it")
-        scalars |= self._numbers
-        self._check(scalars, noise)
+        scalars |= self.numbers
+        self.check(scalars, noise)
         outputs, total = evaluate_digits(
             self.program.plan, self._exact_measure, lambda mp: self._exact(bound, mp), int(digits)
         )
@@ -210,8 +209,42 @@ class Predictor:
         return live_directions(self.spectrum)
 
     @property
-    def _numbers(self) -> dict[Symbol, np.ndarray]:
+    def numbers(self) -> dict[Symbol, np.ndarray]:
+        """The values of the symbols that stand for numbers."""
         return {x: np.asarray(float64_number(e, _public(x))) for x, e in self.program.numbers}
+
+    def arrays(self, values: Mapping[str, Any]) -> dict[Symbol, np.ndarray]:
+        """Return values by name as arrays by symbol, ``d`` among them.
+
+        Raises:
+            DomainError: If a value is missing, unknown or not a real number.
+        """
+        return {x: float64_array(x.name, value) for x, value in self._bind(values).items()}
+
+    def total(self, flat: Mapping[Symbol, np.ndarray], size: int, *, rough: bool = False) -> np.ndarray:
+        """Return the sum of the terms at points that are known to be in the domain, shape (size,).
+
+        Args:
+            flat: Arrays by symbol, of shape () or (size,).
+            size: The number of points, positive.
+            rough: Leave as they are the values that lost digits in float64; what is not finite is computed in mpmath all
+                the same.
+        """
+        whole = {x: a for x, a in flat.items() if x in self._known} | self.numbers
+        if not rough:
+            return self._values(whole, size)[1]
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = sum(
+                self.program.float64.run(self.measure, whole, size, rough=True).outputs.values(), np.zeros(size)
+            )
+        lost = np.flatnonzero(~np.isfinite(total))
+        if lost.size:
+            total[lost] = self._values({x: a[lost] if a.ndim else a for x, a in whole.items()}, lost.size)[1]
+        return total
+
+    @cached_property
+    def _known(self) -> frozenset[Symbol]:
+        return frozenset((*self.program.symbols, *self.program.optional))
 
     def _exact(self, bound: Mapping[Symbol, Any], mp: Any) -> dict[Symbol, Any]:
         exact = {x: _exactly(value, mp) for x, value in bound.items()}
@@ -252,7 +285,12 @@ class Predictor:
         return number
 
     # ------------------------------------------------------------------ checking
-    def _check(self, values: Mapping[Symbol, np.ndarray], noise: np.ndarray) -> None:
+    def check(self, values: Mapping[Symbol, np.ndarray], noise: np.ndarray) -> None:
+        """Check that values are in the range of their symbols and fulfil the conditions of the formula.
+
+        Raises:
+            DomainError: If they are not.
+        """
         given = (x for x in self.program.optional if x in values)
         for x in (*self.program.symbols, *given, *(x for x, _ in self.program.numbers)):
             _check_assumptions(self.name, x, values[x])
