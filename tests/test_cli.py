@@ -72,6 +72,27 @@ def test_an_argument_of_a_workflow_can_be_set():
     assert out["value"] == pytest.approx(0.25 * 30 / 29, rel=1e-13)
 
 
+def test_optimal_ridge_of_a_theorem():
+    clean = (
+        "ridge-clean",
+        "--spectrum",
+        "isotropic:d=40",
+        "--target",
+        "random:norm2=1",
+        "--set",
+        "T=60",
+        "--set",
+        "sigma=0.5,1",
+    )
+    found = json.loads(call("optimal-ridge", *clean, "--json"))
+    assert np.allclose(found["lam"], [0.25 * 40 / 60, 40 / 60], rtol=1e-8, atol=0)
+    assert found["stationary"] == [True, True]
+    assert "excess" in call("optimal-ridge", *clean)
+    chain = ("ridge-chain", *clean[1:-1], "sigma=0.5", "--set", "T0=30", "--set", "n=1", "--set", "sigma0=0.3")
+    assert json.loads(call("optimal-ridge", *chain, "--over", "lam,lam0", "--json"))["lam0"] > 0
+    assert "no symbol 'lmb'" in call("optimal-ridge", *clean, "--over", "lmb", code=2)
+
+
 def test_validate_passes_and_fails_with_exit_code_one():
     good = ("ols-accumulate", "--spectrum", "isotropic:d=10", "--set", "T=30", "--set", "n=2", "--set", "sigma=1")
     assert call_json("validate", *good)["passed"]

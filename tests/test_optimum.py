@@ -178,6 +178,33 @@ def test_a_curve_with_two_minima():
     assert few.error > many.error
 
 
+def test_a_design_with_two_optimal_ridges():
+    """Strong directions with little signal, weak ones with much: a ridge for each; noise decides which is better."""
+    about = {"spectrum": ct.Eigenvalues([1.0] * 8 + [1e-3] * 8), "target": ct.Energies([0.1] * 8 + [100.0] * 8)}
+    best = CLEAN.optimum(**about, T=32, sigma=np.array([0.5, 2.0, 3.0]))
+    assert [len(m) for m in best.minima][-1] == 2
+    for i, sigma in enumerate((0.5, 2.0, 3.0)):
+        errors = CLEAN.evaluate(**about, T=32, sigma=sigma, lam=np.geomspace(1e-6, 1e3, 4001))
+        assert best.error[i] <= errors.min()
+        assert best.error[i] == pytest.approx(errors.min(), rel=1e-5)
+        slopes = CLEAN.diff("lam").evaluate(
+            **about, T=32, sigma=sigma, lam=np.outer([1 - 1e-7, 1 + 1e-7], best.minima[i])
+        )
+        assert (slopes[0] < 0).all()
+        assert (slopes[1] > 0).all()
+
+
+def test_newton_does_not_return_to_the_lower_end_of_its_bracket():
+    """Two minima; from the right one's upper end a step leads below the bracket, and one from its lower end back."""
+    s = [2e-4, 2.4e-4, 3e-4, 3.7e-4, 1.36e-3, 1.4e-3, 8.4e-3, 0.053, 0.13, 0.23, 0.45, 0.65]
+    w2 = [1.05e4, 3.9e3, 34, 1.5e3, 125, 6.1, 1.8e-3, 1.76, 38, 0.34, 1.8e-4, 7.2e-4]
+    about = {"spectrum": ct.Eigenvalues(s[::-1]), "target": ct.Energies(w2[::-1])}
+    best = REPLACE.optimum(**about, n=1, T=76, T0=19, sigma=4.74, sigma0=0.028)
+    errors = REPLACE.evaluate(**about, n=1, T=76, T0=19, sigma=4.74, sigma0=0.028, lam=np.geomspace(1e-6, 10, 4001))
+    assert len(best.minima) == 2
+    assert best.error <= errors.min()
+
+
 def wild_designs():
     """Eigenvalues and energies over many decades."""
     rng = np.random.default_rng(1)

@@ -1,4 +1,4 @@
-"""``collapse-theory``: list, show, derive, predict, validate, report."""
+"""``collapse-theory``: list, show, derive, predict, optimal-ridge, validate, report."""
 
 from __future__ import annotations
 
@@ -128,6 +128,46 @@ def predict(
         print_table(
             (*swept, "test error", *terms),
             [tuple(float(x) for x in row) for row in zip(*(c.ravel() for c in columns), strict=True)],
+            title=f"{p.formula.name} ({p.formula.regime})",
+        )
+
+
+@app.command(
+    "optimal-ridge",
+    epilog="Example: collapse-theory optimal-ridge ridge-replace --spectrum powerlaw:d=300,beta=1.5 --target source:r=0.5 "
+    "--set T=600 --set T0=900 --set n=5 --set sigma=0.5 --set sigma0=0.5",
+)
+def find_optimal_ridge(
+    what: What,
+    *,
+    spectrum: Spectrum = None,
+    target: Target = None,
+    assign: Assign = None,
+    over: Annotated[str, typer.Option(help="The argument to optimise; several as lam,lam0.")] = "lam",
+    as_json: Json = False,
+) -> None:
+    """Find the ridge, or another argument, at which the test error is least."""
+    from collapse_theory.study.optimum import optimal_ridge
+
+    with guarded():
+        p = problem(what, spectrum, target, assign or [])
+        names = over.split(",")
+        values = {k: v for k, v in p.values.items() if k not in names}
+        best = optimal_ridge(
+            p.formula, spectrum=p.spectrum, target=p.target, over=names if names[1:] else over, **values
+        )
+        found = best.value if names[1:] else {over: best.value}
+        columns: dict[str, Any] = {**found, "test error": best.error}
+        if best.clean_value is not None:
+            columns |= {f"clean {over}": best.clean_value, "clean error": best.clean_error, "excess": best.excess}
+        if as_json:
+            print_json({**columns, "stationary": best.stationary, "regime": p.formula.regime, "values": values})
+            return
+        swept = {k: v for k, v in values.items() if np.ndim(v)}
+        arrays = np.broadcast_arrays(*swept.values(), *columns.values())
+        print_table(
+            (*swept, *columns),
+            [tuple(float(x) for x in row) for row in zip(*(a.ravel() for a in arrays), strict=True)],
             title=f"{p.formula.name} ({p.formula.regime})",
         )
 

@@ -68,7 +68,8 @@ def find_root(equation: Equation, epsilon: Any = FLOAT64) -> Solution:
         low[live] = a = np.where(residual < 0, here, a)
         high[live] = b = np.where(residual > 0, here, b)
         following = np.maximum(here - residual / slope, floor[live])
-        inside = (following > 0) & (following >= a) & (following <= b)
+        back = (following <= a) & (here > a)  # to the floor, say, if that was seen: it would come back here
+        inside = (following > 0) & (following >= a) & (following <= b) & ~back
         if not inside.all():
             following = np.where(inside, following, _between(a, b))
         x[live] = following

@@ -75,7 +75,7 @@ class Optimum:
         x, known = np.asarray(self._clean[1]), np.isfinite(self._clean[1])
         there = {self.over[0]: np.where(known, x, self.value)}
         error = self.formula.evaluate(**{**self.asked.about, **self.asked.values, **there})
-        return np.where(known, np.maximum(error - self.error, 0), np.nan)[()]
+        return _plain(np.where(known, np.maximum(error - self.error, 0), np.nan))
 
     @cached_property
     def correction(self) -> Expr | None:
@@ -98,7 +98,7 @@ class Optimum:
         there = {name: np.where(inside, x, self.value)}
         slope = self.formula.diff(name).evaluate(**about, **values, **there)
         curvature = bend.evaluate(**about, **_known(bend, values), **there)
-        return np.where(inside, x - slope / curvature, np.nan)[()]
+        return _plain(np.where(inside, x - slope / curvature, np.nan))
 
     @cached_property
     def _bend(self) -> ErrorFormula | None:
@@ -126,7 +126,7 @@ class Optimum:
         shape = np.shape(self.value)
 
         def spread(a: np.ndarray) -> Any:
-            return np.broadcast_to(search.spread(a), shape)[()]
+            return _plain(np.array(np.broadcast_to(search.spread(a), shape)))
 
         return formula, spread(found.value), spread(found.error), spread(found.end == 0)
 
@@ -247,6 +247,11 @@ def _refuse(search: Search, value: np.ndarray, end: np.ndarray, attained: np.nda
             f"{search.formula.name} has no minimum over {x.name}{at}: the error keeps falling to {to} ({value[k, i]:.3g} was "
             "looked at); give a range with between=(low, high)"
         )
+
+
+def _plain(a: np.ndarray) -> Any:
+    """Return an array, or the number in one without axes."""
+    return a if a.ndim else a.item()
 
 
 def _known(formula: ErrorFormula, values: Mapping[str, Any]) -> dict[str, Any]:
