@@ -84,13 +84,13 @@ def test_optimal_ridge_of_a_theorem():
         "--set",
         "sigma=0.5,1",
     )
-    found = json.loads(call("optimal-ridge", *clean, "--json"))
+    found = call_json("optimal-ridge", *clean)
     assert np.allclose(found["lam"], [0.25 * 40 / 60, 40 / 60], rtol=1e-8, atol=0)
     assert found["stationary"] == [True, True]
-    assert "excess" in call("optimal-ridge", *clean)
+    assert "excess" in call("optimal-ridge", *clean).stdout
     chain = ("ridge-chain", *clean[1:-1], "sigma=0.5", "--set", "T0=30", "--set", "n=1", "--set", "sigma0=0.3")
-    assert json.loads(call("optimal-ridge", *chain, "--over", "lam,lam0", "--json"))["lam0"] > 0
-    assert "no symbol 'lmb'" in call("optimal-ridge", *clean, "--over", "lmb", code=2)
+    assert call_json("optimal-ridge", *chain, "--over", "lam,lam0")["lam0"] > 0
+    assert "no symbol 'lmb'" in call("optimal-ridge", *clean, "--over", "lmb", code=2).output
 
 
 def test_validate_passes_and_fails_with_exit_code_one():

@@ -74,6 +74,7 @@ RESULTS = {
     "Diagnosis",
     "ErrorFormula",
     "Fit",
+    "Optimum",
     "Sample",
     "Simulation",
     "Source",
@@ -130,6 +131,8 @@ GOOD = {
     "DeterministicEquivalent.evaluate.values": {"T": 12, "lam": 0.1}, "DeterministicEquivalent.solve.values":
     {"T": 12, "lam": 0.1}, "pipeline.parameters": {}, "at.parameters": {}, "ancestors.model": None,
     "theory.pipeline": tokens(), "Linear.theory.pipeline": chain(), "setting": None, "moments.exact": True, "exact": True,
+    "err": CLEAN, "over": "lam", "between": None, "optimal_ridge.values": {"T": 12, "sigma": 0.1},
+    "optimum.arguments": {"spectrum": SPECTRUM, "target": TARGET, "T": 12, "sigma": 0.1},
     "alpha": 0.1, "extrapolate": False, "least_noise": 0.1, "rows": 12, "generators": 2, "synthetic_rows": 4,
 }  # fmt: skip
 
@@ -180,6 +183,8 @@ INTERNAL = {
     "ancestors",
     "parameters",
     "raw_terms",
+    "arrays",
+    "total",
 }
 
 

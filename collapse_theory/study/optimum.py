@@ -171,7 +171,7 @@ def optimal_ridge(
 
     Raises:
         DomainError: If the argument is unknown, an integer, or has no influence; if the error keeps falling towards an end
-            that is not in the range; or as in :meth:`ErrorFormula.evaluate`.
+            that is not in the range; or as in :meth:`~collapse_theory.derive.formula.ErrorFormula.evaluate`.
 
     >>> import collapse_theory as ct
     >>> err = ct.catalog["ridge-replace"].error
