@@ -170,6 +170,15 @@ RIDGE = {
         },
         allowance=0.01,
     ),
+    "ols-strong-collapse": Point(
+        {"N": 60, "p1": 0.6, "p2": 0.4, "sigma": 0.5},
+        {"N": ROWS, "p1": (0.6 + TINY, 0.6), "p2": (0.4 - TINY, 0.4), "sigma": NOISE},
+        {"N": 80, "p1": 0.6, "p2": 0.4, "sigma": 0.7},
+        family=lambda: naive.OffsetLinear(GRID, ENERGY, OFFSET, synthetic=2),
+        measure={
+            "spectrum": {"Sigma": ct.Eigenvalues(GRID), "Delta": ct.Eigenvalues(OFFSET)}, "target": ct.Energies(ENERGY)
+        },
+    ),
     "random-features-ridge": Point(
         {**CLEAN, "m": 30},
         {"m": (1 - TINY, 1), **AT},

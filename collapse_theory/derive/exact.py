@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sympy import Expr, Ge, S, Symbol
+from sympy import Expr, Ge, S, Symbol, factor
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace
@@ -25,6 +25,7 @@ from collapse_theory.symbols import d, eigenvalue
 
 __all__ = [
     "affine_closed_form",
+    "disagreement",
     "fixed_design_step",
     "fresh_step",
     "mean_inverse_gram",
@@ -66,6 +67,36 @@ def fixed_design_step(share: Expr, rows: Expr) -> Expr:
     """
     inverse, _ = mean_inverse_gram(rows)
     return share**2 * SpectralTrace(eigenvalue * inverse)
+
+
+def disagreement(rows: Expr) -> Expr:
+    r"""Return :math:`\tau`, the risk per unit of :math:`\sum_ip_i\|w_i-\bar w\|_\Sigma^2` of labellers pooled in one fit.
+
+    With whitened rows :math:`x_a`, :math:`H=\sum_ax_ax_a^\top` and :math:`u_a` the deviation from :math:`\bar w` of the labeller of
+    row a, the fit is off by :math:`H^{-1}\sum_ax_ax_a^\top u_a`. Rows are exchangeable and isotropic, so its mean square is
+    :math:`\alpha\sum_a|u_a|^2+\beta\sum_{a\ne b}u_a\cdot u_b`. Equal :math:`u_a` are fitted exactly,
+    :math:`N\alpha+N(N-1)\beta=1`, and deviations sum to zero: :math:`\tau=N(\alpha-\beta)`.
+
+    For :math:`\alpha=\frac1d\mathbb E|x|^2x^\top H^{-2}x` take x out of H: with :math:`H'=H-xx^\top` and x along the first axis,
+    :math:`(H'^{-1})_{1\cdot}=m(1,-b)`, where :math:`1/m` is a chi-square of :math:`N-d` degrees of freedom, independent of
+    the regression coefficients b of mean square :math:`(d-1)/(N-d-1)`. Hence :math:`d\alpha=(1+\mathbb E|b|^2)\,\mathbb EB^2` with
+    :math:`B=|x|^2m/(1+|x|^2m)`, a Beta variable of :math:`d/2` and :math:`(N-d)/2`.
+
+    Args:
+        rows: Number of all rows of the fit, at least ``d + 2``.
+
+    >>> from collapse_theory.symbols import N
+    >>> disagreement(N).subs({N: 8, d: 2})
+    71/175
+    """
+    others = {rows: rows - 1, d: d - 1}
+    inverse, _ = mean_inverse_gram(rows)
+    coefficients = (d - 1) * (eigenvalue * inverse).subs(others, simultaneous=True)
+    a, total = d / 2, rows / 2
+    square = a * (a + 1) / (total * (total + 1))
+    alpha = (1 + coefficients) * square / d
+    beta = (1 - rows * alpha) / (rows * (rows - 1))
+    return factor(rows * (alpha - beta))
 
 
 def telescoped_risk(steps: tuple[Increment, ...]) -> tuple[Mapping[str, Expr], tuple[Boolean, ...]]:

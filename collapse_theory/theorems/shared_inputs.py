@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from sympy import Eq, Expr, Ge, Gt, Le, S, Symbol, factor
+from sympy import Eq, Expr, Ge, Gt, Le, S, Symbol, factor, oo
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory.algebra.effective import shared_degrees
 from collapse_theory.algebra.integrals import SpectralTrace
+from collapse_theory.derive.exact import disagreement, fresh_step, mean_inverse_gram
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.labeller import chain_risk
 from collapse_theory.derive.operator import Generation, response, shrinkage
@@ -259,3 +260,35 @@ def strong_collapse() -> ErrorFormula:
     disagreement = factor(p1 * p2**2 + p2 * p1**2) * SpectralTrace(offset * eigenvalue)
     zeta = p2**2 * transported + disagreement * answer
     return ErrorFormula({**clean.parts, "synthetic_variance": zeta}, "proportional", (Eq(p1 + p2, 1),), (), "operator")
+
+
+@register(
+    "ols-strong-collapse",
+    title="Real and synthetic rows in one least-squares fit",
+    hypotheses=r"""Gaussian inputs; least squares on $N$ independent rows, a share $p_1$ labelled by the truth and a share
+$p_2=1-p_1$ by $w_0$ plus a zero-mean offset of covariance $\Delta$""",
+    build=partial(_mixture, lam=0),
+    sources=("dohmatob2024strong",),
+    relations=(
+        Relation("strong-collapse", "tends to", {"N": oo, "lam": 0}, r"many rows: exact here, proportional there"),
+        Relation("ols-replace", "equals", {"p1": 1, "p2": 0, "n": 0, "T": 60}, "real rows only"),
+    ),
+)
+def ols_pooled() -> ErrorFormula:
+    r"""Derive :math:`E=\|\bar w-w_0\|_\Sigma^2+\tau\sum_ip_i\|w_i-\bar w\|_\Sigma^2+\frac{d\sum_ip_i\sigma_i^2}{N-d-1}`.
+
+    It holds for any labellers that are independent of the inputs; here :math:`\bar w=w_0+p_2\delta` and the deviations are
+    :math:`-p_2\delta` on the real and :math:`p_1\delta` on the synthetic rows.
+    """
+    energy = SpectralTrace(eigenvalue_of("Delta") * eigenvalue)
+    deviations = factor(p1 * p2**2 + p2 * p1**2)
+    return ErrorFormula(
+        {
+            "bias": S.Zero,
+            "variance": sigma**2 * fresh_step(N, N),
+            "synthetic_bias": p2**2 * energy,
+            "synthetic_variance": disagreement(N) * deviations * energy,
+        },
+        "exact",
+        (mean_inverse_gram(N)[1], Eq(p1 + p2, 1)),
+    )
