@@ -35,7 +35,8 @@ def theorem(slug):
     """Return a theorem's formula, its spectra and the values of its test point."""
     err = ct.catalog[slug].error
     needs = err.family is None
-    spectra = {"Sigma": SPECTRUM} | ({"Delta": OTHER} if slug.endswith("strong-collapse") else {})
+    common = ct.Isotropic(D) if err.isotropic else SPECTRUM
+    spectra = {"Sigma": common} | ({"Delta": OTHER} if slug.endswith("strong-collapse") else {})
     return err, spectra if needs else None, POINTS[slug].values
 
 

@@ -186,8 +186,9 @@ class ErrorFormula:
         return predictor
 
     def optimum(self, over: Any = "lam", **arguments: Any) -> Optimum:
-        """Return where the error is least over an argument or a list of arguments; see
-        :func:`~collapse_theory.study.optimum.optimal_ridge`.
+        """Return where the error is least over an argument or a list of arguments.
+
+        See :func:`~collapse_theory.study.optimum.optimal_ridge`.
 
         Args:
             over: The argument, or several.
