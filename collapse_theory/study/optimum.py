@@ -178,7 +178,7 @@ def optimal_ridge(
     >>> best = ct.optimal_ridge(err, spectrum=ct.Isotropic(100), target=ct.RandomTarget(norm2=2.0),
     ...                         n=4, T=160, T0=250, sigma=0.3, sigma0=0.5)
     >>> round(best.clean_value, 6), round(best.value, 6), best.stationary
-    (0.028125, 0.148716, True)
+    (0.028125, 0.145052, True)
     """
     instance(err, ErrorFormula, "err", "derive one with ct.test_error(pipeline)", DomainError)
     chosen = _arguments(err, over, values)
