@@ -170,8 +170,9 @@ def spacing(mp: Any) -> Any:
 def _root(measure: Measure, T: np.ndarray, lam: np.ndarray, epsilon: Any = FLOAT64) -> np.ndarray:
     """Return the roots; in float64 at unit scale."""
     found = find_root(EffectiveRidgeEquation.of(measure, T, lam), epsilon)
-    at = f"T={float(T[found.worst])!r}, lam={float(lam[found.worst])!r}" if T.size else "no point"
-    return np.asarray(found.checked(f"the effective ridge at {at}, in units of the spectrum,", "report this spectrum"))
+    return np.asarray(
+        found.checked("the effective ridge in units of the spectrum", "report this spectrum", T=T, lam=lam)
+    )
 
 
 def _unit_scale(measure: Measure) -> tuple[Measure, int]:

@@ -40,8 +40,7 @@ def solve_features(
     a, b = np.minimum(T, m), np.maximum(T, m)
     equation = RandomFeaturesEquation(measure, a, b, lam, solve_effective_ridge)
     found = find_root(equation, epsilon)
-    at = ", ".join(f"{name}={float(x[found.worst])!r}" for name, x in (("T", T), ("m", m), ("lam", lam)))
-    y = found.checked(f"the ridge of the features at {at}", "report this spectrum")
+    y = found.checked("the ridge of the features", "report this spectrum", T=T, m=m, lam=lam)
     kappa, unexplained, spread = equation.at(y)
     features = (m - a) + unexplained  # m - df1; every term is positive
     residual = features + kappa * spread

@@ -107,7 +107,7 @@ def solve_resolvent(
         opened.designs, np.where(opened.designs, ridge, one), penalty, np.asarray((s > 0).any(axis=0)), reals,
     )  # fmt: skip
     found = solve_system(equations, equations.beginning() if start is None else start, reals.epsilon)
-    x = found.checked(f"the effective ridges at rows={rows}, ridge={ridge}", "move away from the threshold")
+    x = found.checked("the effective ridges", "move away from the threshold", rows=rows, ridge=ridge)
     if nudge:
         x = x * (1 + nudge * equations.sensitivity(x))
     return Resolvent(opened, x, equations.constant, equations.kernel(x), penalty, found.residual)

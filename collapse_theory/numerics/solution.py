@@ -55,18 +55,21 @@ after 400 steps; change it
         """The place of the equation with the largest residual."""
         return int(np.argmax(self.residual))
 
-    def checked(self, what: str, remedy: str) -> Any:
+    def checked(self, what: str, remedy: str, **at: Any) -> Any:
         """Return the roots if they are accepted.
 
         Args:
-            what: What was solved for, with the arguments that matter.
+            what: What was solved for.
             remedy: What the user can do.
+            **at: The arguments that matter; of n equations one entry for each, and that of the worst is shown.
 
         Raises:
             ConvergenceError: If they are not.
         """
         if self.status is Status.SETTLED:
             return self.value
+        shown = {name: x[self.worst] if np.ndim(self.residual) else x for name, x in at.items()}
+        where = " at " + ", ".join(f"{name}={x}" for name, x in shown.items()) if at else ""
         raise ConvergenceError(
-            f"{what} {self.status.value}: relative residual {self.largest:.1e} after {self.steps} steps; {remedy}"
+            f"{what}{where} {self.status.value}: relative residual {self.largest:.1e} after {self.steps} steps; {remedy}"
         )
