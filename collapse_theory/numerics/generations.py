@@ -18,9 +18,9 @@ from sympy import Expr
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.derive.labeller import FitStep, Fluctuation, Integrals, Labels, Law, fitted, risk
 from collapse_theory.derive.labeller_scalars import ChainScalar, PooledScalar
-from collapse_theory.numerics.jets import value_of, where
+from collapse_theory.numerics.jets import same, value_of, where
 from collapse_theory.numerics.measure import Measure
-from collapse_theory.numerics.operator_power import EqualFits, Spread
+from collapse_theory.numerics.operator_power import EqualFits, OneFit, Spread
 
 __all__ = ["Generations", "labeller_recursion"]
 
@@ -68,7 +68,7 @@ class Generations:
             lost = kappa / (s + kappa)
             step = FitStep(s / (s + kappa), lost, (1, lost**2), residual)
             if places is None:
-                law = _repeated(_inherited(law, k, s), k, next(values), noise, step, integrals, measure)
+                law = _repeated(law, k, next(values), noise, step, measure)
             else:
                 labels = [
                     Labels(next(values), next(values), next(values), {place: next(values) for place in group})
@@ -108,46 +108,41 @@ def _total(terms: Sequence[tuple[Any, Any]], s: Any) -> Any:
     return sum(own[1:], own[0]) if own else 0 * s
 
 
-def _inherited(law: Law, k: int, s: Any) -> Law:
-    """Return the law of the labeller of a run's first fit under the run's own place."""
-    if k == 0:
-        return _gathered(Law({0: s / s}, {0: 0 * s}, ()), {0}, s)
-    sources = (Fluctuation(x.target, x.noise, x.shape, {k: x.gains[k - 1]}) for x in law.sources if k - 1 in x.gains)
-    return Law({k: law.kept[k - 1]}, {k: law.lost[k - 1]}, tuple(sources))
-
-
 def _few(nodes: int) -> int:
-    """Return how many fits, run one by one, cost about what a product of matrices does, and at least a handful."""
-    return max(32, nodes**3 >> 16)
+    """Return how many fits, run one by one, cost about what doubling a block a few times does, and at least a handful."""
+    return max(32, nodes**3 >> 14)
 
 
-def _repeated(law: Law, k: int, count: Any, noise: Any, step: FitStep, integrals: Integrals, measure: Measure) -> Law:
+def _repeated(law: Law, k: int, count: Any, noise: Any, step: FitStep, measure: Measure) -> Law:
     """Return the law after ``count`` equal fits, each labelled by the one before."""
     repeats = np.asarray(count, dtype=float)
     # A fit that loses nothing adds its noise, and nothing else happens: many add it many times.
     faithful = np.logical_and(value_of(step.lost) == 0, _slope(step.lost) == 0).all(axis=-1, keepdims=True)
     noise = where(faithful, repeats * noise, noise) if faithful.any() else noise
     repeats = np.where(faithful, np.minimum(repeats, 1), repeats)
-    labels = (Labels(1, 0, 0, {k: 1}),)
+    fit, state = OneFit.of(measure, step.kept, step.lost, step.residual), _labeller(law, k, measure.nodes)
     few = np.minimum(repeats, _few(measure.size))
+    settled = False
     for i in range(int(few.max())):
         live = few > i
-        after = _gathered(fitted(law, k, labels, noise, step, integrals), {k}, integrals.s)
-        law = after if live.all() else _law(_spread(after, k).chosen(live, _spread(law, k)), k)
-    if (repeats == few).all():
-        return law
-    block = EqualFits.one(measure, step.kept, step.lost, step.residual)
-    return _law(block.repeated(_spread(law, k), noise, repeats - few), k)
+        after = fit.after(state, noise)
+        after = after if live.all() else after.chosen(live, state)
+        settled = all(map(same, after.functions, state.functions))
+        if settled:  # one more fit changes nothing
+            break
+        state = after
+    if not settled and (repeats > few).any():
+        state = EqualFits.one(fit).repeated(state, noise, repeats - few)
+    sources = (Fluctuation(1, 0, state.target, {k: 1}), Fluctuation(0, 1, state.noise, {k: 1}))
+    return Law({k: state.kept}, {k: state.lost}, sources)
 
 
-def _spread(law: Law, k: int) -> Spread:
-    """Return the two functions of the one fit that a run carries."""
-    return Spread(law.kept[k], law.lost[k], *(x.shape for x in law.sources))
-
-
-def _law(x: Spread, k: int) -> Law:
-    sources = (Fluctuation(1, 0, x.target, {k: 1}), Fluctuation(0, 1, x.noise, {k: 1}))
-    return Law({k: x.kept}, {k: x.lost}, sources)
+def _labeller(law: Law, k: int, s: Any) -> Spread:
+    """Return the mean and the fluctuations of the labeller of a run's first fit."""
+    if k == 0:
+        return Spread(s / s, 0 * s, 0 * s, 0 * s)
+    last = _gathered(law, {k - 1}, s)
+    return Spread(last.kept[k - 1], last.lost[k - 1], *(x.shape for x in last.sources))
 
 
 def _slope(x: Any) -> Any:

@@ -26,7 +26,7 @@ import numpy as np
 from collapse_theory.numerics.jets import same, value_of, where
 from collapse_theory.numerics.measure import Measure
 
-__all__ = ["EqualFits", "Spread"]
+__all__ = ["EqualFits", "OneFit", "Spread"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,47 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class OneFit:
+    """A fit labelled by one fit that nothing else sees: ``K_1`` has rank one, so no matrix is needed.
+
+    Attributes:
+        measure: Nodes with counts and energies, shape (k,).
+        kept: ``r = s/(s + kappa)``, shape (..., k).
+        lost: ``c = kappa/(s + kappa)``.
+        added: ``S_1``, shape (..., k).
+    """
+
+    measure: Measure
+    kept: Any
+    lost: Any
+    added: Any
+
+    @classmethod
+    def of(cls, measure: Measure, kept: Any, lost: Any, residual: Any) -> Self:
+        """Return the fit.
+
+        Args:
+            measure: Nodes with counts and energies.
+            kept: ``s/(s + kappa)``.
+            lost: ``kappa/(s + kappa)``.
+            residual: Residual degrees of freedom, a scalar or a column.
+        """
+        return cls(measure, kept, lost, kept**2 / residual)
+
+    def after(self, before: Spread, noise: Any) -> Spread:
+        """Return the fit labelled by the given one; ``noise`` is the variance of its label noise, a scalar or a column."""
+        shape, taken = self.kept**2, self.lost**2
+        signal = self.measure.form(self.measure.nodes * taken * before.kept**2, column=True)
+        moved, noises = (self.measure.trace(taken * f, column=True) for f in (before.target, before.noise))
+        return Spread(
+            self.kept * before.kept,
+            self.kept * before.lost + self.lost,
+            shape * before.target + self.added * (signal + moved),
+            shape * before.noise + self.added * (noises + noise),
+        )
+
+
+@dataclass(frozen=True)
 class EqualFits:
     """A block of equal fits, each labelled by the one before.
 
@@ -74,17 +115,10 @@ class EqualFits:
     added: Any
 
     @classmethod
-    def one(cls, measure: Measure, kept: Any, lost: Any, residual: Any) -> Self:
-        """Return the block of one fit.
-
-        Args:
-            measure: Nodes with counts and energies.
-            kept: ``s/(s + kappa)``.
-            lost: ``kappa/(s + kappa)``.
-            residual: Residual degrees of freedom, a scalar or a column.
-        """
-        added = kept**2 / residual
-        return cls(measure, kept, lost, added[..., :, None] * (lost**2)[..., None, :], added)
+    def one(cls, fit: OneFit) -> Self:
+        """Return the block of one fit."""
+        moved = fit.added[..., :, None] * (fit.lost**2)[..., None, :]
+        return cls(fit.measure, fit.kept, fit.lost, moved, fit.added)
 
     def after(self, before: Spread, noise: Any) -> Spread:
         """Return the last fit of the block, the first being labelled by the given one.
