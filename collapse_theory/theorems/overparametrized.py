@@ -14,7 +14,7 @@ from sympy.logic.boolalg import Boolean
 from collapse_theory.algebra.effective import EffectiveRidge
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace
 from collapse_theory.algebra.special import GeometricSum
-from collapse_theory.derive.exact import mean_inverse_gram
+from collapse_theory.derive.exact import affine_closed_form, mean_inverse_gram
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.labeller import chain_risk
 from collapse_theory.derive.labeller_scalars import ChainBias, ChainVariance
@@ -150,25 +150,35 @@ def minnorm_replace_isotropic() -> ErrorFormula:
     r"""Derive the first two moments of the last fit.
 
     A fit projects on the span of its rows, :math:`P=X^\top(XX^\top)^{-1}X`, a uniformly random subspace: for any :math:`w` that it
-    is independent of, :math:`\mathbb EPw=\eta w` and :math:`\mathbb E\|Pw\|^2=\eta\|w\|^2` with :math:`\eta=T_0/d`. So one fit
-    leaves the share :math:`1-2\eta+\eta` of the signal unexplained, after :math:`n` others :math:`1-\eta^{n+1}`, and of the
-    noise of a fit each later one keeps :math:`\eta`.
+    is independent of, :math:`\mathbb EPw=\eta w` and :math:`\mathbb E\|Pw\|^2=\eta\|w\|^2` with :math:`\eta=T_0/d`. The mean
+    :math:`m` and the second moment :math:`q` of the fits, in units of the signal, follow, and the error is :math:`1-2m+q`.
     """
     eta = T0 / d
     noise, condition = row_noise()
     own = sigma0**2 * noise
+    unexplained, variances, mean, second, variance = [], [], S.One, S.One, S.Zero
+    for _ in range(3):
+        mean, second, variance = eta * mean, eta * second, own + eta * variance
+        unexplained.append(rho2 * (1 - 2 * mean + second))
+        variances.append(variance)
     return ErrorFormula(
         parts={
-            "bias": rho2 * (1 - eta),
-            "synthetic_bias": rho2 * eta * (1 - eta) * GeometricSum(1 - eta, n),
-            "variance": own,
-            "synthetic_variance": own * eta * GeometricSum(1 - eta, n),
+            "bias": unexplained[0],
+            "synthetic_bias": _grown(unexplained),
+            "variance": variances[0],
+            "synthetic_variance": _grown(variances),
         },
         regime="exact",
         conditions=(condition,),
         remedies={condition: "use ols-replace for T0 >= d + 2"},
         isotropic=True,
     )
+
+
+def _grown(values: list[Expr]) -> Expr:
+    """Return what n more fits add to the first of the values of an affine recursion, its ratio a sum and not a quotient."""
+    added = affine_closed_form(values[0], values[1], values[2], n) - values[0]
+    return added.replace(GeometricSum, lambda x, count: GeometricSum(x.expand(), count))
 
 
 def row_noise() -> tuple[Expr, Boolean]:
