@@ -35,6 +35,7 @@ __all__ = [
     "energy",
     "implicit_scalar",
     "indexed",
+    "intermediate",
     "is_literal",
     "k",
     "kappa",
@@ -52,7 +53,6 @@ __all__ = [
     "r",
     "response_name",
     "rho2",
-    "scaling",
     "sigma",
     "sigma0",
     "step",
@@ -213,15 +213,6 @@ def indexed(role: Symbol, index: int) -> Symbol:
     return Symbol(f"{role.name}_{index}", **role.assumptions0)
 
 
-def scaling(role: str, fit: int) -> Symbol:
-    """Return the symbol of a scale in the equations of one fit.
-
-    >>> scaling("penalty", 2)
-    penalty#2
-    """
-    return Generated(f"{role}#{fit}", nonnegative=True)
-
-
 def effective_ridge_scalar(index: int) -> Symbol:
     """Return the name of an effective ridge while a derivation is under way.
 
@@ -256,6 +247,15 @@ def implicit_scalar(index: int) -> Symbol:
     tau_2
     """
     return Generated(f"tau_{index}", real=True)
+
+
+def intermediate(name: str) -> Symbol:
+    """Return the name of a scalar in a derivation that is written out, in LaTeX.
+
+    >>> intermediate("t_{21}")
+    t_{21}
+    """
+    return Generated(name, real=True)
 
 
 def trace_scalar(index: int) -> Symbol:

@@ -16,18 +16,18 @@ from collapse_theory.symbols import (
     d,
     effective_ridge_scalar,
     implicit_scalar,
+    intermediate,
     kappa,
     lam,
     literal,
-    scaling,
     step,
     trace_scalar,
     unshared,
 )
 
 HOW = {"spectrum": ct.PowerLaw(12, beta=1.0), "target": ct.RandomTarget(norm2=1.0)}
-GENERATED = [step(1), literal("T", 1), literal("ridge", 2), scaling("penalty", 0), trace_scalar(1), implicit_scalar(1)]
-GENERATED += [effective_ridge_scalar(1), scaling("lam", 0)]
+GENERATED = [step(1), literal("T", 1), literal("ridge", 2), intermediate("t_{21}"), trace_scalar(1), implicit_scalar(1)]
+GENERATED += [effective_ridge_scalar(1)]
 NAMES = [
     *("lam_0", "lam_1", "kappa", "kappa_0", "kappa_1", "T_1", "Sigma", "Z_0", "w0", "epsilon", "measure"),  # ours
     *("lambda", "in", "class", "I", "E", "S", "pi", "sqrt", "exp", "numpy", "x0", "_Dummy_1"),  # Python's and SymPy's

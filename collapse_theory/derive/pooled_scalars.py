@@ -1,6 +1,6 @@
 r"""Bias and variance of a linear pipeline as opaque scalars, for pipelines whose fits share inputs.
 
-They are evaluated by the fixed point component by component, at a cost that does not grow with the size of the expression;
+They are evaluated by the recursion over the fits (:mod:`.cavity`), at a cost that does not grow with the size of the expression;
 :meth:`.PipelineBias.doit` writes it out in effective ridges, traces and quadratic forms.
 """
 
@@ -9,24 +9,21 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from sympy import Add, Eq, Expr, Symbol
+from sympy import Eq, Expr, Symbol
 from sympy.printing.precedence import PRECEDENCE
 
-from collapse_theory import symbols
-from collapse_theory.algebra.integrals import QuadraticForm
 from collapse_theory.algebra.opaque import Opaque
 from collapse_theory.algebra.printing import matrix_name
-from collapse_theory.derive.pooled import PooledSystem, Scaling, error_pencil
+from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.derive.slopes import slope
-from collapse_theory.engine.closed_form import ClosedForm, implicit_values, solve_symbolic
-from collapse_theory.engine.triangular import Structure, structure_of
+from collapse_theory.derive.written_out import own_ridges, write_out
 from collapse_theory.symbols import eigenvalue_of
 
 __all__ = ["PipelineBias", "PipelineScalar", "PipelineVariance", "pipeline_scalars"]
 
 
 class PipelineScalar(Opaque):
-    """Base: a scalar that the free-probability engine solves for, of the system of fits in ``args``."""
+    """Base: a scalar that the recursion over the fits gives, of the system of fits in ``args``."""
 
     is_nonnegative = True
     precedence = PRECEDENCE["Add"]  # as it prints
@@ -42,11 +39,6 @@ class PipelineScalar(Opaque):
     def _sympystr(self, printer: Any) -> str:
         del printer
         return f"{type(self).__name__}({len(self.system.fits)} fits)"
-
-    @property
-    def closed_form(self) -> ClosedForm:
-        """The results behind the scalar, with the scalars in them named and defined one by one."""
-        return _closed_form(self.args)
 
     @property
     def ridges(self) -> tuple[Expr, ...]:
@@ -75,7 +67,7 @@ class PipelineBias(PipelineScalar):
     def doit(self, **hints: Any) -> Expr:
         """Return the explicit expression; its size grows quickly with the number of fits."""
         del hints
-        return QuadraticForm(self.closed_form.explicit("w0"))
+        return _explicit(self.args)[0]
 
 
 class PipelineVariance(PipelineScalar):
@@ -88,8 +80,7 @@ class PipelineVariance(PipelineScalar):
     def doit(self, **hints: Any) -> Expr:
         """Return the explicit expression; its size grows quickly with the number of fits."""
         del hints
-        noises = error_pencil(self.system).noises
-        return Add(*(variance * self.closed_form.explicit(name) for name, variance in noises.items()))
+        return _explicit(self.args)[1]
 
 
 def pipeline_scalars(system: PooledSystem) -> tuple[Expr, Expr]:
@@ -98,33 +89,10 @@ def pipeline_scalars(system: PooledSystem) -> tuple[Expr, Expr]:
 
 
 @lru_cache(maxsize=32)
-def _structure(args: tuple[Any, ...]) -> tuple[Structure, dict[Expr, Expr]]:
-    """Return the structure with a symbol for each ridge, and the ridges behind them.
-
-    In the scaling by the ridge the entries are functions of the effective ridges, and have ridgeless limits.
-    """
-    system = PooledSystem.of(*args)
-    ridges = {k: symbols.scaling("lam", k) for k in range(len(system.fits))}
-    problem = error_pencil(system, {k: Scaling.vanishing(ridges[k], f) for k, f in enumerate(system.fits)})
-    return structure_of(problem.pencil), {ridges[k]: f.ridge for k, f in enumerate(system.fits)}
-
-
-@lru_cache(maxsize=32)
 def _implicit(args: tuple[Any, ...]) -> tuple[tuple[Expr, ...], tuple[Eq, ...]]:
-    """Return the effective ridges and the equations of the other implicit scalars; nothing else has to be solved."""
-    structure, back = _structure(args)
-    found = implicit_values(structure)[0]
-    ridges = dict.fromkeys(k.xreplace(back) for k in found.ridges.values())
-    return tuple(ridges), tuple(eq.xreplace(back) for eq in found.equations.values())
+    return own_ridges(PooledSystem.of(*args))
 
 
 @lru_cache(maxsize=32)
-def _closed_form(args: tuple[Any, ...]) -> ClosedForm:
-    structure, back = _structure(args)
-    closed = solve_symbolic(structure)
-    return ClosedForm(
-        {name: e.xreplace(back) for name, e in closed.results.items()},
-        {x: e.xreplace(back) for x, e in closed.definitions.items()},
-        {x: e.xreplace(back) for x, e in closed.ridges.items()},
-        {x: e.xreplace(back) for x, e in closed.equations.items()},
-    )
+def _explicit(args: tuple[Any, ...]) -> tuple[Expr, ...]:
+    return write_out(PooledSystem.of(*args), terms=True).explicit()

@@ -27,13 +27,11 @@ from typing import Any
 
 import numpy as np
 
-from collapse_theory.derive.pooled import PooledSystem, TestErrorPencil
-from collapse_theory.engine.triangular import Unknown
+from collapse_theory.derive.cavity import OwnFit
+from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.numerics.measure import Measure
 
-__all__ = ["Complements", "SolvedFit", "eliminate"]
-
-_Slopes = Mapping[tuple[int, int], Any]
+__all__ = ["SolvedFit", "eliminate", "slack"]
 
 
 @dataclass(frozen=True)
@@ -41,90 +39,48 @@ class SolvedFit:
     """The effective ridges of one fit at several scales.
 
     Attributes:
+        own: The fit in the recursion: functions of shape (scales, k), scalars of shape (scales, 1).
         uniform: Whether its directions are all open or all closed: only then is no residual scaled per direction.
         s: Eigenvalues by covariance, each of shape (scales, k).
-        kernel: ``k``, shape (scales, k).
-        penalty: ``p``, shape (scales, k).
         load: ``theta`` of each design, shape (scales, designs).
         offset: ``c / x`` of each design, shape (scales, designs).
     """
 
+    own: OwnFit
     uniform: bool
     s: Mapping[str, np.ndarray]
-    kernel: np.ndarray
-    penalty: np.ndarray
     load: np.ndarray
     offset: np.ndarray
 
 
-@dataclass(frozen=True)
-class Complements:
-    """Solves the equations between two fits.
+def slack(
+    system: PooledSystem, fits: Sequence[SolvedFit], measure: Measure, pair: tuple[int, int], covariances: Sequence[str]
+) -> tuple[list[Any], list[Any]]:
+    """Return ``v`` and ``(1 - A) v`` for two fits whose directions are uniform.
 
-    Attributes:
+    Args:
         system: The pooled fits.
-        pencil: Their pencil.
-        solved: Their effective ridges.
+        fits: Their effective ridges.
         measure: The directions.
+        pair: Positions of the two fits.
+        covariances: Those of the shared designs, one for each unknown.
     """
-
-    system: PooledSystem
-    pencil: TestErrorPencil
-    solved: Sequence[SolvedFit]
-    measure: Measure
-
-    def solve(self, unknowns: Sequence[Unknown], constant: Sequence[Any], slope: _Slopes) -> list[Any] | None:
-        """Return ``x = constant + slope x`` with entries of shape (scales, 1), or None if this form does not apply.
-
-        Args:
-            unknowns: Traces between two atoms.
-            constant: One entry for each.
-            slope: Entries by position; missing ones are zero.
-        """
-        fit_at, design_at = self.pencil.fit_at, self.pencil.design_at
-        errors = [n for n, u in enumerate(unknowns) if u.row in fit_at and u.column in fit_at]
-        residuals = [n for n, u in enumerate(unknowns) if u.row in design_at and u.column in design_at]
-        pairs = {(fit_at[unknowns[n].row], fit_at[unknowns[n].column]) for n in errors}
-        if len(errors) + len(residuals) < len(unknowns) or len(pairs) != 1 or not residuals:
-            return None
-        ((k, other),) = pairs
-        if not (self.solved[k].uniform and self.solved[other].uniform):
-            return None
-        covariances = [str(unknowns[n].weight) for n in errors]
-        matrix = {
-            (a, b): sum(slope[i, r] * slope[r, j] for r in residuals if (i, r) in slope and (r, j) in slope)
-            for a, i in enumerate(errors)
-            for b, j in enumerate(errors)
-            if a != b
-        }
-        right = [constant[i] + sum(slope[i, r] * constant[r] for r in residuals if (i, r) in slope) for i in errors]
-        traces = eliminate(matrix, *self._slack(k, other, covariances), right)
-        out = list(constant)
-        for i, t in zip(errors, traces, strict=True):
-            out[i] = t
-        for r in residuals:
-            out[r] = constant[r] + sum(slope[r, i] * out[i] for i in errors if (r, i) in slope)
-        return out
-
-    def _slack(self, k: int, other: int, covariances: Sequence[str]) -> tuple[list[Any], list[Any]]:
-        """Return ``v`` and ``(1 - A) v``."""
-        first, second = self.solved[k], self.solved[other]
-        place = {x.inputs: n for n, x in enumerate(self.system.fits[other].designs)}
-        designs, between = self.system.fits[k].designs, first.kernel * second.kernel
-        taken = [second.kernel, between * first.penalty, *(between * first.s[x.covariance] for x in designs)]
-        integrals = iter(
-            self.measure.trace(np.stack([first.s[C] * f for C in covariances for f in taken]), column=True)
-        )
-        v, slack = [], []
-        for _ in covariances:
-            v.append(next(integrals))
-            total = next(integrals)
-            for n, design in enumerate(designs):
-                part = first.load[:, n : n + 1] * next(integrals)
-                known = place.get(design.inputs)
-                total = total + (part if known is None else part * second.offset[:, known : known + 1])
-            slack.append(total)
-        return v, slack
+    k, other = pair
+    first, second = fits[k], fits[other]
+    place = {x.inputs: n for n, x in enumerate(system.fits[other].designs)}
+    designs, between = system.fits[k].designs, first.own.kernel * second.own.kernel
+    taken = [second.own.kernel, between * first.own.penalty, *(between * first.s[x.covariance] for x in designs)]
+    integrals = iter(measure.trace(np.stack([first.s[C] * f for C in covariances for f in taken]), column=True))
+    v, out = [], []
+    for _ in covariances:
+        v.append(next(integrals))
+        total = next(integrals)
+        for n, design in enumerate(designs):
+            part = first.load[:, n : n + 1] * next(integrals)
+            known = place.get(design.inputs)
+            total = total + (part if known is None else part * second.offset[:, known : known + 1])
+        out.append(total)
+    return v, out
 
 
 def eliminate(

@@ -1,26 +1,24 @@
-"""The test error of any linear pipeline as numbers, in any arithmetic.
+r"""The recursion of :mod:`.cavity` for pipelines in any real numbers, for several units of one problem at a time.
 
-The structure of the operator-valued fixed point is derived once; the recursion along it runs on the same problem in
-several units of the covariances at once, in each of which the equations may be off by a few units of round-off.
+A function of the eigenvalues is an array of shape (units, k), a scalar one of shape (units, 1). In each unit the effective
+ridges and the traces may be off by a few units of round-off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-from sympy import Expr, S, Symbol
+from sympy import Expr, Symbol
 
 from collapse_theory import symbols
-from collapse_theory.derive.pooled import PooledSystem, Scaling, TestErrorPencil, error_pencil
-from collapse_theory.engine.fixed_point import Atom, solve
-from collapse_theory.engine.triangular import Structure, structure_of
-from collapse_theory.numerics.complements import Complements
+from collapse_theory.derive.cavity import Cavity, OwnFit, Pair
+from collapse_theory.derive.pooled import PooledSystem
+from collapse_theory.numerics.complements import SolvedFit, eliminate, slack
 from collapse_theory.numerics.measure import Measure
-from collapse_theory.numerics.network_arithmetic import PipelineArithmetic
 from collapse_theory.numerics.reals import Reals
 from collapse_theory.numerics.resolvents import Resolvent
 from collapse_theory.numerics.solved_fits import FitNumbers, solved_fit
@@ -41,25 +39,20 @@ class TestErrorValues:
 
     Attributes:
         bias: The part of the true coefficients.
-        variance: Contribution of each noise source, by the name of its result.
+        noise: The part of all label noises.
         residual: Largest relative residual of the nonlinear equations.
     """
 
     __test__ = False
 
     bias: Any
-    variance: Mapping[str, Any]
+    noise: Any
     residual: float
-
-    @property
-    def noise(self) -> Any:
-        """Variance of all noise sources."""
-        return sum(self.variance.values())
 
 
 @dataclass(frozen=True)
 class PipelineEquivalent:
-    """The deterministic equivalent of a pipeline's test error; the structure is derived once for many values.
+    """The deterministic equivalent of a pipeline's test error.
 
     Args:
         system: The pooled fits. Rows, noises, ridges and weights may be symbols.
@@ -68,14 +61,9 @@ class PipelineEquivalent:
     system: PooledSystem
 
     @cached_property
-    def _structures(self) -> dict[tuple[Any, ...], _Problem]:
-        return {}
-
-    @cached_property
     def _numbers(self) -> tuple[Expr, ...]:
         """Every expression of the parameters that is needed as a number."""
-        found = {e for f in self.system.fits for e in (f.ridge, f.N, *(e for x in f.designs for e in (x.T, x.weight)))}
-        return tuple(sorted(found | set(error_pencil(self.system).noises.values()), key=lambda e: e.sort_key()))
+        return needed_numbers(self.system)
 
     def solve(
         self,
@@ -85,17 +73,17 @@ class PipelineEquivalent:
         units: Sequence[Any] = (1,),
         nudges: Sequence[int] = (0,),
     ) -> TestErrorValues:
-        """Return bias and variances.
+        """Return bias and noise.
 
         Args:
             numbers: The numbers of the arrays and values.
             measure: Eigenvalues of every covariance in the common basis, and energies of the target.
             values: Values of the system's symbols.
             units: What to multiply covariances and ridges with before solving; one result for each.
-            nudges: Units of round-off by which the equations and traces of each are off.
+            nudges: Units of round-off by which the effective ridges and traces of each are off.
 
         Returns:
-            Bias and variances as arrays of shape (len(units),).
+            Bias and noise as arrays of shape (len(units),).
 
         Raises:
             DomainError: At a threshold without ridge.
@@ -111,105 +99,100 @@ class PipelineEquivalent:
                 fit = FitNumbers.of(f, measure, number, numbers)
                 alike[key] = [numbers.resolvent(fit, u, nudge) for u, nudge in zip(units, nudges, strict=True)]
             solved.append(alike[key])
-        problem = self._problem([r[0] for r in solved])
         column = numbers.array([[u] for u in units])
-        parameters: dict[Symbol, Any] = dict(given)
-        for k, (f, found) in enumerate(zip(self.system.fits, solved, strict=True)):
-            parameters[_ridge(k)] = column * number[f.ridge]
-            parameters[_penalty(k)] = parameters[_reach(k)] = np.stack([r.penalty for r in found])
-        for name, s in measure.values.items():
-            parameters[symbols.eigenvalue_of(name)] = s * column
-        spaces = {symbols.d: measure} | {
-            x.T: Measure({}, numbers.array([number[x.T]]))
-            for f in self.system.fits
-            for x in f.designs
-            if symbols.d != x.T
-        }
-        functions = dict(zip(problem.expressions, numbers.evaluate(problem.expressions, parameters), strict=True))
-        start = _Start(problem.pencil, solved)
-        scaled = {name: parameters[symbols.eigenvalue_of(name)] for name in measure.values}
+        scaled = {name: s * column for name, s in measure.values.items()}
         fits = [
             solved_fit(f, found, number, scaled, numbers) for f, found in zip(self.system.fits, solved, strict=True)
         ]
-        complements = Complements(self.system, problem.pencil, fits, measure)
-        arithmetic = PipelineArithmetic(numbers, spaces, functions.__getitem__, start, complements, nudges)
-        solution = solve(problem.structure, arithmetic)
-        pencil = problem.structure.pencil
-        shape = (len(units), measure.size)
-        result = {
-            name: np.broadcast_to(solution.green.get((pencil.outputs[name], i), 0 * column), shape)
-            if name == "w0"
-            else np.ravel(solution.green.get((pencil.outputs[name], i), 0 * column))
-            for name, i in pencil.inputs.items()
-        }
-        bias = measure.form(result["w0"]) / column[:, 0]
-        variance = {name: number[e] * result[name] for name, e in problem.pencil.noises.items()}
-        residual = max(arithmetic.residual, *(r.residual for found in solved for r in found))
-        return TestErrorValues(bias, variance, float(residual))
+        field = _Arrays(self.system, numbers, measure, number, fits, nudges)
+        cavity = Cavity(self.system, field)
+        zero = 0 * column
+        bias, noise = (np.ravel(zero if x is None else x + zero) for x in (cavity.bias(), cavity.variance()))
+        residual = max(r.residual for found in solved for r in found)
+        return TestErrorValues(bias / np.ravel(column), noise, float(residual))
 
-    def _problem(self, resolvents: Sequence[Resolvent]) -> _Problem:
-        """Return the pencil and its structure for what is open in each fit."""
-        key = tuple(
-            (tuple(r.opened.designs), bool(r.opened.directions.any()), bool(r.opened.directions.all()))
-            for r in resolvents
-        )
-        if key not in self._structures:
-            scalings = {
-                k: Scaling(
-                    _ridge(k),
-                    S.One if every else _penalty(k) if some else _ridge(k),
-                    S.One if every else _reach(k),
-                    frozenset(int(n) for n in np.flatnonzero(designs)),
-                )
-                for k, (designs, some, every) in enumerate(key)
+
+class _Arrays:
+    """Arrays over units and nodes."""
+
+    def __init__(
+        self,
+        system: PooledSystem,
+        numbers: Numbers,
+        measure: Measure,
+        number: Mapping[Expr, Any],
+        fits: Sequence[SolvedFit],
+        nudges: Sequence[int],
+    ) -> None:
+        self.system, self.numbers, self.measure, self.fits = system, numbers, measure, fits
+        self.number = number.__getitem__
+        self._signs = np.random.default_rng(0) if any(nudges) else None
+        self._nudge = np.array(nudges)[:, None] * numbers.epsilon
+        self._slack: dict[tuple[Any, ...], tuple[list[Any], list[Any]]] = {}
+
+    def eigenvalue(self, covariance: str) -> Any:
+        """Return the eigenvalues of a covariance in all units."""
+        return self.fits[0].s[covariance]
+
+    def own(self, k: int) -> OwnFit:
+        """Return a fit on its own."""
+        return self.fits[k].own
+
+    def trace(self, f: Any) -> Any:
+        """Return the sum over the eigenvalues, with a random error where one is asked for."""
+        return self._nudged(self.measure.trace(f, rough=True, column=True))
+
+    def form(self, f: Any) -> Any:
+        """Return the sum over the energies."""
+        return self._nudged(self.measure.form(f, column=True))
+
+    def named(self, kind: str, index: tuple[Any, ...], e: Any) -> Any:  # noqa: ARG002 - numbers need no names
+        """Return a result as it is."""
+        return e
+
+    def _nudged(self, total: Any) -> Any:
+        if self._signs is None:
+            return total
+        return total * (1 + self._nudge * (2 * self._signs.integers(2, size=self._nudge.shape) - 1))
+
+    def coupled(
+        self, pair: Pair, sights: Sequence[tuple[str, bool]], feedback: Callable[[int, int], Any], right: Sequence[Any]
+    ) -> Sequence[Any]:
+        """Return the solution, without cancellation where no scale differs between directions."""
+        k, other = pair
+        size = range(len(sights))
+        if self.fits[k].uniform and self.fits[other].uniform:
+            covariances = tuple(name for name, _ in sights)
+            matrix = {(i, j): a for i in size for j in size if i != j and (a := feedback(i, j)) is not None}
+            key = (k, other, covariances)
+            if key not in self._slack:
+                self._slack[key] = slack(self.system, self.fits, self.measure, pair, covariances)
+            return eliminate(matrix, *self._slack[key], right)
+        zero = 0 * self._nudge
+        rows = [
+            np.stack(
+                [zero[:, 0] + int(i == j) - (0 if (a := feedback(i, j)) is None else np.ravel(a)) for j in size], -1
+            )
+            for i in size
+        ]
+        x = self.numbers.solve(np.stack(rows, -2), np.stack([zero[:, 0] + np.ravel(y) for y in right], -1))
+        return [x[:, i : i + 1] for i in size]
+
+
+def needed_numbers(system: PooledSystem) -> tuple[Expr, ...]:
+    """Return every expression of the parameters that the recursion asks for."""
+    found: set[Expr] = set()
+    for f in system.fits:
+        found |= {f.ridge, f.N}
+        for x in f.designs:
+            found |= {x.T, x.weight, x.weight * x.T / f.N, x.weight / f.N, *(c for _, c in x.labellers)}
+            found.add(1 - x.truth - sum(c for _, c in x.labellers))
+            found |= {
+                a.share * b.share * a.sigma**2
+                for a in x.noises
+                for g in system.fits
+                for y in g.designs
+                for b in y.noises
+                if a.sample == b.sample
             }
-            self._structures[key] = _Problem.of(error_pencil(self.system, scalings))
-        return self._structures[key]
-
-
-@dataclass(frozen=True)
-class _Problem:
-    """A pencil, its structure and the expressions in it."""
-
-    pencil: TestErrorPencil
-    structure: Structure
-    expressions: tuple[Expr, ...]
-
-    @classmethod
-    def of(cls, pencil: TestErrorPencil) -> _Problem:
-        structure = structure_of(pencil.pencil)
-        found = {b.fixed for b in structure.pencil.blocks.values()} | {f.factor for f in structure.feeds}
-        found |= {f.unknown.weight for f in structure.feeds} | {S.Zero}
-        return cls(pencil, structure, tuple(sorted(found, key=str)))
-
-
-@dataclass(frozen=True)
-class _Start:
-    """The unknowns of a fit's own atom, from its effective ridges."""
-
-    pencil: TestErrorPencil
-    solved: Sequence[Sequence[Resolvent]]
-
-    def __call__(self, atom: Atom, arithmetic: PipelineArithmetic) -> Sequence[Any]:
-        """Return the values of the atom's unknowns."""
-        out = []
-        for u in atom.unknowns:
-            if u.row in self.pencil.fit_at:
-                entry = np.stack([r.error for r in self.solved[self.pencil.fit_at[u.row]]])
-            else:
-                k, n = self.pencil.design_at[u.row]
-                entry = np.stack([1 / r.scale[n : n + 1] for r in self.solved[k]])
-            out.append(arithmetic.trace(u.dimension, arithmetic.function(u.weight) * entry))
-        return out
-
-
-def _ridge(k: int) -> Symbol:
-    return symbols.scaling("ridge", k)
-
-
-def _penalty(k: int) -> Symbol:
-    return symbols.scaling("penalty", k)
-
-
-def _reach(k: int) -> Symbol:
-    return symbols.scaling("reach", k)
+    return tuple(sorted(found, key=lambda e: e.sort_key()))

@@ -10,6 +10,7 @@ import numpy as np
 from sympy import Expr
 
 from collapse_theory.core.errors import ConvergenceError, DomainError
+from collapse_theory.derive.cavity import OwnFit
 from collapse_theory.derive.pooled import PooledFit
 from collapse_theory.numerics.complements import SolvedFit
 from collapse_theory.numerics.measure import Measure
@@ -100,13 +101,17 @@ def solved_fit(
     f: PooledFit, found: Sequence[Resolvent], number: Mapping[Expr, Any], s: Mapping[str, np.ndarray], reals: Reals
 ) -> SolvedFit:
     """Return a fit as the equations between fits need it, at all scales ``found``; ``s`` by covariance."""
-    directions = found[0].opened.directions
+    opened = found[0].opened
+    uniform = bool(opened.directions.all() or not opened.directions.any())
     mass = reals.array([number[x.weight] * number[x.T] / number[f.N] for x in f.designs])
-    return SolvedFit(
-        bool(directions.all() or not directions.any()),
-        s,
+    penalty = np.stack([r.penalty for r in found])
+    response = np.stack([1 / r.scale for r in found])
+    own = OwnFit(
         np.stack([r.error for r in found]),
-        np.stack([r.penalty for r in found]),
-        np.stack([mass / r.scale for r in found]),
-        np.stack([r.constant / r.scale for r in found]),
+        penalty,
+        [response[:, n : n + 1] for n in range(len(f.designs))],
+        [1 if uniform or not is_open else penalty for is_open in opened.designs],
+    )
+    return SolvedFit(
+        own, uniform, s, np.stack([mass / r.scale for r in found]), np.stack([r.constant / r.scale for r in found])
     )

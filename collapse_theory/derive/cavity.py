@@ -1,0 +1,547 @@
+r"""The test error of any linear pipeline, fit by fit: leave one row out of all fits that see it.
+
+Fit :math:`k` has the error :math:`\delta_k=\hat w_k-w_0` and, on every design :math:`D` that it pools, residuals
+:math:`r_k`. With row weights :math:`a_D`, labels :math:`\sum_lc_{kl}\hat w_l+c_kw_0` and noise :math:`\xi_k`,
+
+.. math:: p_k(\delta_k+w_0)=\sum_D\frac{a_D}{N_k}\rho_kX_D^\top r_k,\qquad
+   q_kr_k=\xi_k-X_D\big(C\delta+t\,w_0\big)_k,\qquad C=1-c,\quad t_k=1-c_k-\sum_lc_{kl},
+
+where the scales :math:`p,q,\rho` are those of a fit on its own (:class:`OwnFit`). A row :math:`x` of :math:`D` moves
+:math:`x^\top\delta` of every later fit in proportion to its own residuals. Taken out of all fits, it is independent of them;
+put back, it gives, with lower triangular matrices over the fits,
+
+.. math:: r=L\big(\xi-Cg-t\,x^\top w_0\big),\qquad L=(q+C\theta)^{-1},\qquad
+   \theta_{kl}=\frac{a_l}{N_l}\operatorname{tr}\Sigma_DR_{kl}\rho_l,
+
+:math:`g` Gaussian with :math:`\operatorname{Cov}g=Q_D`, and in the eigendirection of :math:`s` the errors are
+:math:`\delta=-F\,w_0` plus a noise of covariance :math:`K`:
+
+.. math:: R=(p+G)^{-1},\quad G_{kl}=\sum_Dm_k\rho_ks_D(LC)_{kl},\quad F=R\Big(p+\sum_Dm\rho s_DLt\Big),\quad
+   K=RHR^\top,\quad H_{kl}=\sum_D\frac{m_km_l}{T_D}\rho_k\rho_ls_DV_{kl},
+
+.. math:: V=L\operatorname{Cov}\!\big[\xi-Cg-t\,x^\top w_0\big]L^\top,\qquad
+   Q_D=w_0^\top\Sigma_DFF^\top w_0+\operatorname{tr}\Sigma_DK,\qquad m_k=a_kT_D/N_k .
+
+:math:`\theta_{kl}` and :math:`Q_{kl}` occur on both sides of an equation that is linear in them once those of earlier fits are
+known; only the diagonals, the effective ridges, are not. The test error is the last entry of :math:`Q`.
+
+Source: the cavity method, Mezard, Parisi, Virasoro, Spin Glass Theory and Beyond, 1987; for algorithms that reuse their data,
+Celentano, Cheng, Montanari, The high-dimensional asymptotics of first order methods with random data, 2021. The recursion over
+the fits of a pipeline is ours; that it equals operator-valued free probability is tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sympy import Expr
+
+from collapse_theory.derive.pooled import PooledDesign, PooledSystem
+
+__all__ = ["Cavity", "Design", "Field", "OwnFit", "Pair"]
+
+Pair = tuple[int, int]
+"""A fit and one before it, or itself, by position."""
+
+
+@dataclass(frozen=True)
+class OwnFit:
+    r"""A fit as if it were alone: its effective ridges, and the scales in which they are finite.
+
+    Attributes:
+        kernel: :math:`R_{kk}`, a function of the eigenvalues.
+        penalty: :math:`p_k`, a function of the eigenvalues.
+        response: :math:`L_{kk}` on each of its designs.
+        reach: :math:`\rho_k` on each of its designs: a function of the eigenvalues, or the integer 1.
+    """
+
+    kernel: Any
+    penalty: Any
+    response: Sequence[Any]
+    reach: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Design:
+    """A design, and the place it has among the designs of each fit that sees it."""
+
+    inputs: int
+    covariance: str
+    place: dict[int, int]
+
+
+class Field(Protocol):
+    """The elements the recursion computes with: arrays over the eigenvalues, or expressions in one."""
+
+    def number(self, e: Expr) -> Any:
+        """Return a parameter of the system."""
+
+    def eigenvalue(self, covariance: str) -> Any:
+        """Return the eigenvalues of a covariance."""
+
+    def own(self, k: int) -> OwnFit:
+        """Return a fit on its own."""
+
+    def trace(self, f: Any) -> Any:
+        """Return the sum of a function over the eigenvalues."""
+
+    def form(self, f: Any) -> Any:
+        """Return its sum weighted by the energies of the target."""
+
+    def named(self, kind: str, index: tuple[Any, ...], e: Any) -> Any:
+        """Return an intermediate result, possibly under a name: of a kind, for fits and what it is about."""
+
+    def coupled(
+        self, pair: Pair, sights: Sequence[tuple[str, bool]], feedback: Callable[[int, int], Any], right: Sequence[Any]
+    ) -> Sequence[Any]:
+        """Return ``x`` of ``x = right + feedback x`` between two fits.
+
+        Args:
+            pair: The fits.
+            sights: What each unknown is about: a covariance, and whether a scale other than one is on it.
+            feedback: Returns an entry of the matrix, which is not negative; None is zero.
+            right: The right-hand side.
+        """
+
+
+class Cavity:
+    """The recursion for one system of fits in one field.
+
+    Args:
+        system: The pooled fits; the tested one is the last.
+        field: What to compute with.
+    """
+
+    def __init__(self, system: PooledSystem, field: Field) -> None:
+        self.system, self.field = system, field
+        self.own = [field.own(k) for k in range(len(system.fits))]
+        found: dict[int, Design] = {}
+        for k, f in enumerate(system.fits):
+            for n, x in enumerate(f.designs):
+                found.setdefault(x.inputs, Design(x.inputs, x.covariance, {})).place[k] = n
+        self.designs = list(found.values())
+        self._numbers: dict[Expr, Any] = {}
+        self._overlaps: dict[tuple[Any, ...], Any] = {}
+        self.responses = _Responses(self)
+        self.means = list(self._means())
+
+    def test_error(self) -> Any:
+        """Return the whole test error; None is zero."""
+        return _SecondMoments(self, _Both(self)).test_error()
+
+    def bias(self) -> Any:
+        """Return the part of the test error that the true coefficients make; None is zero."""
+        return _SecondMoments(self, _Truth(self)).test_error()
+
+    def variance(self) -> Any:
+        """Return the part that the label noises make; None is zero."""
+        return _SecondMoments(self, _Noise(self)).test_error()
+
+    def _means(self) -> Iterator[Any]:
+        """Return ``F_k``, functions of the eigenvalues: the mean error of each fit is ``-F_k w0``."""
+        pushes = []
+        for k, own in enumerate(self.own):
+            drifts = (
+                _product(
+                    self.mass(k, D),
+                    self.force(k, D),
+                    total(_product(self.responses.L[D.inputs].get((k, m)), self.unlabelled(m, D)) for m in D.place),
+                )
+                for D in self.common(k)
+            )
+            pushes.append(total([own.penalty, *drifts]))
+            mean = total(_product(self.responses.R.get((k, m)), push) for m, push in enumerate(pushes))
+            yield self.field.named("F", (k,), mean)
+
+    # ------------------------------------------------------------------ parameters
+    def number(self, e: Expr) -> Any:
+        """Return a parameter."""
+        if e not in self._numbers:
+            self._numbers[e] = self.field.number(e)
+        return self._numbers[e]
+
+    def pooled(self, k: int, D: Design) -> PooledDesign:
+        """Return how a fit sees a design."""
+        return self.system.fits[k].designs[D.place[k]]
+
+    def common(self, *fits: int) -> list[Design]:
+        """Return the designs that all these fits see."""
+        return [D for D in self.designs if all(k in D.place for k in fits)]
+
+    def labels(self, k: int, D: Design) -> Iterator[tuple[int, Any]]:
+        """Return row ``k`` of ``C``: one for the fit itself, minus the coefficient of each labeller."""
+        yield k, 1
+        for at, c in self.pooled(k, D).labellers:
+            yield at, -self.number(c)
+
+    def unlabelled(self, k: int, D: Design) -> Any:
+        """Return ``t_k``; None is zero."""
+        x = self.pooled(k, D)
+        surplus = 1 - x.truth - sum(c for _, c in x.labellers)
+        return None if surplus == 0 else self.number(surplus)
+
+    def response(self, k: int, D: Design) -> Any:
+        """Return ``L_kk``."""
+        return self.own[k].response[D.place[k]]
+
+    def reach(self, k: int, D: Design) -> Any:
+        """Return ``rho_k``."""
+        return self.own[k].reach[D.place[k]]
+
+    def reaches(self, k: int, D: Design) -> bool:
+        """Return whether ``rho_k`` is a function."""
+        return not isinstance(self.reach(k, D), int)
+
+    def force(self, k: int, D: Design) -> Any:
+        """Return ``s rho_k``, what a residual does in each direction."""
+        return self.field.eigenvalue(D.covariance) * self.reach(k, D)
+
+    def mass(self, k: int, D: Design) -> Any:
+        """Return ``m_k = a_k T / N_k``."""
+        x = self.pooled(k, D)
+        return self.number(x.weight * x.T / self.system.fits[k].N)
+
+    def per_row(self, k: int, D: Design) -> Any:
+        """Return ``a_k / N_k``."""
+        return self.number(self.pooled(k, D).weight / self.system.fits[k].N)
+
+    def gain(self, k: int, other: int, D: Design) -> Any:
+        r"""Return :math:`m_kL_{kk}L_{ll}a_l/N_l`, by which an unknown on a shared design acts on both fits."""
+        return self.mass(k, D) * self.response(k, D) * (self.response(other, D) * self.per_row(other, D))
+
+    def overlap(self, k: int, other: int, first: str, second: str, scaled: tuple[Any, Any]) -> Any:
+        r"""Return :math:`\operatorname{tr}\Sigma_1\Sigma_2R_{kk}R_{ll}`, scaled by the ``rho`` of the two fits."""
+        key = (k, other, *sorted((first, second)), *(isinstance(x, int) for x in scaled))
+        if key not in self._overlaps:
+            s = self.field.eigenvalue
+            taken = (s(first) * self.own[k].kernel) * (s(second) * self.own[other].kernel)
+            self._overlaps[key] = self.field.trace(taken * scaled[0] * scaled[1])
+        return self._overlaps[key]
+
+
+class _Responses:
+    """The first moments, row by row to the left: ``R``, functions of the eigenvalues, and ``L`` of each design."""
+
+    def __init__(self, cavity: Cavity) -> None:
+        self.cavity = cavity
+        self.R: dict[Pair, Any] = {}
+        self.L: dict[int, dict[Pair, Any]] = {D.inputs: {} for D in cavity.designs}
+        self._G: dict[Pair, Any] = {}
+        self._theta: dict[int, dict[Pair, Any]] = {D.inputs: {} for D in cavity.designs}
+        for k, own in enumerate(cavity.own):
+            self.R[k, k] = own.kernel
+            for D in cavity.common(k):
+                self.L[D.inputs][k, k] = cavity.response(k, D)
+            self._look(k, k, {})
+            for other in reversed(range(k)):
+                self._solve(k, other)
+
+    def _solve(self, k: int, other: int) -> None:
+        """Solve the response of a fit to the forces on an earlier one; they meet in the designs that both see."""
+        c, shared = self.cavity, self.cavity.common(k, other)
+        before = {D.inputs: self._before(k, other, D) for D in shared}
+        start = self._response(k, other, self._push(k, other, before))
+        if start is None:
+            return
+        sights = list(dict.fromkeys(self._sight(other, D) for D in shared))
+        looks = {self._sight(other, D): D for D in shared}
+
+        def feedback(i: int, j: int) -> Any:
+            seen = looks[sights[i]]
+            return total(
+                c.gain(k, other, D)
+                * c.overlap(k, other, seen.covariance, D.covariance, (c.reach(k, D), c.reach(other, seen)))
+                for D in shared
+                if self._sight(other, D) == sights[j]
+            )
+
+        right = [c.field.trace(c.force(other, looks[x]) * start) for x in sights]
+        found = c.field.coupled((k, other), sights, feedback, right) if sights else ()
+        solved = {x: c.field.named("t", (k, other, *x), value) for x, value in zip(sights, found, strict=True)}
+        entries = {}
+        for D in shared:
+            theta = self._theta[D.inputs][k, other] = c.per_row(other, D) * solved[self._sight(other, D)]
+            taken = -1 * c.response(k, D) * (theta * c.response(other, D))
+            entries[D.inputs] = c.field.named("L", (k, other, D.inputs), total([before[D.inputs], taken]))
+            self.L[D.inputs][k, other] = entries[D.inputs]
+        push = self._push(k, other, entries, name=True)
+        if push is not None:
+            self._G[k, other] = push
+        self.R[k, other] = c.field.named("R", (k, other), self._response(k, other, push))
+        self._look(k, other, solved)
+
+    def _push(self, k: int, other: int, entries: Mapping[int, Any], *, name: bool = False) -> Any:
+        """Return ``G_kl``, given the entries ``L_kl`` of the designs that both fits see."""
+        c, sums = self.cavity, dict[Any, list[tuple[Design, Any]]]()
+        for D in c.common(k):
+            whole = _product(c.mass(k, D), self._combined(k, other, D, entries.get(D.inputs)))
+            if whole is not None:
+                sums.setdefault(self._sight(k, D), []).append((D, whole))
+        out = []
+        for sight, terms in sums.items():
+            g = total(x for _, x in terms)
+            out.append((c.field.named("g", (k, other, *sight), g) if name else g) * c.force(k, terms[0][0]))
+        return total(out)
+
+    def _response(self, k: int, other: int, push: Any) -> Any:
+        """Return ``R_kl``, given ``G_kl``."""
+        between = (_product(self._G.get((k, m)), self.R.get((m, other))) for m in range(other + 1, k))
+        moved = total([*between, _product(push, self.R[other, other])])
+        return None if moved is None else -1 * self.cavity.own[k].kernel * moved
+
+    def _sight(self, other: int, D: Design) -> tuple[str, bool]:
+        return D.covariance, self.cavity.reaches(other, D)
+
+    def _look(self, k: int, other: int, solved: Mapping[Any, Any]) -> None:
+        """Record what the rows of each design of the earlier fit see of a response."""
+        c, traces = self.cavity, dict(solved)
+        for D in c.common(other):
+            sight = self._sight(other, D)
+            if sight not in traces:
+                seen = c.field.trace(c.force(other, D) * self.R[k, other])
+                traces[sight] = c.field.named("t", (k, other, *sight), seen)
+            self._theta[D.inputs][k, other] = c.per_row(other, D) * traces[sight]
+
+    def _before(self, k: int, other: int, D: Design) -> Any:
+        """Return ``L`` but for the response that is to be solved."""
+        c, L, theta = self.cavity, self.L[D.inputs], self._theta[D.inputs]
+        taken = (
+            _product(weight, theta.get((at, m)), L.get((m, other)))
+            for m in D.place
+            if other <= m < k
+            for at, weight in c.labels(k, D)
+        )
+        return _product(-1 * c.response(k, D), total(taken))
+
+    def _combined(self, k: int, other: int, D: Design, entry: Any) -> Any:
+        """Return ``(LC)_kl``, given the entry ``L_kl`` if the earlier fit sees the design."""
+        L = self.L[D.inputs]
+        terms = (
+            _product(entry if m == other else L.get((k, m)), weight)
+            for m in D.place
+            if other <= m <= k
+            for at, weight in self.cavity.labels(m, D)
+            if at == other
+        )
+        return total(terms)
+
+
+class _Truth:
+    """The true coefficients as the source of the errors."""
+
+    letter = "B"
+
+    def __init__(self, cavity: Cavity) -> None:
+        self._cavity = cavity
+        self._forms: dict[tuple[Any, ...], Any] = {}
+
+    def spread(self, k: int, other: int, covariance: str) -> Any:
+        """Return what the mean errors give."""
+        return self._form(covariance, k, other)
+
+    def drawn(self, k: int, other: int, D: Design) -> Any:
+        """Return what labels that do not add up to one give to the residuals."""
+        c, out = self._cavity, []
+        for a, t in ((k, c.unlabelled(other, D)), (other, c.unlabelled(k, D))):
+            if t is not None:
+                out += [-1 * weight * t * self._form(D.covariance, at) for at, weight in c.labels(a, D)]
+        both = _product(c.unlabelled(k, D), c.unlabelled(other, D))
+        return total([*out, None if both is None else both * self._form(D.covariance)])
+
+    def _form(self, covariance: str, *fits: int) -> Any:
+        key = (covariance, *sorted(fits))
+        if key not in self._forms:
+            f = self._cavity.field.eigenvalue(covariance)
+            for k in fits:
+                f = f * self._cavity.means[k]
+            self._forms[key] = self._cavity.field.form(f)
+        return self._forms[key]
+
+
+class _Noise:
+    """The label noises as the source."""
+
+    letter = "V"
+
+    def __init__(self, cavity: Cavity) -> None:
+        self._cavity = cavity
+
+    def spread(self, k: int, other: int, covariance: str) -> Any:
+        """Return nothing: no direction of the errors is preferred."""
+
+    def drawn(self, k: int, other: int, D: Design) -> Any:
+        """Return the covariance of the label noises."""
+        c = self._cavity
+        return total(
+            c.number(a.share * b.share * a.sigma**2)
+            for a in c.pooled(k, D).noises
+            for b in c.pooled(other, D).noises
+            if a.sample == b.sample
+        )
+
+
+class _Both(_Truth):
+    """The true coefficients and the label noises together."""
+
+    letter = "Q"
+
+    def __init__(self, cavity: Cavity) -> None:
+        super().__init__(cavity)
+        self._noise = _Noise(cavity)
+
+    def drawn(self, k: int, other: int, D: Design) -> Any:
+        """Return what both give to the residuals."""
+        return total([super().drawn(k, other, D), self._noise.drawn(k, other, D)])
+
+
+class _SecondMoments:
+    """The second moments that one source makes, entry by entry."""
+
+    def __init__(self, cavity: Cavity, source: _Truth | _Noise) -> None:
+        self.cavity, self.source = cavity, source
+        self.Q: dict[str, dict[Pair, Any]] = {name: {} for name in cavity.system.covariances}
+        self._residual: dict[int, dict[Pair, Any]] = {D.inputs: {} for D in cavity.designs}  # Cov of xi - C g - t x'w0
+        self._left: dict[int, dict[Pair, Any]] = {D.inputs: {} for D in cavity.designs}  # L times it
+        self._H: dict[Pair, Any] = {}
+        self._RH: dict[Pair, Any] = {}
+        for k in range(len(cavity.own)):
+            for other in range(k + 1):
+                self._solve(k, other)
+
+    def test_error(self) -> Any:
+        """Return the last entry for the covariance of the test inputs."""
+        last = len(self.cavity.own) - 1
+        return self.Q[self.cavity.system.test_covariance].get((last, last))
+
+    def _solve(self, k: int, other: int) -> None:
+        c, shared = self.cavity, self.cavity.common(k, other)
+        R = c.responses.R
+        drawn = {D.inputs: self._drawn(k, other, D) for D in shared}
+        left = {D.inputs: self._times_response(k, other, D, drawn[D.inputs]) for D in shared}
+        pull = self._pull(k, other, {D.inputs: self._of_rows(k, other, D, left[D.inputs]) for D in shared})
+        pushed = [_product(R.get((k, m)), self._entry(self._H, m, other)) for m in range(k)]
+        start = total([*pushed, _product(R[k, k], pull)])
+        before = [_product(self._RH.get((k, m)), R.get((other, m))) for m in range(other)]
+        spread = total([*before, _product(start, R[other, other])])
+        names = list(dict.fromkeys(D.covariance for D in shared))
+        right = {x: self._right(k, other, x, spread) for x in self.Q}
+        if all(x is None for x in right.values()):
+            return
+
+        def feedback(i: int, j: int) -> Any:
+            return self._feedback(k, other, names[i], names[j])
+
+        known = [right[x] if right[x] is not None else 0 for x in names]
+        sights = [(x, False) for x in names]
+        solved = dict(zip(names, c.field.coupled((k, other), sights, feedback, known) if names else (), strict=True))
+        for x in self.Q:
+            back = (_product(self._feedback(k, other, x, y), value) for y, value in solved.items())
+            value = solved[x] if x in solved else total([right[x], *back])
+            if value is not None:
+                value = c.field.named(self.source.letter, (k, other, x), value)
+                self.Q[x][k, other] = value
+                solved |= {x: value} if x in solved else {}
+        self._settle(k, other, shared, drawn, solved)
+
+    def _settle(
+        self, k: int, other: int, shared: Sequence[Design], drawn: Mapping[int, Any], solved: Mapping[str, Any]
+    ) -> None:
+        """Record what follows from the solved entries."""
+        c, R = self.cavity, self.cavity.responses.R
+        rows = {}
+        for D in shared:
+            value = total([drawn[D.inputs], solved[D.covariance]])
+            value = None if value is None else c.field.named("U", (k, other, D.inputs), value)
+            self._keep(self._residual[D.inputs], k, other, value)
+            left = self._times_response(k, other, D, value)
+            if left is not None:
+                self._left[D.inputs][k, other] = left
+            rows[D.inputs] = self._of_rows(k, other, D, left)
+        pull = self._pull(k, other, rows, name=True)
+        self._keep(self._H, k, other, pull)
+        pushed = total([
+            *(_product(R.get((k, m)), self._entry(self._H, m, other)) for m in range(k)), _product(R[k, k], pull)
+        ])  # fmt: skip
+        if pushed is not None:
+            self._RH[k, other] = pushed
+
+    def _drawn(self, k: int, other: int, D: Design) -> Any:
+        """Return the covariance of two rows' residuals before the response, but for the entry of the two fits."""
+        c = self.cavity
+        seen = (
+            _product(a, b, self._entry(self.Q[D.covariance], i, j))
+            for i, a in c.labels(k, D)
+            for j, b in c.labels(other, D)
+            if (i, j) != (k, other)
+        )
+        return total([self.source.drawn(k, other, D), *seen])
+
+    def _times_response(self, k: int, other: int, D: Design, entry: Any) -> Any:
+        L, residual = self.cavity.responses.L[D.inputs], self._residual[D.inputs]
+        before = (_product(L.get((k, m)), self._entry(residual, m, other)) for m in D.place if m < k)
+        return total([*before, _product(L[k, k], entry)])
+
+    def _of_rows(self, k: int, other: int, D: Design, left: Any) -> Any:
+        """Return the covariance of two fits' residuals on a design, as it acts on both: ``m_k a_l / N_l V_kl``."""
+        c, L = self.cavity, self.cavity.responses.L[D.inputs]
+        before = (_product(self._left[D.inputs].get((k, m)), L.get((other, m))) for m in D.place if m < other)
+        V = total([*before, _product(left, L[other, other])])
+        return _product(c.mass(k, D) * c.per_row(other, D), V)
+
+    def _pull(self, k: int, other: int, rows: Mapping[int, Any], *, name: bool = False) -> Any:
+        """Return ``H`` from the covariances on each design."""
+        c, sums = self.cavity, dict[Any, list[Design]]()
+        for D in c.common(k, other):
+            if rows[D.inputs] is not None:
+                sums.setdefault((D.covariance, c.reaches(k, D), c.reaches(other, D)), []).append(D)
+        out = []
+        for sight, designs in sums.items():
+            h = total(rows[D.inputs] for D in designs)
+            h = c.field.named("h", (k, other, *sight), h) if name else h
+            out.append(h * (c.force(k, designs[0]) * c.reach(other, designs[0])))
+        return total(out)
+
+    def _right(self, k: int, other: int, covariance: str, spread: Any) -> Any:
+        c = self.cavity
+        seen = None if spread is None else c.field.trace(c.field.eigenvalue(covariance) * spread)
+        return total([self.source.spread(k, other, covariance), seen])
+
+    def _feedback(self, k: int, other: int, covariance: str, of: str) -> Any:
+        """Return the trace with a covariance that a unit of the entry with another one makes."""
+        c = self.cavity
+        return total(
+            c.gain(k, other, D) * c.overlap(k, other, covariance, of, (c.reach(k, D), c.reach(other, D)))
+            for D in c.common(k, other)
+            if D.covariance == of
+        )
+
+    @staticmethod
+    def _keep(entries: dict[Pair, Any], k: int, other: int, value: Any) -> None:
+        if value is not None:
+            entries[k, other] = value
+
+    @staticmethod
+    def _entry(entries: Mapping[Pair, Any], k: int, other: int) -> Any:
+        """Return an entry of a symmetric matrix."""
+        return entries.get((max(k, other), min(k, other)))
+
+
+def total(terms: Iterable[Any]) -> Any:
+    """Return the sum of the terms that are not None; None if there are none."""
+    out = None
+    for x in terms:
+        if x is not None:
+            out = x if out is None else out + x
+    return out
+
+
+def _product(*factors: Any) -> Any:
+    """Return the product; None if a factor is."""
+    out = None
+    for x in factors:
+        if x is None:
+            return None
+        out = x if out is None else out * x
+    return out

@@ -1,0 +1,227 @@
+r"""The recursion of :mod:`.cavity` written out: named scalars and matrices, each defined by names before it.
+
+A fit whose designs have one weight :math:`a` and the common covariance has one effective ridge: with :math:`T` of its
+:math:`N` rows in them, :math:`\kappa=\kappa(T,\lambda N/aT)`. In the scale in which :math:`R_{kk}=(\Sigma+\kappa_k)^{-1}` the
+penalty is :math:`\kappa_k` and :math:`L_{kk}=N/aT`, and nothing diverges without a ridge. With several weights
+:math:`1/\kappa=\sum_Da_DT_D/(N\lambda+a_D\kappa\,\mathrm{df}_1(\kappa))`. With other covariances a fit has the equations of
+:mod:`.resolvents`, in which :math:`\tau_g=L_{kk}` on the designs of one weight and covariance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sympy import Add, Eq, Expr, S, Symbol, linsolve
+
+from collapse_theory import symbols
+from collapse_theory.algebra.effective import EffectiveRidge
+from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral, SpectralTrace, df
+from collapse_theory.derive.cavity import Cavity, OwnFit, Pair
+from collapse_theory.derive.pooled import PooledFit, PooledSystem
+from collapse_theory.symbols import Eigenvalue, eigenvalue, eigenvalue_of
+
+__all__ = ["WrittenOut", "own_ridges", "write_out"]
+
+_SHORT = 4  # operations up to which an intermediate result needs no name
+
+
+@dataclass(frozen=True)
+class WrittenOut:
+    """Results of the recursion, with the definitions of the names in them.
+
+    Attributes:
+        results: The results.
+        definitions: What each name stands for, a matrix for a name that is an eigenvalue; in an order in which each needs
+            earlier ones only.
+        equations: The equation of every implicit scalar other than an effective ridge, by its symbol.
+    """
+
+    results: tuple[Expr, ...]
+    definitions: Mapping[Symbol, Expr]
+    equations: Mapping[Symbol, Eq]
+
+    def explicit(self) -> tuple[Expr, ...]:
+        """Return the results with every name replaced by what it stands for."""
+        known: dict[Expr, Expr] = {}
+        for x, definition in self.definitions.items():
+            known[x] = _replaced(definition, known)
+        return tuple(_replaced(e, known) for e in self.results)
+
+
+def write_out(system: PooledSystem, *, terms: bool = False) -> WrittenOut:
+    """Return the test error of a system of fits, or its bias and variance.
+
+    Args:
+        system: The pooled fits.
+        terms: Whether bias and variance are wanted apart.
+    """
+    field = _Expressions(system)
+    cavity = Cavity(system, field)
+    found = (cavity.bias(), cavity.variance()) if terms else (cavity.test_error(),)
+    results = tuple(S.Zero if x is None else x for x in found)
+    return WrittenOut(results, *field.used(*results))
+
+
+def own_ridges(system: PooledSystem) -> tuple[tuple[Expr, ...], tuple[Eq, ...]]:
+    """Return the effective ridges of the fits, each once, and the equations of the other implicit scalars."""
+    field = _Expressions(system)
+    for k in range(len(system.fits)):
+        field.own(k)
+    return tuple(field.ridges), tuple(field.equations.values())
+
+
+class _Expressions:
+    """Expressions in the parameters, the effective ridges and the eigenvalues."""
+
+    def __init__(self, system: PooledSystem) -> None:
+        self.system = system
+        self.ridges: dict[Expr, None] = {}
+        self.equations: dict[Symbol, Eq] = {}
+        self.definitions: dict[Symbol, Expr] = {}
+        self._names: dict[Expr, Symbol] = {}
+        self._own: dict[Any, OwnFit] = {}
+
+    def number(self, e: Expr) -> Expr:
+        """Return a parameter as it is."""
+        return e
+
+    def eigenvalue(self, covariance: str) -> Expr:
+        """Return the bound eigenvalue."""
+        return eigenvalue_of(covariance)
+
+    def trace(self, f: Expr) -> Expr:
+        """Return the opaque traces of the monomials in the matrices."""
+        return _integrals(SpectralTrace, f)
+
+    def form(self, f: Expr) -> Expr:
+        """Return the opaque quadratic forms of the monomials in the matrices."""
+        return _integrals(QuadraticForm, f)
+
+    # ------------------------------------------------------------------ a fit on its own
+    def own(self, k: int) -> OwnFit:
+        """Return a fit on its own; equal ones are the same."""
+        f = self.system.fits[k]
+        key = (f.ridge, f.N, tuple((x.T, x.weight, x.covariance) for x in f.designs))
+        if key not in self._own:
+            if {x.covariance for x in f.designs} != {eigenvalue.name}:
+                found = self._several_scalars(f)
+            else:
+                found = self._one_ridge(f) if len({x.weight for x in f.designs}) == 1 else self._weighted(f)
+            self._own[key] = replace(found, kernel=self._name("G", (k,), found.kernel))
+        return self._own[key]
+
+    def _one_ridge(self, f: PooledFit) -> OwnFit:
+        rows = sum((x.T for x in f.designs), S.Zero)
+        mass = f.designs[0].weight * rows / f.N
+        kappa = EffectiveRidge(rows, f.ridge / mass)
+        self.ridges.setdefault(kappa)
+        response = [1 / mass] * len(f.designs)
+        return OwnFit(1 / (eigenvalue + kappa), kappa, response, [1] * len(f.designs))
+
+    def _weighted(self, f: PooledFit) -> OwnFit:
+        name = symbols.implicit_scalar(len(self.equations) + 1)
+        seen = {x.weight: f.N * f.ridge + x.weight * name * df(1, name) for x in f.designs}
+        self.equations[name] = Eq(name, 1 / sum(x.weight * x.T / seen[x.weight] for x in f.designs), evaluate=False)
+        return OwnFit(
+            1 / (eigenvalue + name), name, [f.N * name / seen[x.weight] for x in f.designs], [1] * len(f.designs)
+        )
+
+    def _several_scalars(self, f: PooledFit) -> OwnFit:
+        sights = list(dict.fromkeys((x.weight, x.covariance) for x in f.designs))
+        names = {sight: symbols.implicit_scalar(len(self.equations) + n + 1) for n, sight in enumerate(sights)}
+        load = sum(
+            (x.weight * x.T / f.N * names[x.weight, x.covariance] * eigenvalue_of(x.covariance) for x in f.designs),
+            S.Zero,
+        )
+        kernel = 1 / (1 + load)
+        for (weight, covariance), name in names.items():
+            seen = SpectralTrace(eigenvalue_of(covariance) * kernel)
+            self.equations[name] = Eq(name, 1 / (f.ridge + weight / f.N * seen), evaluate=False)
+        return OwnFit(kernel, S.One, [names[x.weight, x.covariance] for x in f.designs], [1] * len(f.designs))
+
+    # ------------------------------------------------------------------ between fits
+    def coupled(
+        self, pair: Pair, sights: Sequence[tuple[str, bool]], feedback: Callable[[int, int], Any], right: Sequence[Any]
+    ) -> Sequence[Expr]:
+        """Return the solution of the small linear system."""
+        del pair
+        size = range(len(sights))
+        matrix = [[S.Zero if (a := feedback(i, j)) is None else a for j in size] for i in size]
+        if len(sights) == 1:
+            return [right[0] / (1 - matrix[0][0])]
+        x = [symbols.trace_scalar(i + 1) for i in size]
+        ((*solution,),) = linsolve([x[i] - right[i] - sum(matrix[i][j] * x[j] for j in size) for i in size], x)
+        return solution
+
+    # ------------------------------------------------------------------ names
+    def named(self, kind: str, index: tuple[Any, ...], e: Any) -> Any:
+        """Return the name of a result that is not short; equal results of a kind share one."""
+        short = e is None or e.is_Atom or (kind != "U" and e.count_ops() <= _SHORT)
+        return e if short else self._name(kind, index, e)
+
+    def _name(self, kind: str, index: tuple[Any, ...], e: Expr) -> Symbol:
+        if e not in self._names:
+            fits = [str(k + 1) for k in index if isinstance(k, int) and not isinstance(k, bool)][
+                : 1 + (kind not in "GF")
+            ]
+            about = [str(x) for x in index[len(fits) :] if x not in (eigenvalue.name, False)]
+            name = f"{kind}_{{{','.join([('' if len(self.system.fits) < 10 else ',').join(fits), *about])}}}"
+            make = Eigenvalue if kind in _MATRICES else symbols.intermediate
+            while (x := make(name)) in self.definitions:
+                name += "'"
+            self._names[e] = x
+            self.definitions[x] = e
+        return self._names[e]
+
+    def used(self, *results: Expr) -> tuple[dict[Symbol, Expr], dict[Symbol, Eq]]:
+        """Return the definitions and equations that results need."""
+        needed = set[Any]().union(*map(_names_in, results))
+        for x in reversed(self.definitions):
+            if x in needed:
+                needed |= _names_in(self.definitions[x])
+        definitions = {x: e for x, e in self.definitions.items() if x in needed}
+        return definitions, dict(self.equations)
+
+
+_MATRICES = frozenset("GRF")
+
+
+def _integrals(kind: type[SpectralIntegral], f: Expr) -> Expr:
+    """Return the integral of a polynomial in matrices, one by one for its monomials."""
+    return Add(*(c * kind(matrices) for matrices, c in _multiplied_out(f).items()))
+
+
+def _multiplied_out(f: Expr) -> dict[Expr, Expr]:
+    """Return the coefficient of each product of matrices, scalars left as they are."""
+    if not f.has(Eigenvalue):
+        return {S.One: f}
+    if f.is_Add:
+        return _merged(item for term in f.args for item in _multiplied_out(term).items())
+    base, exponent = f.as_base_exp()
+    factors = f.args if f.is_Mul else [base] * int(exponent) if exponent.is_Integer and exponent > 1 else None
+    if factors is None:
+        return {f: S.One}
+    product = {S.One: S.One}
+    for factor in factors:
+        product = _merged((x * y, a * b) for x, a in product.items() for y, b in _multiplied_out(factor).items())
+    return product
+
+
+def _merged(terms: Iterable[tuple[Expr, Expr]]) -> dict[Expr, Expr]:
+    out: dict[Expr, Expr] = {}
+    for matrices, c in terms:
+        out[matrices] = out.get(matrices, S.Zero) + c
+    return out
+
+
+def _names_in(e: Expr) -> set[Any]:
+    """Return the names in an expression, those inside integrals included."""
+    return e.atoms(Symbol) | {x for f in e.atoms(SpectralIntegral) for x in _names_in(f.integrand)}
+
+
+def _replaced(e: Expr, known: Mapping[Expr, Expr]) -> Expr:
+    """Return an expression with names replaced, inside integrals too, where matrices are bound."""
+    integrals = {x: type(x)(_replaced(x.integrand, known)) for x in e.atoms(SpectralIntegral)}
+    return e.xreplace({**known, **integrals})
