@@ -40,6 +40,8 @@ def matrix_function(f: Expr, printer: Any) -> str:
     if isinstance(f, Mul):
         scalar = [a for a in f.args if not _has_eigenvalue(a)]
         matrices = sorted((a for a in f.args if _has_eigenvalue(a)), key=_reading_order)
+        if Mul(*scalar) == -1:
+            return "-" + matrix_function(-f, printer)
         parts = [printer.parenthesize(Mul(*scalar), 50, strict=True)] if scalar and Mul(*scalar) != 1 else []
         return " ".join(parts + [_factor(a, printer) for a in matrices])
     return _factor(f, printer)

@@ -52,13 +52,13 @@ class OwnFit:
 
     Attributes:
         kernel: :math:`R_{kk}`, a function of the eigenvalues.
-        penalty: :math:`p_k`, a function of the eigenvalues.
+        kept: :math:`p_kR_{kk}`, a function of the eigenvalues: what the fit alone misses of the true coefficients.
         response: :math:`L_{kk}` on each of its designs.
         reach: :math:`\rho_k` on each of its designs: a function of the eigenvalues, or the integer 1.
     """
 
     kernel: Any
-    penalty: Any
+    kept: Any
     response: Sequence[Any]
     reach: Sequence[Any]
 
@@ -125,7 +125,7 @@ class Cavity:
         self._numbers: dict[Expr, Any] = {}
         self._overlaps: dict[tuple[Any, ...], Any] = {}
         self.responses = _Responses(self)
-        self.means = list(self._means())
+        self.means = self._means()
 
     def test_error(self) -> Any:
         """Return the whole test error; None is zero."""
@@ -139,9 +139,9 @@ class Cavity:
         """Return the part that the label noises make; None is zero."""
         return _SecondMoments(self, _Noise(self)).test_error()
 
-    def _means(self) -> Iterator[Any]:
+    def _means(self) -> list[Any]:
         """Return ``F_k``, functions of the eigenvalues: the mean error of each fit is ``-F_k w0``."""
-        pushes = []
+        out: list[Any] = []
         for k, own in enumerate(self.own):
             drifts = (
                 _product(
@@ -151,9 +151,10 @@ class Cavity:
                 )
                 for D in self.common(k)
             )
-            pushes.append(total([own.penalty, *drifts]))
-            mean = total(_product(self.responses.R.get((k, m)), push) for m, push in enumerate(pushes))
-            yield self.field.named("F", (k,), mean)
+            earlier = (_product(-1, self.responses.G.get((k, m)), F) for m, F in enumerate(out))
+            mean = total([own.kept, _product(own.kernel, total([*drifts, *earlier]))])
+            out.append(self.field.named("F", (k,), mean))
+        return out
 
     # ------------------------------------------------------------------ parameters
     def number(self, e: Expr) -> Any:
@@ -228,7 +229,7 @@ class _Responses:
         self.cavity = cavity
         self.R: dict[Pair, Any] = {}
         self.L: dict[int, dict[Pair, Any]] = {D.inputs: {} for D in cavity.designs}
-        self._G: dict[Pair, Any] = {}
+        self.G: dict[Pair, Any] = {}
         self._theta: dict[int, dict[Pair, Any]] = {D.inputs: {} for D in cavity.designs}
         for k, own in enumerate(cavity.own):
             self.R[k, k] = own.kernel
@@ -268,7 +269,7 @@ class _Responses:
             self.L[D.inputs][k, other] = entries[D.inputs]
         push = self._push(k, other, entries, name=True)
         if push is not None:
-            self._G[k, other] = push
+            self.G[k, other] = push
         self.R[k, other] = c.field.named("R", (k, other), self._response(k, other, push))
         self._look(k, other, solved)
 
@@ -287,7 +288,7 @@ class _Responses:
 
     def _response(self, k: int, other: int, push: Any) -> Any:
         """Return ``R_kl``, given ``G_kl``."""
-        between = (_product(self._G.get((k, m)), self.R.get((m, other))) for m in range(other + 1, k))
+        between = (_product(self.G.get((k, m)), self.R.get((m, other))) for m in range(other + 1, k))
         moved = total([*between, _product(push, self.R[other, other])])
         return None if moved is None else -1 * self.cavity.own[k].kernel * moved
 
@@ -416,13 +417,11 @@ class _SecondMoments:
         return self.Q[self.cavity.system.test_covariance].get((last, last))
 
     def _solve(self, k: int, other: int) -> None:
-        c, shared = self.cavity, self.cavity.common(k, other)
-        R = c.responses.R
+        c, R, shared = self.cavity, self.cavity.responses.R, self.cavity.common(k, other)
         drawn = {D.inputs: self._drawn(k, other, D) for D in shared}
         left = {D.inputs: self._times_response(k, other, D, drawn[D.inputs]) for D in shared}
-        pull = self._pull(k, other, {D.inputs: self._of_rows(k, other, D, left[D.inputs]) for D in shared})
-        pushed = [_product(R.get((k, m)), self._entry(self._H, m, other)) for m in range(k)]
-        start = total([*pushed, _product(R[k, k], pull)])
+        rows = {sight: c.field.named("b", (k, other, *sight), x) for sight, x in self._rows(k, other, left).items()}
+        start = total([*self._pushed(k, other), _product(R[k, k], self._pull(k, other, rows))])
         before = [_product(self._RH.get((k, m)), R.get((other, m))) for m in range(other)]
         spread = total([*before, _product(start, R[other, other])])
         names = list(dict.fromkeys(D.covariance for D in shared))
@@ -435,37 +434,33 @@ class _SecondMoments:
 
         known = [right[x] if right[x] is not None else 0 for x in names]
         sights = [(x, False) for x in names]
-        solved = dict(zip(names, c.field.coupled((k, other), sights, feedback, known) if names else (), strict=True))
+        found = c.field.coupled((k, other), sights, feedback, known) if names else ()
+        solved = {x: c.field.named(self.source.letter, (k, other, x), y) for x, y in zip(names, found, strict=True)}
         for x in self.Q:
             back = (_product(self._feedback(k, other, x, y), value) for y, value in solved.items())
             value = solved[x] if x in solved else total([right[x], *back])
             if value is not None:
-                value = c.field.named(self.source.letter, (k, other, x), value)
-                self.Q[x][k, other] = value
-                solved |= {x: value} if x in solved else {}
-        self._settle(k, other, shared, drawn, solved)
-
-    def _settle(
-        self, k: int, other: int, shared: Sequence[Design], drawn: Mapping[int, Any], solved: Mapping[str, Any]
-    ) -> None:
-        """Record what follows from the solved entries."""
-        c, R = self.cavity, self.cavity.responses.R
-        rows = {}
+                self.Q[x][k, other] = solved.get(x, c.field.named(self.source.letter, (k, other, x), value))
         for D in shared:
-            value = total([drawn[D.inputs], solved[D.covariance]])
-            value = None if value is None else c.field.named("U", (k, other, D.inputs), value)
-            self._keep(self._residual[D.inputs], k, other, value)
-            left = self._times_response(k, other, D, value)
-            if left is not None:
-                self._left[D.inputs][k, other] = left
-            rows[D.inputs] = self._of_rows(k, other, D, left)
-        pull = self._pull(k, other, rows, name=True)
-        self._keep(self._H, k, other, pull)
-        pushed = total([
-            *(_product(R.get((k, m)), self._entry(self._H, m, other)) for m in range(k)), _product(R[k, k], pull)
-        ])  # fmt: skip
+            seen = solved[D.covariance]
+            value = total([drawn[D.inputs], seen])
+            self._residual[D.inputs][k, other] = c.field.named("U", (k, other, D.inputs), value)
+            value = total([left[D.inputs], _product(c.response(k, D), seen)])
+            self._left[D.inputs][k, other] = c.field.named("Y", (k, other, D.inputs), value)
+            sight = self._sight(k, other, D)
+            rows[sight] = total([rows.get(sight), c.gain(k, other, D) * seen])
+        rows = {sight: c.field.named("h", (k, other, *sight), x) for sight, x in rows.items()}
+        pull = self._pull(k, other, rows)
+        if pull is not None:
+            self._H[k, other] = pull
+        pushed = total([*self._pushed(k, other), _product(R[k, k], pull)])
         if pushed is not None:
             self._RH[k, other] = pushed
+
+    def _pushed(self, k: int, other: int) -> Iterator[Any]:
+        """Return the terms of ``RH`` that earlier fits make."""
+        for m in range(k):
+            yield _product(self.cavity.responses.R.get((k, m)), self._entry(self._H, m, other))
 
     def _drawn(self, k: int, other: int, D: Design) -> Any:
         """Return the covariance of two rows' residuals before the response, but for the entry of the two fits."""
@@ -483,25 +478,27 @@ class _SecondMoments:
         before = (_product(L.get((k, m)), self._entry(residual, m, other)) for m in D.place if m < k)
         return total([*before, _product(L[k, k], entry)])
 
-    def _of_rows(self, k: int, other: int, D: Design, left: Any) -> Any:
-        """Return the covariance of two fits' residuals on a design, as it acts on both: ``m_k a_l / N_l V_kl``."""
-        c, L = self.cavity, self.cavity.responses.L[D.inputs]
-        before = (_product(self._left[D.inputs].get((k, m)), L.get((other, m))) for m in D.place if m < other)
-        V = total([*before, _product(left, L[other, other])])
-        return _product(c.mass(k, D) * c.per_row(other, D), V)
-
-    def _pull(self, k: int, other: int, rows: Mapping[int, Any], *, name: bool = False) -> Any:
-        """Return ``H`` from the covariances on each design."""
-        c, sums = self.cavity, dict[Any, list[Design]]()
+    def _rows(self, k: int, other: int, left: Mapping[int, Any]) -> dict[Any, Any]:
+        """Return ``m_k a_l / N_l V_kl`` summed over the designs that are seen alike."""
+        c = self.cavity
+        out: dict[Any, Any] = {}
         for D in c.common(k, other):
-            if rows[D.inputs] is not None:
-                sums.setdefault((D.covariance, c.reaches(k, D), c.reaches(other, D)), []).append(D)
-        out = []
-        for sight, designs in sums.items():
-            h = total(rows[D.inputs] for D in designs)
-            h = c.field.named("h", (k, other, *sight), h) if name else h
-            out.append(h * (c.force(k, designs[0]) * c.reach(other, designs[0])))
-        return total(out)
+            L = c.responses.L[D.inputs]
+            before = (_product(self._left[D.inputs].get((k, m)), L.get((other, m))) for m in D.place if m < other)
+            V = total([*before, _product(left[D.inputs], L[other, other])])
+            if V is not None:
+                sight = self._sight(k, other, D)
+                out[sight] = total([out.get(sight), c.mass(k, D) * c.per_row(other, D) * V])
+        return out
+
+    def _sight(self, k: int, other: int, D: Design) -> tuple[str, bool, bool]:
+        return D.covariance, self.cavity.reaches(k, D), self.cavity.reaches(other, D)
+
+    def _pull(self, k: int, other: int, rows: Mapping[Any, Any]) -> Any:
+        """Return ``H`` from the covariances of the residuals."""
+        c = self.cavity
+        acts = {self._sight(k, other, D): c.force(k, D) * c.reach(other, D) for D in c.common(k, other)}
+        return total(x * acts[sight] for sight, x in rows.items())
 
     def _right(self, k: int, other: int, covariance: str, spread: Any) -> Any:
         c = self.cavity
@@ -516,11 +513,6 @@ class _SecondMoments:
             for D in c.common(k, other)
             if D.covariance == of
         )
-
-    @staticmethod
-    def _keep(entries: dict[Pair, Any], k: int, other: int, value: Any) -> None:
-        if value is not None:
-            entries[k, other] = value
 
     @staticmethod
     def _entry(entries: Mapping[Pair, Any], k: int, other: int) -> Any:

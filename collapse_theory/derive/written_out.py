@@ -22,7 +22,7 @@ from collapse_theory.derive.cavity import Cavity, OwnFit, Pair
 from collapse_theory.derive.pooled import PooledFit, PooledSystem
 from collapse_theory.symbols import Eigenvalue, eigenvalue, eigenvalue_of
 
-__all__ = ["WrittenOut", "own_ridges", "write_out"]
+__all__ = ["WrittenOut", "own_ridges", "replaced", "write_out"]
 
 _SHORT = 4  # operations up to which an intermediate result needs no name
 
@@ -35,19 +35,21 @@ class WrittenOut:
         results: The results.
         definitions: What each name stands for, a matrix for a name that is an eigenvalue; in an order in which each needs
             earlier ones only.
+        ridges: The effective ridges of the fits, each once, in the order of the fits.
         equations: The equation of every implicit scalar other than an effective ridge, by its symbol.
     """
 
     results: tuple[Expr, ...]
     definitions: Mapping[Symbol, Expr]
+    ridges: tuple[Expr, ...]
     equations: Mapping[Symbol, Eq]
 
     def explicit(self) -> tuple[Expr, ...]:
         """Return the results with every name replaced by what it stands for."""
         known: dict[Expr, Expr] = {}
         for x, definition in self.definitions.items():
-            known[x] = _replaced(definition, known)
-        return tuple(_replaced(e, known) for e in self.results)
+            known[x] = replaced(definition, known)
+        return tuple(replaced(e, known) for e in self.results)
 
 
 def write_out(system: PooledSystem, *, terms: bool = False) -> WrittenOut:
@@ -61,7 +63,7 @@ def write_out(system: PooledSystem, *, terms: bool = False) -> WrittenOut:
     cavity = Cavity(system, field)
     found = (cavity.bias(), cavity.variance()) if terms else (cavity.test_error(),)
     results = tuple(S.Zero if x is None else x for x in found)
-    return WrittenOut(results, *field.used(*results))
+    return WrittenOut(results, field.used(*results), tuple(field.ridges), field.equations)
 
 
 def own_ridges(system: PooledSystem) -> tuple[tuple[Expr, ...], tuple[Eq, ...]]:
@@ -77,6 +79,7 @@ class _Expressions:
 
     def __init__(self, system: PooledSystem) -> None:
         self.system = system
+        self.one = system.covariances == (eigenvalue.name,)
         self.ridges: dict[Expr, None] = {}
         self.equations: dict[Symbol, Eq] = {}
         self.definitions: dict[Symbol, Expr] = {}
@@ -109,8 +112,16 @@ class _Expressions:
                 found = self._several_scalars(f)
             else:
                 found = self._one_ridge(f) if len({x.weight for x in f.designs}) == 1 else self._weighted(f)
-            self._own[key] = replace(found, kernel=self._name("G", (k,), found.kernel))
+            self._own[key] = self._short(k, found)
         return self._own[key]
+
+    def _short(self, k: int, own: OwnFit) -> OwnFit:
+        r"""Return a fit with a name for its kernel: :math:`A_k=\Sigma R_{kk}`, which is :math:`I-p_kR_{kk}`, on one covariance."""
+        if self.one:
+            A = self._name("A", (k,), eigenvalue * own.kernel)
+            return replace(own, kernel=A / eigenvalue, kept=1 - A)
+        G = self._name("G", (k,), own.kernel)
+        return replace(own, kernel=G, kept=own.kept / own.kernel * G)
 
     def _one_ridge(self, f: PooledFit) -> OwnFit:
         rows = sum((x.T for x in f.designs), S.Zero)
@@ -118,14 +129,17 @@ class _Expressions:
         kappa = EffectiveRidge(rows, f.ridge / mass)
         self.ridges.setdefault(kappa)
         response = [1 / mass] * len(f.designs)
-        return OwnFit(1 / (eigenvalue + kappa), kappa, response, [1] * len(f.designs))
+        return OwnFit(1 / (eigenvalue + kappa), kappa / (eigenvalue + kappa), response, [1] * len(f.designs))
 
     def _weighted(self, f: PooledFit) -> OwnFit:
         name = symbols.implicit_scalar(len(self.equations) + 1)
         seen = {x.weight: f.N * f.ridge + x.weight * name * df(1, name) for x in f.designs}
         self.equations[name] = Eq(name, 1 / sum(x.weight * x.T / seen[x.weight] for x in f.designs), evaluate=False)
         return OwnFit(
-            1 / (eigenvalue + name), name, [f.N * name / seen[x.weight] for x in f.designs], [1] * len(f.designs)
+            1 / (eigenvalue + name),
+            name / (eigenvalue + name),
+            [f.N * name / seen[x.weight] for x in f.designs],
+            [1] * len(f.designs),
         )
 
     def _several_scalars(self, f: PooledFit) -> OwnFit:
@@ -139,18 +153,17 @@ class _Expressions:
         for (weight, covariance), name in names.items():
             seen = SpectralTrace(eigenvalue_of(covariance) * kernel)
             self.equations[name] = Eq(name, 1 / (f.ridge + weight / f.N * seen), evaluate=False)
-        return OwnFit(kernel, S.One, [names[x.weight, x.covariance] for x in f.designs], [1] * len(f.designs))
+        return OwnFit(kernel, kernel, [names[x.weight, x.covariance] for x in f.designs], [1] * len(f.designs))
 
     # ------------------------------------------------------------------ between fits
     def coupled(
         self, pair: Pair, sights: Sequence[tuple[str, bool]], feedback: Callable[[int, int], Any], right: Sequence[Any]
     ) -> Sequence[Expr]:
         """Return the solution of the small linear system."""
-        del pair
         size = range(len(sights))
         matrix = [[S.Zero if (a := feedback(i, j)) is None else a for j in size] for i in size]
         if len(sights) == 1:
-            return [right[0] / (1 - matrix[0][0])]
+            return [right[0] / self.named("D", (*pair, *sights[0]), 1 - matrix[0][0])]
         x = [symbols.trace_scalar(i + 1) for i in size]
         ((*solution,),) = linsolve([x[i] - right[i] - sum(matrix[i][j] * x[j] for j in size) for i in size], x)
         return solution
@@ -158,14 +171,16 @@ class _Expressions:
     # ------------------------------------------------------------------ names
     def named(self, kind: str, index: tuple[Any, ...], e: Any) -> Any:
         """Return the name of a result that is not short; equal results of a kind share one."""
-        short = e is None or e.is_Atom or (kind != "U" and e.count_ops() <= _SHORT)
+        if kind == "R" and self.one:
+            return self._name("A", index, _expanded(eigenvalue * e)) / eigenvalue
+        if kind in _MATRICES:
+            return self._name(kind, index, _expanded(e))
+        short = e is None or e.is_Atom or (kind not in _SUMS and e.count_ops() <= _SHORT)
         return e if short else self._name(kind, index, e)
 
     def _name(self, kind: str, index: tuple[Any, ...], e: Expr) -> Symbol:
         if e not in self._names:
-            fits = [str(k + 1) for k in index if isinstance(k, int) and not isinstance(k, bool)][
-                : 1 + (kind not in "GF")
-            ]
+            fits = [str(k + 1) for k in index[:2] if not isinstance(k, str)]
             about = [str(x) for x in index[len(fits) :] if x not in (eigenvalue.name, False)]
             name = f"{kind}_{{{','.join([('' if len(self.system.fits) < 10 else ',').join(fits), *about])}}}"
             make = Eigenvalue if kind in _MATRICES else symbols.intermediate
@@ -175,17 +190,18 @@ class _Expressions:
             self.definitions[x] = e
         return self._names[e]
 
-    def used(self, *results: Expr) -> tuple[dict[Symbol, Expr], dict[Symbol, Eq]]:
-        """Return the definitions and equations that results need."""
+    def used(self, *results: Expr) -> dict[Symbol, Expr]:
+        """Return the definitions that results need."""
         needed = set[Any]().union(*map(_names_in, results))
         for x in reversed(self.definitions):
             if x in needed:
                 needed |= _names_in(self.definitions[x])
-        definitions = {x: e for x, e in self.definitions.items() if x in needed}
-        return definitions, dict(self.equations)
+        return {x: e for x, e in self.definitions.items() if x in needed}
 
 
-_MATRICES = frozenset("GRF")
+_MATRICES = frozenset("AGRF")
+_SUMS = frozenset("UY")
+"""Kinds of scalars that are named even if they are short: they stand in many products."""
 
 
 def _integrals(kind: type[SpectralIntegral], f: Expr) -> Expr:
@@ -193,9 +209,14 @@ def _integrals(kind: type[SpectralIntegral], f: Expr) -> Expr:
     return Add(*(c * kind(matrices) for matrices, c in _multiplied_out(f).items()))
 
 
+def _expanded(f: Expr) -> Expr:
+    """Return a polynomial in matrices as a sum of products."""
+    return Add(*(c * matrices for matrices, c in _multiplied_out(f).items()))
+
+
 def _multiplied_out(f: Expr) -> dict[Expr, Expr]:
     """Return the coefficient of each product of matrices, scalars left as they are."""
-    if not f.has(Eigenvalue):
+    if not any(isinstance(x, Eigenvalue) for x in f.free_symbols):
         return {S.One: f}
     if f.is_Add:
         return _merged(item for term in f.args for item in _multiplied_out(term).items())
@@ -221,7 +242,7 @@ def _names_in(e: Expr) -> set[Any]:
     return e.atoms(Symbol) | {x for f in e.atoms(SpectralIntegral) for x in _names_in(f.integrand)}
 
 
-def _replaced(e: Expr, known: Mapping[Expr, Expr]) -> Expr:
+def replaced(e: Expr, known: Mapping[Expr, Expr]) -> Expr:
     """Return an expression with names replaced, inside integrals too, where matrices are bound."""
-    integrals = {x: type(x)(_replaced(x.integrand, known)) for x in e.atoms(SpectralIntegral)}
+    integrals = {x: type(x)(replaced(x.integrand, known)) for x in e.atoms(SpectralIntegral)}
     return e.xreplace({**known, **integrals})

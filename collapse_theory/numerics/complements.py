@@ -69,7 +69,7 @@ def slack(
     first, second = fits[k], fits[other]
     place = {x.inputs: n for n, x in enumerate(system.fits[other].designs)}
     designs, between = system.fits[k].designs, first.own.kernel * second.own.kernel
-    taken = [second.own.kernel, between * first.own.penalty, *(between * first.s[x.covariance] for x in designs)]
+    taken = [second.own.kernel, second.own.kernel * first.own.kept, *(between * first.s[x.covariance] for x in designs)]
     integrals = iter(measure.trace(np.stack([first.s[C] * f for C in covariances for f in taken]), column=True))
     v, out = [], []
     for _ in covariances:

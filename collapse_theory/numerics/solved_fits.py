@@ -104,11 +104,11 @@ def solved_fit(
     opened = found[0].opened
     uniform = bool(opened.directions.all() or not opened.directions.any())
     mass = reals.array([number[x.weight] * number[x.T] / number[f.N] for x in f.designs])
-    penalty = np.stack([r.penalty for r in found])
+    kernel, penalty = np.stack([r.error for r in found]), np.stack([r.penalty for r in found])
     response = np.stack([1 / r.scale for r in found])
     own = OwnFit(
-        np.stack([r.error for r in found]),
-        penalty,
+        kernel,
+        kernel * penalty,
         [response[:, n : n + 1] for n in range(len(f.designs))],
         [1 if uniform or not is_open else penalty for is_open in opened.designs],
     )

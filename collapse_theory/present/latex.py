@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Expr, S, Symbol
+from sympy import Add, Expr, S, Symbol
 from sympy.logic.boolalg import Boolean
 from sympy.printing.latex import LatexPrinter
 
@@ -16,8 +16,11 @@ from collapse_theory.algebra.printing import matrix_function
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.labeller_scalars import ChainScalar
 from collapse_theory.derive.operator import Generation, response, shrinkage
+from collapse_theory.derive.pooled import PooledSystem
+from collapse_theory.derive.pooled_scalars import PipelineScalar, pipeline_scalars
 from collapse_theory.engine.equivalent import DeterministicEquivalent
 from collapse_theory.engine.guard import Existence
+from collapse_theory.present.definitions import definition_lines
 from collapse_theory.symbols import LATEX, eigenvalue, eigenvalue_of, response_name
 
 __all__ = ["TheoryLatexPrinter", "condition_latex", "equivalent_latex", "formula_latex", "term_names", "to_latex"]
@@ -71,6 +74,9 @@ def term_names(formula: ErrorFormula) -> dict[str, tuple[str, str]]:
 def formula_latex(formula: ErrorFormula) -> str:
     """Return an ``aligned`` block: the sum, each term, the operator and the implicit scalars, and the conditions."""
     printed = formula.expr
+    system = _whole_system(formula)
+    if system is not None:
+        return _aligned(definition_lines(system, formula.numbers, TheoryLatexPrinter()), formula)
     names = ridge_names(printed)
     terms = term_names(formula)
     lines = [rf"E &= {' + '.join(symbol for symbol, _ in terms.values())}"] if len(terms) != 1 else []
@@ -79,10 +85,24 @@ def formula_latex(formula: ErrorFormula) -> str:
         lines.append(rf"{head} &= {to_latex(named(formula.terms[name], names))} && \text{{({words})}}")
     lines += _operator_lines(printed)
     lines += [rf"{to_latex(eq.lhs)} &= {to_latex(eq.rhs)}" for eq in formula.implicit]
+    return _aligned(lines, formula)
+
+
+def _aligned(lines: list[str], formula: ErrorFormula) -> str:
     shown = [c for c in map(condition_latex, _shown_conditions(formula)) if c]
     if shown:
-        lines.append(r"&\text{for } " + r",\ ".join(shown))
+        lines = [*lines, r"&\text{for } " + r",\ ".join(shown)]
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+
+
+def _whole_system(formula: ErrorFormula) -> PooledSystem | None:
+    """Return the system of fits whose whole test error a formula is, if it is one of several fits."""
+    whole = Add(*formula.parts.values())
+    for x in whole.atoms(PipelineScalar):
+        system = x.system
+        if len(system.fits) > 1 and whole == Add(*pipeline_scalars(system)):
+            return system
+    return None
 
 
 def equivalent_latex(equivalent: DeterministicEquivalent) -> str:
