@@ -94,12 +94,38 @@ LEAST_SQUARES = {
         {"T": 60, "n": 3, "sigma": 0.5, "w": 0.3},
         **EXACT,
     ),
+    "ols-mix-precision": Point(
+        {**OLS, "n": 2, "w": 0.6, "k": 2.5},
+        {"T": ROWS, "n": (-1, 0), "sigma": NOISE, "w": SHARE, "k": (-TINY, 0.5)},
+        {"T": 60, "n": 3, "sigma": 0.5, "w": 0.3, "k": 2.5},
+        **EXACT,
+    ),
+    "ols-mix-precision-limit": Point(
+        {**OLS, "w": 0.6, "k": 2.5}, {"T": ROWS, "sigma": NOISE, "w": (0, TINY, *SHARE), "k": (-TINY, 0.5)}
+    ),
+    "ols-mix-precision-best": Point(
+        {**OLS, "k": 2.5},
+        {"T": ROWS, "sigma": NOISE, "k": (-TINY, 0.5)},
+        {"T": 60, "sigma": 0.5, "k": 2.5},
+        **EXACT | {"runs": 4000},
+    ),
+    "ols-fresh-real": Point(
+        {"N": 60, "w": 0.6, "n": 2, "sigma": 0.5, "sigma0": 0.7},
+        {"N": (D + 1, 2 * D), "n": (-1, 0), "sigma": NOISE, "sigma0": NOISE, "w": (0.23, 0.24, *SHARE)},
+        {"N": 50, "w": 0.4, "n": 2, "sigma": 0.5, "sigma0": 0.7},
+        **EXACT,
+    ),
+    "ols-fresh-real-limit": Point(
+        {"N": 60, "w": 0.6, "sigma": 0.5, "sigma0": 0.7},
+        {"N": (D + 1, 2 * D), "sigma": NOISE, "sigma0": NOISE, "w": (0.23, 0.24, *SHARE)},
+    ),
 }
 
 # ---------------------------------------------------------------- ridge: proportional on forty directions
 CLEAN = {"T": 40, "lam": 0.05, "sigma": 0.5}
 SIZE = {"T": 250, "lam": 0.1, "sigma": 0.7}
 AT = {"lam": NOISE, "sigma": NOISE}
+ROUND = {"family": lambda: naive.Linear(np.ones(40), ENERGY), "measure": {"spectrum": ct.Isotropic(40)}}
 OFFSET = np.linspace(0.05, 0.15, 40)
 RIDGE = {
     "ridge-clean": Point(CLEAN, {"T": (-TINY, 0.5), **AT}, SIZE, allowance=0.01),
@@ -122,8 +148,29 @@ RIDGE = {
         {"T0": 7, "n": 2, "sigma0": 0.7, "rho2": 1.5},
         {"T0": (D - 1, D - 2), "n": (-1, 0), "sigma0": NOISE, "rho2": NOISE},
         {"T0": 25, "n": 2, "sigma0": 0.6, "rho2": ENERGY.sum()},
-        family=lambda: naive.Linear(np.ones(40), ENERGY),
-        measure={"spectrum": ct.Isotropic(40)},
+        **ROUND,
+    ),
+    "minnorm-same-design": Point(
+        {"T0": 7, "n": 2, "sigma0": 0.7, "rho2": 1.5},
+        {"T0": (D - 1, D - 2), "n": (-1, 0), "sigma0": NOISE, "rho2": NOISE},
+        {"T0": 25, "n": 2, "sigma0": 0.4, "rho2": ENERGY.sum()},
+        **ROUND,
+    ),
+    "minnorm-replace": Point(
+        {"T": 7, "T0": 37, "n": 2, "sigma": 0.5, "sigma0": 0.7, "rho2": 1.5},
+        {"T": (D - 1, D - 2), "T0": ROWS, "n": (-1, 0), "sigma": NOISE, "sigma0": NOISE, "rho2": NOISE},
+        {"T": 25, "T0": 60, "n": 2, "sigma": 0.6, "sigma0": 0.6, "rho2": ENERGY.sum()},
+        **ROUND,
+    ),
+    "minnorm-fresh-mix": Point(
+        {"T": 7, "n": 2, "sigma": 0.5, "w": 0.3, "rho2": 1.5},
+        {"T": (D - 1, D - 2), "n": (-1, 0), "sigma": NOISE, "w": SHARE, "rho2": NOISE},
+        {"T": 25, "n": 2, "sigma": 0.8, "w": 0.3, "rho2": ENERGY.sum()},
+        **ROUND,
+    ),
+    "minnorm-fresh-mix-limit": Point(
+        {"T": 7, "sigma": 0.5, "w": 0.3, "rho2": 1.5},
+        {"T": (D - 1, D - 2), "sigma": NOISE, "w": SHARE, "rho2": NOISE},
     ),
     "ridge-replace-overparametrized-limit": Point(
         {**CLEAN, "T0": 7, "sigma0": 0.7}, {"T0": (D, D - 1), "sigma0": NOISE, **AT}

@@ -18,6 +18,7 @@ from tests import naive
 OFF = 0.05
 POWER = {"spectrum": ct.PowerLaw(40, 1.0), "target": ct.RandomTarget()}
 ROUND = {"spectrum": ct.Isotropic(40)}
+UNIT = {**ROUND, "target": ct.RandomTarget(), "rho2": 1}
 TOKENS = {"family": ct.Categorical(np.full(20, 0.05), relative=True)}
 VECTORS = {"family": ct.Gaussian(20)}
 
@@ -81,6 +82,12 @@ POINTS = {
     "minnorm-replace-isotropic": {
         "spectrum": ct.Isotropic(40), "target": ct.RandomTarget(), "rho2": 1, "T0": 25, "n": 2, "sigma0": 0.5, "trials": 2500,
     },
+    "ols-mix-precision": {**ROUND, "T": 80, "n": 3, "sigma": 0.3, "w": 0.4, "k": 2.5, "trials": 2000},
+    "ols-mix-precision-best": {**ROUND, "T": 80, "sigma": 0.3, "k": 2.5, "trials": 2000},
+    "ols-fresh-real": {**ROUND, "N": 110, "w": 0.5, "n": 3, "sigma": 0.3, "sigma0": 0.4, "trials": 2000},
+    "minnorm-same-design": {**UNIT, "T0": 25, "n": 2, "sigma0": 0.3, "trials": 2500},
+    "minnorm-replace": {**UNIT, "T": 25, "T0": 70, "n": 2, "sigma": 0.5, "sigma0": 0.5, "trials": 2500},
+    "minnorm-fresh-mix": {**UNIT, "T": 25, "n": 2, "sigma": 0.6, "w": 0.4, "trials": 2500},
     "ridge-accumulate": {**POWER, "T": 50, "n": 2, "lam": 0.1, "sigma": 0.8, "trials": 3000},
     "ridge-accumulate-constant": {**POWER, "T": 50, "n": 2, "lam": 0.1, "sigma": 0.8, "trials": 3000},
     "ridge-keep-real": {**POWER, "T": 50, "T0": 40, "n": 1, "lam": 0.1, "sigma": 0.8, "sigma0": 0.5, "trials": 5000},

@@ -135,6 +135,11 @@ class GeometricSum(OpaqueFunction):
         x, n = args
         return (1 - (1 - x) ** n) / x
 
+    def _slope(self, i: int) -> Expr:
+        r"""Return :math:`\partial_x=[n(1-x)^{n-1}-f]/x`, which is defined at :math:`x=1`, and that of the definition by n."""
+        x, n = self.args
+        return (n * (1 - x) ** (n - 1) - self) / x if i == 0 else super()._slope(i)
+
     def _number(self, mp: Any, *args: Any) -> Any:
         x, n = args
         return (1 - (1 - x) ** n) / x if x == 1 else -mp.expm1(n * mp.log1p(-x)) / x

@@ -4,21 +4,28 @@ One primitive, the mean of an inverse Wishart matrix, :math:`\mathbb E(X^\top X)
 :math:`N\ge d+2`, and two structures in which the noise enters through one inverse Gram matrix at a time:
 
 * *telescoping* (replace and accumulate): :math:`H_k(\hat w_k-\hat w_{k-1})=\sum_{\text{new}}X_i^\top\varepsilon_i`;
-* *one design*: every fit is a linear combination of :math:`w_0` and of :math:`(X^\top X)^{-1}X^\top\varepsilon_i`.
+* *one design*: every fit is a linear combination of :math:`w_0` and of :math:`(X^\top X)^{-1}X^\top\varepsilon_i`;
+
+and a third that needs one more moment, what labellers cost that disagree (:func:`disagreement`):
+
+* *own inputs*: every fit pools rows of several labellers, all independent of its inputs.
 
 Source: Muirhead, Aspects of Multivariate Statistical Theory, 1982, ch. 3 (the mean of an inverse Wishart matrix); Dohmatob,
-Feng, Kempe 2024 (replace); Gerstgrasser et al. 2024 (accumulate on one design). Telescoping on fresh inputs is ours.
+Feng, Kempe 2024 (replace); Gerstgrasser et al. 2024 (accumulate on one design). Telescoping on fresh inputs, and the exact
+constant of labellers that disagree, are ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from sympy import Expr, Ge, S, Symbol, factor
+from sympy import Add, Expr, Ge, S, Symbol, factor
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace
 from collapse_theory.algebra.special import GeometricSum
+from collapse_theory.derive.labeller import PooledStage
 from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Truth
 from collapse_theory.describe.recognise import Increment
 from collapse_theory.symbols import d, eigenvalue
@@ -30,6 +37,7 @@ __all__ = [
     "fresh_step",
     "mean_inverse_gram",
     "one_design_risk",
+    "own_inputs_risk",
     "telescoped_risk",
 ]
 
@@ -148,6 +156,60 @@ def one_design_risk(pipeline: Pipeline, model: Fit, rows: Expr) -> tuple[Mapping
         (g.factor() ** 2 * (pipeline.samples[i].noise or S.Zero) ** 2 * step for i, g in noise[model].items()), S.Zero
     )
     return {"bias": lost**2 * QuadraticForm(eigenvalue), "variance": variance}, (mean_inverse_gram(rows)[1],)
+
+
+def own_inputs_risk(
+    stages: Sequence[PooledStage], cost: Callable[[Expr], Expr] = disagreement
+) -> tuple[Mapping[str, Expr], tuple[Boolean, ...]]:
+    r"""Return the terms and conditions for least-squares fits that each pool rows of labellers independent of their inputs.
+
+    With the shares :math:`p_i`, the errors :math:`e_i` of the labellers and :math:`\bar e=\sum_ip_ie_i`, a fit has
+
+    .. math:: \mathbb E\langle e,e_l\rangle=\mathbb E\langle\bar e,e_l\rangle,\qquad
+       \mathbb E\|e\|^2=\mathbb E\|\bar e\|^2+\tau\sum_ip_i\mathbb E\|e_i-\bar e\|^2+\frac{d\sum_ip_i\sigma_i^2}{N-d-1}
+
+    in the norm of :math:`\Sigma`, for every fit :math:`l` before it: exchangeable rows leave the mean labeller unchanged on
+    average. So the Gram matrix of the errors obeys a linear recursion of numbers.
+
+    Args:
+        stages: The fits in order, the tested one last; their ridges are not looked at.
+        cost: Returns :math:`\tau` from the rows of a fit; a name for it keeps a derivation short.
+
+    >>> from collapse_theory.derive.labeller import Labels
+    >>> from collapse_theory.symbols import T, sigma
+    >>> clean = PooledStage(T, S.Zero, sigma**2, (Labels(S.One, S.One, S.Zero, {}),))
+    >>> own_inputs_risk([clean])[0]["variance"]
+    d*sigma**2/(T - d - 1)
+    """
+    parts = {
+        "bias": _last_square(stages, S.One, S.Zero, cost) * QuadraticForm(eigenvalue),
+        "variance": _last_square(stages, S.Zero, S.One, cost),
+    }
+    return parts, tuple(dict.fromkeys(mean_inverse_gram(x.T)[1] for x in stages))
+
+
+_NOTHING = -1
+"""Place of the labeller that has lost all of the signal: its error is the truth itself."""
+
+
+def _last_square(stages: Sequence[PooledStage], signal: Expr, noisy: Expr, cost: Callable[[Expr], Expr]) -> Expr:
+    """Return the mean square of the last fit's error, the truth of energy ``signal`` and the noises times ``noisy``."""
+    gram: dict[tuple[int, int], Expr] = {(_NOTHING, _NOTHING): signal}
+    for k, stage in enumerate(stages):
+        each = [(x.share, {_NOTHING: x.missing, **x.fits}) for x in stage.labels]
+        places = sorted({place for _, e in each for place, c in e.items() if c != 0})
+        mean = {a: Add(*(p * e.get(a, S.Zero) for p, e in each)) for a in places}
+        spread = cost(stage.T) if len(each) > 1 else S.Zero
+
+        def gain(a: int, b: int, each: Any = each, mean: Any = mean, spread: Expr = spread) -> Expr:
+            apart = Add(*(p * (e.get(a, S.Zero) - mean[a]) * (e.get(b, S.Zero) - mean[b]) for p, e in each))
+            return factor(mean[a] * mean[b]) + spread * factor(apart)
+
+        square = Add(*(gain(a, b) * gram[a, b] for a in places for b in places))
+        for earlier in range(_NOTHING, k):
+            gram[k, earlier] = gram[earlier, k] = Add(*(mean[a] * gram[a, earlier] for a in places))
+        gram[k, k] = square + noisy * stage.noise * fresh_step(stage.T, stage.T)
+    return gram[len(stages) - 1, len(stages) - 1]
 
 
 def affine_closed_form(v0: Expr, v1: Expr, v2: Expr, n: Symbol) -> Expr:

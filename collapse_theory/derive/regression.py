@@ -6,9 +6,10 @@ from sympy import Ge, Gt, S
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory.core.errors import PipelineError, shown
-from collapse_theory.derive.exact import one_design_risk, telescoped_risk
+from collapse_theory.derive.exact import one_design_risk, own_inputs_risk, telescoped_risk
 from collapse_theory.derive.family import Described
 from collapse_theory.derive.formula import ErrorFormula
+from collapse_theory.derive.labeller import pooled_stages
 from collapse_theory.derive.labeller_scalars import chain_scalars, pooled_scalars
 from collapse_theory.derive.operator import Generation
 from collapse_theory.derive.pooled import pooled_system
@@ -34,7 +35,8 @@ def excess_risk(
         pipeline: The training procedure.
         model: The tested fit; default the last.
         method: "exact" (least squares), "operator" (inputs used by one fit each), "free-probability" (every linear
-            pipeline), or "auto": the strongest that applies.
+            pipeline), or "auto": the strongest that applies, but for least squares that pools several labellers, where it
+            is the operator, which holds for any number of rows.
         test_covariance: Name of the covariance of the test inputs; None is the common one.
 
     Raises:
@@ -51,6 +53,8 @@ def excess_risk(
         method = "free-probability"
     if method in {"auto", "exact"}:
         derived = _exact(copy, fit)
+    if derived is None and method == "exact":
+        derived = _exact_pooled(copy, fit)
     if derived is None and method in {"auto", "operator"}:
         derived = _operator(copy, fit)
     if derived is None and method in {"auto", "free-probability"}:
@@ -84,6 +88,13 @@ def _exact(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
         parts, conditions = one_design_risk(pipeline, fit, design.T)
         return ErrorFormula(parts, "exact", conditions, ("gerstgrasser2024inevitable", "he2025golden"), "exact")
     return None
+
+
+def _exact_pooled(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
+    if not is_least_squares(pipeline.ancestors(fit)) or own_inputs(pipeline, fit) is None:
+        return None
+    parts, conditions = own_inputs_risk(pooled_stages(pooled_system(pipeline, fit)))
+    return ErrorFormula(parts, "exact", conditions, ("dohmatob2024regression", "dohmatob2024strong"), "exact")
 
 
 def _operator(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
@@ -131,6 +142,7 @@ def _not_covered(fit: Fit, method: str) -> str:
             f'got a pipeline that shares inputs or weights rows before {fit.name!r}; use method="auto"'
         )
     return (
-        'method="exact" covers least-squares fits on independent, accumulated or one fixed set of inputs, '
+        'method="exact" covers least-squares fits on independent samples of equal row weights, accumulated or on one fixed '
+        "set of inputs, "
         f'got another pipeline at {fit.name!r}; use method="auto"'
     )

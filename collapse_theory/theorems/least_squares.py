@@ -16,11 +16,14 @@ from collapse_theory.derive.exact import (
     one_design_risk,
     telescoped_risk,
 )
-from collapse_theory.derive.formula import ErrorFormula
+from collapse_theory.derive.formula import ErrorFormula, value_for
+from collapse_theory.derive.regression import excess_risk
 from collapse_theory.describe import workflows
-from collapse_theory.describe.pipeline import Pipeline, Stage
+from collapse_theory.describe.pipeline import TRUTH, Pipeline, Source, Stage
 from collapse_theory.describe.recognise import increments
 from collapse_theory.symbols import T0, T, n, sigma, sigma0, summation_index, w
+from collapse_theory.symbols import n as rounds
+from collapse_theory.theorems.per_round import per_round
 from collapse_theory.theorems.theorem import Relation, register
 
 __all__: list[str] = []
@@ -64,6 +67,16 @@ def _accumulate(n: Any, T: Any, sigma: Any, design: Any = "fresh") -> Pipeline:
     return workflows.accumulate(n, Stage(T=T, noise=sigma), design=design)
 
 
+def _accumulate_at(n: int, **parameters: Any) -> ErrorFormula:
+    r"""Return accumulation with the rows and noise of each round: :math:`\sum_i\sigma_i^2\frac{T_i}{N_i}\frac d{N_i-d-1}`."""
+    values = per_round("ols-accumulate", int(value_for(rounds, n)), parameters, (T, sigma), (), "round")
+    pipe, last = Pipeline(), Source.of(TRUTH)
+    for rows, noise in zip(values["T"], values["sigma"], strict=True):
+        pipe.sample(T=rows, noise=noise, source=last)
+        last = Source.of(pipe.fit(pipe.samples))
+    return excess_risk(pipe, method="exact")
+
+
 def _accumulate_fixed(n: Any, T: Any, sigma: Any) -> Pipeline:
     return _accumulate(n, T, sigma, design="fixed")
 
@@ -87,6 +100,7 @@ truth for $k=1$) and fits least squares on all $kT$ rows""",
         Relation("ols-accumulate-limit", "tends to", {"n": oo}, r"$n\to\infty$"),
         Relation("ols-accumulate-fixed-design", "bounded by", {}, "strict for n >= 2"),
     ),
+    unfold=_accumulate_at,
 )
 def ols_accumulate() -> ErrorFormula:
     r"""Derive :math:`\sigma^2\sum_{i\le n}\frac1i\frac d{iT-d-1}` and sum it by partial fractions."""

@@ -8,7 +8,6 @@ from sympy import Expr, S, factor, factor_terms
 
 from collapse_theory.algebra.effective import ResidualDegrees
 from collapse_theory.algebra.integrals import SpectralTrace, df
-from collapse_theory.core.errors import PipelineError, shown
 from collapse_theory.derive.exact import mean_inverse_gram
 from collapse_theory.derive.formula import ErrorFormula, value_for
 from collapse_theory.derive.labeller import chain_risk
@@ -19,6 +18,7 @@ from collapse_theory.describe import workflows
 from collapse_theory.describe.pipeline import TRUTH, Pipeline, Source, Stage
 from collapse_theory.symbols import T0, T, eigenvalue, lam, lam0, sigma, sigma0
 from collapse_theory.symbols import n as generations
+from collapse_theory.theorems.per_round import per_round
 from collapse_theory.theorems.theorem import Relation, register
 
 __all__: list[str] = []
@@ -94,18 +94,8 @@ def _chain(n: Any, T: Any, T0: Any, lam: Any, lam0: Any, sigma: Any, sigma0: Any
 
 def _chain_at(n: int, **parameters: Any) -> ErrorFormula:
     """Return the chain at an integer n; generator parameters may be sequences with one value per generation."""
-    known = {x.name: x for x in (T, T0, lam, lam0, sigma, sigma0)}
-    unknown = sorted(set(parameters) - set(known))
-    if unknown:
-        raise PipelineError(f"ridge-chain has no parameter {shown(unknown[0])}; valid: {', '.join(sorted(known))}")
     count = int(value_for(generations, n))
-    values: dict[str, list[Expr]] = {}
-    for name, x in known.items():
-        given, wanted = parameters.get(name, x), count if x in (T0, lam0, sigma0) else 1
-        each = given if isinstance(given, (list, tuple)) else [given] * wanted
-        if len(each) != wanted:
-            raise PipelineError(f"{name} needs one value per generation ({n}), got {len(each)}; give n values or one")
-        values[name] = [value_for(x, value) for value in each]
+    values = per_round("ridge-chain", count, parameters, (T0, lam0, sigma0), (T, lam, sigma), "generation")
     pipe, last = Pipeline(), Source.of(TRUTH)
     for rows, ridge, noise in zip(values["T0"], values["lam0"], values["sigma0"], strict=True):
         last = Source.of(pipe.fit(pipe.sample(T=rows, noise=noise, source=last), ridge=ridge))

@@ -2,8 +2,9 @@ r"""Fits that share inputs: accumulate with a ridge, keep the real data, relabel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 from sympy import Eq, Expr, Ge, Gt, Le, S, Symbol, factor, oo
@@ -12,14 +13,18 @@ from sympy.logic.boolalg import Boolean
 from collapse_theory.algebra.effective import shared_degrees
 from collapse_theory.algebra.integrals import SpectralTrace
 from collapse_theory.derive.exact import disagreement, fresh_step, mean_inverse_gram
-from collapse_theory.derive.formula import ErrorFormula
+from collapse_theory.derive.family import Described
+from collapse_theory.derive.formula import ErrorFormula, value_for
 from collapse_theory.derive.labeller import chain_risk
 from collapse_theory.derive.operator import Generation, response, shrinkage
 from collapse_theory.derive.regression import excess_risk
 from collapse_theory.derive.rounds import RoundRule, round_terms
 from collapse_theory.describe import workflows
+from collapse_theory.describe.literals import without_literals
 from collapse_theory.describe.pipeline import TRUTH, Pipeline, Source, Stage
 from collapse_theory.symbols import T0, N, T, eigenvalue, eigenvalue_of, lam, lam0, n, p1, p2, sigma, sigma0, w
+from collapse_theory.symbols import n as rounds
+from collapse_theory.theorems.per_round import per_round
 from collapse_theory.theorems.ridge import gathered, ridge_clean
 from collapse_theory.theorems.theorem import Relation, register
 
@@ -67,11 +72,36 @@ _accumulate_constant = partial(_accumulate, scaling="constant")
 
 
 def _telescoped(count: int) -> Mapping[str, Expr]:
-    r"""Sum the increments :math:`(H_i+\Lambda)(\hat w_i-\hat w_{i-1})=X_i^\top\varepsilon_i`, whose rows are exchangeable."""
-    first = Generation(T, lam, sigma)
+    return _unequal_rounds([T] * count, [sigma] * count, lam)
+
+
+def _unequal_rounds(rows: Sequence[Expr], noises: Sequence[Expr], ridge: Expr) -> Mapping[str, Expr]:
+    r"""Sum the increments :math:`(H_i+\Lambda)(\hat w_i-\hat w_{i-1})=X_i^\top\varepsilon_i`, whose rows are exchangeable.
+
+    The new rows have the share :math:`T_i/N_i` of the variance of a clean fit on all :math:`N_i` rows with the penalty
+    :math:`\Lambda=T_1\lambda`, and the first increment alone has a bias.
+    """
+    first = Generation(rows[0], ridge, noises[0])
     bias = gathered(chain_risk([first])[0], first)
-    increments = (chain_risk([Generation(i * T, lam / i, sigma)])[1] / i for i in range(1, count + 1))
-    return {"bias": bias, "variance": sum(increments, S.Zero)}
+    variance = S.Zero
+    for T_i, N_i, noise in zip(rows, accumulate(rows), noises, strict=True):
+        variance += T_i / N_i * chain_risk([Generation(N_i, rows[0] * ridge / N_i, noise)])[1]
+    return {"bias": bias, "variance": variance}
+
+
+def _constant_at(n: int, **parameters: Any) -> ErrorFormula:
+    """Return the formula with the rows and noise of each round; the penalty is that of the first round's ridge."""
+    values = per_round("ridge-accumulate-constant", int(value_for(rounds, n)), parameters, (T, sigma), (lam,), "round")
+    (ridge,) = values["lam"]
+    pipe, last = Pipeline(), Source.of(TRUTH)
+    for T_i, N_i, noise in zip(values["T"], accumulate(values["T"]), values["sigma"], strict=True):
+        pipe.sample(T=T_i, noise=noise, source=last)
+        last = Source.of(pipe.fit(pipe.samples, ridge=ridge * values["T"][0] / N_i))
+    copy, _, numbers = without_literals(pipe, pipe.fits[-1])
+    parts = _unequal_rounds([s.T for s in copy.samples], [s.noise for s in copy.samples], copy.fits[0].ridge)
+    return ErrorFormula(
+        parts, "proportional", method="operator", numbers=numbers, pipeline=Described(pipe), model=pipe.fits[-1]
+    )
 
 
 @register(
@@ -83,6 +113,7 @@ closed form per $n$ only, derived for the asked $n$""",
     build=_accumulate_constant,
     sources=("gerstgrasser2024inevitable",),
     relations=(Relation("ridge-clean", "equals", {"n": 1}, "one round"),),
+    unfold=_constant_at,
 )
 def ridge_accumulate_constant() -> ErrorFormula:
     r"""Telescope as without a ridge: :math:`E_n=B(T,\Lambda/T)+\sum_{i\le n}\frac1iV(iT,\Lambda/(iT))`."""

@@ -46,7 +46,8 @@ class Theorem:
         build: Returns the pipeline of a special case from ``n`` and stage parameters.
         sources: BibTeX keys.
         relations: Links to neighbours.
-        unfold: Returns the formula at an integer ``n`` and optional per-generation parameters; default substitutes.
+        unfold: Returns the formula at an integer ``n`` and parameters of which some have one value per generation or round;
+            None if there is one value for all.
         simulates: Whether the pipeline's test error is the formula; False for a limit, whose pipeline is its first round.
     """
 
@@ -71,15 +72,22 @@ class Theorem:
 
         Args:
             n: Number of generations or rounds, as the theorem counts them.
-            **parameters: Numbers or expressions by symbol name.
+            **parameters: Numbers or expressions by symbol name, or sequences of them where the theorem takes one value per
+                generation or round.
 
         Raises:
             DomainError: If a name is unknown or a condition fails.
+            PipelineError: If the theorem takes no sequences, or one has another length.
         """
-        if self.unfold is not None:
-            formula = self.unfold(n, **parameters)
-            return replace(formula, name=self.slug, references=self.sources)
-        return self.error.subs({"n": n, **parameters}).doit()
+        listed = sorted(name for name, x in parameters.items() if isinstance(x, (list, tuple)))
+        if not listed:
+            return self.error.subs({"n": n, **parameters}).doit()
+        if self.unfold is None:
+            raise PipelineError(
+                f"{self.slug} takes one value of {listed[0]} for all rounds, got {shown(parameters[listed[0]])}; "
+                "describe rounds that differ as a pipeline and use test_error"
+            )
+        return replace(self.unfold(n, **parameters), name=self.slug, references=self.sources)
 
     def pipeline(self, **parameters: Any) -> Pipeline:
         """Return the theorem's pipeline; parameters default to their symbols, ``n`` must be an integer.
