@@ -23,7 +23,9 @@ def pipelines(draw):
         for rows in draw(st.lists(st.integers(6, 14), min_size=1, max_size=3)):
             source = draw(st.sampled_from([ct.TRUTH, *fits])) * 1
             if draw(st.booleans()):
-                source = 0.6 * source + draw(st.sampled_from([0.4, 0.2, -0.3])) * draw(st.sampled_from([ct.TRUTH, *fits]))
+                source = 0.6 * source + draw(st.sampled_from([0.4, 0.2, -0.3])) * draw(
+                    st.sampled_from([ct.TRUTH, *fits])
+                )
             samples.append(pipe.sample(T=rows, noise=draw(st.sampled_from([0.3, 0.8])), source=source))
         if sum(s.T for s in samples) < D + 6:  # so that the mean square has a variance
             samples.append(pipe.sample(T=D + 6, source=draw(st.sampled_from([ct.TRUTH, *fits]))))
@@ -71,7 +73,8 @@ def test_many_rows_and_directions_are_the_operator():
         pipe = pooled(20 * c, tuple(c * T for T in (8, 6, 10)))
         spectrum = ct.Eigenvalues(np.repeat(SPECTRUM, c))
         exact, proportional = (
-            ct.test_error(pipe, method=m).evaluate(spectrum=spectrum, target=ct.RandomTarget()) for m in ("exact", "operator")
+            ct.test_error(pipe, method=m).evaluate(spectrum=spectrum, target=ct.RandomTarget())
+            for m in ("exact", "operator")
         )
         gaps.append(exact / proportional - 1)
     assert gaps[0] / gaps[1] == pytest.approx(10, rel=0.2)
@@ -114,7 +117,7 @@ def test_derivatives_go_through():
 
 def test_outside_its_domain_it_says_what_holds_there():
     err = ct.test_error(pooled(p=(3, 2, 2)), method="exact")
-    with pytest.raises(ct.DomainError, match='d \\+ 2.*method="operator"'):
+    with pytest.raises(ct.DomainError, match=r'd \+ 2.*method="operator"'):
         err.evaluate(**AT)
     assert ct.test_error(pooled(p=(3, 2, 1)), method="operator").evaluate(**AT) > 0
 

@@ -48,11 +48,13 @@ def test_simulation_agrees_and_rejects_the_rounds_in_another_order():
 def test_a_constant_penalty_telescopes_with_unequal_rounds(rows):
     """The theorem against fifty-digit sums, the engine that does not know it, and bias that is the first round's."""
     spectrum, target = ct.PowerLaw(40, beta=1.1), ct.SourceTarget(r=0.4)
-    s, w2 = ref.numbers(spectrum.eigenvalues()), ref.numbers(target.energies(spectrum))
+    s, w2 = ref.numbers(spectrum.eigenvalues), ref.numbers(target.energies(spectrum))
     err = ct.catalog["ridge-accumulate-constant"].at(3, T=rows, sigma=NOISES, lam=0.1)
     got = err.evaluate(spectrum=spectrum, target=target, terms=True)
     totals = list(accumulate(rows))
-    clean = [ref.chain(s, w2, [(N, ref.mpf(0.1) * rows[0] / N, ref.mpf(x))]) for N, x in zip(totals, NOISES, strict=True)]
+    clean = [
+        ref.chain(s, w2, [(N, ref.mpf(0.1) * rows[0] / N, ref.mpf(x))]) for N, x in zip(totals, NOISES, strict=True)
+    ]
     want = sum(T * variance / N for T, N, (_, variance) in zip(rows, totals, clean, strict=True))
     assert ref.relative(got["bias"], clean[0][0]) < 1e-12
     assert ref.relative(got["variance"], want) < 1e-12
