@@ -29,7 +29,8 @@ def test_error(
         model: The tested fit; default the last.
         family: The family of models; default linear regression, ``ct.Linear()``.
         method: "auto" picks the strongest derivation that applies; "exact" (least squares), "operator" (inputs used by one
-            fit each) and "free-probability" (every linear pipeline) ask for one.
+            fit each) and "free-probability" (every linear pipeline) ask for one. Least squares that pools several labellers
+            is exact when asked for; "auto" takes the operator there, which holds for any number of rows.
         test_covariance: Name of the covariance of the test inputs (covariate shift), for linear regression; None is the
             covariance of the samples that name none.
 
