@@ -22,5 +22,5 @@ def test_digits_are_given_when_two_precisions_agree_on_two_more():
 def test_digits_that_do_not_settle_are_shown_with_three_of_them():
     plan = compile_plan({"bias": kappa})
     with pytest.raises(ct.ConvergenceError, match=r"last bias = \d\.\d+e-\d+; a term may vanish") as caught:
-        evaluate_digits(plan, lambda mp: None, lambda mp: {kappa: mp.mpf(2) ** -mp.prec}, 20)
+        evaluate_digits(plan, lambda mp, octaves: None, lambda mp: {kappa: mp.mpf(2) ** -mp.prec}, 20)
     assert len(str(caught.value)) < 120

@@ -85,7 +85,9 @@ def test_an_isotropic_measure_is_one_atom_whatever_its_size():
         with pytest.raises(ct.DomainError, match="GB"):
             listed.eigenvalues  # noqa: B018
     with pytest.raises(ct.DomainError, match="GB"):
-        CLEAN.evaluate(spectrum=ct.PowerLaw(10**8, 1.5), target=ct.RandomTarget(), T=10, **kw)
+        ct.test_error(ct.workflows.replace(0, downstream=ct.Stage(T=10, ridge=0.1)), test_covariance="Other").evaluate(
+            spectrum={"Sigma": ct.PowerLaw(10**8, 1.5), "Other": ct.PowerLaw(10**8, 1.2)}, target=ct.RandomTarget()
+        )
     assert time.perf_counter() - start < 5
 
 

@@ -9,6 +9,7 @@ Source: the capacity condition, Caponnetto, De Vito, Optimal Rates for the Regul
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,8 +49,12 @@ class Spectrum:
         """The number of eigenvalues as an integer.
 
         Raises:
-            DomainError: If it is a symbol.
+            DomainError: If it is a symbol, or infinite.
         """
+        if self.d is S.Infinity:
+            raise DomainError(
+                f"spectrum needs a finite d here, got d=oo in {shown(self)}; take a finite d, which may be as large as 2**53"
+            )
         if not self.d.is_Integer:
             raise DomainError(f"spectrum needs a numeric d here, got d={self.d}; give {type(self).__name__} a number")
         return int(self.d)
@@ -68,6 +73,11 @@ class Spectrum:
                 "spectrum with few distinct eigenvalues and a ct.RandomTarget, which are integrated atom by atom"
             )
         return self.dimension
+
+    @property
+    def endless(self) -> bool:
+        """Whether there are infinitely many eigenvalues."""
+        return self.d is S.Infinity
 
     @property
     def counts(self) -> np.ndarray:
@@ -104,8 +114,8 @@ class Spectrum:
         return np.repeat(self.nodes, self.counts)
 
     @property
-    def rank(self) -> int:
-        """The number of positive eigenvalues: what ``d`` means in thresholds and constants."""
+    def rank(self) -> int | float:
+        """The number of positive eigenvalues, maybe infinite: what ``d`` means in thresholds and constants."""
         return int(self.counts[self.positive].sum())
 
     def exact_nodes(self, mp: Any) -> list[Any]:
@@ -124,6 +134,11 @@ class Spectrum:
 
 _LISTED = 2**25  # 0.3 GB an array, and an evaluation holds about ten of them
 _COUNTED = 2**53
+_LONG = 2**17
+
+
+def _is_infinite(d: Any) -> bool:
+    return d is S.Infinity or (isinstance(d, float) and d == math.inf)
 
 
 def _dimension(d: Any) -> Expr:
@@ -201,7 +216,7 @@ class PowerLaw(Spectrum):
     """``s_j = scale * j**-beta``, the capacity condition with exponent ``beta``.
 
     Args:
-        d: Number of features, a positive integer.
+        d: Number of features, a positive integer; infinite if ``beta > 1``.
         beta: Capacity exponent, positive.
         scale: Largest eigenvalue, positive.
 
@@ -210,6 +225,8 @@ class PowerLaw(Spectrum):
 
     >>> PowerLaw(4, beta=1).eigenvalues
     array([1.        , 0.5       , 0.33333333, 0.25      ])
+    >>> PowerLaw(math.inf, beta=1.5)
+    PowerLaw(d=oo, beta=1.50000000000000, scale=1)
     """
 
     d: Scalar
@@ -218,9 +235,15 @@ class PowerLaw(Spectrum):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        object.__setattr__(self, "d", _dimension(self.d))
+        endless = _is_infinite(self.d)
+        object.__setattr__(self, "d", S.Infinity if endless else _dimension(self.d))
         object.__setattr__(self, "beta", real(self.beta, "beta", positive=True))
         object.__setattr__(self, "scale", real(self.scale, "scale", positive=True))
+        if endless and (self.beta - 1).is_positive is False:
+            raise DomainError(
+                f"PowerLaw needs beta > 1 where d=oo, got beta={show(self.beta)}: its eigenvalues have no sum; take a finite d "
+                "or a larger beta"
+            )
 
     def atoms(self) -> tuple[Eigenspace, ...]:
         """Return ``d`` simple eigenvalues."""
@@ -254,9 +277,19 @@ class PowerLaw(Spectrum):
         return np.ones(self.listed, dtype=bool)
 
     @property
-    def rank(self) -> int:
+    def rank(self) -> int | float:
         """All ``d``: a power is positive, also where float64 has no number for it."""
-        return self.dimension
+        return math.inf if self.endless else self.dimension
+
+    @property
+    def long(self) -> bool:
+        """Whether there are too many eigenvalues to list: integrals are then taken over the power law as a function of j."""
+        return self.endless or self.dimension > _LONG
+
+    def law(self, mp: Any) -> tuple[Any, Any]:
+        """Return factor and exponent of the power of j that the eigenvalues are, in the mpmath context ``mp``."""
+        beta, scale = (exact_number(real_number(x, self), mp) for _, x in self._numbers)
+        return scale, -beta
 
     def exact_nodes(self, mp: Any) -> list[Any]:
         """Return ``scale * j**-beta`` at the working precision of the mpmath context ``mp``."""

@@ -18,7 +18,7 @@ from collapse_theory.core.numbers import Scalar, float64_number, real, real_arra
 from collapse_theory.core.precision import exact_number
 from collapse_theory.describe.spectra import PowerLaw, Spectrum, real_number, scaled_powers
 
-__all__ = ["Coefficients", "Energies", "RandomTarget", "SourceTarget", "Target"]
+__all__ = ["Coefficients", "Energies", "RandomTarget", "SourceTarget", "Target", "held"]
 
 
 class Target:
@@ -35,6 +35,14 @@ class Target:
     def exact_energies(self, spectrum: Spectrum, mp: Any) -> list[Any]:
         """Return the energies at the working precision of the mpmath context ``mp``."""
         return [mp.mpf(float(e)) for e in self.energies(spectrum)]
+
+    def law(self, spectrum: PowerLaw, mp: Any) -> tuple[Any, Any] | None:  # noqa: ARG002 - what a listed target answers
+        """Return factor and exponent of the power of j that the energies are, in the context ``mp``; None if they are no power.
+
+        Raises:
+            DomainError: If the target does not go with the spectrum.
+        """
+        return None
 
     def check(self, spectrum: Spectrum) -> None:
         """Check that the target goes with the spectrum.
@@ -57,7 +65,7 @@ def _starts(spectrum: Spectrum) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(spectrum.counts)[:-1]])
 
 
-def _held(owner: Target, energies: np.ndarray, positive: Any = True) -> np.ndarray:
+def held(owner: Target, energies: np.ndarray, positive: Any = True) -> np.ndarray:
     """Return energies that float64 holds; positive ones that underflow beside the largest become the smallest normal number.
 
     What is raised so is lost beside the others, and where it is not, evaluation turns to their exact values.
@@ -140,7 +148,7 @@ class Coefficients(Energies):
         """Return the squares of the given values."""
         values = super().energies(spectrum)
         with np.errstate(over="ignore", under="ignore"):
-            return _held(self, values**2, values != 0)
+            return held(self, values**2, values != 0)
 
     def exact_energies(self, spectrum: Spectrum, mp: Any) -> list[Any]:
         """Return the squares of the given binary values, without rounding them first."""
@@ -177,6 +185,15 @@ class RandomTarget(Target):
         d = spectrum.listed
         return [exact_number(real_number(self.norm2, self), mp) / d] * d
 
+    def law(self, spectrum: PowerLaw, mp: Any) -> tuple[Any, Any] | None:
+        """Return ``norm2/d`` and 0."""
+        return exact_number(real_number(self.norm2, self), mp) / spectrum.dimension, mp.mpf(0)
+
+    def check(self, spectrum: Spectrum) -> None:
+        """Check that there is a finite number of directions to share the energy."""
+        if spectrum.endless:
+            raise DomainError("RandomTarget needs a finite d, got d=oo; use ct.SourceTarget, or a finite d")
+
     def atom_energies(self, spectrum: Spectrum) -> np.ndarray:
         """Return ``norm2/d`` times the multiplicities."""
         return self._each(spectrum) * spectrum.counts
@@ -188,7 +205,7 @@ class RandomTarget(Target):
 
     def _each(self, spectrum: Spectrum) -> float:
         number = float64_number(real_number(self.norm2, self), "RandomTarget norm2")
-        return float(_held(self, np.array([number / spectrum.dimension]), number > 0)[0])
+        return float(held(self, np.array([number / spectrum.dimension]), number > 0)[0])
 
 
 @dataclass(frozen=True)
@@ -221,7 +238,7 @@ class SourceTarget(Target):
         # The exponent is a difference: taken exactly, so that only its one rounding is raised to a power.
         exponent = float64_number(_exact(beta) * (1 - 2 * _exact(r)) - 1, "SourceTarget exponent")
         prefactor = float64_number(_exact(scale) / _exact(top), "SourceTarget scale / PowerLaw scale")
-        return _held(self, scaled_powers(prefactor, power_law.listed, exponent), prefactor > 0)
+        return held(self, scaled_powers(prefactor, power_law.listed, exponent), prefactor > 0)
 
     def exact_energies(self, spectrum: Spectrum, mp: Any) -> list[Any]:
         """Return ``scale * j**-(1 + 2 r beta) / s_j`` at the working precision of ``mp``."""
@@ -230,6 +247,14 @@ class SourceTarget(Target):
             exact_number(real_number(x, self), mp) for x in (self.r, self.scale, power_law.beta, power_law.scale)
         )
         return [scale / top * mp.mpf(j) ** (beta - 1 - 2 * r * beta) for j in range(1, power_law.listed + 1)]
+
+    def law(self, spectrum: PowerLaw, mp: Any) -> tuple[Any, Any] | None:
+        """Return factor and exponent of ``scale * j**-(1 + 2 r beta) / s_j``."""
+        self.check(spectrum)
+        r, scale, beta, top = (
+            exact_number(real_number(x, self), mp) for x in (self.r, self.scale, spectrum.beta, spectrum.scale)
+        )
+        return scale / top, beta - 1 - 2 * r * beta
 
     def check(self, spectrum: Spectrum) -> None:
         """Check that the spectrum is a power law."""

@@ -20,7 +20,7 @@ from collapse_theory.numerics.effective_ridge import exact_ridge
 from collapse_theory.numerics.feature_ridge import exact_features
 from collapse_theory.numerics.interpreter import interpret
 from collapse_theory.numerics.kernels import mpmath_kernels
-from collapse_theory.numerics.measure import Measure
+from collapse_theory.numerics.measure import DEPTH, Measure, at_depth
 from collapse_theory.numerics.plan import Plan
 from collapse_theory.numerics.points import PointArithmetic
 from collapse_theory.numerics.reals import SINGULAR
@@ -29,7 +29,7 @@ from collapse_theory.numerics.solved_fits import FitNumbers, float64_start
 
 __all__ = ["Digits", "evaluate_digits", "limit_at_threshold"]
 
-MeasureFactory = Callable[[Any], Measure | None]
+MeasureFactory = Callable[[Any, int], Measure | None]
 ValueFactory = Callable[[Any], Mapping[Any, Any]]
 
 _GUARD = 20
@@ -113,7 +113,7 @@ def evaluate_digits(
 
     Args:
         plan: The steps and outputs.
-        measure: Gives the measure in a context.
+        measure: Gives the measure in a context, so many octaves deep if it is endless.
         values: Gives the inputs in a context, exactly.
         digits: Significant digits, positive.
         floor: What is smaller need not settle, as a decimal.
@@ -122,10 +122,16 @@ def evaluate_digits(
         ConvergenceError: If the digits do not settle as the working precision grows.
     """
     before: dict[str, Any] | None = None
+    depth = DEPTH
     for extra in (_GUARD, *(digits + 3 * _GUARD * 2**k for k in range(_DOUBLINGS))):
         with exact_context(dps_to_prec(digits + extra)) as mp:
+            inputs = values(mp)
+
+            def at(octaves: int, mp: Any = mp, inputs: Any = inputs) -> tuple[int, dict[str, Any]]:
+                return octaves, interpret(plan, Digits(mp), measure(mp, octaves), inputs)
+
             try:
-                now = interpret(plan, Digits(mp), measure(mp), values(mp))
+                depth, now = at_depth(at, depth)
             except ZeroDivisionError as e:
                 raise DomainError(
                     "digits= meets a division by zero at these values; evaluate in float64, or move them"
@@ -149,11 +155,11 @@ def limit_at_threshold(plan: Plan, measure: MeasureFactory, values: ValueFactory
 
     Args:
         plan: The steps and outputs.
-        measure: Gives the measure in a context.
+        measure: Gives the measure in a context; it is finite.
         values: Gives the inputs in a context, exactly.
     """
     with exact_context(dps_to_prec(120)) as mp:
-        far, near = (interpret(plan, Digits(mp, exponent), measure(mp), values(mp)) for exponent in (-40, -60))
+        far, near = (interpret(plan, Digits(mp, exponent), measure(mp, DEPTH), values(mp)) for exponent in (-40, -60))
         apart = mp.mpf(10) ** 5  # the ridges differ by 10^20; the slowest power of the ridge is its square root
 
         def limit(here: Any, there: Any) -> float:

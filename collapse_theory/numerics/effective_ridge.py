@@ -6,6 +6,7 @@ solved at unit scale, reached by a power of two, and what the exponents of float
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from collapse_theory.core.precision import exact_context
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.numerics.arrays import broadcast_shape, float64_array
 from collapse_theory.numerics.equations import EffectiveRidgeEquation
-from collapse_theory.numerics.measure import COMMON, Measure
+from collapse_theory.numerics.measure import COMMON, Measure, TooShallow, at_depth
 from collapse_theory.numerics.newton import FLOAT64, find_root
 
 __all__ = [
@@ -60,7 +61,11 @@ def effective_ridge(spectrum: Spectrum, *, T: Any, lam: Any) -> Any:
     shape = broadcast_shape({"T": T, "lam": lam})
     if not isinstance(spectrum, Spectrum):
         raise DomainError(f"spectrum needs to be a spectrum, got {shown(spectrum)}; write ct.Eigenvalues(values)")
-    kappa = solve_effective_ridge(Measure.of(spectrum), *(np.broadcast_to(x, shape).ravel() for x in (T, lam)))
+    rows, ridges = (np.broadcast_to(x, shape).ravel() for x in (T, lam))
+    try:
+        kappa = at_depth(lambda depth: solve_effective_ridge(Measure.of(spectrum, octaves=depth), rows, ridges))
+    except TooShallow:  # for float64
+        kappa = _beyond_float64(spectrum, solve_effective_ridge, rows, ridges)
     bad = np.flatnonzero(np.isinf(kappa))
     if bad.size:
         at = {name: float(np.broadcast_to(x, shape).flat[bad[0]]) for name, x in (("T", T), ("lam", lam))}
@@ -79,6 +84,9 @@ def degrees_of_freedom(spectrum: Spectrum, kappa: Any, order: int = 1) -> Any:
         kappa: Effective ridge, >= 0; scalar or array.
         order: The power ``k``, a positive integer.
 
+    Returns:
+        float, or float64 array of the shape of ``kappa``; infinite without a ridge where the spectrum is endless.
+
     Raises:
         DomainError: If an argument is out of range.
 
@@ -90,14 +98,33 @@ def degrees_of_freedom(spectrum: Spectrum, kappa: Any, order: int = 1) -> Any:
     x = _range(kappa, "kappa", strict=False)
     if not isinstance(spectrum, Spectrum):
         raise DomainError(f"spectrum needs to be a spectrum, got {shown(spectrum)}; write ct.Eigenvalues(values)")
-    measure = Measure.of(spectrum)
-    flat = x.reshape(-1, 1)
-    step = max(1, _BLOCK // measure.size)
-    out = np.concatenate([
-        measure.trace(_share_power(measure.nodes, flat[i : i + step], int(power)))
-        for i in range(0, len(flat), step)
-    ] or [np.empty(0)])  # fmt: skip
+    flat = x.ravel()
+    out = np.full(flat.shape, np.inf)
+    finite = (flat > 0) | (spectrum.rank < np.inf)
+    try:
+        out[finite] = at_depth(lambda depth: _degrees(Measure.of(spectrum, octaves=depth), flat[finite], int(power)))
+    except TooShallow:  # for float64
+        out[finite] = _beyond_float64(spectrum, lambda measure, x: _degrees(measure, x, int(power)), flat[finite])
     return float(out[0]) if x.shape == () else out.reshape(x.shape)
+
+
+def _degrees(measure: Measure, kappa: np.ndarray, order: int) -> np.ndarray:
+    """Return the degrees of freedom at effective ridges of shape (n,), in the numbers of the measure."""
+    measure.check_depth(kappa=kappa)
+    share = _share_power if measure.nodes.dtype != object else lambda s, x, k: (s / (s + x)) ** k
+    out, flat = np.empty(kappa.shape, dtype=measure.nodes.dtype), kappa.reshape(-1, 1)
+    step = max(1, _BLOCK // measure.size)
+    for i in range(0, len(flat), step):
+        out[i : i + step] = measure.trace(share(measure.nodes, flat[i : i + step], order))
+    return out
+
+
+def _beyond_float64(spectrum: Spectrum, compute: Any, *arguments: np.ndarray) -> np.ndarray:
+    """Return what is computed on the measure of an endless spectrum in more digits and at any depth, rounded."""
+    with exact_context(_EXTENDED_BITS) as mp:
+        numbers = [np.vectorize(mp.mpf, otypes=[object])(a) for a in arguments]
+        found = at_depth(lambda depth: compute(Measure.exact(spectrum, None, mp, octaves=depth), *numbers))
+        return np.array([float(x) for x in found])
 
 
 def solve_effective_ridge(measure: Measure, T: np.ndarray, lam: np.ndarray) -> np.ndarray:
@@ -107,7 +134,15 @@ def solve_effective_ridge(measure: Measure, T: np.ndarray, lam: np.ndarray) -> n
 
     Raises:
         ConvergenceError: If the iteration does not settle.
+        TooShallow: If the measure of an endless spectrum does not resolve a root.
     """
+    kappa = _solved(measure, T, lam)
+    measure.check_depth(kappa=kappa)
+    return kappa
+
+
+def _solved(measure: Measure, T: np.ndarray, lam: np.ndarray) -> np.ndarray:
+    """Return the roots on the nodes, whether or not these resolve them."""
     if measure.nodes.dtype == object:
         return _root(measure, T, lam, spacing(measure.nodes[0].context))
     out = np.empty(T.shape)
@@ -179,7 +214,7 @@ def _unit_scale(measure: Measure) -> tuple[Measure, int]:
     """Return the measure over a power of two that brings the largest node to [1/2, 1), and its exponent; exact unless tiny."""
     exponent = int(np.frexp(measure.nodes.max())[1])
     with np.errstate(under="ignore"):
-        return Measure({COMMON: np.ldexp(measure.nodes, -exponent)}, measure.counts), exponent
+        return replace(measure, values={COMMON: np.ldexp(measure.nodes, -exponent)}, energies=None), exponent
 
 
 def _share_power(s: np.ndarray, x: np.ndarray, order: int) -> np.ndarray:
@@ -193,8 +228,8 @@ def _extended(measure: Measure, T: np.ndarray, lam: np.ndarray) -> np.ndarray:
     """Return the effective ridge where float64 has not the exponents to solve for it, rounded; inf if it overflows."""
     with exact_context(_EXTENDED_BITS) as mp:
         number = np.vectorize(mp.mpf, otypes=[object])
-        exact = Measure({COMMON: number(measure.nodes)}, measure.counts)
-        return np.array([float(x) for x in solve_effective_ridge(exact, number(T), number(lam))])
+        exact = replace(measure, energies=None).mapped(number)
+        return np.array([float(x) for x in _solved(exact, number(T), number(lam))])
 
 
 def _range(value: Any, name: str, *, strict: bool) -> np.ndarray:

@@ -57,6 +57,11 @@ class EffectiveRidgeEquation:
     lam: np.ndarray
     space: np.ndarray = field(repr=False)
 
+    @property
+    def sums(self) -> Measure:
+        """The nodes as such: on the way to a root an endless spectrum may not be resolved, and the complement form has a jump."""
+        return self.measure.plain
+
     @classmethod
     def of(cls, measure: Measure, T: np.ndarray, lam: np.ndarray) -> EffectiveRidgeEquation:
         """Return the equations of paired rows and ridges."""
@@ -84,10 +89,10 @@ class EffectiveRidgeEquation:
         share /= work
         np.subtract(s, column, out=work)
         _with_sign_of(work, share)
-        unexplained = (self.T - self.measure.above(x)) + self.measure.trace(work, rough=rough)
+        unexplained = (self.T - self.measure.above(x)) + self.sums.trace(work, rough=rough)
         np.subtract(1, share, out=work)
         work *= share
-        return x * unexplained - self.T * self.lam, unexplained + self.measure.trace(work, rough=rough)
+        return x * unexplained - self.T * self.lam, unexplained + self.sums.trace(work, rough=rough)
 
     def among(self, places: np.ndarray) -> EffectiveRidgeEquation:
         """Return some of the equations, in the same work space."""

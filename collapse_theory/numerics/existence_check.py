@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sympy import MatrixExpr
 
+from collapse_theory.core.errors import DomainError
 from collapse_theory.describe.spectra import Eigenvalues
 from collapse_theory.engine.equivalent import DeterministicEquivalent, deterministic_equivalent
 from collapse_theory.numerics.measure import Measure
@@ -30,6 +31,10 @@ def check_existence(step: CheckExistence, measure: Measure | None, arguments: Se
         ConvergenceError: If that cannot be told.
     """
     equivalent = _equivalent(step.expression)
+    if measure is not None and measure.extent is not None:
+        raise DomainError(
+            f"whether an expression has an equivalent needs every eigenvalue, got d={measure.rank}; take a smaller d"
+        )
     spectra = {} if measure is None else {
         name: Eigenvalues(np.repeat(measure.at(name).astype(float), measure.counts)) for name in step.covariances
     }  # fmt: skip

@@ -158,12 +158,13 @@ class _Watched(PooledFloat64):
         totals = []
         for f, size, against_energies in zip(functions, sizes, energy, strict=True):
             integral = measure.form if against_energies else measure.trace
+            plain = measure.plain.form if against_energies else measure.plain.trace
             with np.errstate(under="ignore"):
                 total = integral(f)
-                if size is not None and cancels(total, integral(size)):
+                if size is not None and cancels(total, plain(size)):
                     self.reports.append("cancellation")
             # What underflows in a sum is lost in its round-off, unless the sum itself is as small.
-            nonzero = integral(f != 0) != 0
+            nonzero = plain(f != 0) != 0
             if np.any((np.abs(total) < _LOST) & nonzero) or (
                 against_energies and _lost_energy_counts(f, measure, total)
             ):

@@ -2,26 +2,67 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache, partial
+from typing import Any, cast
 
 import numpy as np
 
 from collapse_theory.core.errors import DomainError, shown
-from collapse_theory.describe.spectra import Spectrum
-from collapse_theory.describe.targets import Target
-from collapse_theory.numerics.jets import Jet
+from collapse_theory.core.precision import exact_context
+from collapse_theory.describe.spectra import PowerLaw, Spectrum
+from collapse_theory.describe.targets import Target, held
+from collapse_theory.numerics.jets import Jet, value_of
+from collapse_theory.numerics.panels import Directions, Extent, Power, power_law_directions, usable_length
 from collapse_theory.symbols import eigenvalue
 
-__all__ = ["COMMON", "Measure", "Spectra", "check_pair", "live_directions"]
+__all__ = ["COMMON", "DEPTH", "Measure", "Spectra", "TooShallow", "at_depth", "check_pair", "live_directions"]
 
 COMMON = eigenvalue.name
 """Name of the covariance of the samples that name none."""
 
 Spectra = Spectrum | Mapping[str, Spectrum]
 """One spectrum, or one for each of several commuting covariances, listed in the common eigenbasis."""
+
+DEPTH = 32
+"""Octaves below the largest eigenvalue to which an endless spectrum is resolved at first."""
+
+_DIVERGES = 32  # a function that vanishes at zero varies less over the tail, whose ends are farther apart
+
+
+class TooShallow(Exception):  # noqa: N818 - no error: whoever built the measure builds a deeper one
+    """A ridge below what the measure of an endless spectrum resolves.
+
+    Args:
+        octaves: How many octaves deeper it should be; None where float64 has no numbers for that.
+    """
+
+    def __init__(self, octaves: float | None) -> None:
+        super().__init__(octaves)
+        self.octaves = octaves
+
+
+def at_depth(compute: Callable[[int], Any], octaves: int = DEPTH) -> Any:
+    """Return what is computed on measures that are deep enough.
+
+    Args:
+        compute: A function of the depth, in octaves below the largest eigenvalue.
+        octaves: The depth to begin with.
+
+    Raises:
+        TooShallow: If float64 has no numbers for the depth that is needed.
+    """
+    while True:
+        try:
+            return compute(octaves)
+        except TooShallow as e:
+            if e.octaves is None:
+                raise
+            octaves += min(
+                max(math.ceil(e.octaves), DEPTH), octaves
+            )  # a root on a measure too shallow is no more than a hint
 
 
 @dataclass(frozen=True)
@@ -38,6 +79,8 @@ class Measure:
         values: Eigenvalues of each covariance at the nodes, by name, shape (k,); none for a space without covariance.
         counts: Number of directions at each node, shape (k,). Integrals are taken by the methods; this is for exact counting.
         energies: Sum of the target energies over each node's directions, shape (k,); None without a target.
+        extent: Of nodes that are a quadrature (:mod:`.panels`), what they stand for; counts are then weights. None if every
+            direction is at its node.
 
     >>> measure = Measure({COMMON: np.array([2.0, 1.0])}, np.array([1, 3]), np.array([4.0, 0.5]))
     >>> measure.rank, float(measure.trace(measure.nodes)), float(measure.form(measure.nodes))
@@ -47,6 +90,7 @@ class Measure:
     values: Mapping[str, np.ndarray]
     counts: np.ndarray
     energies: np.ndarray | None = None
+    extent: Extent | None = None
 
     # ------------------------------------------------------------------ integrals
     def trace(self, f: Any, *, rough: bool = False, column: bool = False) -> Any:
@@ -57,6 +101,8 @@ class Measure:
             rough: Whether a sum may be taken in the fastest order, where its round-off grows with the number of nodes.
             column: Whether to return integrals of shape (..., 1), which broadcast over the nodes.
         """
+        if self.extent is not None:
+            self.check_vanishing(f, self.extent.tail)
         total = _integral(f, self.counts, self._weights if rough else None)
         return _column(total) if column else total
 
@@ -68,8 +114,33 @@ class Measure:
         """
         if self.energies is None:
             raise DomainError("a quadratic form needs the energies of a target, got none; pass target=")
+        if self.extent is not None:
+            self.check_vanishing(f, self.extent.energetic)
         total = _integral(f, self.energies, None)
         return _column(total) if column else total
+
+    @cached_property
+    def plain(self) -> Measure:
+        """The measure whose nodes are all there is: sums over them, whatever these say of an endless spectrum."""
+        return self if self.extent is None else replace(self, extent=None)
+
+    def check_vanishing(self, f: Any, ends: tuple[int, ...]) -> None:
+        """Check that a function has an integral over the tail of an endless spectrum, where it needs to vanish at zero.
+
+        Raises:
+            DomainError: If it does not.
+        """
+        if not ends:
+            return
+        far, near = ends
+        f = np.asarray(value_of(f))
+        first, last = (abs(f if f.ndim == 0 else f[..., i if f.shape[-1] == self.size else 0]) for i in (far, near))
+        s = np.max(list(self.values.values()), axis=0)
+        if np.any(first * s[near] > _DIVERGES * last * s[far]):
+            raise DomainError(
+                "an integral over the directions needs a finite d, got d=oo, where it diverges: its function does not vanish with "
+                "the eigenvalue; take a finite d"
+            )
 
     # ------------------------------------------------------------------ directions
     @property
@@ -80,12 +151,45 @@ class Measure:
     @cached_property
     def dimension(self) -> Any:
         """Number of directions."""
-        return sum(self.counts.tolist())
+        return sum(self.counts.tolist()) if self.extent is None else self.extent.directions
 
     @cached_property
-    def rank(self) -> int:
+    def rank(self) -> int | float:
         """Number of live directions, in which a covariance is positive: what ``d`` means in thresholds and constants."""
+        if self.extent is not None:
+            return self.extent.directions
         return int(self.counts[np.any([v > 0 for v in self.values.values()], axis=0)].sum())
+
+    def directions(self, chosen: Any) -> int | float:
+        """Return the number of directions at some of the nodes; of a quadrature, all or none.
+
+        Args:
+            chosen: Boolean, shape (k,).
+        """
+        if self.extent is not None:
+            return self.rank if chosen.any() else 0
+        return int(self.counts[chosen].sum())
+
+    def check_depth(self, shares: np.ndarray | None = None, *, kappa: np.ndarray | None = None) -> None:
+        r"""Check that an endless spectrum is resolved down to the ridges.
+
+        Args:
+            shares: :math:`\kappa/(s+\kappa)` at the nodes, shape (..., k); or
+            kappa: the ridges themselves.
+
+        Raises:
+            TooShallow: If it is not.
+        """
+        if self.extent is None or not self.extent.tail:
+            return
+        near = self.extent.tail[1]
+        if kappa is None:
+            if shares is None or np.all(shares[..., near] >= _RESOLVED / (1 + _RESOLVED)):
+                return
+            raise TooShallow(0)
+        least = kappa.min(initial=math.inf)
+        if least < _RESOLVED * self.nodes[near]:
+            raise TooShallow(0 if least == 0 else math.log2(float(_RESOLVED * self.nodes[near] / least)) + 1)
 
     def above(self, x: np.ndarray) -> np.ndarray:
         """Return the number of directions whose common eigenvalue is at least ``x``."""
@@ -110,6 +214,11 @@ class Measure:
         if s.dtype != object:
             counts = counts.astype(float)
         from_node = np.append(counts[::-1].cumsum()[::-1], 0)
+        if (
+            self.extent is not None and self.extent.directions != math.inf
+        ):  # from the end that is nearer: at T = d they count exactly
+            below = np.append(0, np.cumsum(counts))
+            from_node = np.where(2 * below < self.extent.directions, self.extent.directions - below, from_node)
         return s, counts, np.append(0, np.cumsum(s * counts)), from_node
 
     @cached_property
@@ -140,34 +249,48 @@ class Measure:
 
     def over(self, covariances: Iterable[str]) -> Measure:
         """Return the measure of some of the covariances, in the same directions."""
-        return Measure({name: self.at(name) for name in covariances}, self.counts, self.energies)
+        return replace(self, values={name: self.at(name) for name in covariances})
 
     def at_covariance(self, covariance: str | None) -> Measure:
         """Return the measure of one covariance alone, as the common one, on its own range."""
         s = self.at(covariance or COMMON)
         live = s > 0
+        if live.all():
+            return replace(self, values={COMMON: s})
         return Measure({COMMON: s[live]}, self.counts[live], None if self.energies is None else self.energies[live])
 
     def mapped(self, number: Callable[[np.ndarray], np.ndarray]) -> Measure:
-        """Return the measure with a function applied to eigenvalues and energies: numbers of another arithmetic."""
+        """Return the measure with a function applied to eigenvalues, energies and weights: numbers of another arithmetic."""
         energies = None if self.energies is None else number(self.energies)
-        return Measure({name: number(v) for name, v in self.values.items()}, self.counts, energies)
+        counts = self.counts if self.extent is None else number(self.counts)
+        return Measure({name: number(v) for name, v in self.values.items()}, counts, energies, self.extent)
 
     # ------------------------------------------------------------------ from a spectrum and a target
     @classmethod
-    def of(cls, spectrum: Spectra, target: Target | None = None) -> Measure:
+    def of(cls, spectrum: Spectra, target: Target | None = None, *, octaves: int = DEPTH) -> Measure:
         """Return the float64 measure of a spectrum, or of those of commuting covariances, and a target.
+
+        Args:
+            spectrum: The eigenvalues.
+            target: The energies.
+            octaves: How far below its largest eigenvalue an endless spectrum is resolved.
 
         Raises:
             DomainError: If spectra of commuting covariances differ in dimension, the target does not match, or a value is beyond
                 float64.
+            TooShallow: If the depth is.
         """
+        if _is_long(spectrum, target, _FLOAT64_BITS):
+            return _long_float64(*cast("tuple[str, PowerLaw]", _only(spectrum)), target, octaves)
         energies = None if target is None else _energies(spectrum, target, target.energies, target.atom_energies)
         return cls._build(spectrum, lambda s: s.nodes, energies)
 
     @classmethod
-    def exact(cls, spectrum: Spectra, target: Target | None, mp: Any) -> Measure:
-        """Return the measure with entries of the mpmath context ``mp``."""
+    def exact(cls, spectrum: Spectra, target: Target | None, mp: Any, *, octaves: int = DEPTH) -> Measure:
+        """Return the measure with entries of the mpmath context ``mp``; arguments as in :meth:`of`."""
+        if _is_long(spectrum, target, mp.prec):
+            name, law = cast("tuple[str, PowerLaw]", _only(spectrum))
+            return _quadrature(name, _long(law, target, mp, mp.prec, octaves), partial(np.array, dtype=object))
         energies = None
         if target is not None:
             each, by_atom = (partial(f, mp=mp) for f in (target.exact_energies, target.exact_atom_energies))
@@ -193,6 +316,58 @@ class Measure:
             energies = None if energies is None else _summed(energies, where, distinct.size)
             values = {name: distinct}
         return cls(values, counts, energies)
+
+
+_FLOAT64_BITS = 53
+_RESOLVED = 4  # a ridge over the nearest node of the tail
+_TINY = np.finfo(float).tiny
+
+
+def _only(spectrum: Spectra) -> tuple[str, Spectrum]:
+    return next(iter(spectrum.items())) if isinstance(spectrum, Mapping) else (COMMON, spectrum)
+
+
+def _is_long(spectrum: Spectra, target: Target | None, bits: int) -> bool:
+    """Say whether a spectrum is one power law that is not listed."""
+    _, law = _only(spectrum)
+    if (isinstance(spectrum, Mapping) and len(spectrum) > 1) or not (isinstance(law, PowerLaw) and law.long):
+        return False
+    check_pair(spectrum, target)
+    with exact_context(_FLOAT64_BITS) as mp:
+        beta = -float(law.law(mp)[1])
+        return law.endless or (
+            law.dimension >= usable_length(beta, bits) and (target is None or target.law(law, mp) is not None)
+        )
+
+
+def _long(law: PowerLaw, target: Target | None, mp: Any, bits: int, octaves: int) -> Directions:
+    """Return the directions of a power law that is not listed, in numbers of the context ``mp``."""
+    energies = None if target is None else target.law(law, mp)
+    return power_law_directions(
+        Power(*law.law(mp)), None if energies is None else Power(*energies), law.rank, mp, bits=bits, octaves=octaves
+    )
+
+
+def _quadrature(name: str, found: Directions, array: Callable[[Any], np.ndarray]) -> Measure:
+    energies = None if found.energies is None else array(found.energies)
+    return Measure({name: array(found.values)}, array(found.counts), energies, found.extent)
+
+
+@lru_cache(maxsize=32)
+def _long_float64(name: str, law: PowerLaw, target: Target | None, octaves: int) -> Measure:
+    with exact_context(_FLOAT64_BITS + 30) as mp:
+        exact = _long(law, target, mp, _FLOAT64_BITS, octaves)
+        found = _quadrature(name, exact, lambda x: np.array([float(v) for v in x]))
+    s = found.at(name)
+    if not (s.min() >= _TINY and np.isfinite(s.max()) and np.isfinite(found.counts.max())):
+        if law.endless and np.isfinite(s.max()):
+            raise TooShallow(None)
+        raise DomainError(
+            f"{law} needs eigenvalues that fit float64, got some from {s.min():.3g} to {s.max():.3g}; rescale it, or use digits="
+        )
+    if target is None or exact.energies is None or found.energies is None:
+        return found
+    return replace(found, energies=held(target, found.energies, np.array([e > 0 for e in exact.energies])))
 
 
 def _integral(f: Any, weights: np.ndarray, fast: np.ndarray | None) -> Any:
@@ -231,10 +406,12 @@ def check_pair(spectrum: Spectra, target: Target | None) -> None:
         target.check(_main(spectrum))
 
 
-def live_directions(spectrum: Spectra) -> int:
+def live_directions(spectrum: Spectra) -> int | float:
     """Return the number of directions with variance: the rank, or that of the sum of commuting covariances."""
     if not isinstance(spectrum, Mapping):
         return spectrum.rank
+    if len(spectrum) == 1:
+        return _only(spectrum)[1].rank
     return int(np.any([np.repeat(s.positive, s.counts) for s in spectrum.values()], axis=0).sum())
 
 

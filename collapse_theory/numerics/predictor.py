@@ -22,9 +22,18 @@ from collapse_theory.describe.targets import Target
 from collapse_theory.numerics.arrays import broadcast_shape, float64_array
 from collapse_theory.numerics.compiled import numeric_function
 from collapse_theory.numerics.digits import evaluate_digits, limit_at_threshold
-from collapse_theory.numerics.float64 import Float64Program
+from collapse_theory.numerics.float64 import Batch, Float64Program
 from collapse_theory.numerics.kernels import float64_kernels
-from collapse_theory.numerics.measure import COMMON, Measure, Spectra, check_pair, live_directions
+from collapse_theory.numerics.measure import (
+    COMMON,
+    DEPTH,
+    Measure,
+    Spectra,
+    TooShallow,
+    at_depth,
+    check_pair,
+    live_directions,
+)
 from collapse_theory.numerics.plan import Plan, compile_plan
 from collapse_theory.symbols import Generated, ordered
 from collapse_theory.symbols import d as dimension
@@ -107,6 +116,7 @@ class Predictor:
         if program.isotropic and spectrum is not None:
             _check_isotropic(name, spectrum)
         self.program, self.name, self.spectrum, self.target = program, name, spectrum, target
+        self.depth = DEPTH
         if spectrum is not None:
             check_pair(spectrum, target)
 
@@ -117,7 +127,30 @@ class Predictor:
         Raises:
             DomainError: If an eigenvalue or energy is beyond float64.
         """
-        return Measure.of(self.spectrum, self.target) if self._integrates and self.spectrum is not None else None
+        return self._measure(DEPTH)
+
+    def _measure(self, octaves: int) -> Measure | None:
+        if not self._integrates or self.spectrum is None:
+            return None
+        return Measure.of(self.spectrum, self.target, octaves=octaves)
+
+    def _run(self, flat: Mapping[Symbol, np.ndarray], size: int, *, rough: bool = False) -> Batch:
+        """Return the outputs in float64, on a measure as deep as the points need; all are beyond where there is none."""
+        run = self.program.float64.run
+        if self._rank_or_none != math.inf:
+            return run(self.measure, flat, size, rough=rough)
+        try:
+            self.depth, batch = at_depth(
+                lambda depth: (depth, run(self._measure(depth), flat, size, rough=rough)), self.depth
+            )
+        except TooShallow:
+            outputs = {name: np.full(size, np.nan) for name, _ in self.program.plan.outputs}
+            return Batch(outputs, np.zeros(size, dtype=bool), np.ones(size, dtype=bool))
+        return batch
+
+    @property
+    def _rank_or_none(self) -> int | float | None:
+        return None if self.spectrum is None else self._rank
 
     @property
     def _integrates(self) -> bool:
@@ -203,7 +236,7 @@ class Predictor:
         return {known[name]: value for name, value in bound.items()}
 
     @property
-    def _rank(self) -> int:
+    def _rank(self) -> int | float:
         if self.spectrum is None:
             raise AssertionError("a rank needs a spectrum")
         return live_directions(self.spectrum)
@@ -234,9 +267,7 @@ class Predictor:
         if not rough:
             return self._values(whole, size)[1]
         with np.errstate(invalid="ignore", over="ignore"):
-            total = sum(
-                self.program.float64.run(self.measure, whole, size, rough=True).outputs.values(), np.zeros(size)
-            )
+            total = sum(self._run(whole, size, rough=True).outputs.values(), np.zeros(size))
         lost = np.flatnonzero(~np.isfinite(total))
         if lost.size:
             total[lost] = self._values({x: a[lost] if a.ndim else a for x, a in whole.items()}, lost.size)[1]
@@ -250,14 +281,16 @@ class Predictor:
         exact = {x: _exactly(value, mp) for x, value in bound.items()}
         return exact | {x: exact_number(e, mp) for x, e in self.program.numbers}
 
-    def _exact_measure(self, mp: Any) -> Measure | None:
-        return Measure.exact(self.spectrum, self.target, mp) if self._integrates and self.spectrum is not None else None
+    def _exact_measure(self, mp: Any, octaves: int) -> Measure | None:
+        if not self._integrates or self.spectrum is None:
+            return None
+        return Measure.exact(self.spectrum, self.target, mp, octaves=octaves)
 
     # ------------------------------------------------------------------ values
     def _values(self, flat: Mapping[Symbol, np.ndarray], size: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Return the outputs and their sum; limits at a threshold, and what float64 cannot hold on the way, in mpmath."""
         plan = self.program.plan
-        batch = self.program.float64.run(self.measure, flat, size)
+        batch = self._run(flat, size)
         outputs = {name: np.array(x) for name, x in batch.outputs.items()}
         with np.errstate(invalid="ignore", over="ignore"):
             total = sum(outputs.values(), np.zeros(size))
@@ -293,11 +326,20 @@ class Predictor:
         """
         given = (x for x in self.program.optional if x in values)
         for x in (*self.program.symbols, *given, *(x for x, _ in self.program.numbers)):
+            if x == dimension and self._rank_or_none == math.inf:
+                continue
             _check_assumptions(self.name, x, values[x])
         if not (np.isfinite(noise) & (noise >= 0)).all():
             raise DomainError(f"test_noise needs to be finite and >= 0, got {noise}; give a standard deviation")
         for condition in self.program.conditions:
             self._check_condition(condition, values)
+        if np.any(np.isinf(values.get(dimension, 0))) and dimension in self._of_outputs:
+            raise DomainError(f"{self.name} needs a finite d, got d=oo, at which it has no value; take a finite d")
+
+    @cached_property
+    def _of_outputs(self) -> frozenset[Symbol]:
+        """The symbols that occur elsewhere than in a condition."""
+        return frozenset(x for _, e in self.program.plan.outputs for x in e.free_symbols)
 
     def _check_condition(self, condition: Boolean, values: Mapping[Symbol, np.ndarray]) -> None:
         found, test = _compiled(condition)
@@ -312,7 +354,9 @@ class Predictor:
     def _remedy(self, condition: Boolean) -> str:
         for failed, remedy in self.program.remedies:
             if failed == condition:
-                return remedy
+                return remedy if self._rank_or_none != math.inf else f"take a finite d, or {remedy}"
+        if dimension in condition.free_symbols and self._rank_or_none == math.inf:
+            return "take a finite d"
         rows = sorted(_public(x) for x in condition.free_symbols if x.name.startswith(("T", "N")))
         if dimension in condition.free_symbols and rows:
             return f'increase {rows[0]}, or use test_error(pipeline, method="operator"), which covers chains at every T'

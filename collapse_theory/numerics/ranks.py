@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -55,8 +56,8 @@ def openness(support: np.ndarray, measure: Measure, rows: np.ndarray) -> Opennes
     kind_of = np.array([kinds.index(x) for x in supports])
     sees = np.stack([support[supports.index(x)] for x in kinds])
     weight = [sum((Fraction(float(np.real(t))) for t in rows[kind_of == i]), Fraction(0)) for i in range(len(kinds))]
-    surplus = {
-        chosen: sum((weight[i] for i in chosen), Fraction(0)) - int(measure.trace(sees[list(chosen)].any(axis=0)))
+    surplus: dict[tuple[int, ...], Any] = {
+        chosen: sum((weight[i] for i in chosen), Fraction(0)) - measure.directions(sees[list(chosen)].any(axis=0))
         for size in range(1, len(kinds) + 1)
         for chosen in combinations(range(len(kinds)), size)
     }

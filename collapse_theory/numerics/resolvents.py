@@ -27,7 +27,6 @@ IEEE Transactions on Information Theory 2011. The scaling by the ridge and the c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -103,11 +102,12 @@ def solve_resolvent(
     penalty = np.where(opened.directions, one, ridge)  # and the reach of the open designs
     seen = np.where(opened.designs[:, None], s * penalty, s)
     equations = _FitEquations(
-        seen, measure, weights / total_rows, weights * rows / total_rows, rows,
+        seen, measure.plain, measure.directions((s > 0).any(axis=0)), weights / total_rows, weights * rows / total_rows, rows,
         opened.designs, np.where(opened.designs, ridge, one), penalty, np.asarray((s > 0).any(axis=0)), reals,
     )  # fmt: skip
     found = solve_system(equations, equations.beginning() if start is None else start, reals.epsilon)
     x = found.checked("the effective ridges", "move away from the threshold", rows=rows, ridge=ridge)
+    measure.check_depth(equations.kernel(x))
     if nudge:
         x = x * (1 + nudge * equations.sensitivity(x))
     return Resolvent(opened, x, equations.constant, equations.kernel(x), penalty, found.residual)
@@ -130,7 +130,7 @@ class _Point:
 
 @dataclass(frozen=True)
 class _FitEquations:
-    """The equations in relative terms, a :class:`.System`.
+    """The equations in relative terms, a :class:`.System`; ``rank`` is the number of directions that the designs see.
 
     First Newton's iteration of the plain form, monotone from above, with plain steps below; near the root the equation of the
     largest design is replaced by the sum, the complement form, where nothing cancels.
@@ -138,6 +138,7 @@ class _FitEquations:
 
     seen: np.ndarray
     measure: Measure
+    rank: Any
     a: np.ndarray
     mass: np.ndarray
     rows: np.ndarray
@@ -146,11 +147,6 @@ class _FitEquations:
     penalty: np.ndarray
     live: np.ndarray
     reals: Reals
-
-    @cached_property
-    def rank(self) -> Any:
-        """Directions that the designs see."""
-        return self.measure.trace(self.live)
 
     def kernel(self, x: np.ndarray) -> np.ndarray:
         return np.asarray(1 / (self.penalty + (self.mass / x) @ self.seen))
@@ -218,8 +214,8 @@ class _FitEquations:
         gap, matrix, terms = self.gap(x, kernel), self.matrix(x, kernel), 0 * x + 2
         rank = self.rank
         kept = np.where(self.live, self.penalty * kernel, 0 * kernel)
-        left = self.measure.trace(kept)
-        if left > rank / 2:  # few degrees of freedom: nothing cancels in the plain form
+        left = rank if rank == np.inf else self.measure.trace(kept)
+        if left > rank / 2 or rank == np.inf:  # few degrees of freedom: nothing cancels in the plain form
             return gap, matrix, terms
         share = self.rows * self.constant / x
         r = int(np.argmax(self.rows))

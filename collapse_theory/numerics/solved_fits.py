@@ -90,11 +90,17 @@ def float64_start(fit: FitNumbers) -> np.ndarray | None:
     try:
         with np.errstate(all="ignore"):
             s, weights, rows = (np.asarray(x, dtype=float) for x in (fit.s / unit, fit.weights, fit.rows))
-            rough = FitNumbers(s, fit.measure, weights, rows, float(fit.total_rows), float(fit.ridge / unit))
+            rough = FitNumbers(
+                s, fit.measure.mapped(_floats), weights, rows, float(fit.total_rows), float(fit.ridge / unit)
+            )
             found = rough.solved(FLOAT64)
     except (ConvergenceError, DomainError):
         return None
     return found.scale * np.where(found.opened.designs, unit, 0 * unit + 1)
+
+
+def _floats(x: np.ndarray) -> np.ndarray:
+    return x.astype(float)
 
 
 def solved_fit(
