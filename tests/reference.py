@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import mpmath
 from mpmath import mp, mpf
 from scipy.optimize import brentq
 
 mp.dps = 50
+
+_BERNOULLI = [Fraction(*map(int, mpmath.bernfrac(2 * n))) / math.factorial(2 * n) for n in range(1, 60)]
 
 
 def numbers(values):
@@ -135,3 +140,25 @@ def family_error(workflow, kind, T, n, T0=None, w=None):
 def relative(got, want):
     """Return the relative gap, 0 where both vanish."""
     return float(abs(mpf(got) - want) / abs(want)) if want else float(abs(got))
+
+
+def zeta_from(z, J):
+    """Return the sum of ``j**-z`` from J on by Euler and Maclaurin's formula, to its relative precision."""
+    total, power = mpf(J) ** (1 - z) / (z - 1) + mpf(J) ** -z / 2, z * mpf(J) ** (-z - 1)
+    for n, b in enumerate(_BERNOULLI, 1):
+        term = power * b.numerator / b.denominator
+        if abs(term) < abs(total) * mpmath.eps:
+            return total
+        total += term
+        power *= (z + 2 * n - 1) * (z + 2 * n) / mpf(J) ** 2
+    raise AssertionError("the series has not converged")
+
+
+def endless_sum(beta, kappa, a, b, power, terms=75):
+    """Return the sum over all j of ``j**power s**a / (s + kappa)**b``: to four spectral radii term by term, then a series."""
+    J = max(math.ceil((4 / kappa) ** (1 / beta)) + 5, 400, 4 * terms)
+    s = [(mpf(j), mpf(j) ** -beta) for j in range(1, J)]
+    head = mpmath.fsum(j**power * x**a / (x + kappa) ** b for j, x in s)
+    return head + mpmath.fsum(
+        mpmath.binomial(-b, m) * kappa ** (-b - m) * zeta_from(beta * (a + m) - power, J) for m in range(terms)
+    )

@@ -7,7 +7,8 @@ The sum over directions :math:`\sum_{j=1}^df(s_j)`, :math:`s_j=cj^{-\beta}`, is 
 
   .. math:: \sum_{j\ge N}g(j)=\int_N^\infty g\,dj+g(N)-\sum_{k\ge1}|G_k|\nabla^{k-1}g(N),
 
-  so that only the weights of the last few directions of the head change.
+  so that only the weights of the last few directions of the head change. They are positive up to order 7, which float64 takes; at
+  order q they grow like :math:`2^q`, which costs a sum in mpmath about a seventh of its digits.
 * **Panels** in the logarithm of j, with Gauss-Legendre nodes. A function of s that is rational with poles at :math:`-\kappa` is
   analytic in a strip of half-width :math:`\pi` around the real axis of :math:`\log s`, whatever :math:`\kappa`: n nodes on a panel
   of half-width h leave a relative error of about :math:`\rho^{-2n}`, :math:`\log\rho=\operatorname{arsinh}(\pi/h)`.

@@ -169,6 +169,8 @@ class Search:
             return 1.0
         main = next(iter(spectrum.values())) if isinstance(spectrum, Mapping) else spectrum
         measure = Measure.of(main, None)
+        if measure.rank == np.inf:  # the mean is zero
+            return float(measure.nodes.max())
         return float(measure.trace(measure.nodes) / measure.rank)
 
 
