@@ -186,6 +186,8 @@ def test_an_integral_that_diverges_is_refused():
 def test_descriptions_pickle_and_compare():
     assert pickle.loads(pickle.dumps(ENDLESS)) == ENDLESS
     assert ENDLESS.rank == math.inf
+    named = CLEAN.evaluate(spectrum={"Sigma": ENDLESS}, target=ct.SourceTarget(0.4), T=1e3, lam=0.01, sigma=0.1)
+    assert named == CLEAN.evaluate(T=1e3, lam=0.01, sigma=0.1, **AT)
     predict = pickle.loads(pickle.dumps(CLEAN.compile(**AT)))
     assert predict(T=1e3, lam=0.01, sigma=0.1) == CLEAN.evaluate(T=1e3, lam=0.01, sigma=0.1, **AT)
 

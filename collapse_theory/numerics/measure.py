@@ -398,7 +398,7 @@ def check_pair(spectrum: Spectra, target: Target | None) -> None:
     Raises:
         DomainError: If they do not.
     """
-    if isinstance(spectrum, Mapping):
+    if isinstance(spectrum, Mapping) and len(spectrum) > 1:
         sizes = {name: s.dimension for name, s in spectrum.items()}
         if len(set(sizes.values())) > 1:
             raise DomainError(f"spectra of commuting covariances need one dimension, got {sizes}; list all directions")
