@@ -22,6 +22,7 @@ open_doors(
             ("ErrorFormula", "program", "numerics.predictor:program_of"),
             ("ErrorFormula", "compile", "numerics.predictor:predictor_of"),
             ("ErrorFormula", "optimum", "study.optimum:optimal_ridge"),
+            ("ErrorFormula", "infer", "study.inverse:infer"),
             ("ErrorFormula", "latex", "present.latex:formula_latex"),
             ("DeterministicEquivalent", "evaluate", "numerics.equivalent_values:evaluate"),
             ("DeterministicEquivalent", "solve", "numerics.equivalent_values:solve_equivalent"),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collapse_theory.describe.targets import Target
     from collapse_theory.numerics.measure import Spectra
     from collapse_theory.numerics.predictor import Predictor
+    from collapse_theory.study.inverse import Inference
     from collapse_theory.study.optimum import Optimum
 
 __all__ = ["ErrorFormula", "Regime", "value_for"]
@@ -195,6 +196,19 @@ class ErrorFormula:
             **arguments: ``spectrum``, ``target``, ``between``, and one value per other symbol.
         """
         found: Optimum = through("ErrorFormula.optimum")(self, over=over, **arguments)
+        return found
+
+    def infer(self, observed: Any, over: Any, **arguments: Any) -> Inference:
+        """Return the unknowns that make an observed error curve, with their uncertainty.
+
+        See :func:`~collapse_theory.study.inverse.infer`.
+
+        Args:
+            observed: Test errors at known arguments.
+            over: The unknown, or several.
+            **arguments: ``errors``, ``spectrum``, ``target``, ``test_noise``, ``between``, and the known values by name.
+        """
+        found: Inference = through("ErrorFormula.infer")(self, observed, over=over, **arguments)
         return found
 
     @cached_property

@@ -116,7 +116,7 @@ class Search:
         def slope(y: np.ndarray, index: np.ndarray, *, rough: bool) -> np.ndarray:
             return self.slopes[k].total(at(y, index), index.size, rough=rough)
 
-        interval = self._interval(self.over[k], others)
+        interval = self.interval_of(self.over[k], others)
         index = np.repeat(np.arange(self.size), _CHECKED.size)
         inside = interval.place(np.tile(_CHECKED, self.size), index)
         self.error.check(at(inside, index) | self.error.numbers, np.zeros(()))
@@ -132,8 +132,16 @@ class Search:
         return np.stack([s.total(flat, self.size) for s in self.slopes])
 
     # ------------------------------------------------------------------ ranges
-    def _interval(self, x: Symbol, others: Mapping[Symbol, np.ndarray]) -> Interval:
-        """Return what the symbol's assumptions, the conditions and ``between`` allow."""
+    def interval_of(self, x: Symbol, others: Mapping[Symbol, np.ndarray]) -> Interval:
+        """Return what the symbol's assumptions, the conditions and ``between`` allow, one interval per point.
+
+        Args:
+            x: The symbol, of ``over`` or another.
+            others: Values of the symbols that share a condition with it.
+
+        Raises:
+            DomainError: If nothing is left, or there is no lower end.
+        """
         full = np.ones(self.size)
         low, high = np.full(self.size, -np.inf), np.inf * full
         low_closed, high_closed = full > 0, full > 0
