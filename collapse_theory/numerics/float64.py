@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,9 @@ from collapse_theory.numerics.plan import Plan, round_plan
 from collapse_theory.numerics.pooled_float64 import PooledFloat64, pooled_points
 from collapse_theory.numerics.steps import (
     CheckExistence,
+    Integrate,
     SolvePooled,
+    SolveRidge,
     Unroll,
 )
 from collapse_theory.numerics.vectorised import Vectorised, magnitudes_of
@@ -52,6 +55,11 @@ class Batch:
     outputs: Mapping[str, np.ndarray]
     threshold: np.ndarray
     beyond: np.ndarray
+
+    def at(self, places: np.ndarray) -> Batch:
+        """Return the batch of the points at some places, in their order."""
+        outputs = {name: x[places] for name, x in self.outputs.items()}
+        return Batch(outputs, self.threshold[places], self.beyond[places])
 
 
 class Float64Program:
@@ -91,7 +99,11 @@ class Float64Program:
         nodes = 1 if measure is None else measure.size
         step = max(1, _BLOCK // nodes)
         if size > step:
-            return _joined([self.run(measure, v, k, rough=rough) for v, k in _pieces(values, size, step)])
+            place = self._repeated(values, size)
+            if place is None:
+                return _joined([self.run(measure, v, k, rough=rough) for v, k in _pieces(values, size, step)])
+            if place.max() >= step:
+                return self._gathered(measure, values, place, step, rough=rough)
         outputs, threshold, reported = self._block(measure, values)
         reported &= not rough
         if not reported or size == 1:
@@ -99,6 +111,30 @@ class Float64Program:
             outputs = {name: np.broadcast_to(x, (size,)) for name, x in outputs.items()}
             return Batch(outputs, threshold, np.full(size, reported and not self.checked) & ~threshold)
         return _joined([self.run(measure, v, k) for v, k in _pieces(values, size, (size + 1) // 2)])
+
+    def _repeated(self, values: Mapping[Symbol, np.ndarray], size: int) -> np.ndarray | None:
+        """Return which of its distinct points on the eigenvalues each point of a batch is; None if that saves nothing.
+
+        Effective ridges and integrals are taken at distinct arguments only, so that a batch is as large as these.
+        """
+        if not all(isinstance(s, SolveRidge | Integrate) for s in self.plan.steps):
+            return None
+        used = [values[x] for x in _inputs(self.plan) if x in values]
+        if not any(x.ndim for x in used):
+            return np.zeros(size, dtype=int)
+        return _distinct(used)[1]
+
+    def _gathered(
+        self, measure: Measure | None, values: Mapping[Symbol, np.ndarray], place: np.ndarray, step: int, *, rough: bool
+    ) -> Batch:
+        """Evaluate a batch in pieces of so many distinct points each."""
+        order = np.argsort(place, kind="stable")
+        ends = np.searchsorted(place[order], np.arange(0, place.max() + step + 1, step))
+        batches = []
+        for a, b in pairwise(ends):
+            here = {x: v if v.ndim == 0 else v[order[a:b]] for x, v in values.items()}
+            batches.append(self.run(measure, here, int(b - a), rough=rough))
+        return _joined(batches).at(np.argsort(order, kind="stable"))
 
     def _block(self, measure: Measure | None, values: Mapping[Symbol, np.ndarray]) -> tuple[dict[str, Any], Any, bool]:
         arithmetic = _Watched(self)
@@ -232,6 +268,18 @@ class _Watched(PooledFloat64):
                 self.reports.append("rounds")
         self.threshold = self.threshold | threshold
         return list(out)
+
+
+@lru_cache(maxsize=256)
+def _inputs(plan: Plan) -> tuple[Symbol, ...]:
+    """Return the symbols that occur in the ridges and integrals of a plan."""
+    found: set[Symbol] = set()
+    for step in plan.steps:
+        if isinstance(step, SolveRidge):
+            found |= step.T.free_symbols | step.lam.free_symbols
+        elif isinstance(step, Integrate):
+            found |= set().union(*(f.free_symbols for f in step.integrands))
+    return ordered(found)
 
 
 @lru_cache(maxsize=1024)
