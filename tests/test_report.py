@@ -17,6 +17,7 @@ import collapse_theory as ct
 from collapse_theory.core.writing import whole_folder
 from collapse_theory.describe.files import load
 from collapse_theory.present.document import _findings, beyond_latin, document, study_document
+from collapse_theory.present.figures import draw_study
 from collapse_theory.present.report import TEX_ENGINES, compile_tex, plain, write_report
 from collapse_theory.study.report_study import run_study
 from tests.helpers import CHAIN, ROOT, chain_terms
@@ -221,6 +222,31 @@ def test_an_interrupted_report_resumes(tmp_path):
     clean = run_study(settings)
     for a, b in zip(study.checks("gaussian"), clean.checks("gaussian"), strict=True):
         assert a[2].simulation.mean == b[2].simulation.mean
+
+
+def test_the_best_ridge_of_every_curve_is_marked(tmp_path):
+    """That of the optimum by its own derivative, on the sweep only, and of continuous symbols only."""
+    file = tmp_path / "u.toml"
+    file.write_text(SMALL.replace("trials = 30", "trials = 2").replace('"log:1e-3:1:5"', '"log:1e-3:10:5"'))
+    study = run_study(load(file)[1])
+    for series in study.series:
+        grid = np.geomspace(1e-3, 10, 20001)
+        errors = series.formula.evaluate(spectrum=ct.PowerLaw(40, beta=1.2), target=ct.RandomTarget(norm2=1), lam=grid)
+        assert series.optimum == pytest.approx((grid[errors.argmin()], errors.min()), rel=1e-3)
+    stars = [line for line in draw_study(study).axes[0].lines if line.get_marker() == "*" and len(line.get_xdata())]
+    assert [(float(x.get_xdata()[0]), float(x.get_ydata()[0])) for x in stars] == [s.optimum for s in study.series]
+    assert "Least errors over" in study_document(study)
+    file.write_text(SMALL.replace("trials = 30", "trials = 2").replace('"log:1e-3:1:5"', '"log:3:10:3"'))
+    assert all(s.optimum is None for s in run_study(load(file)[1]).series)
+
+
+def test_a_legend_stands_beside_the_axes_and_colours_differ(small):
+    figure = draw_study(small[0])
+    figure.draw_without_rendering()
+    box, axes = figure.legends[0].get_window_extent(), figure.axes[0]
+    assert box.x0 >= axes.get_window_extent().x1
+    lines = [x for x in axes.lines if x.get_linestyle() == "-" and len(x.get_xdata()) > 1]
+    assert len({x.get_color() for x in lines}) == len(small[0].series)
 
 
 REPORT = CHAIN.replace("[[sample]]", 'inputs = ["gaussian"]\n[[sample]]', 1)

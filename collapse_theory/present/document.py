@@ -154,11 +154,13 @@ def _figure(study: Study) -> str:
     if study.settings.inputs:
         kinds = " and ".join(_KINDS[k] for k in study.settings.inputs)
         caption += f" and Monte Carlo with {kinds} ({study.settings.trials} trials each; bars are two standard errors)"
+    if any(s.optimum is not None for s in study.series):
+        caption += "; stars are the least errors of the curves"
     return figure("figure.pdf", f"{caption}.", "fig:study", r"width=0.9\linewidth")
 
 
 def _findings(study: Study) -> str:
-    out = []
+    out = [_optima(study)] if any(s.optimum is not None for s in study.series) else []
     largest = study.largest("gaussian", lambda c: c.z)
     if largest is not None:
         series, point, c = largest
@@ -179,6 +181,14 @@ def _findings(study: Study) -> str:
         if s.diagnosis is not None
     )
     return "\n\n".join(out)
+
+
+def _optima(study: Study) -> str:
+    """Return where each curve is least."""
+    rows = (
+        f"{escape(s.name)}: {s.optimum[1]:.4g} at {s.optimum[0]:.4g}" for s in study.series if s.optimum is not None
+    )
+    return rf"Least errors over \texttt{{{escape(study.sweep or '')}}}, from the exact derivative: {'; '.join(rows)}."
 
 
 def _where(study: Study, series: Series, point: Point) -> str:

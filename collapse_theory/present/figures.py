@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from collapse_theory.present.fonts import drawable, fonts_for
@@ -16,18 +17,24 @@ __all__ = ["draw_study"]
 
 _MARKERS = {"gaussian": "o", "real": "s"}
 _SIZES = {"gaussian": 4, "real": 8}  # open squares around the dots they may cover
+_STAR: dict[str, Any] = {"marker": "*", "markersize": 13, "markeredgecolor": "black", "markeredgewidth": 0.7, "linestyle": "none",
+                         "zorder": 5}  # fmt: skip
+_DISTINCT = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito, *Color Universal Design* (2008); the light ones last, and no yellow, which print loses."""
+_LIGHTEST = 0.82  # of viridis, whose end is too light for a line on paper
 _LABELS = {"gaussian": "simulation, Gaussian inputs", "real": "simulation, real inputs"}
 
 
 def draw_study(study: Study) -> Figure:
     """Return the figure of a study: test error over the sweep, one colour per series.
 
-    Error bars are two standard errors. Axes are logarithmic where the values span more than a decade.
+    Error bars are two standard errors, a star is the least error of a curve over the sweep. Axes are logarithmic where the
+    values span more than a decade. The legend stands beside the axes, where no curve is.
     """
-    figure = Figure(figsize=(7.0, 4.6), layout="constrained")
+    figure = Figure(figsize=(7.6, 4.6), layout="constrained")
     axes = figure.add_subplot()
-    for number, series in enumerate(study.series):
-        colour = f"C{number}"
+    ordered = len(study.settings.curves) == 1
+    for series, colour in zip(study.series, _colours(len(study.series), ordered=ordered), strict=True):
         x = _positions(series)
         theory = np.array([p.theory for p in series.points])
         style: dict[str, Any] = {"marker": "_", "markersize": 24} if len(x) == 1 else {}
@@ -45,9 +52,13 @@ def draw_study(study: Study) -> Figure:
                 color=colour, marker=_MARKERS[kind], mfc="none" if kind == "real" else colour,
                 linestyle="none", markersize=_SIZES[kind], capsize=3, elinewidth=1,
             )  # fmt: skip
+        if series.optimum is not None:
+            axes.plot(*series.optimum, color=colour, **_STAR)
     for kind in study.settings.inputs:
         axes.errorbar([], [], yerr=[], color="0.3", marker=_MARKERS[kind], mfc="none" if kind == "real" else "0.3",
                       linestyle="none", markersize=_SIZES[kind], capsize=3, label=_LABELS[kind])  # fmt: skip
+    if any(s.optimum is not None for s in study.series):
+        axes.plot([], [], color="0.3", label="least error", **_STAR)
     _scales(study, axes)
     axes.set_xlabel(_axis_name(study.sweep))
     axes.set_ylabel("test error (excess risk)")
@@ -55,8 +66,17 @@ def draw_study(study: Study) -> Figure:
         drawable(study.settings.title), fontsize="medium", parse_math=False, family=fonts_for(study.settings.title)
     )
     axes.grid(visible=True, which="major", alpha=0.25)
-    axes.legend(framealpha=0.9, prop={"size": "small", "family": fonts_for("".join(s.name for s in study.series))})
+    axes.spines[["top", "right"]].set_visible(False)
+    names = "".join(s.name for s in study.series)
+    figure.legend(loc="outside right upper", frameon=False, prop={"size": "small", "family": fonts_for(names)})
     return figure
+
+
+def _colours(count: int, *, ordered: bool) -> list[Any]:
+    """Return colours that the colour-blind can tell apart: a scale from dark to light for series in order, else distinct ones."""
+    if ordered and count > 1:
+        return list(colormaps["viridis"](np.linspace(0.0, _LIGHTEST, count)))
+    return [_DISTINCT[i % len(_DISTINCT)] for i in range(count)]
 
 
 def _positions(series: Series) -> np.ndarray:

@@ -147,6 +147,7 @@ def study_data(study: Study) -> dict[str, Any]:
                 "method": s.formula.method,
                 "references": list(s.formula.references),
                 "latex": s.formula.latex(),
+                "optimum": None if s.optimum is None else {"x": s.optimum[0], "error": s.optimum[1]},
                 "diagnosis": None if s.diagnosis is None else _diagnosis(s.diagnosis),
                 "points": [
                     {

@@ -21,6 +21,7 @@ from collapse_theory.derive.test_error import test_error
 from collapse_theory.describe.files import Settings
 from collapse_theory.describe.pipeline import Pipeline
 from collapse_theory.describe.recipe import Curve
+from collapse_theory.study.optimum import optimal_ridge
 
 __all__ = ["Point", "Series", "Study", "run_study"]
 
@@ -57,6 +58,8 @@ class Series:
         formula: Its test error.
         points: Along the sweep.
         diagnosis: Whether real inputs may be trusted, for the worst fit of the series; None without data.
+        optimum: Where on the sweep the error is least, and that error; None if it is least at an end, or if the sweep is not
+            over a continuous symbol.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Series:
     formula: ErrorFormula
     points: tuple[Point, ...]
     diagnosis: Diagnosis | None
+    optimum: tuple[float, float] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +133,8 @@ class _Worker:
     def series(
         self, curve: Curve, fixed: Mapping[str, Any], name: str | None, xs: list[Any], simulated: set[int]
     ) -> Series:
-        label = ", ".join([curve.name, *(f"{k} = {v:g}" for k, v in fixed.items())])
+        own = [curve.name] if len(self.settings.curves) > 1 or not fixed else []
+        label = ", ".join([*own, *(f"{k} = {v:g}" for k, v in fixed.items())])
         points: list[Point] = []
         stages: set[tuple[float, float]] = set()
         for i, x in enumerate(xs):
@@ -154,7 +159,24 @@ class _Worker:
             if self.settings.data is not None:
                 stages |= _stages(pipe, values)
         found = worst(diagnose_fits(self.settings.data.X, sorted(stages))) if self.settings.data is not None else None
-        return Series(label, pipe, formula, tuple(points), found)
+        best = None if name is None else self.optimum(formula, name, xs, values)
+        return Series(label, pipe, formula, tuple(points), found, best)
+
+    def optimum(
+        self, formula: ErrorFormula, name: str, xs: list[Any], values: Mapping[str, Any]
+    ) -> tuple[float, float] | None:
+        """Return where the error is least between the ends of the sweep, from its exact derivative, and the least error."""
+        swept = next((x for x in formula.free_symbols if x.name == name), None)
+        if swept is None or swept.is_integer or min(xs) == max(xs):
+            return None
+        others = {k: v for k, v in values.items() if k != name}
+        between = (float(min(xs)), float(max(xs)))
+        about: dict[str, Any] = {"spectrum": self.settings.spectrum, "target": self.settings.target, **others}
+        try:
+            best = optimal_ridge(formula, over=name, between=between, **about)
+        except DomainError:  # the error does not depend on it, or its range is tied to other arguments
+            return None
+        return (best.value, best.error) if best.stationary else None
 
     def check(self, kind: str, formula: ErrorFormula, values: dict[str, Any]) -> Validation:
         settings = self.settings
