@@ -74,6 +74,7 @@ RESULTS = {
     "Diagnosis",
     "ErrorFormula",
     "Fit",
+    "Inference",
     "Optimum",
     "Sample",
     "Simulation",
@@ -133,6 +134,8 @@ GOOD = {
     "theory.pipeline": tokens(), "Linear.theory.pipeline": chain(), "setting": None, "moments.exact": True, "exact": True,
     "err": CLEAN, "over": "lam", "between": None, "optimal_ridge.values": {"T": 12, "sigma": 0.1},
     "optimum.arguments": {"spectrum": SPECTRUM, "target": TARGET, "T": 12, "sigma": 0.1},
+    "observed": [1.0, 2.0, 1.5], "errors": [0.1, 0.1, 0.1], "infer.over": "sigma", "infer.values": {"T": 12, "lam": 0.1},
+    "infer.arguments": {"spectrum": SPECTRUM, "target": TARGET, "T": 12, "lam": 0.1},
     "alpha": 0.1, "extrapolate": False, "least_noise": 0.1, "rows": 12, "generators": 2, "synthetic_rows": 4,
 }  # fmt: skip
 

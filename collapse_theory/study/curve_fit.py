@@ -8,7 +8,7 @@ formula. Many starts are compared, the best are taken to their local minimum, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -22,13 +22,13 @@ from collapse_theory.numerics.predictor import Predictor
 from collapse_theory.study.observed import Observed
 from collapse_theory.study.search import Search
 
-__all__ = ["CurveFit", "Found", "Unknown"]
+__all__ = ["CurveFit", "Found", "FreeParameter"]
 
 _EDGE = 40.0  # |t| that is searched: e**40 is 2e17 units
 _STARTS, _SPREAD, _POLISHED = 16, 12.0, 3  # starts per unknown, their |t|, and how many are followed
 _GRID = np.linspace(-16, 16, 17)  # coordinates from which an unknown leaves its end
 _LEAST, _MOST = 1e-300, 1e300  # errors of which a logarithm is taken
-_TOLERANCE = 1e-9
+_TOLERANCE, _ROUGH = 1e-9, 1e-6  # of a minimum, and of one whose least sum alone counts
 _SAME = 1e-9
 _STEP, _SETTLED = (
     (0.01, 0.5, 8.0),
@@ -37,7 +37,7 @@ _STEP, _SETTLED = (
 
 
 @dataclass(frozen=True)
-class Unknown:
+class FreeParameter:
     """A continuous unknown and its range.
 
     Attributes:
@@ -100,7 +100,7 @@ class CurveFit:
 
     search: Search
     observed: Observed
-    unknowns: tuple[Unknown, ...]
+    unknowns: tuple[FreeParameter, ...]
     test_variance: np.ndarray
 
     def at(self, integers: Mapping[Symbol, int]) -> CurveFit:
@@ -123,11 +123,18 @@ class CurveFit:
         """Return the predicted errors at unknowns of shape (curves, unknowns), shape (curves, points)."""
         return self._run(self.search.error, x) + self.test_variance + self._offset(x) ** 2
 
-    def slopes(self, x: np.ndarray) -> np.ndarray:
-        """Return the derivatives of the errors by the unknowns, of shape (unknowns,); shape (points, unknowns)."""
-        columns = [self._run(s, x[None])[0] for s in self.search.slopes]
-        if len(self.unknowns) > self.search.count:
-            columns.append(np.full(self.observed.size, 2 * x[-1]))
+    def slopes(self, x: np.ndarray, which: Sequence[int] | None = None) -> np.ndarray:
+        """Return the derivatives of the errors by some unknowns, by default all, at ``x`` of shape (unknowns,).
+
+        Returns:
+            Of shape (points, derivatives).
+        """
+        columns = []
+        for k in range(len(self.unknowns)) if which is None else which:
+            by_noise = k == self.search.count
+            columns.append(
+                np.full(self.observed.size, 2 * x[k]) if by_noise else self._run(self.search.slopes[k], x[None])[0]
+            )
         return np.stack(columns, axis=1) if columns else np.empty((self.observed.size, 0))
 
     def _run(self, predict: Predictor, x: np.ndarray) -> np.ndarray:
@@ -159,12 +166,12 @@ class CurveFit:
         predicted = np.log(np.clip(self.errors(self.values(t)), _LEAST, _MOST))
         return self.observed.whiten((predicted - self.observed.centre).T).T
 
-    def jacobian(self, t: np.ndarray) -> np.ndarray:
-        """Return the derivatives of the residuals by the coordinates."""
-        x = self.values(t)
+    def jacobian(self, t: np.ndarray, which: Sequence[int] | None = None) -> np.ndarray:
+        """Return the derivatives of the residuals by some coordinates, by default all, shape (points, derivatives)."""
+        x, chosen = self.values(t), range(t.size) if which is None else which
         predicted = np.clip(self.errors(x[None])[0], _LEAST, _MOST)
-        speed = np.array([u.slope(t[k]) for k, u in enumerate(self.unknowns)])
-        return self.observed.whiten(self.slopes(x) * speed / predicted[:, None])
+        speed = np.array([self.unknowns[k].slope(t[k]) for k in chosen])
+        return self.observed.whiten(self.slopes(x, chosen) * speed / predicted[:, None])
 
     @cached_property
     def starts(self) -> np.ndarray:
@@ -192,42 +199,42 @@ class CurveFit:
     def profile(self, k: int, t: float, start: np.ndarray) -> Found:
         """Return the least sum of squares with one unknown held, from a start; other unknowns may leave their ends."""
         held = {k: t}
-        found = self.polished(start, held)
+        found = self.polished(start, held, _ROUGH)
         for j in np.flatnonzero(~np.isfinite(found.t)):
             if j != k:
                 away = np.tile(found.t, (_GRID.size, 1))
                 away[:, j] = _GRID
-                found = min(found, self.polished(away[self._cost(away).argmin()], held), key=lambda f: f.chi2)
+                found = min(found, self.polished(away[self._cost(away).argmin()], held, _ROUGH), key=lambda f: f.chi2)
         return found
 
-    def polished(self, start: np.ndarray, held: Mapping[int, float]) -> Found:
+    def polished(self, start: np.ndarray, held: Mapping[int, float], tolerance: float = _TOLERANCE) -> Found:
         """Return the local minimum below a start, some coordinates held; those at infinity stay there."""
         t = np.array(start, dtype=float)
         for k, value in held.items():
             t[k] = value
-        free = np.array([k not in held and np.isfinite(t[k]) for k in range(t.size)])
+        moving = [k for k in range(t.size) if k not in held and np.isfinite(t[k])]
 
         def whole(moved: np.ndarray) -> np.ndarray:
             out = t.copy()
-            out[free] = moved
+            out[moving] = moved
             return out
 
         def residuals(moved: np.ndarray) -> np.ndarray:
             return self.residuals(whole(moved))
 
         def jacobian(moved: np.ndarray) -> np.ndarray:
-            return self.jacobian(whole(moved))[:, free]
+            return self.jacobian(whole(moved), moving)
 
-        if free.any():
-            inside = np.clip(t[free], -0.99 * _EDGE, 0.99 * _EDGE)
+        if moving:
+            inside = np.clip(t[moving], -0.99 * _EDGE, 0.99 * _EDGE)
             run = least_squares(
                 residuals,
                 inside,
                 jac=jacobian,
                 bounds=(-_EDGE, _EDGE),
-                xtol=_TOLERANCE,
-                ftol=_TOLERANCE,
-                gtol=_TOLERANCE,
+                xtol=tolerance,
+                ftol=tolerance,
+                gtol=tolerance,
             )
             t = whole(run.x)
         return Found(float((self.residuals(t) ** 2).sum()), t)
@@ -262,13 +269,18 @@ class CurveFit:
                 return None
             start, inner, step = found.t, t, 2 * step
 
-        def beyond(x: float) -> float:
-            rise = max(self.profile(k, x, start).chi2 - best.chi2, 0.0)
-            return float(np.sqrt(rise) - np.sqrt(threshold - best.chi2))
+        nearest = found.t
 
-        if beyond(inner) >= 0:  # by round-off, of a crossing just there
-            return inner
-        root: float = brentq(beyond, inner, t, xtol=_SETTLED * abs(t - centre))
+        def beyond(x: float) -> float:
+            nonlocal nearest
+            there = self.profile(k, x, nearest)
+            nearest = there.t
+            return float(np.sqrt(max(there.chi2 - best.chi2, 0.0)) - np.sqrt(threshold - best.chi2))
+
+        for end, is_outside in ((inner, beyond(inner) >= 0), (t, beyond(t) <= 0)):
+            if is_outside:  # but for round-off the crossing is there
+                return end
+        root: float = brentq(beyond, inner, t, xtol=_SETTLED * min(1.0, abs(t - centre)))
         return root
 
     def _first_step(self, k: int, rise: float) -> float:

@@ -18,7 +18,7 @@ from collapse_theory.core.errors import DomainError, shown
 from collapse_theory.core.numbers import real, real_values
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.study.confounded import Confounded, confounded
-from collapse_theory.study.curve_fit import CurveFit, Unknown
+from collapse_theory.study.curve_fit import CurveFit, FreeParameter
 from collapse_theory.study.integer_profile import MOST_ROUNDS, IntegerProfile
 from collapse_theory.study.observed import Observed
 from collapse_theory.study.search import Search, pair
@@ -278,7 +278,7 @@ def _scan(
         low, high = ranges.get(_TEST_NOISE, (0.0, math.inf))
         unit = math.sqrt(curve.values.min())
         ends = {"low_closed": True, "high_closed": math.isfinite(high)}
-        each.append(Unknown(_TEST_NOISE, max(low, 0.0), high, **ends, unit=unit))
+        each.append(FreeParameter(_TEST_NOISE, max(low, 0.0), high, **ends, unit=unit))
     fit = CurveFit(search, curve, tuple(each), np.broadcast_to(noise, curve.shape).ravel() ** 2)
     if integer is None:
         return IntegerProfile(fit, None, 0, 0, is_bounded=True)
@@ -288,7 +288,7 @@ def _scan(
     return IntegerProfile(fit, integer, least, math.floor(most) if bounded else least + MOST_ROUNDS, is_bounded=bounded)
 
 
-def _range(search: Search, x: Symbol) -> Unknown:
+def _range(search: Search, x: Symbol) -> FreeParameter:
     """Return the range of an unknown that holds at every point."""
     interval = search.interval_of(x, search.values)
     low, high = float(interval.low.max()), float(interval.high.min())
@@ -300,7 +300,7 @@ def _range(search: Search, x: Symbol) -> Unknown:
         bool(interval.low_closed[interval.low == low].all()),
         bool(interval.high_closed[interval.high == high].all()),
     )
-    return Unknown(x.name, low, high, *closed, float(interval.unit.max()))
+    return FreeParameter(x.name, low, high, *closed, float(interval.unit.max()))
 
 
 # ------------------------------------------------------------------ what a curve cannot tell
