@@ -296,10 +296,13 @@ def _distinct(arrays: Sequence[Any]) -> tuple[list[Any], np.ndarray | None]:
     varying = [a for a in arrays if np.ndim(a)]
     if not varying:
         return list(arrays), None
-    _, first, inverse = np.unique(np.stack(varying, axis=1), axis=0, return_index=True, return_inverse=True)
-    if 2 * first.size > varying[0].size:
-        return list(arrays), None
-    return [a[first] if np.ndim(a) else a for a in arrays], inverse.ravel()
+    place, first = np.zeros(varying[0].size, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    for a in varying:  # to sort numbers, one argument at a time, is ten times as fast as to sort rows
+        values, here = np.unique(a, return_inverse=True)
+        _, first, place = np.unique(place * values.size + here, return_index=True, return_inverse=True)
+        if 2 * first.size > place.size:
+            return list(arrays), None
+    return [a[first] if np.ndim(a) else a for a in arrays], place
 
 
 _TINY = np.finfo(float).tiny

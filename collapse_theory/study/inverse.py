@@ -307,6 +307,7 @@ def _range(search: Search, x: Symbol) -> FreeParameter:
 def _confounded(scan: IntegerProfile, unknowns: Mapping[str, Any]) -> Confounded | None:
     """Return unknowns that do not change the curve separately, looked at around a curve like the observed one."""
     fit = scan.generic
+    fit.check(fit.values(np.zeros(len(fit.unknowns))))  # the known arguments: nothing was evaluated so far
     centre = fit.starts[0] if fit.unknowns else np.empty(0)
     moved = [centre + step * (1 + np.arange(centre.size)) for step in _MOVED]
     jacobians, names = [], [u.name for u in fit.unknowns]
