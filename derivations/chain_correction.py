@@ -9,8 +9,12 @@ from scipy.stats import chi2
 from transcript import step
 
 import collapse_theory as ct
+from collapse_theory.algebra.integrals import SpectralTrace
+from collapse_theory.derive.log_determinant import P, moments
+from collapse_theory.derive.log_determinant import r as residual
 from collapse_theory.numerics.chain_correction import Link, chain_correction
 from collapse_theory.numerics.measure import Measure
+from collapse_theory.symbols import eigenvalue
 
 # 1. The derivatives of log det are what a fit needs: R_jj, and minus R_jk^2. On a numeric sample:
 rng = np.random.default_rng(2)
@@ -68,8 +72,14 @@ for j, k in ((0, 1), (0, 0)):
     difference = along(v[j] * u[j] / r, k) - low_rank - diagonal
     step(f"second derivative, entry {j}{k}", sp.cancel(sp.together(difference)) == 0)
 
-# 5. Without a ridge and with T > d, e + K = -1: the noise 1/(T-d) becomes 1/(T-d) + 1/(T-d)^2, the start of 1/(T-d-1).
+# 5. Without a ridge and with T > d, e + K = -1: the noise 1/(T-d) becomes 1/(T-d) + 1/(T-d)^2, the start of 1/(T-d-1). As a
+# fraction, n0/(1 - n1/n0), it is 1/(T-d-1) to the last digit; that is how the package writes it.
 step("e + K = -1 at p = 1", sp.simplify((e[0] + K).subs(dict.fromkeys(p, 1))) == -1)
+exact = moments(corrected=True).noise
+exact = exact.xreplace(dict.fromkeys(exact.atoms(SpectralTrace), sp.S.Zero)).subs(
+    {P: 1}
+)  # all traces have a factor Q = 0
+step("least squares comes out exactly", sp.cancel(exact * eigenvalue - 1 / (residual - 1)) == 0)
 
 # 6. In one dimension S is a chi-square over T, and what the potential leaves out falls like 1/T^2.
 missed = []
@@ -94,6 +104,8 @@ second = np.array(
     [[float(along(v[j] * u[j] / r, k).subs(at)) - int(j == k) * first[j] for k in range(2)] for j in range(2)]
 )
 bias = w2 @ (-2 * s * first - second @ s) + 2 * w2 @ (s * first)  # E A'MA less twice E A M
-noise = sigma**2 / (rows * lam) * (s @ first + (second @ s).sum())
+plain = s / (s + kappa) ** 2 / float(r.subs(at))
+more = (first + second.sum(axis=1)) / (rows * lam)
+noise = sigma**2 * s @ (plain**2 / (plain - more) - plain)
 got = chain_correction(Measure.of(ct.Eigenvalues(s), ct.Energies(w2)), [Link(rows, lam, sigma)])
 step("the package's correction of one fit", math.isclose(got.value, bias + noise, rel_tol=1e-9))

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from sympy import Expr
 
+from collapse_theory.derive.corrected import on_common_covariance
 from collapse_theory.derive.exact import mean_inverse_gram
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.describe.pipeline import Fit, Pipeline
@@ -50,7 +51,7 @@ def correction_of(
         values: Values of the pipeline's symbols by name.
     """
     fits = one_labeller_each(pipe, model)
-    if fits is None or formula.family is not None or formula.test_covariance is not None:
+    if fits is None or not on_common_covariance(formula):
         return None
     if isinstance(spectrum, Mapping):
         spectrum = spectrum.get(COMMON, next(iter(spectrum.values())))

@@ -18,6 +18,7 @@ from collapse_theory.core.arguments import instance, word
 from collapse_theory.core.doors import through
 from collapse_theory.core.errors import DomainError, nearest, shown
 from collapse_theory.core.numbers import real
+from collapse_theory.derive.corrected import corrected
 from collapse_theory.derive.unfold import closed_form, unfolded
 from collapse_theory.symbols import d as dimension
 from collapse_theory.symbols import is_literal
@@ -210,6 +211,25 @@ class ErrorFormula:
         """
         found: Inference = through("ErrorFormula.infer")(self, observed, over=over, **arguments)
         return found
+
+    def corrected(self) -> ErrorFormula:
+        r"""Return the formula with its first finite-size correction, for chains on samples of their own.
+
+        Proportional theory is off by about :math:`1/(T-\mathrm{df}_2)` in each fit; the corrected formula by the square of that.
+        Its regime stays "proportional", its method is "corrected", its terms keep their names. A formula that is exact, or
+        corrected already, is returned as it is. The derivative at a ridge of 0 is the one from the right.
+
+        Raises:
+            DomainError: If no correction is known: the pipeline is no chain (``validate(..., extrapolate=True)`` measures what
+                finite size does), or this is not the test error of a pipeline. Evaluation raises it where a fit has no more than
+                about one residual degree of freedom.
+
+        >>> import collapse_theory as ct
+        >>> err = ct.catalog["ridge-clean"].error.corrected()
+        >>> round(err.evaluate(spectrum=ct.Isotropic(10), target=ct.RandomTarget(), T=31, lam=0, sigma=1), 12)  # d/(T - d - 1)
+        0.5
+        """
+        return corrected(self)
 
     @cached_property
     def program(self) -> Any:

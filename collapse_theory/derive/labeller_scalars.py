@@ -25,6 +25,7 @@ from collapse_theory.derive.slopes import slope
 from collapse_theory.symbols import ordered
 
 __all__ = [
+    "BlockScalar",
     "ChainBias",
     "ChainScalar",
     "ChainVariance",
@@ -54,7 +55,7 @@ class LabellerScalar(Opaque):
         return slope(self, x)
 
 
-class ChainScalar(LabellerScalar):
+class BlockScalar(LabellerScalar):
     """Base: a scalar of a chain of blocks ``(T, lam, sigma, count)``, the tested fit last."""
 
     precedence = PRECEDENCE["Add"]  # a sum when printed
@@ -70,12 +71,8 @@ class ChainScalar(LabellerScalar):
         return tuple(EffectiveRidge(T, lam) for T, lam, *_ in self.stages)
 
     @property
-    def both(self) -> tuple[Expr, Expr]:
-        """The bias and the variance of the chain."""
-        return ChainBias(*self.args), ChainVariance(*self.args)
-
-    def doit(self, **_hints: Any) -> Expr:
-        """Return the explicit expression.
+    def fits(self) -> list[Generation]:
+        """The fits one by one.
 
         Raises:
             DomainError: If a count is not a non-negative integer.
@@ -85,7 +82,7 @@ class ChainScalar(LabellerScalar):
             if not (count.is_Integer and count >= 0):
                 raise DomainError(f"unfolding a chain needs integer counts >= 0, got {count}; substitute a number")
             fits += [Generation(T, lam, sigma)] * int(count)
-        return chain_risk(fits)[self.part]
+        return fits
 
     def _derivative(self, x: Symbol) -> Expr:
         if any(count.has(x) for *_, count in self.stages):
@@ -104,6 +101,23 @@ class ChainScalar(LabellerScalar):
         for i, (_, _, _, count) in enumerate(self.stages[start - 1 :], start=start):
             out.append(head + self.index(i) + ("" if count == 1 else f"^{{{printer.doprint(count)}}}"))
         return " ".join(out)
+
+
+class ChainScalar(BlockScalar):
+    """Base: a scalar of a chain to leading order."""
+
+    @property
+    def both(self) -> tuple[Expr, Expr]:
+        """The bias and the variance of the chain."""
+        return ChainBias(*self.args), ChainVariance(*self.args)
+
+    def doit(self, **_hints: Any) -> Expr:
+        """Return the explicit expression.
+
+        Raises:
+            DomainError: If a count is not a non-negative integer.
+        """
+        return chain_risk(self.fits)[self.part]
 
 
 class ChainBias(ChainScalar):

@@ -1,48 +1,9 @@
-r"""The first finite-size correction of a chain of fits, each on Gaussian inputs of its own.
+r"""A chain of fits with its first finite-size correction, on the nodes, in any arithmetic with arrays.
 
-Derivation. Write :math:`S=X^\top X/T`, :math:`\Lambda` for a matrix that is diagonal in the eigenbasis, and
-:math:`\Phi(\Lambda)=\mathbb E\log\det(S+\Lambda)`. Its derivatives are the moments that a fit needs: with
-:math:`R=(S+\Lambda)^{-1}`,
-
-.. math:: \mathbb E R_{jj}=\partial_j\Phi,\qquad\mathbb E R_{jk}^2=-\partial_j\partial_k\Phi,
-
-and off-diagonal means vanish, because the signs of a Gaussian row's coordinates are independent. For real Gaussian rows
-
-.. math:: \Phi=\Phi_0+\tfrac12\log\big(1-\mathrm{df}_2/T\big)+O(T^{-2}),\qquad
-   \mathrm{df}_2=\sum_ip_i^2,\quad p_i=\frac{as_i}{as_i+\Lambda_i},\quad T(1-a)=\sum_ip_i .
-
-Differentiate in :math:`\theta_j=\log\Lambda_j`. With :math:`q=1-p`, :math:`v=pq` and :math:`r=T-\mathrm{df}_2` the fixed point
-gives :math:`\partial_j\log a=v_j/r`, hence :math:`\partial_jp_i=v_i(v_j/r-\delta_{ij})`: one rule that differentiates everything.
-With
-
-.. math:: \rho=\tfrac1r\sum p_iv_i,\quad u=p-\rho,\quad e=p(2q-p)+2\rho p,\quad
-   K=-\rho-2\rho^2-\tfrac1r\sum v_ip_i(2q_i-p_i)
-
-the correction of :math:`\Phi` has the gradient :math:`v_ju_j/r`, and the matrix of its second derivatives is the diagonal
-:math:`-v_j(c_ju_j+v_j)/r`, :math:`c=q-p`, plus :math:`v_jv_k(e_j+e_k+K-2u_ju_k)/r^2`. At :math:`\Lambda=\lambda`, where
-:math:`p=s/(s+\kappa)`, and for :math:`A=RS=I-\lambda R`, M diagonal:
-
-.. math::
-   \mathbb E A_{jj}&=p_j-\tfrac1rv_ju_j,\\
-   \mathbb E[A^\top MA]_{jj}&=p_j^2M_j+\tfrac1rv_j\operatorname{tr}vM+\tfrac1rv_jp_j(q_j-2u_j)M_j\\
-     &\quad-\tfrac1{r^2}v_j\big[(e_j+K)\operatorname{tr}vM+\operatorname{tr}veM-2u_j\operatorname{tr}vuM\big],\\
-   \tfrac1T\operatorname{tr}\mathbb E[M\,RSR]&=\tfrac1r\operatorname{tr}gM-\tfrac1{r^2}\operatorname{tr}gM(e+K+2\rho u),\qquad
-     g=s(s+\kappa)^{-2}.
-
-The first terms are the generation operator of the proportional theory. In the last line a factor :math:`T-\mathrm{df}_1`,
-which vanishes with the ridge when :math:`T<d`, has been divided out, so all three lines hold at :math:`\lambda=0` too: for
-:math:`T<d`, and for :math:`T>d`, where :math:`e+K=-1` and the noise is :math:`\frac1r+\frac1{r^2}` times
-:math:`\operatorname{tr}\Sigma^{-1}M`, the beginning of :math:`\frac1{T-d-1}`. Least squares with :math:`T\ge d+2` needs no
-expansion: :math:`A=I`, noise :math:`\operatorname{tr}\Sigma^{-1}M/(T-d-1)`. The samples are independent, so the operators
-of a chain compose exactly.
-
-The bias :math:`w_0^\top(\Sigma-2u_0+M_0)w_0` is carried as :math:`w_0^\top[\Sigma(1-\mathbb EA)^2+X]w_0`, X what :math:`M_0`
-exceeds :math:`\Sigma(\mathbb EA)^2` by, so that a small bias does not cancel. What is left out is of the order of the correction
-times :math:`1/(r-1)`: in least squares, where :math:`\frac1{r-1}=\frac1r(1+\frac1r+\frac1{r(r-1)})`, it is that product exactly.
-
-Source: the mean of linear statistics, Bai, Silverstein, CLT for linear spectral statistics of large-dimensional sample
-covariance matrices, Annals of Probability 2004. Its derivatives and their composition are ours
-(``derivations/chain_correction.py``).
+The moments of a fit are those of :mod:`collapse_theory.derive.log_determinant`. Each fit is on Gaussian inputs of its own, so
+the operators of a chain compose exactly, and the error is
+:math:`E=w_0^\top[\Sigma(1-m)^2+X]w_0+\sum_l\sigma_l^2\operatorname{tr}[n_lM_{l+1}]`, backwards from :math:`M=\Sigma`. What is left
+out is of the order of the correction times :math:`1/(r-1)`; in least squares with :math:`T\ge d+2` nothing is.
 """
 
 from __future__ import annotations
@@ -50,17 +11,158 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, partial
+from typing import Any
 
 import numpy as np
+from sympy import Expr
 
+from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
+from collapse_theory.algebra.integrals import SpectralTrace
 from collapse_theory.core.errors import DomainError
+from collapse_theory.derive.corrected import CorrectedScalar
+from collapse_theory.derive.log_determinant import Behind, FitMoments, P, Q, moments, preceded, r
+from collapse_theory.numerics.compiled import numeric_function
 from collapse_theory.numerics.effective_ridge import residual_degrees, solve_effective_ridge
+from collapse_theory.numerics.jets import Jet, same, value_of, where
 from collapse_theory.numerics.measure import Measure
+from collapse_theory.symbols import eigenvalue, trace_scalar
 
-__all__ = ["ChainCorrection", "Link", "chain_correction"]
+__all__ = ["ChainCorrection", "CorrectedChain", "Link", "chain_correction", "corrected_recursion"]
 
 
+# ---------------------------------------------------------------------- the moments at numbers
+def fit_moments(measure: Measure, kappa: Any, residual: Any, *, corrected: bool) -> FitMoments:
+    """Return the moments of a fit on the nodes.
+
+    Args:
+        measure: Nodes with counts, shape (k,).
+        kappa: Effective ridge, a scalar or a column of shape (n, 1).
+        residual: Residual degrees of freedom, likewise.
+        corrected: Whether with the first correction.
+    """
+    s = measure.nodes
+    kept, lost = s / (s + kappa), kappa / (s + kappa)
+    integrands, functions = _compiled(corrected)
+    traces = [_trace(measure)(f) for f in integrands(kept, lost)]
+    mean, gone, local, drift, noise, *pairs = functions(s, kept, lost, residual, *traces)
+    return FitMoments(mean, gone, local, drift, tuple(zip(pairs[::2], pairs[1::2], strict=True)), noise)
+
+
+@cache
+def _compiled(corrected: bool) -> tuple[Any, Any]:
+    """Return the functions that give the integrands of the scalars in the moments, and the moments themselves."""
+    m = moments(corrected=corrected)
+    expressions = [m.mean, m.lost, m.kept, m.drift, m.noise, *(e for pair in m.spread for e in pair)]
+    traces = sorted({t for e in expressions for t in e.atoms(SpectralTrace)}, key=lambda t: t.sort_key())
+    names = {t: trace_scalar(i) for i, t in enumerate(traces)}
+    return (
+        numeric_function([P, Q], [t.integrand for t in traces], modules="math"),
+        numeric_function(
+            [eigenvalue, P, Q, r, *names.values()], [e.xreplace(names) for e in expressions], modules="math"
+        ),
+    )
+
+
+def _trace(measure: Measure) -> Any:
+    return partial(measure.trace, column=True)
+
+
+def _risk(measure: Measure, fits: Sequence[tuple[FitMoments, Any, Any]]) -> tuple[Any, Any]:
+    """Return bias and variance of the last of the blocks ``(moments, variance of the label noise, count)``."""
+    s = measure.nodes
+    behind = Behind(s / s, 0 * s, 0 * s, 0 * s[:1])
+    for fit, noise, count in reversed(fits):
+        behind = _repeated(behind, fit, noise, np.asarray(count, dtype=float), measure)
+    return measure.form(s * behind.lost**2 + behind.excess, column=True), behind.variance
+
+
+def _repeated(behind: Behind, fit: FitMoments, noise: Any, count: np.ndarray, measure: Measure) -> Behind:
+    """Return what is behind a number of equal fits; it ends where one more changes nothing."""
+    # A fit that loses nothing adds its noise, and nothing else happens: many add it many times.
+    faithful = np.logical_and(value_of(fit.lost) == 0, _slope(fit.lost) == 0).all(axis=-1, keepdims=True)
+    noise = where(faithful, count * noise, noise) if faithful.any() and (count != 1).any() else noise
+    count = np.where(faithful, np.minimum(count, 1), count)
+    for i in range(int(count.max())):
+        live = count > i
+        before = preceded(behind, fit, noise, measure.nodes, _trace(measure))
+        if not live.all():
+            before = Behind(*(where(live, a, b) for a, b in zip(_parts(before), _parts(behind), strict=True)))
+        if all(map(same, _parts(before), _parts(behind))):
+            break
+        behind = before
+    return behind
+
+
+def _parts(x: Behind) -> tuple[Any, ...]:
+    return x.mean, x.lost, x.excess, x.variance
+
+
+def _slope(x: Any) -> Any:
+    return x.slope if isinstance(x, Jet) else 0
+
+
+# ---------------------------------------------------------------------- the corrected error, as a step of a plan
+@dataclass(frozen=True)
+class CorrectedChain:
+    """The recursion over blocks of equal fits, backwards.
+
+    Attributes:
+        blocks: How many.
+    """
+
+    blocks: int
+
+    def run(self, measure: Measure, arguments: Sequence[Any]) -> tuple[Any, Any]:
+        """Return bias and variance of the last fit.
+
+        Args:
+            measure: Nodes with counts and energies, shape (k,).
+            arguments: By block ``kappa, residual, noise, count``; scalars or columns of shape (n, 1).
+
+        Raises:
+            DomainError: Where the correction is as large as what it corrects.
+        """
+        fits = []
+        with np.errstate(under="ignore"):
+            for i in range(self.blocks):
+                kappa, residual, noise, count = arguments[4 * i : 4 * i + 4]
+                used = np.asarray(count, dtype=float) > 0
+                fit = None
+                if np.all(~used | (value_of(residual) > 1)):
+                    fit = fit_moments(measure, kappa, _where_used(used, residual), corrected=True)
+                if fit is None or np.any(used & ~_small(fit)):
+                    raise DomainError(_LARGE.format(r=float(np.min(value_of(residual)))))
+                fits.append((fit, noise, count))
+            bias, variance = _risk(measure, fits)
+        if np.any(value_of(bias) < 0):
+            raise DomainError(_LARGE.format(r=float(np.min([np.min(value_of(x)) for x in arguments[1::4]]))))
+        return bias[..., 0], variance[..., 0]
+
+
+_LARGE = (
+    "the first finite-size correction needs fits with more than about one residual degree of freedom, T - df2 > 1, got "
+    "{r:.3g}; raise a ridge, move T away from the dimension, or use the formula without its correction"
+)
+
+
+def _where_used(used: np.ndarray, residual: Any) -> Any:
+    """Return residual degrees of freedom with a harmless number for blocks of no fits."""
+    return residual if used.all() else where(used, residual, 2 + 0 * value_of(residual))
+
+
+def _small(fit: FitMoments) -> Any:
+    """Return whether the noise of a fit has a finite mean, by point."""
+    return np.all(value_of(fit.noise) > 0, axis=-1, keepdims=True)
+
+
+def corrected_recursion(node: CorrectedScalar) -> tuple[CorrectedChain, tuple[Expr, ...]]:
+    """Return the rule that gives the bias and variance of a corrected chain, and its arguments."""
+    blocks = [(EffectiveRidge(T, lam), ResidualDegrees(T, lam), sigma**2, n) for T, lam, sigma, n in node.stages]
+    return CorrectedChain(len(blocks)), tuple(x for block in blocks for x in block)
+
+
+# ---------------------------------------------------------------------- what a comparison with a simulation allows for
 @dataclass(frozen=True)
 class Link:
     """One fit of a chain, on its own fresh rows labelled by the fit before.
@@ -95,7 +197,7 @@ class ChainCorrection:
 
 
 def chain_correction(measure: Measure, links: Sequence[Link]) -> ChainCorrection:
-    r"""Return the correction to :math:`E=w_0^\top(\Sigma-2u_0+M_0)w_0+\sum_l\sigma_l^2N_l[M_{l+1}]` of a chain.
+    """Return the correction to the proportional error of a chain.
 
     Args:
         measure: Eigenvalues and energies of the target; one covariance.
@@ -113,14 +215,17 @@ def chain_correction(measure: Measure, links: Sequence[Link]) -> ChainCorrection
     if not links or measure.energies is None:
         raise DomainError(f"a chain needs a fit and a target, got {len(links)} fits; pass target=")
     fits = [_Fit.of(measure, link) for link in links]
-    if any(f.residual <= 1 for f in fits):
+    if any(f.residual <= 1 or not _small(f.corrected).all() for f in fits):
         return ChainCorrection(0.0, math.inf, 0.0)
-    plain = _risk(measure, [(f, "proportional") for f in fits])
-    given = _risk(
-        measure, [(f, "exact" if link.exact else "proportional") for f, link in zip(fits, links, strict=True)]
-    )
-    base = _risk(measure, [(f, "exact" if f.least_squares else "proportional") for f in fits])
-    best = _risk(measure, [(f, "exact" if f.least_squares else "corrected") for f in fits])
+
+    def error(*corrected: bool) -> tuple[float, float]:
+        chosen = [(f.corrected if c else f.plain, f.noise, 1) for f, c in zip(fits, corrected, strict=True)]
+        bias, variance = _risk(measure, chosen)
+        return float(bias[0]), float(variance[0])
+
+    exact = [f.least_squares for f in fits]
+    plain, best = error(*(False for _ in fits)), error(*(True for _ in fits))
+    given, base = error(*(link.exact for link in links)), error(*exact)
     scale = max((1 / (f.residual - 1) for f in fits if not f.least_squares), default=0.0)
     expanded = sum(abs(b - a) for a, b in zip(base, best, strict=True))
     return ChainCorrection(sum(best) - sum(given), scale * expanded, sum(given) - sum(plain))
@@ -128,14 +233,13 @@ def chain_correction(measure: Measure, links: Sequence[Link]) -> ChainCorrection
 
 @dataclass(frozen=True)
 class _Fit:
-    """The scalars of one fit, in the letters of the module's derivation."""
+    """A fit at numbers, to leading order and corrected."""
 
-    measure: Measure
-    T: float
-    sigma: float
-    kappa: float
     residual: float
+    noise: float
     least_squares: bool
+    plain: FitMoments
+    corrected: FitMoments
 
     @classmethod
     def of(cls, measure: Measure, link: Link) -> _Fit:
@@ -143,81 +247,6 @@ class _Fit:
         kappa = solve_effective_ridge(*problem)
         residual = float(residual_degrees(*problem, kappa)[0])
         exact = link.lam == 0 and measure.rank + 2 <= link.T
-        return cls(measure, link.T, link.sigma, float(kappa[0]), residual, exact)
-
-    def trace(self, f: np.ndarray) -> float:
-        return float(self.measure.trace(f))
-
-    @property
-    def s(self) -> np.ndarray:
-        return self.measure.nodes
-
-    @cached_property
-    def p(self) -> np.ndarray:
-        return self.s / (self.s + self.kappa)
-
-    @cached_property
-    def q(self) -> np.ndarray:
-        return self.kappa / (self.s + self.kappa)
-
-    @cached_property
-    def v(self) -> np.ndarray:
-        return self.p * self.q
-
-    @cached_property
-    def rho(self) -> float:
-        return self.trace(self.p * self.v) / self.residual
-
-    @cached_property
-    def u(self) -> np.ndarray:
-        return self.p - self.rho
-
-    @cached_property
-    def e(self) -> np.ndarray:
-        return self.p * (2 * self.q - self.p) + 2 * self.rho * self.p
-
-    @cached_property
-    def K(self) -> float:
-        fourth = self.trace(self.v * self.p * (2 * self.q - self.p)) / self.residual
-        return -self.rho - 2 * self.rho**2 - fourth
-
-    def noise(self, M: np.ndarray, order: str) -> float:
-        """Return the risk, measured by M, per unit of the noise variance."""
-        if order == "exact":
-            return self.trace(M / self.s) / (self.T - self.measure.rank - 1)
-        gM, r = M * self.s / (self.s + self.kappa) ** 2, self.residual
-        out = self.trace(gM) / r
-        return (
-            out if order == "proportional" else out - self.trace(gM * (self.e + self.K + 2 * self.rho * self.u)) / r**2
-        )
-
-    def lost(self, order: str) -> np.ndarray:
-        """Return ``1 - E A``; least squares loses nothing, its q and v are 0."""
-        return self.q if order == "proportional" else self.q + self.v * self.u / self.residual
-
-    def excess(self, square: np.ndarray, X: np.ndarray, order: str) -> np.ndarray:
-        """Return what ``E[A M A]`` exceeds ``square * (E A)^2`` by, for ``M = square + X``."""
-        if order == "exact":
-            return X
-        p, q, v, u, e, r = self.p, self.q, self.v, self.u, self.e, self.residual
-        M = square + X
-        vM = self.trace(v * M)
-        out = p**2 * X + v * vM / r
-        if order == "corrected":
-            veM, vuM = self.trace(v * e * M), self.trace(v * u * M)
-            out = out + v * p * (q - 2 * u) / r * X + square * v**2 / r * (1 - u**2 / r)
-            out = out - v / r**2 * ((e + self.K) * vM + veM - 2 * u * vuM)
-        return out
-
-
-def _risk(measure: Measure, fits: Sequence[tuple[_Fit, str]]) -> tuple[float, float]:
-    """Return bias and variance, backwards from ``M = Sigma = square + X`` with ``square = s (E A)^2``."""
-    s = measure.nodes
-    mean, lost, X, variance = np.ones_like(s), np.zeros_like(s), np.zeros_like(s), 0.0
-    for fit, order in reversed(fits):
-        square = s * mean**2
-        variance += fit.sigma**2 * fit.noise(square + X, order)
-        X = fit.excess(square, X, order)
-        loss = fit.lost(order)
-        lost, mean = lost + mean * loss, mean * (1 - loss)
-    return float(measure.form(s * lost**2 + X)), variance
+        known = residual if residual > 1 else 2.0  # otherwise the moments are not used
+        both = (fit_moments(measure, float(kappa[0]), known, corrected=c) for c in (False, True))
+        return cls(residual, link.sigma**2, exact, *both)

@@ -19,12 +19,14 @@ from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral
 from collapse_theory.core.errors import DomainError
+from collapse_theory.derive.corrected import CorrectedScalar
 from collapse_theory.derive.labeller_scalars import LabellerScalar
 from collapse_theory.derive.pooled_scalars import PipelineBias, PipelineScalar, PipelineVariance
 from collapse_theory.derive.rounds import RoundRule, RoundTerm
 from collapse_theory.derive.slopes import Slope
 from collapse_theory.engine.equivalent import deterministic_equivalent
 from collapse_theory.engine.guard import Existence
+from collapse_theory.numerics.chain_correction import CorrectedChain, corrected_recursion
 from collapse_theory.numerics.generations import Generations, labeller_recursion
 from collapse_theory.numerics.steps import (
     CheckExistence,
@@ -173,7 +175,12 @@ class _Builder:
         self._named(tuple(map(Slope, nodes)) if slope else nodes, run, *values, *along)
 
     def _recurse(
-        self, nodes: tuple[Expr, ...], rule: Generations, arguments: tuple[Expr, ...], *, slope: bool = False
+        self,
+        nodes: tuple[Expr, ...],
+        rule: Generations | CorrectedChain,
+        arguments: tuple[Expr, ...],
+        *,
+        slope: bool = False,
     ) -> None:
         values, along = self._moving(arguments) if slope else (self._lowered(arguments), ())
         run = Recurse(tuple(self._new() for _ in nodes), rule, values, along)
@@ -226,8 +233,10 @@ class _Builder:
         return step(self.used)
 
 
-def _recursion(node: Expr) -> tuple[tuple[Expr, ...], Generations, tuple[Expr, ...]]:
+def _recursion(node: Expr) -> tuple[tuple[Expr, ...], Generations | CorrectedChain, tuple[Expr, ...]]:
     """Return the scalars that one run of a recursion gives, its rule, and the rule's arguments."""
+    if isinstance(node, CorrectedScalar):
+        return node.both, *corrected_recursion(node)
     return node.both, *labeller_recursion(node)
 
 

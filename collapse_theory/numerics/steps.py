@@ -12,6 +12,7 @@ from sympy import Expr, MatrixExpr, Symbol
 
 from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.derive.rounds import RoundRule
+from collapse_theory.numerics.chain_correction import CorrectedChain
 from collapse_theory.numerics.generations import Generations
 
 __all__ = ["CheckExistence", "Integrate", "Recurse", "SolveFeatures", "SolvePooled", "SolveRidge", "Step", "Unroll"]
@@ -68,7 +69,7 @@ class Recurse:
     """
 
     names: tuple[Symbol, ...]
-    rule: Generations
+    rule: Generations | CorrectedChain
     arguments: tuple[Expr, ...]
     along: tuple[Expr, ...] = ()
 

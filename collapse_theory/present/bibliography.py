@@ -77,6 +77,9 @@ _ALL = (
     Reference("hastie2022surprises", "Hastie, Trevor and Montanari, Andrea and Rosset, Saharon and Tibshirani, Ryan J.",
            "Surprises in High-Dimensional Ridgeless Least Squares Interpolation", 2022, "1903.08560",
            "The Annals of Statistics"),
+    Reference("bai2004clt", "Bai, Zhidong and Silverstein, Jack W.",
+           "CLT for Linear Spectral Statistics of Large-Dimensional Sample Covariance Matrices", 2004,
+           journal="The Annals of Probability"),
 )  # fmt: skip
 
 BIBLIOGRAPHY = {source.key: source for source in _ALL}

@@ -11,17 +11,23 @@ from sympy import Add, Expr, S, Symbol
 from sympy.logic.boolalg import Boolean
 from sympy.printing.latex import LatexPrinter
 
+from collapse_theory.algebra.effective import residual_degrees
+from collapse_theory.algebra.integrals import SpectralTrace
 from collapse_theory.algebra.naming import named, ridge_names
 from collapse_theory.algebra.printing import matrix_function
+from collapse_theory.derive.corrected import CorrectedScalar
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.labeller_scalars import ChainScalar
+from collapse_theory.derive.log_determinant import M, P, Q, moments
+from collapse_theory.derive.log_determinant import r as residual
 from collapse_theory.derive.operator import Generation, response, shrinkage
 from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.derive.pooled_scalars import PipelineScalar, pipeline_scalars
 from collapse_theory.engine.equivalent import DeterministicEquivalent
 from collapse_theory.engine.guard import Existence
 from collapse_theory.present.definitions import definition_lines
-from collapse_theory.symbols import LATEX, eigenvalue, eigenvalue_of, response_name
+from collapse_theory.symbols import LATEX, eigenvalue, eigenvalue_of, indexed, response_name
+from collapse_theory.symbols import r as source_exponent
 
 __all__ = ["TheoryLatexPrinter", "condition_latex", "equivalent_latex", "formula_latex", "term_names", "to_latex"]
 
@@ -84,6 +90,7 @@ def formula_latex(formula: ErrorFormula) -> str:
         head = "E" if len(terms) == 1 else symbol
         lines.append(rf"{head} &= {to_latex(named(formula.terms[name], names))} && \text{{({words})}}")
     lines += _operator_lines(printed)
+    lines += _corrected_lines(printed)
     lines += [rf"{to_latex(eq.lhs)} &= {to_latex(eq.rhs)}" for eq in formula.implicit]
     return _aligned(lines, formula)
 
@@ -146,6 +153,37 @@ def _operator_lines(e: Expr) -> list[str]:
         lines.append(rf"A{index} &= {_matrix(named(r, names))}")
         lines.append(rf"\mathcal{{G}}{index}[M] &= {_matrix(named(image, names))}")
         lines.append(rf"a'{index}[M] &= {to_latex(named(response(M, stage), names))}")
+    return lines
+
+
+def _corrected_lines(e: Expr) -> list[str]:
+    """Return the definitions of the operators of a chain with its first finite-size correction, and what they are."""
+    chains = sorted(e.atoms(CorrectedScalar), key=lambda x: x.sort_key())
+    if not chains:
+        return []
+    names = ridge_names(e)
+    m, longest = moments(corrected=True), max(chains, key=lambda x: len(x.stages))
+    lines = [r"&\text{with the first finite-size correction, for } r > 1"]
+    for i, (T, lam, *_) in enumerate(longest.stages, start=1):
+        index, digits = longest.index(i), "" if i == len(longest.stages) else longest.index(i).strip("_{}")
+        kept, lost = eigenvalue_of(f"P{digits}"), eigenvalue_of(f"Q{digits}")
+        rows = source_exponent if not digits else indexed(source_exponent, int(digits))
+        own = {P: kept, Q: lost, residual: rows}
+
+        def at(f: Expr, own: dict[Expr, Expr] = own) -> Expr:
+            traces = {t: SpectralTrace(t.integrand.xreplace(own)) for t in f.atoms(SpectralTrace)}
+            return f.xreplace(traces).xreplace(own)
+
+        stage = Generation(T, lam, S.Zero)
+        image = [m.kept * M, *(out * SpectralTrace(seen * M) for out, seen in m.spread)]
+        share = rf"{_matrix(kept)} &= {_matrix(named(shrinkage(stage.kappa), names))}"
+        degrees = to_latex(named(residual_degrees(T, stage.kappa), names))
+        lines += [
+            rf"{share},\quad {_matrix(lost)} = I - {_matrix(kept)},\quad {to_latex(rows)} = {degrees}",
+            rf"A{index} &= {_matrix(at(m.mean))}",
+            rf"\mathcal{{G}}{index}[M] &= {' + '.join(_matrix(at(x)) for x in image).replace('+ -', '-')}",
+            rf"a'{index}[M] &= {to_latex(SpectralTrace(at(m.noise) * M))}",
+        ]
     return lines
 
 
