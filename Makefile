@@ -6,7 +6,7 @@ SEED ?= 1
 N ?= 60
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-heavy mutants check lint types bench clean
+.PHONY: demo test test-heavy mutants check lint types bench finite-size clean
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -37,6 +37,9 @@ types: $(STAMP)
 
 bench: $(STAMP)  ## measure; nothing here is a test
 	for f in benchmarks/*.py; do OMP_NUM_THREADS=1 $(BIN)/python $$f || exit 1; done
+
+finite-size: $(STAMP)  ## measure what finite size does and write the table of docs/finite_size.md; resumes
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/finite_size.py --write
 
 clean:
 	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .mutants

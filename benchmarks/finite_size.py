@@ -1,7 +1,8 @@
 """Measure what finite size adds to every proportional theorem, and what its first correction leaves.
 
-``python benchmarks/finite_size.py`` prints the table at d = 50, in seconds. ``--write`` measures all sizes, about a quarter of an
-hour on one core, and writes the table of ``docs/finite_size.md``. Trials are kept under ``out/finite_size`` and not repeated.
+``python benchmarks/finite_size.py`` prints the table at d = 50, in half a minute. ``--write`` (``make finite-size``) measures all
+sizes, in about ten minutes on one core, and writes the table of ``docs/finite_size.md``. Trials are kept under
+``out/finite_size`` and not repeated.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ AIM = 0.001
 FEWEST = 8
 """Trials at least."""
 SECONDS = 12.0
-"""Time after which one simulation is not made longer."""
+"""Time after which one simulation of ``--write`` is not made longer."""
 KEPT = Path("out/finite_size")
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "finite_size.md"
 MARKS = "<!-- the table: make finite-size -->", "<!-- end of the table -->"
@@ -112,19 +113,19 @@ def solved(gram: np.ndarray, ridge: float, left: np.ndarray, rows: int) -> np.nd
     return left @ np.linalg.pinv(gram, rcond=1e-10, hermitian=True)
 
 
-def simulated(slug: str, d: int) -> np.ndarray:
+def simulated(slug: str, d: int, seconds: float) -> np.ndarray:
     """Return errors of independent trials, precise enough or as many as the time allows; finished ones are kept."""
     measure, values = settings(slug, d)
     pipe = pipeline(slug, values)
     spectrum = measure["spectrum"]
     spectrum = spectrum["Sigma"] if slug == "strong-collapse" else spectrum
-    problem = repr((d, BETA, sorted(values.items())))
+    problem = repr((d, BETA, COMMON, OFFSET_ROWS, sorted(values.items()), measure["target"]))
     path = KEPT / f"{slug}-{d}.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
     errors = kept["errors"] if kept.get("problem") == problem else []
     begun = saved = time.monotonic()
     while True:
-        enough = len(errors) >= FEWEST and (sem(errors) <= AIM * np.mean(errors) or time.monotonic() - begun > SECONDS)
+        enough = len(errors) >= FEWEST and (sem(errors) <= AIM * np.mean(errors) or time.monotonic() - begun > seconds)
         if enough or time.monotonic() - saved > 1:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps({"problem": problem, "errors": errors}))
@@ -149,10 +150,10 @@ class Row:
     sem: float
 
 
-def row(slug: str, d: int) -> Row:
+def row(slug: str, d: int, seconds: float) -> Row:
     """Return the measured gaps."""
     measure, values = settings(slug, d)
-    err, errors = ct.catalog[slug].error, simulated(slug, d)
+    err, errors = ct.catalog[slug].error, simulated(slug, d, seconds)
     theory, mean = err.evaluate(**measure, **values), float(errors.mean())
     try:
         left = 100 * (mean / err.corrected().evaluate(**measure, **values) - 1)
@@ -161,12 +162,12 @@ def row(slug: str, d: int) -> Row:
     return Row(100 * (mean / theory - 1), left, 100 * sem(errors) / theory)
 
 
-def table(sizes: tuple[int, ...]) -> str:
+def table(sizes: tuple[int, ...], seconds: float) -> str:
     """Return the table in Markdown."""
     head = ["theorem", *(f"$d={d}$" for d in sizes)]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for slug in POINTS:
-        rows = [row(slug, d) for d in sizes]
+        rows = [row(slug, d, seconds) for d in sizes]
         lines.append("| " + " | ".join([f"`{slug}`", *(f"{x.gap:+.2f} ± {x.sem:.2f}" for x in rows)]) + " |")
         if rows[0].left is not None:
             lines.append("| " + " | ".join(["… corrected", *(f"{x.left:+.2f} ± {x.sem:.2f}" for x in rows)]) + " |")
@@ -177,12 +178,12 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--write", action="store_true", help="measure all sizes and write the page")
     if not arguments.parse_args().write:
-        print(table(SIZES[:1]))
+        print(table(SIZES[:1], SECONDS / 6))
         return
     text = PAGE.read_text()
     before, rest = text.split(MARKS[0])
     _, after = rest.split(MARKS[1])
-    PAGE.write_text(f"{before}{MARKS[0]}\n\n{table(SIZES)}\n\n{MARKS[1]}{after}")
+    PAGE.write_text(f"{before}{MARKS[0]}\n\n{table(SIZES, SECONDS)}\n\n{MARKS[1]}{after}")
 
 
 if __name__ == "__main__":

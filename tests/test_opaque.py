@@ -15,6 +15,7 @@ from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidg
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace
 from collapse_theory.algebra.opaque import Opaque, OpaqueFunction
 from collapse_theory.algebra.special import DigammaDifference, GammaRatio, GeometricSum
+from collapse_theory.derive.corrected import CorrectedBias, CorrectedVariance
 from collapse_theory.derive.labeller import Labels, PooledStage
 from collapse_theory.derive.labeller_scalars import ChainBias, ChainVariance, PooledBias, PooledVariance
 from collapse_theory.derive.pooled import pooled_system
@@ -64,6 +65,8 @@ SAMPLES = [
     GeometricSum(lam / (1 + lam), n),
     ChainBias(*BLOCKS),
     ChainVariance(*BLOCKS),
+    CorrectedBias(*BLOCKS),
+    CorrectedVariance(*BLOCKS),
     PooledBias.of(STAGES),
     PooledVariance.of(STAGES),
     PipelineBias(*shared()),
