@@ -15,6 +15,7 @@ import collapse_theory as ct
 from collapse_theory.algebra.integrals import SpectralTrace
 from collapse_theory.derive.corrected import CorrectedBias, CorrectedScalar
 from collapse_theory.derive.log_determinant import P, Q, moments, r
+from collapse_theory.numerics import chain_correction as chain_corrections
 from collapse_theory.numerics.chain_correction import Link, chain_correction
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.symbols import eigenvalue, lam, sigma
@@ -220,6 +221,17 @@ def test_many_generations_are_those_of_a_pipeline():
     for_ever = ct.catalog["ridge-replace"].error.corrected()
     many = [for_ever.evaluate(**KW, T=30, T0=25, lam=0.1, sigma=0, sigma0=0.4, n=n, terms=True) for n in (1, 10**6)]
     assert many[1]["synthetic_variance"] == pytest.approx(1e6 * many[0]["synthetic_variance"], rel=1e-12)
+
+
+def test_doubling_is_one_fit_after_the_other(monkeypatch):
+    err, slope, counts = CHAIN.corrected(), CHAIN.corrected().diff("lam0"), [3, 65, 131, 200]
+    many = [f.evaluate(**KW, **{**VALUES, "n": counts}) for f in (err, slope)]
+    exact = [float(err.evaluate(**KW, **{**VALUES, "n": n}, digits=20)) for n in counts]
+    assert many[0] == pytest.approx(exact, rel=1e-12)
+    monkeypatch.setattr(chain_corrections, "_FEW", 10**9)
+    monkeypatch.setattr(chain_corrections, "_ENTRIES", 1)  # and every point on its own
+    for f, got in zip((err, slope), many, strict=True):
+        assert got == pytest.approx(f.evaluate(**KW, **{**VALUES, "n": counts}), rel=1e-12)
 
 
 @pytest.mark.parametrize("name", ["T", "T0", "lam", "lam0", "sigma0"])

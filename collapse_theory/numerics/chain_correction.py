@@ -24,7 +24,7 @@ from collapse_theory.derive.corrected import CorrectedScalar
 from collapse_theory.derive.log_determinant import Behind, FitMoments, P, Q, moments, preceded, r
 from collapse_theory.numerics.compiled import numeric_function
 from collapse_theory.numerics.effective_ridge import residual_degrees, solve_effective_ridge
-from collapse_theory.numerics.jets import Jet, same, value_of, where
+from collapse_theory.numerics.jets import Jet, value_of, where
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.symbols import eigenvalue, trace_scalar
 
@@ -77,21 +77,83 @@ def _risk(measure: Measure, fits: Sequence[tuple[FitMoments, Any, Any]]) -> tupl
     return measure.form(s * behind.lost**2 + behind.excess, column=True), behind.variance
 
 
+_ENTRIES = 1 << 21  # of a matrix for each point of a batch, of which a block has two and its double two more: 64 MB
+
+_FEW = 64
+"""Fits that are run one by one; more of them by doubling."""
+
+
 def _repeated(behind: Behind, fit: FitMoments, noise: Any, count: np.ndarray, measure: Measure) -> Behind:
-    """Return what is behind a number of equal fits; it ends where one more changes nothing."""
+    """Return what is behind a number of equal fits."""
     # A fit that loses nothing adds its noise, and nothing else happens: many add it many times.
     faithful = np.logical_and(value_of(fit.lost) == 0, _slope(fit.lost) == 0).all(axis=-1, keepdims=True)
     noise = where(faithful, count * noise, noise) if faithful.any() and (count != 1).any() else noise
     count = np.where(faithful, np.minimum(count, 1), count)
-    for i in range(int(count.max())):
-        live = count > i
+    few = np.minimum(count, _FEW)
+    for i in range(int(few.max())):
         before = preceded(behind, fit, noise, measure.nodes, _trace(measure))
-        if not live.all():
-            before = Behind(*(where(live, a, b) for a, b in zip(_parts(before), _parts(behind), strict=True)))
-        if all(map(same, _parts(before), _parts(behind))):
-            break
-        behind = before
+        behind = _chosen(few > i, before, behind)
+    left = count - few
+    block = _Equal.one(fit, measure) if left.any() else None
+    while block is not None:
+        left, odd = np.divmod(left, 2)
+        behind = _chosen(odd == 1, block.before(behind, noise, measure.nodes), behind)
+        block = block.doubled() if left.any() else None
     return behind
+
+
+def _chosen(condition: np.ndarray, a: Behind, b: Behind) -> Behind:
+    if condition.all():
+        return a
+    return Behind(*(where(condition, x, y) for x, y in zip(_parts(a), _parts(b), strict=True)))
+
+
+@dataclass(frozen=True)
+class _Equal:
+    r"""A block of equal fits: :math:`X\mapsto GX+Cm^2\Sigma`, and their noise :math:`yX+zm^2\Sigma`, matrices on the nodes."""
+
+    mean: Any
+    lost: Any
+    G: Any
+    C: Any
+    y: Any
+    z: Any
+
+    @classmethod
+    def one(cls, fit: FitMoments, measure: Measure) -> _Equal:
+        one = np.eye(measure.size, dtype=int)
+        moved = sum(out[..., :, None] * (seen * measure.counts)[..., None, :] for out, seen in fit.spread)
+        each = fit.noise * measure.counts
+        return cls(
+            fit.mean,
+            fit.lost,
+            fit.kept[..., :, None] * one + moved,
+            fit.drift[..., :, None] * one + moved,
+            each[..., None, :],
+            each[..., None, :],
+        )
+
+    def before(self, later: Behind, noise: Any, s: Any) -> Behind:
+        """Return what is behind the block."""
+        square, excess = (s * later.mean**2)[..., :, None], later.excess[..., :, None]
+        return Behind(
+            later.mean * self.mean,
+            later.lost + later.mean * self.lost,
+            (self.G @ excess + self.C @ square)[..., 0],
+            later.variance + noise * (self.y @ excess + self.z @ square)[..., 0],
+        )
+
+    def doubled(self) -> _Equal:
+        """Return the block of twice as many fits."""
+        square = (self.mean**2)[..., None, :]
+        return _Equal(
+            self.mean**2,
+            self.lost + self.mean * self.lost,
+            self.G @ self.G,
+            self.G @ self.C + self.C * square,
+            self.y + self.y @ self.G,
+            self.z + self.y @ self.C + self.z * square,
+        )
 
 
 def _parts(x: Behind) -> tuple[Any, ...]:
@@ -123,6 +185,15 @@ class CorrectedChain:
         Raises:
             DomainError: Where the correction is as large as what it corrects.
         """
+        rows = max((len(a) for a in arguments if np.ndim(a) > 1), default=1)
+        step = max(1, _ENTRIES // measure.size**2)
+        if rows > step:
+            both: list[tuple[Any, ...]] = []
+            for i in range(0, rows, step):
+                found = self.run(measure, [a[i : i + step] if np.ndim(a) > 1 else a for a in arguments])
+                both.append(tuple(np.broadcast_to(x, (min(step, rows - i),)) for x in found))
+            biases, variances = zip(*both, strict=True)
+            return np.concatenate(list(biases)), np.concatenate(list(variances))
         fits = []
         with np.errstate(under="ignore"):
             for i in range(self.blocks):
