@@ -3,7 +3,8 @@ r"""A chain of fits with its first finite-size correction, on the nodes, in any 
 The moments of a fit are those of :mod:`collapse_theory.derive.log_determinant`. Each fit is on Gaussian inputs of its own, so
 the operators of a chain compose exactly, and the error is
 :math:`E=w_0^\top[\Sigma(1-m)^2+X]w_0+\sum_l\sigma_l^2\operatorname{tr}[n_lM_{l+1}]`, backwards from :math:`M=\Sigma`. What is left
-out is of the order of the correction times :math:`1/(r-1)`; in least squares with :math:`T\ge d+2` nothing is.
+out is of the order of the correction times :math:`1/(r-1)`; in least squares with :math:`T\ge d+2` nothing is. Many equal fits are
+a power of linear maps on the nodes, taken by doubling.
 """
 
 from __future__ import annotations
