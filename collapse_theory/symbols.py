@@ -45,6 +45,7 @@ __all__ = [
     "m",
     "n",
     "ordered",
+    "other_eigenvalue",
     "p1",
     "p2",
     "perturbation",
@@ -152,6 +153,15 @@ perturbation = Perturbation()
 def eigenvalue_of(covariance: str) -> Eigenvalue:
     """Return the eigenvalue symbol of a covariance, by its name."""
     return Eigenvalue(covariance)
+
+
+def other_eigenvalue(covariance: str) -> Symbol:
+    """Return the eigenvalue of an isotropic covariance beside the one of the samples.
+
+    >>> other_eigenvalue("Delta")
+    Delta
+    """
+    return Symbol(covariance, positive=True)
 
 
 def step(index: int) -> Symbol:

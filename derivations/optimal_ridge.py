@@ -4,8 +4,8 @@ import sympy as sp
 from transcript import step
 
 import collapse_theory as ct
-from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
-from collapse_theory.symbols import T0, T, d, lam, n, rho2, sigma, sigma0
+from collapse_theory.algebra.atomic_ridge import AtomicResidual, AtomicRidge
+from collapse_theory.symbols import T0, T, lam, n, rho2, sigma, sigma0
 
 # 1. The package's formula on an isotropic design, with phi = d/T and C = n sigma0^2 d/(T0-d-1), in terms of kappa and
 #    D = (1+kappa)^2 - phi. Its degrees of freedom are df2 = d/(1+kappa)^2.
@@ -14,7 +14,8 @@ C = sp.symbols("C", nonnegative=True)
 D = (1 + k) ** 2 - phi
 E = (rho2 * k**2 + sigma**2 * phi) / D + C * (D + phi * k**2) / ((1 + k) ** 2 * D)
 package = ct.catalog["ridge-replace"].error.doit(ct.Spiked(2, [1, 1])).expr
-names = {EffectiveRidge(T, lam): k, ResidualDegrees(T, lam): T - 2 / (1 + k) ** 2, d: sp.Integer(2)}
+fit = (T, 1, 2, lam)  # both eigenvalues are one
+names = {AtomicRidge(*fit): k, AtomicResidual(*fit): T - 2 / (1 + k) ** 2}
 energies = {x: rho2 / 2 for x in package.free_symbols if x.name.startswith("w2_")}
 at = {phi: 2 / T, C: n * sigma0**2 * 2 / (T0 - 3)}
 step("the package's error at d = 2", sp.simplify(package.xreplace(names).xreplace(energies) - E.subs(at)) == 0)

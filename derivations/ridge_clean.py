@@ -5,7 +5,7 @@ from transcript import step
 
 import collapse_theory as ct
 from collapse_theory import symbols
-from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
+from collapse_theory.algebra.atomic_ridge import AtomicResidual, AtomicRidge
 
 # For two eigenvalues s1, s2 everything is explicit in kappa; T and kappa determine lam.
 s1, s2, w1, w2, k, T, sigma = sp.symbols("s1 s2 w1 w2 kappa T sigma", positive=True)
@@ -26,8 +26,8 @@ step("B = square/(1 - df2/T)", sp.simplify(bias - square / (1 - df2 / T)) == 0)
 
 # 4. The package, with the same two eigenvalues as spikes and kappa left as a symbol.
 terms = ct.catalog["ridge-clean"].error.doit(ct.Spiked(2, [s1, s2])).terms
-stage = (symbols.T, symbols.lam)
-name = {EffectiveRidge(*stage): k, ResidualDegrees(*stage): T - df2, symbols.T: T, symbols.sigma: sigma}
+stage = (symbols.T, s1, 1, s2, 1, symbols.lam)
+name = {AtomicRidge(*stage): k, AtomicResidual(*stage): T - df2, symbols.T: T, symbols.sigma: sigma}
 name |= {symbols.energy("1"): w1, symbols.energy("2"): w2}
 step("the package's bias", sp.simplify(terms["bias"].xreplace(name) - bias) == 0)
 step("the package's variance", sp.simplify(terms["variance"].xreplace(name) - sigma**2 * df2 / (T - df2)) == 0)

@@ -4,8 +4,8 @@ import sympy as sp
 from transcript import step
 
 import collapse_theory as ct
-from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
-from collapse_theory.symbols import T0, T, d, lam, n, sigma0
+from collapse_theory.algebra.atomic_ridge import AtomicResidual, AtomicRidge
+from collapse_theory.symbols import T0, T, lam, n, sigma0
 
 # 1. The last generator is w0 + delta, E delta = 0, E delta delta' = C = n sigma0^2 Sigma^-1/(T0-d-1) (see ols_replace.py):
 #    the cross terms vanish, and the extra error of the fit is E delta' A' Sigma A delta = tr[C G[Sigma]]. For two eigenvalues:
@@ -25,7 +25,8 @@ step(
 
 # 3. The package.
 term = ct.catalog["ridge-replace"].error.doit(ct.Spiked(2, [s1, s2])).terms["synthetic_variance"]
-name = {EffectiveRidge(T, lam): k, ResidualDegrees(T, lam): T - df2, d: sp.Integer(2)}
+fit = (T, s1, 1, s2, 1, lam)
+name = {AtomicRidge(*fit): k, AtomicResidual(*fit): T - df2}
 step("the package's synthetic variance", sp.simplify(term.xreplace(name) - closed) == 0)
 
 # 4. Without generations it is the clean theorem.

@@ -10,6 +10,8 @@ import sympy as sp
 from sympy.core.function import ArgumentIndexError
 
 import collapse_theory as ct
+from collapse_theory.algebra.atomic_ridge import AtomicResidual, AtomicRidge
+from collapse_theory.algebra.atomic_spectrum import AtomicFeatureResidual, AtomicFeatureRidge
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace
@@ -58,6 +60,10 @@ SAMPLES = [
     QuadraticForm(eigenvalue / (eigenvalue + lam) ** 2),
     EffectiveRidge(T, lam),
     ResidualDegrees(T, lam),
+    AtomicRidge(T, 3, 1, 1, 5, lam),
+    AtomicResidual(T, 3, 1, 1, 5, lam),
+    AtomicFeatureRidge(T, m, 3, 5, lam),
+    AtomicFeatureResidual(T, m, 3, 5, lam),
     FeatureRidge(T, m, lam),
     FeatureResidual(T, m, lam),
     DigammaDifference(T, lam),

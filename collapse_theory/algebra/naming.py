@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sympy import Eq, Expr, Function, Lt, Symbol
+from sympy import Eq, Expr, Function, Lt, Symbol, factor_terms
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory import symbols
+from collapse_theory.algebra.atomic_ridge import AtomicResidual, AtomicRidge
+from collapse_theory.algebra.atomic_spectrum import AtomicFeatureResidual, AtomicFeatureRidge
+from collapse_theory.algebra.canonical import aspect_ratios, in_ratios, readable
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees, effective_ridge_equation
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge, feature_ridge_equation
 from collapse_theory.algebra.integrals import df
 from collapse_theory.algebra.opaque import Opaque
 
-__all__ = ["implicit_equations", "named", "ridge_names"]
+__all__ = ["brackets", "implicit_equations", "named", "ridge_names"]
 
 
 def ridge_names(e: Expr) -> dict[Function, Symbol]:
@@ -26,12 +29,17 @@ def ridge_names(e: Expr) -> dict[Function, Symbol]:
     """
     taken = {x.name for x in e.free_symbols}
     features = dict.fromkeys(FeatureRidge(*x.args) for x in e.atoms(FeatureRidge, FeatureResidual))
+    features |= dict.fromkeys(AtomicFeatureRidge(*x.args) for x in e.atoms(AtomicFeatureRidge, AtomicFeatureResidual))
     if len(features) == 1:  # a fit on random features: kappa is that of the inputs, kappa_1 that of the features
         (own,) = features
         first = symbols.unshared(symbols.kappa, taken)
         second = symbols.unshared(symbols.indexed(symbols.kappa, 1), {*taken, first.name})
-        return {EffectiveRidge(own.args[1], own): first, own: second}
-    found: dict[Function, None] = dict.fromkeys(sorted(e.atoms(EffectiveRidge), key=lambda x: x.sort_key()))
+        return {
+            own.inputs if isinstance(own, AtomicFeatureRidge) else EffectiveRidge(own.args[1], own): first,
+            own: second,
+        }
+    ridges = e.atoms(EffectiveRidge, AtomicRidge) | {AtomicRidge(*x.args) for x in e.atoms(AtomicResidual)}
+    found: dict[Function, None] = dict.fromkeys(sorted(ridges, key=lambda x: x.sort_key()))
     for x in sorted(e.atoms(ResidualDegrees), key=lambda x: x.sort_key()):
         found.setdefault(EffectiveRidge(*x.args))
     for c in _hiding(e):
@@ -41,16 +49,28 @@ def ridge_names(e: Expr) -> dict[Function, Symbol]:
     standard = {(symbols.T, symbols.lam): symbols.kappa, (symbols.T0, symbols.lam0): symbols.indexed(symbols.kappa, 0)}
     names: dict[Function, Symbol] = {}
     for x in found:
-        role = standard.get(x.args) or symbols.indexed(symbols.kappa, sum(y.args not in standard for y in names) + 1)
+        role = standard.get(_fit(x)) or symbols.indexed(symbols.kappa, sum(_fit(y) not in standard for y in names) + 1)
         names[x] = symbols.unshared(role, {*taken, *(y.name for y in names.values())})
     return names
 
 
-def named(e: Expr, names: dict[Function, Symbol]) -> Expr:
-    """Return ``e`` with residual degrees of freedom written out and effective ridges by their short names."""
-    out = e.xreplace({x: x.doit() for x in e.atoms(FeatureResidual)})
+def _fit(x: Function) -> tuple[Expr, Expr]:
+    """Return rows and ridge of the fit that an effective ridge belongs to."""
+    return x.args[0], x.args[-1]
+
+
+def named(e: Expr, names: dict[Function, Symbol], ratios: Iterable[Eq] = ()) -> Expr:
+    """Return ``e`` with residual degrees of freedom written out and effective ridges by their short names.
+
+    Args:
+        e: A term.
+        names: The short names.
+        ratios: Definitions of the aspect ratios to write, where the spectrum has one eigenvalue.
+    """
+    out = e.xreplace({x: x.doit() for x in e.atoms(FeatureResidual, AtomicFeatureResidual)})
     out = out.xreplace({x: x.doit() for x in out.atoms(ResidualDegrees)})
-    return out.xreplace(names)
+    out = readable(out, ratios)
+    return out.xreplace({x: x.definition(*x.args) for x in out.atoms(AtomicResidual)}).xreplace(names)
 
 
 def implicit_equations(e: Expr, conditions: Iterable[Boolean] = ()) -> tuple[Eq, ...]:
@@ -60,15 +80,39 @@ def implicit_equations(e: Expr, conditions: Iterable[Boolean] = ()) -> tuple[Eq,
     """
     others = dict.fromkeys(eq for c in _hiding(e) for eq in c.equations)
     names = ridge_names(e)
+    ratios = aspect_ratios(e)
     ridges = (
-        feature_ridge_equation(name, symbols.kappa, x.args[0], x.args[2])
+        _atomic_equation(x, names, ratios, conditions)
+        if isinstance(x, AtomicRidge)
+        else x.equation(name, names[x.inputs])
+        if isinstance(x, AtomicFeatureRidge)
+        else feature_ridge_equation(name, symbols.kappa, x.args[0], x.args[2])
         if isinstance(x, FeatureRidge)
         else Eq(df(1, name), x.args[0])
         if x.args[1].is_zero and Lt(x.args[0], symbols.d) in conditions
         else effective_ridge_equation(name, *(named(a, names) for a in x.args))
         for x, name in names.items()
     )
-    return (*ridges, *others)
+    return (*ridges, *ratios, *others)
+
+
+def _atomic_equation(
+    x: AtomicRidge, names: dict[Function, Symbol], ratios: Iterable[Eq], conditions: Iterable[Boolean]
+) -> Eq:
+    """Return the root of one eigenvalue, or the polynomial equation of more."""
+    if len(x.eigenspaces) == 1:
+        return Eq(names[x], factor_terms(in_ratios(named(x.doit(), names), ratios)), evaluate=False)
+    eq = x.equation(names[x])
+    left, right = (named(side, names) for side in eq.args)
+    if x.args[-1].is_zero and Lt(x.args[0], x.rank) in conditions:  # the root is not zero
+        left, right = left / names[x], right / names[x]
+    return Eq(left, right, evaluate=False)
+
+
+def brackets(names: dict[Function, Symbol]) -> list[tuple[Expr, Symbol, Expr]]:
+    """Return for each root of a polynomial of higher degree its lower bound, its name, and its upper bound."""
+    roots = [(x, name) for x, name in names.items() if isinstance(x, AtomicRidge) and len(x.eigenspaces) > 1]
+    return [(named(x.bracket[0], names), name, named(x.bracket[1], names)) for x, name in roots]
 
 
 def _hiding(e: Expr) -> list[Any]:

@@ -289,7 +289,7 @@ class ErrorFormula:
 
     def _refuse_dimension(self, x: Symbol, verb: str) -> None:
         """Refuse to treat ``d`` as a free parameter where traces over the spectrum depend on it too."""
-        if x == dimension and self.program.plan.steps:
+        if x == dimension and self.program.plan.needs_spectrum:
             raise DomainError(
                 f"{verb} needs a symbol that the spectrum does not fix, got 'd': the traces of {self.name} are sums over its "
                 "eigenvalues; evaluate with spectra of different dimensions"
@@ -327,19 +327,24 @@ class ErrorFormula:
     def doit(self, spectrum: Spectrum | None = None) -> ErrorFormula:
         """Unfold opaque objects; with a spectrum, take its integrals in closed form where one exists.
 
-        The closed form is for reading and algebra: in float64 its square root cancels where the ridge is small and T > d,
-        so evaluate the formula itself.
+        The closed form is a formula like any other: it has values (without a spectrum), derivatives, also by the spectrum's own
+        symbols, and LaTeX. An effective ridge is the root of the polynomial equation that the eigenvalues give, one object that
+        is evaluated without cancellation and printed with its equation; for one eigenvalue ``expr.doit()`` writes it out.
 
         Args:
-            spectrum: Isotropic or Spiked, with numbers or symbols; the effective ridge becomes explicit for Isotropic. In
-                the quadratic forms the target's energy is ``rho2`` in all (Isotropic), ``w2_j`` per spike and ``w2_bulk``.
+            spectrum: Isotropic or Spiked, with numbers or symbols. In the quadratic forms the target's energy is ``rho2`` in all
+                (Isotropic), ``w2_j`` per spike and ``w2_bulk``. A further covariance is taken to be isotropic, its eigenvalue
+                the symbol of its name.
 
         Raises:
             DomainError: If the spectrum has no closed form.
         """
         if spectrum is None:
             return self.mapped(unfolded)
-        return self.mapped(lambda e: closed_form(e, spectrum, self.conditions))
+        out = self.mapped(lambda e: closed_form(e, spectrum, self.conditions))
+        spikes = len(getattr(spectrum, "spikes", ()))
+        enough = (spectrum.d - spikes).is_nonnegative
+        return out if enough else replace(out, conditions=(*out.conditions, Ge(spectrum.d, spikes)))
 
     def symbol(self, name: str | Symbol) -> Symbol:
         """Return the free symbol of that name.

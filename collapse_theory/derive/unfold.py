@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sympy import Add, Dummy, Expr, Lt, Poly, S, cancel, factor, sqrt
+from sympy import Add, Dummy, Expr, Lt, Rel, S, apart, cancel, factor, solve
 from sympy.logic.boolalg import Boolean
 
-from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees, effective_ridge_equation
-from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral, SpectralTrace
+from collapse_theory.algebra.atomic_ridge import AtomicResidual, AtomicRidge
+from collapse_theory.algebra.atomic_spectrum import AtomicSpectrum
+from collapse_theory.algebra.canonical import canonical
+from collapse_theory.algebra.integrals import QuadraticForm
 from collapse_theory.algebra.special import DigammaDifference, GeometricSum
 from collapse_theory.core.errors import DomainError
 from collapse_theory.derive.labeller_scalars import ChainBias, ChainScalar, LabellerScalar
 from collapse_theory.derive.operator import Generation, response, shrinkage
 from collapse_theory.derive.pooled_scalars import PipelineScalar
 from collapse_theory.derive.rounds import RoundTerm
-from collapse_theory.describe.spectra import Eigenspace, Isotropic, Spectrum, Spiked
+from collapse_theory.describe.spectra import Isotropic, Spectrum, Spiked
 from collapse_theory.symbols import d, eigenvalue, energy, rho2
 
 __all__ = ["closed_form", "unfolded"]
@@ -31,14 +33,14 @@ def unfolded(e: Any) -> Any:
     >>> unfolded(DigammaDifference(n, n / 2))
     -polygamma(0, n) + polygamma(0, 3*n/2)
     """
-    return e.xreplace({x: x.doit() for x in e.atoms(*_UNFOLD)})
+    return e.xreplace({x: x.doit() for x in e.atoms(*_UNFOLD) if not x.has(AtomicRidge)})
 
 
 def closed_form(e: Any, spectrum: Spectrum, conditions: Iterable[Boolean] = ()) -> Any:
     r"""Return ``e`` with every spectral integral written as a finite sum over the spectrum's distinct eigenvalues.
 
-    For an isotropic spectrum the effective ridge is the non-negative root of its quadratic, and a chain is closed in its number of
-    fits; for spikes the ridge stays implicit.
+    Effective ridges become roots of the polynomial equation that the eigenvalues give, one object each. On an isotropic spectrum a
+    chain is closed in its number of fits. A further covariance is taken to be isotropic, its eigenvalue the symbol of its name.
 
     Args:
         e: A term or a condition.
@@ -53,36 +55,42 @@ def closed_form(e: Any, spectrum: Spectrum, conditions: Iterable[Boolean] = ()) 
             f"doit needs a spectrum with finitely many parameters (Isotropic or Spiked), got {type(spectrum).__name__}; "
             "evaluate numerically instead"
         )
-    atoms = [(a, _energy(spectrum, j)) for j, a in enumerate(spectrum.atoms()) if not a.eigenvalue.is_zero]
-    chains = e.atoms(ChainScalar)
-    if isinstance(spectrum, Isotropic) and any(not count.is_Integer for x in chains for *_, count in x.stages):
-        return _isotropic_chains(e, chains, spectrum, conditions)
-    out = unfolded(e)
-    if isinstance(spectrum, Isotropic):
-        scalars = {x: x.doit() for x in out.atoms(ResidualDegrees)}
-        out = out.xreplace(scalars)
-    out = out.xreplace({x: _integral(x, atoms) for x in out.atoms(SpectralIntegral)})
-    if isinstance(spectrum, Isotropic):
-        out = out.xreplace({x: _isotropic_ridge(x, spectrum, conditions) for x in out.atoms(EffectiveRidge)})
-    return out.xreplace({d: Add(*(a.multiplicity for a, _ in atoms))})
+    conditions = tuple(conditions)
+    atoms = _atoms(spectrum, conditions)
+    lone = isinstance(spectrum, Isotropic)
+    out = unfolded(_isotropic_chains(e, atoms) if lone else e)
+    closed = atoms.closed(out.xreplace({d: atoms.rank}))
+    return canonical(closed) if lone and isinstance(closed, Expr) and closed != e else closed
 
 
-def _isotropic_chains(
-    e: Expr, chains: Iterable[ChainScalar], spectrum: Isotropic, conditions: Iterable[Boolean]
-) -> Expr:
+def _atoms(spectrum: Isotropic | Spiked, conditions: Iterable[Boolean]) -> AtomicSpectrum:
+    """Return the atoms that are not zero, each eigenvalue once."""
+    live = [(a, _energy(spectrum, j)) for j, a in enumerate(spectrum.atoms()) if not a.eigenvalue.is_zero]
+    counts: dict[Expr, Expr] = {}
+    for a, _ in live:
+        counts[a.eigenvalue] = counts.get(a.eigenvalue, S.Zero) + a.multiplicity
+    below = (c.lhs for c in conditions if isinstance(c, Rel) and Lt(c.lhs, d) == c)
+    rank = Add(*counts.values())
+    return AtomicSpectrum(counts, [(a.eigenvalue, w) for a, w in live], frozenset(x.xreplace({d: rank}) for x in below))
+
+
+def _isotropic_chains(e: Any, atoms: AtomicSpectrum) -> Any:
     r"""Return ``e`` with chains of a symbolic number of fits in closed form.
 
     On one eigenvalue the operators are numbers, :math:`A\simeq r` and :math:`\mathcal G=p=r^2+\kappa^2a'[\Sigma]\,r^2/\Sigma^2`, so
     with the counts :math:`n_l` the bias is :math:`w_0^\top\Sigma w_0(1-2\prod_lr_l^{n_l}+\prod_lp_l^{n_l})` and the variance
     :math:`\sum_l\sigma_l^2a'_l[\Sigma]\sum_{k<n_l}p_l^k\prod_{m>l}p_m^{n_m}`. Numbers and their powers are factored as symbols.
     """
+    chains = [x for x in e.atoms(ChainScalar) if any(not count.is_Integer for *_, count in x.stages)]
     names: dict[Expr, Dummy] = {}
 
     def named(x: Expr) -> Expr:
         return x if x.is_number else names.setdefault(x, Dummy(positive=True))
 
     def closed(x: Expr) -> Expr:
-        return cancel(y) if (y := closed_form(x, spectrum, conditions)).is_rational_function() else y
+        (s,) = atoms.counts
+        y = atoms.closed(x.xreplace({eigenvalue: s, d: atoms.rank}))
+        return cancel(y) if not y.has(AtomicRidge) else y
 
     change: dict[Expr, Expr] = {}
     for chain in chains:
@@ -90,16 +98,41 @@ def _isotropic_chains(
         for T, lam, sigma, count in reversed(chain.stages):
             stage = Generation(T, lam, sigma)
             r, answer = shrinkage(stage.kappa), response(eigenvalue, stage)
-            kept = closed(r.xreplace({eigenvalue: spectrum.scale}))
-            moved = closed(
-                (r**2 * (1 + stage.kappa**2 * answer / eigenvalue**2)).xreplace({eigenvalue: spectrum.scale})
-            )
-            variance += sigma**2 * named(closed(answer)) * named(GeometricSum(1 - moved, count)) * square
+            kept = closed(r)
+            moved = closed(r**2 * (1 + stage.kappa**2 * answer / eigenvalue**2))
+            total = named(GeometricSum(_lost(moved, closed(stage.kappa)), count))
+            variance += sigma**2 * named(closed(answer)) * total * square
             mean, square = mean * named(kept**count), square * named(moved**count)
         bias = QuadraticForm(eigenvalue) * (1 - 2 * mean + square)
         change[chain] = bias if isinstance(chain, ChainBias) else variance
-    out = factor(e.xreplace(change))
-    return closed_form(out.xreplace({name: x for x, name in names.items()}), spectrum, conditions)
+    if not chains:
+        return e
+    out = e.xreplace(change)
+    return (out if e in change else factor(out)).xreplace({name: x for x, name in names.items()})
+
+
+def _lost(p: Expr, kappa: Expr) -> Expr:
+    r"""Return :math:`1-p` as a sum of positive terms.
+
+    With the equation of the effective ridge the residual is :math:`D=T\\lambda/\\kappa+ms\\kappa/(s+\\kappa)^2`, whose m makes
+    :math:`1-p=\\frac\\kappa{s+\\kappa}+\\frac{sT\\lambda}{(s+\\kappa)^2D}`.
+    """
+    if not isinstance(kappa, AtomicRidge):
+        return factor(1 - p)
+    T, s, m, lam = kappa.args
+    x, D, u, directions = (Dummy(positive=True) for _ in range(4))
+    residual = (
+        AtomicResidual.at(x, T, s, directions, lam) - (T * (x - lam) - AtomicRidge.explained(x, s, directions)) / x
+    )
+    count = solve(residual - D, directions)[0]
+    lost = (
+        (1 - p)
+        .xreplace({AtomicResidual(*kappa.args): D})
+        .xreplace({kappa: x, m: directions})
+        .xreplace({directions: count})
+    )
+    back = {x: kappa, D: AtomicResidual(*kappa.args), u: s + kappa}
+    return Add(*(factor(y.subs(x + s, u)) for y in apart(factor(lost), D).args)).xreplace(back)
 
 
 def _energy(spectrum: Spectrum, j: int) -> Expr:
@@ -108,29 +141,3 @@ def _energy(spectrum: Spectrum, j: int) -> Expr:
         return rho2
     spikes = len(spectrum.spikes) if isinstance(spectrum, Spiked) else 0
     return energy(str(j + 1) if j < spikes else "bulk")
-
-
-def _integral(x: SpectralIntegral, atoms: list[tuple[Eigenspace, Expr]]) -> Expr:
-    weights = [a.multiplicity if isinstance(x, SpectralTrace) else w for a, w in atoms]
-    assert isinstance(x, (SpectralTrace, QuadraticForm))
-    return Add(
-        *(w * x.integrand.xreplace({eigenvalue: a.eigenvalue}) for (a, _), w in zip(atoms, weights, strict=True))
-    )
-
-
-def _isotropic_ridge(ridge: EffectiveRidge, spectrum: Isotropic, conditions: Iterable[Boolean]) -> Expr:
-    """Return the non-negative root of the defining equation, a quadratic for one distinct eigenvalue.
-
-    Without a ridge its roots are zero and one that is positive for fewer rows than directions.
-    """
-    x = Dummy("kappa", positive=True)
-    equation = effective_ridge_equation(x, *ridge.args)
-    right = equation.rhs.xreplace(
-        {t: _integral(t, [(spectrum.atoms()[0], S.One)]) for t in equation.rhs.atoms(SpectralTrace)}
-    )
-    numerator = Poly(((equation.lhs - right).together()).as_numer_denom()[0], x)
-    a, b, c = (coefficient / numerator.LC() for coefficient in numerator.all_coeffs())
-    p, q = (b / a).expand(), (c / a).expand()
-    if q == 0 and Lt(ridge.args[0], d) in conditions:
-        return factor(-p)
-    return (-p + sqrt(p**2 - 4 * q)) / 2

@@ -7,7 +7,7 @@ has most of them for numbers that are computed one point at a time).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from sympy import Expr, Symbol
@@ -33,6 +33,15 @@ class Arithmetic(Numbers, Protocol):
 
     def features(self, measure: Measure, T: Any, m: Any, lam: Any) -> tuple[Any, Any]:
         """Return the effective ridge of a fit on random features, and its residual degrees of freedom."""
+
+    def on_atoms(
+        self,
+        nodes: Sequence[Any],
+        counts: Sequence[Any],
+        env: Mapping[Symbol, Any],
+        step: Callable[[Measure, Mapping[Symbol, Any]], Sequence[Any]],
+    ) -> Sequence[Any]:
+        """Return the results of a step on the spectrum of these atoms."""
 
     def arguments(self, expressions: Sequence[Expr], env: Mapping[Symbol, Any]) -> list[Any]:
         """Return the arguments of a recursion; what cancels in them is measured by the recursion itself."""

@@ -8,7 +8,7 @@ wrong number, a NaN or an infinity.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -233,6 +233,30 @@ class _Watched(PooledFloat64):
         T, m, lam = np.broadcast_arrays(T, m, lam)
         return self._solved(T.shape, *solve_features(measure, T.ravel(), m.ravel(), lam.ravel()))
 
+    def on_atoms(
+        self,
+        nodes: Sequence[Any],
+        counts: Sequence[Any],
+        env: Mapping[Symbol, Any],
+        step: Callable[[Measure, Mapping[Symbol, Any]], Sequence[Any]],
+    ) -> Sequence[Any]:
+        """Return the results of a step; the points of each spectrum are computed together."""
+        table = np.stack(np.broadcast_arrays(*nodes, *counts), axis=-1)
+        if table.ndim == 1:
+            return step(_atoms(table), env)
+        before, threshold = self.threshold, np.zeros(len(table), dtype=bool)
+        kappa, residual = np.empty((2, len(table)))
+        spectra, where = np.unique(table, axis=0, return_inverse=True)
+        for i, spectrum in enumerate(spectra):
+            here, self.threshold = where.ravel() == i, np.False_
+            kappa[here], residual[here] = step(
+                _atoms(spectrum),
+                {x: v[here] if np.ndim(v) else v for x, v in env.items()},
+            )
+            threshold[here] = self.threshold
+        self.threshold = before | threshold
+        return kappa, residual
+
     def _solved(self, shape: tuple[int, ...], kappa: np.ndarray, residual: np.ndarray) -> tuple[Any, Any]:
         """Return a solution in its shape; remember where it sits at an interpolation threshold."""
         if np.any(_abnormal(kappa)) or np.any(_abnormal(residual)):
@@ -280,6 +304,12 @@ def _inputs(plan: Plan) -> tuple[Symbol, ...]:
         elif isinstance(step, Integrate):
             found |= set().union(*(f.free_symbols for f in step.integrands))
     return ordered(found)
+
+
+def _atoms(spectrum: np.ndarray) -> Measure:
+    """Return the measure of eigenvalues and, behind them, their counts."""
+    nodes, counts = np.split(spectrum, 2)
+    return Measure.of_atoms(nodes, counts.tolist())
 
 
 @lru_cache(maxsize=1024)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from collapse_theory.numerics.plan import Plan
 from collapse_theory.numerics.steps import (
     CheckExistence,
     Integrate,
+    OnAtoms,
     Recurse,
     SolveFeatures,
     SolvePooled,
@@ -48,6 +50,10 @@ def interpret(
 def _results(step: Step, arithmetic: Arithmetic, measure: Measure | None, env: _Environment) -> Sequence[Any]:
     if isinstance(step, CheckExistence):
         return (arithmetic.exists(step, measure, arithmetic.arguments(step.arguments, env)),)
+    if isinstance(step, OnAtoms):
+        values = arithmetic.evaluate((*step.nodes, *step.counts), env)
+        size = len(step.nodes)
+        return arithmetic.on_atoms(values[:size], values[size:], env, partial(_results, step.step, arithmetic))
     if measure is None:
         raise AssertionError("a step on the eigenvalues needs a measure")
     if isinstance(step, SolveRidge):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from typing import Any, cast
@@ -286,6 +286,24 @@ class Measure:
         return cls._build(spectrum, lambda s: s.nodes, energies)
 
     @classmethod
+    def of_atoms(cls, nodes: np.ndarray, counts: Sequence[float]) -> Measure:
+        """Return the counting measure of atoms, shape (k,), in the numbers of the nodes.
+
+        Raises:
+            DomainError: If an eigenvalue is not positive, or a count is no integer >= 0.
+        """
+        if not all(s > 0 for s in nodes):
+            raise DomainError(
+                f"an eigenvalue needs to be > 0, got {float(min(nodes)):g}; leave out directions without variance"
+            )
+        whole = np.array(counts, dtype=np.int64)
+        if (whole < 0).any() or (whole != counts).any():
+            raise DomainError(
+                f"directions of an eigenvalue need to be an integer >= 0, got {min(counts):g}; d counts the spikes too"
+            )
+        return cls({COMMON: nodes[whole > 0]}, whole[whole > 0])._merged()
+
+    @classmethod
     def exact(cls, spectrum: Spectra, target: Target | None, mp: Any, *, octaves: int = DEPTH) -> Measure:
         """Return the measure with entries of the mpmath context ``mp``; arguments as in :meth:`of`."""
         if _is_long(spectrum, target, mp.prec):
@@ -307,15 +325,20 @@ class Measure:
         live = np.any([v > 0 for v in values.values()], axis=0)
         values, counts = {name: v[live] for name, v in values.items()}, counts[live]
         energies = None if energies is None else energies[live]
-        if len(values) > 1:
-            return cls(values, counts, energies)
-        ((name, only),) = values.items()
+        return cls(values, counts, energies)._merged()
+
+    def _merged(self) -> Measure:
+        """Return the measure with each eigenvalue of a lone covariance once."""
+        if len(self.values) > 1:
+            return self
+        ((name, only),) = self.values.items()
         distinct, where = np.unique(only, return_inverse=True)
-        if distinct.size < only.size:
-            counts = _summed(counts, where, distinct.size)
-            energies = None if energies is None else _summed(energies, where, distinct.size)
-            values = {name: distinct}
-        return cls(values, counts, energies)
+        if distinct.size == only.size:
+            return self
+        counts, energies = self.counts, self.energies
+        if energies is not None:
+            energies = _summed(energies, where, distinct.size)
+        return type(self)({name: distinct}, _summed(counts, where, distinct.size), energies)
 
 
 _FLOAT64_BITS = 53

@@ -15,6 +15,8 @@ from typing import Any
 from sympy import Expr, S, Symbol, preorder_traversal
 from sympy.core.symbol import Str
 
+from collapse_theory.algebra.atomic_ridge import AtomicResidual, AtomicRidge
+from collapse_theory.algebra.atomic_spectrum import AtomicFeatureResidual, AtomicFeatureRidge
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral
@@ -31,6 +33,7 @@ from collapse_theory.numerics.generations import Generations, labeller_recursion
 from collapse_theory.numerics.steps import (
     CheckExistence,
     Integrate,
+    OnAtoms,
     Recurse,
     SolveFeatures,
     SolvePooled,
@@ -42,9 +45,22 @@ from collapse_theory.symbols import ordered, perturbation, step
 
 __all__ = ["Plan", "compile_plan", "round_plan"]
 
+_ATOMIC = (AtomicRidge, AtomicResidual)
+_ATOMIC_FEATURES = (AtomicFeatureRidge, AtomicFeatureResidual)
 _FEATURES = (FeatureRidge, FeatureResidual)
 _RECURSIONS = (LabellerScalar, PipelineScalar)
-OPAQUE = (Existence, EffectiveRidge, ResidualDegrees, *_FEATURES, SpectralIntegral, *_RECURSIONS, Slope, RoundTerm)
+OPAQUE = (
+    Existence,
+    EffectiveRidge,
+    ResidualDegrees,
+    *_ATOMIC,
+    *_ATOMIC_FEATURES,
+    *_FEATURES,
+    SpectralIntegral,
+    *_RECURSIONS,
+    Slope,
+    RoundTerm,
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +89,8 @@ class Plan:
     @property
     def needs_spectrum(self) -> bool:
         """Whether a step is on the eigenvalues."""
-        return not all(isinstance(s, CheckExistence) and not s.covariances for s in self.steps)
+        own = (s for s in self.steps if not isinstance(s, OnAtoms))
+        return not all(isinstance(s, CheckExistence) and not s.covariances for s in own)
 
 
 def compile_plan(outputs: Mapping[str, Expr]) -> Plan:
@@ -127,6 +144,8 @@ class _Builder:
         if node not in self.names:
             if isinstance(node, (EffectiveRidge, ResidualDegrees)):
                 self._ridge(*node.args)
+            elif isinstance(node, _ATOMIC + _ATOMIC_FEATURES):
+                self._atomic(node)
             elif isinstance(node, _FEATURES):
                 self._features(*node.args)
             elif isinstance(node, Existence):
@@ -154,6 +173,18 @@ class _Builder:
         needs = self._lowered((T, lam))
         solved = SolveRidge((self._new(), self._new()), *needs)
         self._named((EffectiveRidge(T, lam), ResidualDegrees(T, lam)), solved, *needs)
+
+    def _atomic(self, node: Expr) -> None:
+        needs, names = self._lowered(node.args), (self._new(), self._new())
+        ridge: SolveRidge | SolveFeatures
+        if isinstance(node, _ATOMIC):
+            T, *flat, lam = needs
+            kinds, ridge = _ATOMIC, SolveRidge(names, T, lam)
+        else:
+            T, m, *flat, lam = needs
+            kinds, ridge = _ATOMIC_FEATURES, SolveFeatures(names, T, m, lam)
+        run = OnAtoms(ridge, tuple(flat[::2]), tuple(flat[1::2]))
+        self._named(tuple(kind(*node.args) for kind in kinds), run, *needs)
 
     def _features(self, T: Expr, m: Expr, lam: Expr) -> None:
         needs = self._lowered((T, m, lam))

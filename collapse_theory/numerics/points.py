@@ -108,6 +108,16 @@ class PointArithmetic(ABC):
         functions = self.evaluate(integrands, {**env, **{x: measure.at(x.name) for x in bound}})
         return [(measure.form if e else measure.trace)(f) for f, e in zip(functions, energy, strict=True)]
 
+    def on_atoms(
+        self,
+        nodes: Sequence[Any],
+        counts: Sequence[Any],
+        env: Mapping[Symbol, Any],
+        step: Callable[[Measure, Mapping[Symbol, Any]], Sequence[Any]],
+    ) -> Sequence[Any]:
+        """Return the results of a step on the spectrum of these atoms."""
+        return step(Measure.of_atoms(self.array(nodes), [float(x) for x in counts]), env)
+
     def arguments(self, expressions: Sequence[Expr], env: Mapping[Symbol, Any]) -> list[Any]:
         """Return the arguments of a recursion."""
         return self.evaluate(expressions, env)

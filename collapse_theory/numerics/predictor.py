@@ -154,7 +154,7 @@ class Predictor:
 
     @property
     def _integrates(self) -> bool:
-        return bool(self.program.plan.steps)
+        return self.program.plan.needs_spectrum
 
     def __call__(self, *, terms: bool = False, test_noise: Any = None, **values: Any) -> Any:
         """Return the test error at the given values, in float64.

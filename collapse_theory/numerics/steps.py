@@ -15,7 +15,17 @@ from collapse_theory.derive.rounds import RoundRule
 from collapse_theory.numerics.chain_correction import CorrectedChain
 from collapse_theory.numerics.generations import Generations
 
-__all__ = ["CheckExistence", "Integrate", "Recurse", "SolveFeatures", "SolvePooled", "SolveRidge", "Step", "Unroll"]
+__all__ = [
+    "CheckExistence",
+    "Integrate",
+    "OnAtoms",
+    "Recurse",
+    "SolveFeatures",
+    "SolvePooled",
+    "SolveRidge",
+    "Step",
+    "Unroll",
+]
 
 
 @dataclass(frozen=True)
@@ -123,6 +133,29 @@ class CheckExistence:
 
 
 @dataclass(frozen=True)
+class OnAtoms:
+    """Take a step on a spectrum of its own, given by expressions.
+
+    Attributes:
+        step: The step.
+        nodes: The eigenvalues, positive.
+        counts: Directions of each, non-negative integers.
+    """
+
+    step: SolveRidge | SolveFeatures
+    nodes: tuple[Expr, ...]
+    counts: tuple[Expr, ...]
+
+    @property
+    def names(self) -> tuple[Symbol, ...]:
+        """Those of the step."""
+        return self.step.names
+
+    def __str__(self) -> str:
+        return f"{self.step} on {_listed(self.counts)} times {_listed(self.nodes)}"
+
+
+@dataclass(frozen=True)
 class Unroll:
     """Evaluate the terms of a theorem that are derived for each number of rounds.
 
@@ -146,7 +179,7 @@ class Unroll:
         return f"{_listed(self.names)} = {head} unrolled {self.rounds} times ({_listed(self.arguments)})"
 
 
-Step = SolveRidge | SolveFeatures | Integrate | Recurse | SolvePooled | CheckExistence | Unroll
+Step = SolveRidge | OnAtoms | SolveFeatures | Integrate | Recurse | SolvePooled | CheckExistence | Unroll
 
 
 def _listed(items: tuple[Expr, ...]) -> str:

@@ -13,7 +13,15 @@ from collapse_theory.numerics.kernels import float64_kernels
 from collapse_theory.numerics.magnitude import Magnitudes, input_sum
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.plan import Plan
-from collapse_theory.numerics.steps import CheckExistence, Integrate, Recurse, SolveFeatures, SolvePooled, SolveRidge
+from collapse_theory.numerics.steps import (
+    CheckExistence,
+    Integrate,
+    OnAtoms,
+    Recurse,
+    SolveFeatures,
+    SolvePooled,
+    SolveRidge,
+)
 from collapse_theory.symbols import Eigenvalue, ordered
 
 __all__ = ["Vectorised", "magnitudes_of"]
@@ -39,7 +47,7 @@ def magnitudes_of(plan: Plan) -> Magnitudes:
     results: set[Symbol] = set()
     nonnegative: set[Symbol] = set()
     for s in plan.steps:
-        if isinstance(s, SolveRidge | SolveFeatures):
+        if isinstance(s, SolveRidge | SolveFeatures | OnAtoms):
             nonnegative |= set(s.names)
         elif isinstance(s, Integrate):
             results |= set(s.names)

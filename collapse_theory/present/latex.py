@@ -5,15 +5,18 @@ Everything is printed from the derived expressions; the only strings here are na
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from sympy import Add, Expr, S, Symbol
 from sympy.logic.boolalg import Boolean
 from sympy.printing.latex import LatexPrinter
 
+from collapse_theory.algebra.atomic_ridge import AtomicResidual, AtomicRidge
+from collapse_theory.algebra.canonical import aspect_ratios
 from collapse_theory.algebra.effective import residual_degrees
 from collapse_theory.algebra.integrals import SpectralTrace
-from collapse_theory.algebra.naming import named, ridge_names
+from collapse_theory.algebra.naming import brackets, named, ridge_names
 from collapse_theory.algebra.printing import matrix_function
 from collapse_theory.derive.corrected import CorrectedScalar
 from collapse_theory.derive.formula import ErrorFormula
@@ -40,9 +43,14 @@ _TERMS = {
 
 
 class TheoryLatexPrinter(LatexPrinter):
-    """SymPy's LaTeX printer with the symbols of the theory."""
+    """SymPy's LaTeX printer with the symbols of the theory.
 
-    def __init__(self) -> None:
+    Args:
+        positive_first: Whether a sum begins with a term that has no minus sign, if there is one.
+    """
+
+    def __init__(self, *, positive_first: bool = False) -> None:
+        self.positive_first = positive_first
         super().__init__({
             "symbol_names": {}, "full_prec": False, "fold_short_frac": False, "mul_symbol": None, "ln_notation": False,
         })  # fmt: skip
@@ -52,20 +60,39 @@ class TheoryLatexPrinter(LatexPrinter):
         head = rf"H_{{{n}}}" + (f"^{{({order[0]})}}" if order else "")
         return head if exp is None else rf"\left({head}\right)^{{{exp}}}"
 
+    def _print_Add(self, expr: Expr, order: Any = None) -> str:
+        if not self.positive_first:
+            return str(super()._print_Add(expr, order=order))
+        terms = self._as_ordered_terms(expr, order=order)
+        if not terms[0].could_extract_minus_sign() or all(x.could_extract_minus_sign() for x in terms):
+            return str(super()._print_Add(expr, order=order))
+        first = next(x for x in terms if not x.could_extract_minus_sign())
+        terms.remove(first)
+        out = self._print(first)
+        for x in terms:
+            sign, term = ("-", -x) if x.could_extract_minus_sign() else ("+", x)
+            body = self._print(term)
+            out += f" {sign} {self._add_parens(body) if self._needs_add_brackets(term) else body}"
+        return out
+
     def _print_Symbol(self, expr: Symbol, style: str = "plain") -> str:
         if expr.name.startswith("a'"):  # the response, already LaTeX
             return str(expr.name)
         return LATEX.get(expr.name) or str(super()._print_Symbol(expr, style))
 
 
-def to_latex(e: Any) -> str:
+def to_latex(e: Any, *, positive_first: bool = False) -> str:
     r"""Return the LaTeX of an expression with the symbols of the theory.
+
+    Args:
+        e: The expression.
+        positive_first: As in :class:`TheoryLatexPrinter`.
 
     >>> from collapse_theory.symbols import lam, sigma0
     >>> to_latex(lam * sigma0**2)
     '\\lambda \\sigma_{0}^{2}'
     """
-    return str(TheoryLatexPrinter().doprint(e))
+    return str(TheoryLatexPrinter(positive_first=positive_first).doprint(e))
 
 
 def term_names(formula: ErrorFormula) -> dict[str, tuple[str, str]]:
@@ -83,22 +110,24 @@ def formula_latex(formula: ErrorFormula) -> str:
     system = _whole_system(formula)
     if system is not None:
         return _aligned(definition_lines(system, formula.numbers, TheoryLatexPrinter()), formula)
-    names = ridge_names(printed)
+    names, ratios = ridge_names(printed), aspect_ratios(printed)
     terms = term_names(formula)
+    shown = partial(to_latex, positive_first=printed.has(AtomicRidge, AtomicResidual))
     lines = [rf"E &= {' + '.join(symbol for symbol, _ in terms.values())}"] if len(terms) != 1 else []
     for name, (symbol, words) in terms.items():
         head = "E" if len(terms) == 1 else symbol
-        lines.append(rf"{head} &= {to_latex(named(formula.terms[name], names))} && \text{{({words})}}")
+        lines.append(rf"{head} &= {shown(named(formula.terms[name], names, ratios))} && \text{{({words})}}")
     lines += _operator_lines(printed)
     lines += _corrected_lines(printed)
-    lines += [rf"{to_latex(eq.lhs)} &= {to_latex(eq.rhs)}" for eq in formula.implicit]
+    lines += [rf"{shown(eq.lhs)} &= {shown(eq.rhs)}" for eq in formula.implicit]
+    lines += [rf"{shown(low)} &\le {shown(x)} \le {shown(high)}" for low, x, high in brackets(names)]
     return _aligned(lines, formula)
 
 
 def _aligned(lines: list[str], formula: ErrorFormula) -> str:
-    shown = [c for c in map(condition_latex, _shown_conditions(formula)) if c]
-    if shown:
-        lines = [*lines, r"&\text{for } " + r",\ ".join(shown)]
+    conditions = [c for c in map(condition_latex, _shown_conditions(formula)) if c]
+    if conditions:
+        lines = [*lines, r"&\text{for } " + r",\ ".join(conditions)]
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
 
