@@ -24,6 +24,7 @@ __all__ = [
     "Generated",
     "N",
     "Perturbation",
+    "SecularRoot",
     "T",
     "beta",
     "d",
@@ -44,6 +45,7 @@ __all__ = [
     "literal",
     "m",
     "n",
+    "operator_entry",
     "ordered",
     "other_eigenvalue",
     "p1",
@@ -150,9 +152,32 @@ class Perturbation(Symbol):
 perturbation = Perturbation()
 
 
+class SecularRoot(Symbol):
+    """The eigenvalue of a generation operator bound inside a sum over them; of a class of its own, like that of a covariance."""
+
+    __slots__ = ()
+
+    def __new__(cls, block: int = 0) -> SecularRoot:
+        """Return the one bound root of the operator of a block of fits."""
+        return super().__new__(cls, f"e_{block}" if block else "e", positive=True)
+
+    def __getnewargs_ex__(self) -> tuple[tuple[int], dict[str, bool]]:
+        """Pickle by the block; the assumption belongs to the class."""
+        return (int(self.name[2:] or 0),), {}
+
+
 def eigenvalue_of(covariance: str) -> Eigenvalue:
     """Return the eigenvalue symbol of a covariance, by its name."""
     return Eigenvalue(covariance)
+
+
+def operator_entry(letter: str, place: str) -> Symbol:
+    """Return the printed name of an entry of a generation operator on a few eigenvalues.
+
+    >>> operator_entry("D", "2")
+    D_2
+    """
+    return Generated(f"{letter}_{place}", positive=True)
 
 
 def other_eigenvalue(covariance: str) -> Symbol:

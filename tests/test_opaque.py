@@ -16,7 +16,9 @@ from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace
 from collapse_theory.algebra.opaque import Opaque, OpaqueFunction
+from collapse_theory.algebra.secular import SecularSum
 from collapse_theory.algebra.special import DigammaDifference, GammaRatio, GeometricSum
+from collapse_theory.derive.atomic_chain import AtomicChain
 from collapse_theory.derive.corrected import CorrectedBias, CorrectedVariance
 from collapse_theory.derive.labeller import Labels, PooledStage
 from collapse_theory.derive.labeller_scalars import ChainBias, ChainVariance, PooledBias, PooledVariance
@@ -25,7 +27,7 @@ from collapse_theory.derive.pooled_scalars import PipelineBias, PipelineVariance
 from collapse_theory.derive.rounds import RoundTerm
 from collapse_theory.derive.slopes import Slope, slope
 from collapse_theory.engine.guard import Existence
-from collapse_theory.symbols import T0, T, eigenvalue, lam, lam0, m, n, perturbation, sigma, sigma0
+from collapse_theory.symbols import T0, SecularRoot, T, eigenvalue, lam, lam0, m, n, perturbation, sigma, sigma0
 
 BLOCKS = ((T0, lam0, sigma0, n), (T, lam, sigma, 1))
 STAGES = (
@@ -60,6 +62,8 @@ SAMPLES = [
     QuadraticForm(eigenvalue / (eigenvalue + lam) ** 2),
     EffectiveRidge(T, lam),
     ResidualDegrees(T, lam),
+    AtomicChain(ChainBias(*BLOCKS), ((3, 1, 1), (1, 5, 2))),
+    SecularSum(SecularRoot() ** n, SecularRoot(), ((lam, 1), (0, 2))),
     AtomicRidge(T, 3, 1, 1, 5, lam),
     AtomicResidual(T, 3, 1, 1, 5, lam),
     AtomicFeatureRidge(T, m, 3, 5, lam),

@@ -53,8 +53,11 @@ def test_a_chain_of_any_ridge_is_closed_on_one_eigenvalue():
     closed = chain.doit(spectrum=ct.Isotropic(d, scale=0.5))
     want = chain.evaluate(spectrum=ct.Isotropic(200, scale=0.5), target=ct.RandomTarget(norm2=2.0), **values)
     assert closed.evaluate(rho2=2.0, d=200, **values) == pytest.approx(want, rel=1e-10)
-    with pytest.raises(ct.DomainError, match="integer counts"):
-        chain.doit(spectrum=ct.Spiked(d, spikes=[5]))
+    spiked = chain.doit(spectrum=ct.Spiked(d, spikes=[5], bulk=0.5))
+    energies = {"w2_1": 0.4, "w2_bulk": 1.6}
+    target = ct.Energies([0.4, *[1.6 / 199] * 199])
+    want = chain.evaluate(spectrum=ct.Spiked(200, [5], bulk=0.5), target=target, **values)
+    assert spiked.evaluate(d=200, **energies, **values) == pytest.approx(want, rel=1e-13)
 
 
 def test_the_signal_dies_without_noise_and_lives_on_one_design():

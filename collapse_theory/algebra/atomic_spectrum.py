@@ -6,11 +6,11 @@ The effective ridge of random features is one of them: with :math:`\kappa` that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sympy import Add, Eq, Expr, factor
+from sympy import Add, Eq, Expr, S, factor
 
 from collapse_theory.algebra.atomic_ridge import AtomicResidual, AtomicRidge, atoms_of
 from collapse_theory.algebra.effective import EffectiveRidge, ImplicitRidge, Residual, ResidualDegrees
@@ -28,18 +28,32 @@ class AtomicSpectrum:
 
     Attributes:
         counts: Directions of each eigenvalue, the eigenvalues positive and distinct.
-        forms: Eigenvalues and the target's energy at each, in any order and repeated.
+        energies: The target's energy at each eigenvalue.
         few: Rows that are known to be fewer than the directions.
     """
 
     counts: Mapping[Expr, Expr]
-    forms: Sequence[tuple[Expr, Expr]] = ()
+    energies: Mapping[Expr, Expr]
     few: frozenset[Expr] = frozenset()
+
+    @classmethod
+    def of(cls, atoms: Iterable[tuple[Expr, Expr, Expr]], few: Iterable[Expr] = ()) -> AtomicSpectrum:
+        """Return the spectrum of triples of eigenvalue, directions and energy; equal eigenvalues are put together."""
+        counts: dict[Expr, Expr] = {}
+        energies: dict[Expr, Expr] = {}
+        for s, m, w in atoms:
+            counts[s], energies[s] = counts.get(s, S.Zero) + m, energies.get(s, S.Zero) + w
+        return cls(counts, energies, frozenset(few))
 
     @property
     def rank(self) -> Expr:
         """The number of directions."""
         return Add(*self.counts.values())
+
+    @property
+    def triples(self) -> list[tuple[Expr, Expr, Expr]]:
+        """Eigenvalue, directions and energy, each eigenvalue once."""
+        return [(s, m, self.energies[s]) for s, m in self.counts.items()]
 
     def closed(self, e: Any) -> Any:
         """Return an expression with sums for integrals and roots for effective ridges.
@@ -51,9 +65,9 @@ class AtomicSpectrum:
         return e.xreplace({x: self._root(x) for x in e.atoms(*_ON_ATOMS)})
 
     def _integral(self, x: SpectralIntegral) -> Expr:
-        weighted = self.counts.items() if isinstance(x, SpectralTrace) else self.forms
+        weights = self.counts if isinstance(x, SpectralTrace) else self.energies
         others = {y: other_eigenvalue(y.name) for y in x.bound_symbols}
-        return Add(*(w * x.integrand.xreplace({**others, eigenvalue: s}) for s, w in weighted))
+        return Add(*(w * x.integrand.xreplace({**others, eigenvalue: s}) for s, w in weights.items()))
 
     def _root(self, x: Expr) -> Expr:
         *rows, lam = map(self.closed, x.args)
@@ -109,7 +123,9 @@ class AtomicFeatureResidual(Residual):
     def definition(cls, *args: Expr) -> Expr:
         """Return the difference."""
         T, m, *flat, lam = args
-        return AtomicSpectrum(dict(atoms_of(flat))).closed(FeatureResidual(T, m, lam).doit())
+        return AtomicSpectrum.of((s, count, S.Zero) for s, count in atoms_of(flat)).closed(
+            FeatureResidual(T, m, lam).doit()
+        )
 
 
 _FEATURES = (FeatureRidge, FeatureResidual)

@@ -16,6 +16,7 @@ from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees, e
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge, feature_ridge_equation
 from collapse_theory.algebra.integrals import df
 from collapse_theory.algebra.opaque import Opaque
+from collapse_theory.algebra.secular import SecularScalar, visible
 
 __all__ = ["brackets", "implicit_equations", "named", "ridge_names"]
 
@@ -67,7 +68,8 @@ def named(e: Expr, names: dict[Function, Symbol], ratios: Iterable[Eq] = ()) -> 
         names: The short names.
         ratios: Definitions of the aspect ratios to write, where the spectrum has one eigenvalue.
     """
-    out = e.xreplace({x: x.doit() for x in e.atoms(FeatureResidual, AtomicFeatureResidual)})
+    out = e.xreplace({x: x.written for x in e.atoms(SecularScalar)})
+    out = out.xreplace({x: x.doit() for x in out.atoms(FeatureResidual, AtomicFeatureResidual)})
     out = out.xreplace({x: x.doit() for x in out.atoms(ResidualDegrees)})
     out = readable(out, ratios)
     return out.xreplace({x: x.definition(*x.args) for x in out.atoms(AtomicResidual)}).xreplace(names)
@@ -78,8 +80,12 @@ def implicit_equations(e: Expr, conditions: Iterable[Boolean] = ()) -> tuple[Eq,
 
     Without a ridge and known to have fewer rows than directions it is :math:`\mathrm{df}_1(\kappa)=T`, whose root is not zero.
     """
-    others = dict.fromkeys(eq for c in _hiding(e) for eq in c.equations)
     names = ridge_names(e)
+    others = dict.fromkeys(
+        Eq(*(named(side, names) for side in eq.args), evaluate=False) if isinstance(c, SecularScalar) else eq
+        for c in _hiding(e)
+        for eq in c.equations
+    )
     ratios = aspect_ratios(e)
     ridges = (
         _atomic_equation(x, names, ratios, conditions)
@@ -117,4 +123,4 @@ def brackets(names: dict[Function, Symbol]) -> list[tuple[Expr, Symbol, Expr]]:
 
 def _hiding(e: Expr) -> list[Any]:
     """Return the opaque objects to whose inner ridges a print refers."""
-    return sorted((x for x in e.atoms(Opaque) if x.ridges or x.equations), key=lambda x: x.sort_key())
+    return [x for x in visible(e, Opaque) if x.ridges or x.equations]

@@ -14,6 +14,7 @@ from collapse_theory.algebra.canonical import canonical
 from collapse_theory.algebra.integrals import QuadraticForm
 from collapse_theory.algebra.special import DigammaDifference, GeometricSum
 from collapse_theory.core.errors import DomainError
+from collapse_theory.derive.atomic_chain import AtomicChain
 from collapse_theory.derive.labeller_scalars import ChainBias, ChainScalar, LabellerScalar
 from collapse_theory.derive.operator import Generation, response, shrinkage
 from collapse_theory.derive.pooled_scalars import PipelineScalar
@@ -33,14 +34,16 @@ def unfolded(e: Any) -> Any:
     >>> unfolded(DigammaDifference(n, n / 2))
     -polygamma(0, n) + polygamma(0, 3*n/2)
     """
-    return e.xreplace({x: x.doit() for x in e.atoms(*_UNFOLD) if not x.has(AtomicRidge)})
+    inside = {x.scalar for x in e.atoms(AtomicChain)}
+    return e.xreplace({x: x.doit() for x in e.atoms(*_UNFOLD) if not x.has(AtomicRidge) and x not in inside})
 
 
 def closed_form(e: Any, spectrum: Spectrum, conditions: Iterable[Boolean] = ()) -> Any:
     r"""Return ``e`` with every spectral integral written as a finite sum over the spectrum's distinct eigenvalues.
 
-    Effective ridges become roots of the polynomial equation that the eigenvalues give, one object each. On an isotropic spectrum a
-    chain is closed in its number of fits. A further covariance is taken to be isotropic, its eigenvalue the symbol of its name.
+    Effective ridges become roots of the polynomial equation that the eigenvalues give, one object each. A chain keeps its number of
+    fits: on an isotropic spectrum by powers, on more eigenvalues by the roots of its secular equation. A further covariance is
+    taken to be isotropic, its eigenvalue the symbol of its name.
 
     Args:
         e: A term or a condition.
@@ -48,7 +51,7 @@ def closed_form(e: Any, spectrum: Spectrum, conditions: Iterable[Boolean] = ()) 
         conditions: What is known of the symbols: on which side of ``d`` rows are.
 
     Raises:
-        DomainError: If the spectrum is of another kind, or a chain of a symbolic number of fits is not on an isotropic one.
+        DomainError: If the spectrum is of another kind.
     """
     if not isinstance(spectrum, (Isotropic, Spiked)):
         raise DomainError(
@@ -58,20 +61,17 @@ def closed_form(e: Any, spectrum: Spectrum, conditions: Iterable[Boolean] = ()) 
     conditions = tuple(conditions)
     atoms = _atoms(spectrum, conditions)
     lone = isinstance(spectrum, Isotropic)
-    out = unfolded(_isotropic_chains(e, atoms) if lone else e)
+    out = unfolded(_isotropic_chains(e, atoms) if lone else _atomic_chains(e, atoms))
     closed = atoms.closed(out.xreplace({d: atoms.rank}))
     return canonical(closed) if lone and isinstance(closed, Expr) and closed != e else closed
 
 
 def _atoms(spectrum: Isotropic | Spiked, conditions: Iterable[Boolean]) -> AtomicSpectrum:
-    """Return the atoms that are not zero, each eigenvalue once."""
+    """Return the atoms that are not zero, and the rows that are known to be fewer than they."""
     live = [(a, _energy(spectrum, j)) for j, a in enumerate(spectrum.atoms()) if not a.eigenvalue.is_zero]
-    counts: dict[Expr, Expr] = {}
-    for a, _ in live:
-        counts[a.eigenvalue] = counts.get(a.eigenvalue, S.Zero) + a.multiplicity
-    below = (c.lhs for c in conditions if isinstance(c, Rel) and Lt(c.lhs, d) == c)
-    rank = Add(*counts.values())
-    return AtomicSpectrum(counts, [(a.eigenvalue, w) for a, w in live], frozenset(x.xreplace({d: rank}) for x in below))
+    rank = Add(*(a.multiplicity for a, _ in live))
+    below = (c.lhs.xreplace({d: rank}) for c in conditions if isinstance(c, Rel) and Lt(c.lhs, d) == c)
+    return AtomicSpectrum.of(((a.eigenvalue, a.multiplicity, w) for a, w in live), below)
 
 
 def _isotropic_chains(e: Any, atoms: AtomicSpectrum) -> Any:
@@ -81,7 +81,7 @@ def _isotropic_chains(e: Any, atoms: AtomicSpectrum) -> Any:
     with the counts :math:`n_l` the bias is :math:`w_0^\top\Sigma w_0(1-2\prod_lr_l^{n_l}+\prod_lp_l^{n_l})` and the variance
     :math:`\sum_l\sigma_l^2a'_l[\Sigma]\sum_{k<n_l}p_l^k\prod_{m>l}p_m^{n_m}`. Numbers and their powers are factored as symbols.
     """
-    chains = [x for x in e.atoms(ChainScalar) if any(not count.is_Integer for *_, count in x.stages)]
+    chains = _open_chains(e)
     names: dict[Expr, Dummy] = {}
 
     def named(x: Expr) -> Expr:
@@ -109,6 +109,16 @@ def _isotropic_chains(e: Any, atoms: AtomicSpectrum) -> Any:
         return e
     out = e.xreplace(change)
     return (out if e in change else factor(out)).xreplace({name: x for x, name in names.items()})
+
+
+def _atomic_chains(e: Any, atoms: AtomicSpectrum) -> Any:
+    """Return ``e`` with chains of a symbolic number of fits on the atoms."""
+    return e.xreplace({x: AtomicChain.of(x, atoms) for x in _open_chains(e)})
+
+
+def _open_chains(e: Any) -> list[ChainScalar]:
+    """Return the chains of a symbolic number of fits."""
+    return [x for x in e.atoms(ChainScalar) if any(not count.is_Integer for *_, count in x.stages)]
 
 
 def _lost(p: Expr, kappa: Expr) -> Expr:

@@ -36,12 +36,11 @@ class Arithmetic(Numbers, Protocol):
 
     def on_atoms(
         self,
-        nodes: Sequence[Any],
-        counts: Sequence[Any],
+        atoms: Sequence[Sequence[Any]],
         env: Mapping[Symbol, Any],
         step: Callable[[Measure, Mapping[Symbol, Any]], Sequence[Any]],
     ) -> Sequence[Any]:
-        """Return the results of a step on the spectrum of these atoms."""
+        """Return the results of a step on the spectrum of these nodes, counts and energies."""
 
     def arguments(self, expressions: Sequence[Expr], env: Mapping[Symbol, Any]) -> list[Any]:
         """Return the arguments of a recursion; what cancels in them is measured by the recursion itself."""

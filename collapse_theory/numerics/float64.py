@@ -235,27 +235,27 @@ class _Watched(PooledFloat64):
 
     def on_atoms(
         self,
-        nodes: Sequence[Any],
-        counts: Sequence[Any],
+        atoms: Sequence[Sequence[Any]],
         env: Mapping[Symbol, Any],
         step: Callable[[Measure, Mapping[Symbol, Any]], Sequence[Any]],
     ) -> Sequence[Any]:
         """Return the results of a step; the points of each spectrum are computed together."""
-        table = np.stack(np.broadcast_arrays(*nodes, *counts), axis=-1)
+        sizes = np.cumsum([len(x) for x in atoms])[:-1]
+        table = np.stack(np.broadcast_arrays(*(y for x in atoms for y in x)), axis=-1)
         if table.ndim == 1:
-            return step(_atoms(table), env)
+            return step(_atoms(table, sizes), env)
         before, threshold = self.threshold, np.zeros(len(table), dtype=bool)
-        kappa, residual = np.empty((2, len(table)))
+        first, second = np.empty((2, len(table)))
         spectra, where = np.unique(table, axis=0, return_inverse=True)
         for i, spectrum in enumerate(spectra):
             here, self.threshold = where.ravel() == i, np.False_
-            kappa[here], residual[here] = step(
-                _atoms(spectrum),
+            first[here], second[here] = step(
+                _atoms(spectrum, sizes),
                 {x: v[here] if np.ndim(v) else v for x, v in env.items()},
             )
             threshold[here] = self.threshold
         self.threshold = before | threshold
-        return kappa, residual
+        return first, second
 
     def _solved(self, shape: tuple[int, ...], kappa: np.ndarray, residual: np.ndarray) -> tuple[Any, Any]:
         """Return a solution in its shape; remember where it sits at an interpolation threshold."""
@@ -306,10 +306,10 @@ def _inputs(plan: Plan) -> tuple[Symbol, ...]:
     return ordered(found)
 
 
-def _atoms(spectrum: np.ndarray) -> Measure:
-    """Return the measure of eigenvalues and, behind them, their counts."""
-    nodes, counts = np.split(spectrum, 2)
-    return Measure.of_atoms(nodes, counts.tolist())
+def _atoms(spectrum: np.ndarray, places: np.ndarray) -> Measure:
+    """Return the measure of eigenvalues and, behind them, their counts and energies."""
+    nodes, counts, energies = np.split(spectrum, places)
+    return Measure.of_atoms(nodes, counts.tolist(), energies)
 
 
 @lru_cache(maxsize=1024)

@@ -51,9 +51,8 @@ def _results(step: Step, arithmetic: Arithmetic, measure: Measure | None, env: _
     if isinstance(step, CheckExistence):
         return (arithmetic.exists(step, measure, arithmetic.arguments(step.arguments, env)),)
     if isinstance(step, OnAtoms):
-        values = arithmetic.evaluate((*step.nodes, *step.counts), env)
-        size = len(step.nodes)
-        return arithmetic.on_atoms(values[:size], values[size:], env, partial(_results, step.step, arithmetic))
+        atoms = [arithmetic.evaluate(x, env) for x in (step.nodes, step.counts, step.energies)]
+        return arithmetic.on_atoms(atoms, env, partial(_results, step.step, arithmetic))
     if measure is None:
         raise AssertionError("a step on the eigenvalues needs a measure")
     if isinstance(step, SolveRidge):

@@ -286,8 +286,8 @@ class Measure:
         return cls._build(spectrum, lambda s: s.nodes, energies)
 
     @classmethod
-    def of_atoms(cls, nodes: np.ndarray, counts: Sequence[float]) -> Measure:
-        """Return the counting measure of atoms, shape (k,), in the numbers of the nodes.
+    def of_atoms(cls, nodes: np.ndarray, counts: Sequence[float], energies: np.ndarray) -> Measure:
+        """Return the measure of atoms, shape (k,), in the numbers of the nodes; the energies may be none, of shape (0,).
 
         Raises:
             DomainError: If an eigenvalue is not positive, or a count is no integer >= 0.
@@ -301,7 +301,8 @@ class Measure:
             raise DomainError(
                 f"directions of an eigenvalue need to be an integer >= 0, got {min(counts):g}; d counts the spikes too"
             )
-        return cls({COMMON: nodes[whole > 0]}, whole[whole > 0])._merged()
+        there = whole > 0
+        return cls({COMMON: nodes[there]}, whole[there], energies[there] if energies.size else None)._merged()
 
     @classmethod
     def exact(cls, spectrum: Spectra, target: Target | None, mp: Any, *, octaves: int = DEPTH) -> Measure:

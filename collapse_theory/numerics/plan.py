@@ -21,6 +21,7 @@ from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral
 from collapse_theory.core.errors import DomainError
+from collapse_theory.derive.atomic_chain import AtomicChain
 from collapse_theory.derive.corrected import CorrectedScalar
 from collapse_theory.derive.labeller_scalars import LabellerScalar
 from collapse_theory.derive.pooled_scalars import PipelineBias, PipelineScalar, PipelineVariance
@@ -58,6 +59,7 @@ OPAQUE = (
     *_FEATURES,
     SpectralIntegral,
     *_RECURSIONS,
+    AtomicChain,
     Slope,
     RoundTerm,
 )
@@ -146,6 +148,8 @@ class _Builder:
                 self._ridge(*node.args)
             elif isinstance(node, _ATOMIC + _ATOMIC_FEATURES):
                 self._atomic(node)
+            elif isinstance(node, AtomicChain):
+                self._atomic_chain(node)
             elif isinstance(node, _FEATURES):
                 self._features(*node.args)
             elif isinstance(node, Existence):
@@ -185,6 +189,14 @@ class _Builder:
             kinds, ridge = _ATOMIC_FEATURES, SolveFeatures(names, T, m, lam)
         run = OnAtoms(ridge, tuple(flat[::2]), tuple(flat[1::2]))
         self._named(tuple(kind(*node.args) for kind in kinds), run, *needs)
+
+    def _atomic_chain(self, node: AtomicChain) -> None:
+        rule, arguments = labeller_recursion(node.chain)
+        arguments = tuple(node.spectrum.closed(e) for e in arguments)
+        values, along = self._moving(arguments) if isinstance(node.scalar, Slope) else (self._lowered(arguments), ())
+        nodes, counts, energies = (self._lowered(column) for column in zip(*node.spectrum.triples, strict=True))
+        run = OnAtoms(Recurse((self._new(), self._new()), rule, values, along), nodes, counts, energies)
+        self._named(node.both(), run, *values, *along, *nodes, *counts, *energies)
 
     def _features(self, T: Expr, m: Expr, lam: Expr) -> None:
         needs = self._lowered((T, m, lam))

@@ -110,13 +110,13 @@ class PointArithmetic(ABC):
 
     def on_atoms(
         self,
-        nodes: Sequence[Any],
-        counts: Sequence[Any],
+        atoms: Sequence[Sequence[Any]],
         env: Mapping[Symbol, Any],
         step: Callable[[Measure, Mapping[Symbol, Any]], Sequence[Any]],
     ) -> Sequence[Any]:
-        """Return the results of a step on the spectrum of these atoms."""
-        return step(Measure.of_atoms(self.array(nodes), [float(x) for x in counts]), env)
+        """Return the results of a step on the spectrum of these nodes, counts and energies."""
+        nodes, counts, energies = atoms
+        return step(Measure.of_atoms(self.array(nodes), [float(x) for x in counts], self.array(energies)), env)
 
     def arguments(self, expressions: Sequence[Expr], env: Mapping[Symbol, Any]) -> list[Any]:
         """Return the arguments of a recursion."""

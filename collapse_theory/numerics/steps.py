@@ -140,11 +140,13 @@ class OnAtoms:
         step: The step.
         nodes: The eigenvalues, positive.
         counts: Directions of each, non-negative integers.
+        energies: The target's energy at each; none where the step takes no integral against them.
     """
 
-    step: SolveRidge | SolveFeatures
+    step: SolveRidge | SolveFeatures | Recurse
     nodes: tuple[Expr, ...]
     counts: tuple[Expr, ...]
+    energies: tuple[Expr, ...] = ()
 
     @property
     def names(self) -> tuple[Symbol, ...]:

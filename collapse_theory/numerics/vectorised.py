@@ -46,8 +46,9 @@ def magnitudes_of(plan: Plan) -> Magnitudes:
     """Return the magnitudes of a plan: ridges, and integrals of what cannot cancel, are not negative."""
     results: set[Symbol] = set()
     nonnegative: set[Symbol] = set()
-    for s in plan.steps:
-        if isinstance(s, SolveRidge | SolveFeatures | OnAtoms):
+    for planned in plan.steps:
+        s = planned.step if isinstance(planned, OnAtoms) else planned
+        if isinstance(s, SolveRidge | SolveFeatures):
             nonnegative |= set(s.names)
         elif isinstance(s, Integrate):
             results |= set(s.names)

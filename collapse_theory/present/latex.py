@@ -18,6 +18,7 @@ from collapse_theory.algebra.effective import residual_degrees
 from collapse_theory.algebra.integrals import SpectralTrace
 from collapse_theory.algebra.naming import brackets, named, ridge_names
 from collapse_theory.algebra.printing import matrix_function
+from collapse_theory.algebra.secular import SecularScalar, visible
 from collapse_theory.derive.corrected import CorrectedScalar
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.labeller_scalars import ChainScalar
@@ -112,7 +113,7 @@ def formula_latex(formula: ErrorFormula) -> str:
         return _aligned(definition_lines(system, formula.numbers, TheoryLatexPrinter()), formula)
     names, ratios = ridge_names(printed), aspect_ratios(printed)
     terms = term_names(formula)
-    shown = partial(to_latex, positive_first=printed.has(AtomicRidge, AtomicResidual))
+    shown = partial(to_latex, positive_first=printed.has(AtomicRidge, AtomicResidual, SecularScalar))
     lines = [rf"E &= {' + '.join(symbol for symbol, _ in terms.values())}"] if len(terms) != 1 else []
     for name, (symbol, words) in terms.items():
         head = "E" if len(terms) == 1 else symbol
@@ -165,7 +166,7 @@ def _shown_conditions(formula: ErrorFormula) -> list[Boolean]:
 
 def _operator_lines(e: Expr) -> list[str]:
     """Return the definitions of the generation operators that an unexpanded chain refers to."""
-    chains = sorted(e.atoms(ChainScalar), key=lambda x: x.sort_key())
+    chains = visible(e, ChainScalar)
     if not chains:
         return []
     names = ridge_names(e)
