@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sympy import Add, Eq, Expr, S, Tuple, factor_terms, preorder_traversal, sqrt
+from sympy import Add, Eq, Expr, S, Symbol, Tuple, factor_terms, preorder_traversal, sqrt
 
 from collapse_theory.algebra.opaque import Opaque
 from collapse_theory.symbols import SecularRoot, operator_entry
@@ -48,6 +48,15 @@ class SecularSum(Opaque):
         apart = first + z1 - second - z2
         width = sqrt(apart**2 + 4 * z1 * z2)
         return Add(*(summand.xreplace({root: (first + z1 + second + z2 + sign * width) / 2}) for sign in (1, -1)))
+
+    def _derivative(self, x: Symbol) -> Expr:
+        """Return the derivative of the sum over the roots of a quadratic.
+
+        Raises:
+            DomainError: For more roots.
+        """
+        written = self.doit()
+        return super()._derivative(x) if written == self else written.diff(x)
 
     def _sympystr(self, printer: Any) -> str:
         return f"Sum over {self.args[1]}[{printer.doprint(self.args[0])}]"

@@ -20,6 +20,7 @@ from collapse_theory.algebra.atomic_spectrum import AtomicFeatureResidual, Atomi
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral
+from collapse_theory.algebra.secular import SecularSum
 from collapse_theory.core.errors import DomainError
 from collapse_theory.derive.atomic_chain import AtomicChain
 from collapse_theory.derive.corrected import CorrectedScalar
@@ -60,6 +61,7 @@ OPAQUE = (
     SpectralIntegral,
     *_RECURSIONS,
     AtomicChain,
+    SecularSum,
     Slope,
     RoundTerm,
 )
@@ -150,6 +152,8 @@ class _Builder:
                 self._atomic(node)
             elif isinstance(node, AtomicChain):
                 self._atomic_chain(node)
+            elif isinstance(node, SecularSum):
+                self._secular(node)
             elif isinstance(node, _FEATURES):
                 self._features(*node.args)
             elif isinstance(node, Existence):
@@ -197,6 +201,15 @@ class _Builder:
         nodes, counts, energies = (self._lowered(column) for column in zip(*node.spectrum.triples, strict=True))
         run = OnAtoms(Recurse((self._new(), self._new()), rule, values, along), nodes, counts, energies)
         self._named(node.both(), run, *values, *along, *nodes, *counts, *energies)
+
+    def _secular(self, node: SecularSum) -> None:
+        written = node.doit()
+        if written == node:
+            raise DomainError(
+                f"a sum over secular roots has a value where there are two, got {len(node.args[2])}; evaluate the formula "
+                "before doit(), which runs the recursion"
+            )
+        self.names[node] = self.lower(written)
 
     def _features(self, T: Expr, m: Expr, lam: Expr) -> None:
         needs = self._lowered((T, m, lam))
