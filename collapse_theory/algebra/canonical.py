@@ -19,6 +19,9 @@ from collapse_theory.algebra.special import GeometricSum
 __all__ = ["aspect_ratios", "canonical", "in_ratios", "readable"]
 
 
+_READ = 600  # operations beyond which nobody reads a term, and factoring it takes long
+
+
 def canonical(e: Expr) -> Expr:
     """Return a term as one factored fraction, or as it is if that is shorter.
 
@@ -26,6 +29,8 @@ def canonical(e: Expr) -> Expr:
     >>> canonical((1 - (T0 / d) ** n) * (d - T0) / (d**2 * (1 - T0 / d)))
     (1 - (T0/d)**n)/d
     """
+    if e.count_ops() > _READ:
+        return e
     names = _Names()
     out, powers = names.powers(e, canonical)
     out = names.all(names.all(out, GeometricSum), Residual)
@@ -49,7 +54,7 @@ def readable(e: Expr, ratios: Iterable[Eq]) -> Expr:
     phi*sigma**2/(-phi + (kappa + 1)**2)
     """
     ridges = _lone(e)
-    if not ridges:
+    if not ridges or e.count_ops() > _READ:
         return e
     names = _Names()
     sums = {x: names(GeometricSum(readable(x.args[0], ratios), x.args[1])) for x in e.atoms(GeometricSum)}

@@ -121,7 +121,7 @@ def formula_latex(formula: ErrorFormula) -> str:
     lines += _operator_lines(printed)
     lines += _corrected_lines(printed)
     lines += [rf"{shown(eq.lhs)} &= {shown(eq.rhs)}" for eq in formula.implicit]
-    lines += [rf"{shown(low)} &\le {shown(x)} \le {shown(high)}" for low, x, high in brackets(names)]
+    lines += [rf"{shown(low)} &\le {shown(x)} \le {shown(high)}{_largest(low)}" for low, x, high in brackets(names)]
     return _aligned(lines, formula)
 
 
@@ -140,6 +140,11 @@ def _whole_system(formula: ErrorFormula) -> PooledSystem | None:
         if len(system.fits) > 1 and whole == Add(*pipeline_scalars(system)):
             return system
     return None
+
+
+def _largest(low: Expr) -> str:
+    """Return which root is meant: without a ridge zero is one too."""
+    return r"\text{, the largest root}" if low.is_zero else ""
 
 
 def equivalent_latex(equivalent: DeterministicEquivalent) -> str:
