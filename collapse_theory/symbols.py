@@ -34,6 +34,7 @@ __all__ = [
     "eigenvalue_of",
     "ell",
     "energy",
+    "error",
     "implicit_scalar",
     "indexed",
     "intermediate",
@@ -86,6 +87,8 @@ beta = Symbol("beta", positive=True)
 r = Symbol("r", positive=True)
 ell = Symbol("ell", nonnegative=True)
 rho2 = Symbol("rho2", nonnegative=True)
+error = Symbol("E", nonnegative=True)
+"""The test error itself, in relations between theorems; no parameter of any."""
 
 NOTATION: Mapping[str, Symbol] = MappingProxyType(
     {

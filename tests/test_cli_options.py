@@ -94,7 +94,10 @@ def test_show_prints_what_is_asked():
     assert data["references"] == list(err.references)
     assert data["relations"][0] | {"note": ""} == {"to": "ridge-replace", "kind": "same limit", "note": ""}
     text = call("show", "ols-replace").stdout
-    assert "same limit ridge-replace" in text
+    assert "ols-replace has the limit of ridge-replace at lam = 0 as d and the rows grow in proportion" in text
+    assert "ols-accumulate at n = 1 equals ols-replace at n = 0: one round" in text
+    assert {"ridge-replace"} <= {edge["to"] for edge in data["neighbours"]["out"]}
+    assert {"ols-accumulate"} <= {edge["from"] for edge in data["neighbours"]["in"]}
     assert "sources: dohmatob2024regression" in text
     rows = call_json("list")
     assert [r["title"] for r in rows] == [th.title for th in ct.catalog.values()]

@@ -225,43 +225,6 @@ def holds(condition, values):
     return bool(condition.subs(at))
 
 
-@pytest.mark.parametrize("slug", SLUGS)
-def test_relations_hold(slug):
-    for relation in ct.catalog[slug].relations:
-        here, there = ct.catalog[slug].error, ct.catalog[relation.to].error
-        values = POINTS[slug].values | {k: (10**7 if v == sp.oo else v) for k, v in relation.at.items()}
-        other = {k: {**POINTS[relation.to].values, **values}[k] for k in names_of(there)}
-        values = {k: values[k] for k in names_of(here)}
-        at = measure(slug) if here.isotropic else measure(relation.to)
-        left, right = here.evaluate(**at, **values), there.evaluate(**at, **other)
-        if relation.kind == "equals":
-            assert left == pytest.approx(right, rel=1e-12), relation
-        elif relation.kind == "same limit":
-            assert [relative_gap(here, there, values, other, c) * c for c in (10, 100, 1000)] == pytest.approx(
-                [relative_gap(here, there, values, other, 10**5) * 10**5] * 3, rel=0.2
-            ), relation
-        elif relation.kind == "tends to":
-            assert left == pytest.approx(right, rel=1e-5), relation
-            near = here.evaluate(
-                **at,
-                **{k: ((3 if k == "n" else 30) if relation.at.get(k) == sp.oo else v) for k, v in values.items()},
-            )
-            assert near != pytest.approx(right, rel=1e-5), relation
-        else:
-            assert relation.kind == "bounded by"
-            assert left < right, relation
-
-
-def relative_gap(here, there, values, other, c):
-    """Return the relative gap of two formulas with dimension and rows c times as large: of order 1/c."""
-
-    def at(err, v):
-        grown = {k: x * c if k in {"T", "T0", "N"} else x for k, x in v.items()}
-        return err.evaluate(spectrum=ct.Isotropic(D * c), target=ct.RandomTarget(), **grown)
-
-    return at(here, values) / at(there, other) - 1
-
-
 # ---------------------------------------------------------------- simulation
 SIMULATED = [slug for slug, point in POINTS.items() if point.simulated is not None]
 
@@ -334,6 +297,8 @@ def test_families_agree_with_their_calculus_and_approach_their_limits(slug):
         direct = ct.test_error(theorem.pipeline(**at), family=err.family).evaluate()
         assert err.evaluate(**at) == pytest.approx(direct, rel=1e-11)
     for relation in theorem.relations:
+        if relation.approached != ("n",):
+            continue
         limit = ct.catalog[relation.to].error.evaluate(**{k: v for k, v in at.items() if k != "n"})
         assert err.evaluate(**{**at, "n": 100_000}) == pytest.approx(limit, rel=2e-5)
 

@@ -42,16 +42,43 @@ Assign = Annotated[
 ]
 
 
-@app.command("list", epilog="Example: collapse-theory list --json")
-def list_theorems(*, as_json: Json = False) -> None:
-    """List the theorems of the catalogue."""
+@app.command("list", epilog="Example: collapse-theory list --graph -o theorems.svg")
+def list_theorems(
+    *,
+    graph: Annotated[bool, typer.Option("--graph", help="List the relations between the theorems.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="With --graph: draw them (.svg, .pdf, .png).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the theorems of the catalogue, or how they are related."""
     from collapse_theory.theorems.catalog import catalog
 
+    if graph:
+        _list_relations(output, as_json)
+        return
+    if output is not None:
+        raise typer.BadParameter("needs --graph: a list is printed, the graph is drawn", param_hint="-o")
     rows = [(slug, th.error.regime, th.title) for slug, th in catalog.items()]
     if as_json:
         print_json([{"slug": s, "regime": r, "title": t} for s, r, t in rows])
     else:
         print_table(("slug", "regime", "statement"), rows)
+
+
+def _list_relations(output: Path | None, as_json: bool) -> None:
+    from collapse_theory.theorems.graph import edges
+
+    with guarded():
+        found = edges()
+        if output is not None:
+            from collapse_theory.present.theorem_map import write_theorems
+
+            write_theorems(found, output)
+        if as_json:
+            print_json([edge.data() for edge in found])
+        else:
+            say("\n".join(edge.words() for edge in found))
 
 
 @app.command(epilog="Example: collapse-theory show ridge-replace --latex")
@@ -64,6 +91,7 @@ def show(
 ) -> None:
     """Show a theorem: statement, terms, conditions, sources."""
     from collapse_theory.theorems.catalog import catalog
+    from collapse_theory.theorems.graph import incoming, outgoing
 
     with guarded():
         theorem = catalog[slug]
@@ -78,6 +106,10 @@ def show(
                     "statement": theorem.statement(),
                     "bibtex": theorem.bibtex,
                     "relations": [{"to": r.to, "kind": r.kind, "note": r.note} for r in theorem.relations],
+                    "neighbours": {
+                        "out": [edge.data() for edge in outgoing(slug)],
+                        "in": [edge.data() for edge in incoming(slug)],
+                    },
                 }
             )
         elif latex or bibtex:
@@ -85,8 +117,8 @@ def show(
         else:
             say(f"{slug}: {theorem.title}\n\n{theorem.hypotheses}.\n")
             _print_formula(formula)
-            for relation in theorem.relations:
-                say(f"{relation.kind} {relation.to}: {relation.note}")
+            for edge in (*outgoing(slug), *incoming(slug)):
+                say(edge.words())
 
 
 @app.command(epilog="Example: collapse-theory derive examples/mixed.toml --latex")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sympy import Ge, Le, S, oo, summation
+from sympy import And, Ge, Gt, Le, S, oo, summation
 
 from collapse_theory.algebra.special import sum_of_simple_poles
 from collapse_theory.derive.exact import (
@@ -21,12 +21,15 @@ from collapse_theory.derive.regression import excess_risk
 from collapse_theory.describe import workflows
 from collapse_theory.describe.pipeline import TRUTH, Pipeline, Source, Stage
 from collapse_theory.describe.recognise import increments
-from collapse_theory.symbols import T0, T, n, sigma, sigma0, summation_index, w
+from collapse_theory.symbols import T0, T, error, n, sigma, sigma0, summation_index, w
 from collapse_theory.symbols import n as rounds
 from collapse_theory.theorems.per_round import per_round
 from collapse_theory.theorems.theorem import Relation, register
 
 __all__: list[str] = []
+
+_IN_CLEAN_FITS = error / (sigma**2 * fixed_design_step(S.One, T))
+"""The error in units of one clean fit on T rows, as for regular models."""
 
 
 def _replace(n: Any, T: Any, T0: Any, sigma: Any, sigma0: Any) -> Pipeline:
@@ -46,6 +49,13 @@ next by the previous fit, then least squares on $T$ fresh rows labelled by the l
             "same limit",
             {"lam": S.Zero},
             r"the same pipeline: exact here, proportional downstream there",
+        ),
+        Relation(
+            "regular-replace",
+            "equals",
+            {"T0": T, "sigma0": sigma},
+            "in units of one clean fit, a regular model",
+            of=_IN_CLEAN_FITS,
         ),
     ),
 )
@@ -97,8 +107,17 @@ truth for $k=1$) and fits least squares on all $kT$ rows""",
     build=_accumulate,
     sources=("gerstgrasser2024inevitable", "dey2024universality"),
     relations=(
-        Relation("ols-accumulate-limit", "tends to", {"n": oo}, r"$n\to\infty$"),
-        Relation("ols-accumulate-fixed-design", "bounded by", {}, "strict for n >= 2"),
+        Relation("ols-replace", "equals", {"n": 1}, "one round", there={"n": 0}),
+        Relation("ols-accumulate-limit", "tends to", {"n": oo}, "for ever"),
+        Relation("ols-accumulate-limit", "bounded by", note="every round adds", strict=Gt(sigma, 0)),
+        Relation(
+            "ols-accumulate-fixed-design",
+            "bounded by",
+            note="fresh inputs are worth more than the same ones",
+            strict=And(Ge(n, 2), Gt(sigma, 0)),
+        ),
+        Relation("ridge-accumulate", "same limit", {"lam": 0}, "exact here, proportional there"),
+        Relation("regular-accumulate", "tends to", {"T": oo}, "many rows per direction", of=_IN_CLEAN_FITS),
     ),
     unfold=_accumulate_at,
 )
@@ -118,6 +137,15 @@ def ols_accumulate() -> ErrorFormula:
     build=_first_round,
     simulates=False,
     sources=("gerstgrasser2024inevitable", "dey2024universality"),
+    relations=(
+        Relation(
+            "ols-accumulate-fixed-design-limit",
+            "bounded by",
+            note="fresh inputs are worth more than the same ones",
+            strict=Gt(sigma, 0),
+        ),
+        Relation("regular-accumulate-limit", "tends to", {"T": oo}, "many rows per direction", of=_IN_CLEAN_FITS),
+    ),
 )
 def ols_accumulate_limit() -> ErrorFormula:
     r"""Take :math:`n\to\infty` in the closed form: the digamma difference at infinity vanishes."""
@@ -131,7 +159,19 @@ def ols_accumulate_limit() -> ErrorFormula:
 squares on all labels so far""",
     build=_accumulate_fixed,
     sources=("gerstgrasser2024inevitable",),
-    relations=(Relation("ols-accumulate-fixed-design-limit", "tends to", {"n": oo}, r"$n\to\infty$"),),
+    relations=(
+        Relation("ols-replace", "equals", {"n": 1}, "one round", there={"n": 0}),
+        Relation("ols-accumulate-fixed-design-limit", "tends to", {"n": oo}, "for ever"),
+        Relation("ols-accumulate-fixed-design-limit", "bounded by", note="every round adds", strict=Gt(sigma, 0)),
+        Relation(
+            "ols-replace",
+            "bounded by",
+            note="the data that are kept help",
+            there={"n": n - 1, "T0": T, "sigma0": sigma},
+            strict=And(Ge(n, 2), Gt(sigma, 0)),
+        ),
+        Relation("regular-accumulate", "equals", note="in units of one clean fit, a regular model", of=_IN_CLEAN_FITS),
+    ),
 )
 def ols_accumulate_fixed_design() -> ErrorFormula:
     r"""Derive :math:`\frac{\sigma^2d}{T-d-1}\sum_{i\le n}i^{-2}`: the labels of round i have share 1/i on one design."""
@@ -151,6 +191,11 @@ def ols_accumulate_fixed_design() -> ErrorFormula:
     build=_first_round_fixed,
     simulates=False,
     sources=("gerstgrasser2024inevitable", "dey2024universality"),
+    relations=(
+        Relation(
+            "regular-accumulate-limit", "equals", note="in units of one clean fit, a regular model", of=_IN_CLEAN_FITS
+        ),
+    ),
 )
 def ols_accumulate_fixed_design_limit() -> ErrorFormula:
     r"""Take :math:`n\to\infty`: the harmonic number of order two tends to :math:`\pi^2/6`."""
@@ -174,6 +219,19 @@ def _mix(n: Any, T: Any, sigma: Any, w: Any) -> Pipeline:
 real labels plus $1-w$ times fresh labels of the previous fit""",
     build=_mix,
     sources=("he2025golden", "garg2025overparametrization"),
+    relations=(
+        Relation("ols-replace", "equals", {"n": 0}, "no round"),
+        Relation("ols-replace", "equals", {"w": 1}, "real labels only", there={"n": 0}),
+        Relation("ols-replace", "equals", {"w": 0}, "synthetic labels only", there={"T0": T, "sigma0": sigma}),
+        Relation("ridge-label-mix", "same limit", {"lam": 0}, "exact here, proportional there"),
+        Relation(
+            "regular-fresh-real",
+            "equals",
+            note="in units of one clean fit, a regular model on equal rows",
+            there={"T0": T},
+            of=_IN_CLEAN_FITS,
+        ),
+    ),
 )
 def ols_mix_fixed_design() -> ErrorFormula:
     r"""Derive the affine recursion :math:`v_{k+1}=w^2+(1-w)^2(1+v_k)` from three fits, and solve it."""

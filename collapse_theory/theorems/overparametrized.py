@@ -46,7 +46,7 @@ $\Sigma=sI$ it is multiplication by $T_0/d$""",
     sources=("dohmatob2024regression",),
     relations=(
         Relation("ridge-clean", "equals", {"n": 0}, "no generation"),
-        Relation("ridge-replace-overparametrized-limit", "tends to", {"n": oo}, r"$n\to\infty$"),
+        Relation("ridge-replace-overparametrized-limit", "tends to", {"n": oo}, "for ever"),
     ),
 )
 def ridge_replace_overparametrized() -> ErrorFormula:
@@ -141,7 +141,7 @@ the proportional theory of \texttt{ridge-replace-overparametrized} has $T_0/(d-T
         Relation(
             "ridge-replace-overparametrized",
             "same limit",
-            {"T": 7, "lam": 0, "sigma": 0.7, "rho2": 1},
+            {"T": T0, "lam": 0, "sigma": sigma0, "rho2": QuadraticForm(eigenvalue)},
             "the tested fit is one more generator: exact here, proportional there",
         ),
     ),
@@ -219,6 +219,15 @@ once""",
             "bounded by",
             {"sigma0": 0},
             "without noise: the signal dies on fresh inputs",
+            strict=Ge(n, 2),
+            isotropic=True,
+        ),
+        Relation(
+            "ridge-replace-overparametrized",
+            "equals",
+            {"sigma0": 0},
+            "without noise: the bias is paid once",
+            there={"n": 1},
         ),
     ),
 )

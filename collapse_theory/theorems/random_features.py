@@ -39,7 +39,7 @@ $N(0,1/m)$ entries: $\hat w=S(S^\top X^\top XS/T+\lambda)^{-1}S^\top X^\top y/T$
     hypotheses=_SETTING + r", on $T$ fresh rows labelled by the truth; $d,T,m\to\infty$ together",
     build=_no_pipeline,
     sources=("adlam2020triple", "dohmatob2024strong"),
-    relations=(Relation("ridge-clean", "tends to", {"m": oo}, r"$m\to\infty$"),),
+    relations=(Relation("ridge-clean", "tends to", {"m": oo}, "as many features as one likes"),),
     simulates=False,
 )
 def random_features_ridge() -> ErrorFormula:
@@ -74,7 +74,10 @@ def _gain(rows: Expr) -> Expr:
 offset of covariance $\Delta$ that is independent of $w_0$ and diagonal in the eigenbasis of $\Sigma$; $d,N,m\to\infty$ together""",
     build=_no_pipeline,
     sources=("dohmatob2024strong",),
-    relations=(Relation("strong-collapse", "tends to", {"m": oo}, r"$m\to\infty$"),),
+    relations=(
+        Relation("strong-collapse", "tends to", {"m": oo}, "as many features as one likes"),
+        Relation("random-features-ridge", "equals", {"p1": 1, "p2": 0, "T": N}, "real rows only"),
+    ),
     simulates=False,
 )
 def random_features_strong_collapse() -> ErrorFormula:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Expr, S, factor, factor_terms
+from sympy import And, Expr, Ge, Gt, S, factor, factor_terms, oo
 
 from collapse_theory.algebra.effective import ResidualDegrees
 from collapse_theory.algebra.integrals import SpectralTrace, df
@@ -16,7 +16,7 @@ from collapse_theory.derive.operator import Generation, response, shrinkage
 from collapse_theory.derive.regression import excess_risk
 from collapse_theory.describe import workflows
 from collapse_theory.describe.pipeline import TRUTH, Pipeline, Source, Stage
-from collapse_theory.symbols import T0, T, eigenvalue, lam, lam0, sigma, sigma0
+from collapse_theory.symbols import T0, T, d, eigenvalue, lam, lam0, sigma, sigma0
 from collapse_theory.symbols import n as generations
 from collapse_theory.theorems.per_round import per_round
 from collapse_theory.theorems.theorem import Relation, register
@@ -34,6 +34,14 @@ def _clean(T: Any, lam: Any, sigma: Any) -> Pipeline:
     hypotheses=r"Ridge regression on $T$ fresh rows labelled by the truth",
     build=_clean,
     sources=("hastie2022surprises", "dohmatob2024regression"),
+    relations=(
+        Relation(
+            "ridge-replace",
+            "bounded by",
+            note="least-squares generators add variance and no bias",
+            strict=And(Ge(generations, 1), Gt(sigma0, 0)),
+        ),
+    ),
 )
 def ridge_clean() -> ErrorFormula:
     r"""Derive bias and variance as one step of the generation operator.
@@ -64,7 +72,12 @@ previous fit, then ridge regression on $T$ fresh rows labelled by the last gener
 downstream""",
     build=_replace,
     sources=("dohmatob2024regression",),
-    relations=(Relation("ridge-clean", "equals", {"n": 0}, "no generation"),),
+    relations=(
+        Relation("ridge-clean", "equals", {"n": 0}, "no generation"),
+        Relation("ridge-clean", "equals", {"sigma0": 0}, "generators without noise"),
+        Relation("ridge-clean", "tends to", {"T0": oo}, "generators on as many rows as one likes"),
+        Relation("ridge-chain", "same limit", {"lam0": 0}, "generators exact here, proportional there"),
+    ),
 )
 def ridge_replace() -> ErrorFormula:
     r"""Derive the clean error plus :math:`\operatorname{tr}[C\,\mathcal G[\Sigma]]`, C the covariance of the last generator.
@@ -117,9 +130,17 @@ $T_0,T\gtrless d$. $\mathcal G$ and $\mathcal G_0$ are the generation operators 
         Relation(
             "ridge-replace-overparametrized",
             "equals",
-            {"T0": 7, "lam0": 0},
+            {"lam0": 0},
             "minimum-norm generators on fewer rows than features",
         ),
+        Relation(
+            "ridge-clean",
+            "equals",
+            {"lam0": 0, "sigma0": 0},
+            "least-squares generators without noise",
+            where=(Ge(T0, d + 1),),
+        ),
+        Relation("ridge-clean", "tends to", {"lam0": 0, "T0": oo}, "generators on as many rows as one likes"),
     ),
     unfold=_chain_at,
 )

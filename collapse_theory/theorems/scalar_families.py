@@ -9,10 +9,10 @@ models).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sympy import Add, Expr, Ge, Gt, S, cancel, factor, oo
+from sympy import Add, Expr, Ge, GoldenRatio, Gt, Ne, S, cancel, factor, oo
 
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.describe import workflows
@@ -20,7 +20,7 @@ from collapse_theory.describe.pipeline import Pipeline, Stage
 from collapse_theory.families import closed_forms
 from collapse_theory.families.calculus import RowLaw
 from collapse_theory.families.closed_forms import VarianceForm
-from collapse_theory.symbols import T0, T, n, w
+from collapse_theory.symbols import T0, T, error, n, w
 from collapse_theory.theorems.theorem import Relation, register
 
 if TYPE_CHECKING:
@@ -180,6 +180,62 @@ def _formula(kind: _Kind, value: Callable[[Any], Expr], conditions: tuple[Any, .
     )
 
 
+def _neighbours(workflow: str, kind: str) -> tuple[Relation, ...]:
+    """Return the relations of a workflow of one family: to its siblings, and to the same workflow of the next family."""
+    found = tuple(replace(r, to=f"{kind}-{r.to}") for r in _WITHIN.get(workflow, ()))
+    if kind == "gaussian":
+        found += (
+            Relation(f"token-{workflow}", "equals", note="the variance of a row is one law"),
+            Relation(f"regular-{workflow}", "same limit", note="to leading order a regular model", of=T * error),
+        )
+    if (kind, workflow) == ("token", "replace"):
+        found += (
+            Relation(
+                "token-total-collapse",
+                "equals",
+                note="Markov's inequality for the diversity",
+                of=(1 - error) / _LEAST_DIVERSITY,
+            ),
+        )
+    return found
+
+
+_LEAST_DIVERSITY = factor(1 - (1 - 1 / T) ** 2 - 1 / T**2)
+"""Of T rows with two tokens or more."""
+_BEST_SHARE = GoldenRatio - 1
+_FOR_EVER = {"n": oo}
+_CLEAN: dict[str, Any] = {"n": 0}
+_WITHIN: dict[str, tuple[Relation, ...]] = {
+    "accumulate": (
+        Relation("replace", "equals", {"n": 1}, "one round", there=_CLEAN),
+        Relation("accumulate-limit", "tends to", _FOR_EVER, "for ever"),
+        Relation("accumulate-limit", "bounded by", note="every round adds"),
+        Relation("accumulate-subsample", "bounded by", note="all rows are worth more than some", strict=Ge(n, 2)),
+    ),
+    "keep-real": (
+        Relation("replace", "equals", _CLEAN, "no round"),
+        Relation("replace", "tends to", {"T0": oo}, "so many rows that a model copies the one before", there=_CLEAN),
+        Relation("keep-real-limit", "tends to", _FOR_EVER, "for ever"),
+    ),
+    "fresh-real": (
+        Relation("replace", "equals", _CLEAN, "no round"),
+        Relation("replace", "equals", {"w": 1}, "real rows only", there=_CLEAN),
+        Relation("replace", "equals", {"w": 0, "T0": T}, "synthetic rows only"),
+        Relation("fresh-real-limit", "tends to", _FOR_EVER, "for ever"),
+    ),
+    "fresh-real-limit": (Relation("replace", "equals", {"w": 1}, "real rows only", there=_CLEAN),),
+    "random-past": (
+        Relation("accumulate", "equals", note="the draws of one round share no model"),
+        Relation("random-past-limit", "tends to", _FOR_EVER, "for ever"),
+    ),
+    "random-past-limit": (Relation("accumulate-limit", "equals", note="the draws of one round share no model"),),
+    "accumulate-subsample": (
+        Relation("replace", "bounded by", note="the data that are kept help", there={"n": n - 1}, strict=Ge(n, 2)),
+        Relation("accumulate-subsample-limit", "tends to", _FOR_EVER, "for ever"),
+    ),
+}
+
+
 def _register(workflow: _Workflow, kind: _Kind) -> None:
     limited = workflow.slug != "replace"
     limit_slug = f"{kind.name}-{workflow.slug}-limit"
@@ -190,7 +246,7 @@ def _register(workflow: _Workflow, kind: _Kind) -> None:
         hypotheses=f"{kind.model}; {workflow.setting}",
         build=workflow.build,
         sources=kind.sources,
-        relations=(Relation(limit_slug, "tends to", {"n": oo}, r"$n\to\infty$"),) if limited else (),
+        relations=_neighbours(workflow.slug, kind.name),
     )
     def rounds() -> ErrorFormula:
         def value(law: Any) -> Expr:
@@ -207,6 +263,7 @@ def _register(workflow: _Workflow, kind: _Kind) -> None:
             build=lambda **values: workflow.build(n=1, **values),
             simulates=False,
             sources=kind.sources,
+            relations=_neighbours(f"{workflow.slug}-limit", kind.name),
         )
         def limit() -> ErrorFormula:
             conditions = tuple(c for c in workflow.conditions if n not in c.free_symbols)
@@ -232,6 +289,16 @@ def _best_share() -> Expr:
 $w=(\sqrt5-1)/2$ and $T$ rows of the model before, for ever""",
     build=lambda: workflows.fresh_real(20, Stage(T=1000), Stage(T=1000), weight=_best_share()),
     sources=("he2025golden",),
+    relations=(
+        Relation("regular-fresh-real-limit", "equals", note="the best share", there={"w": _BEST_SHARE, "T0": T}),
+        Relation(
+            "regular-fresh-real-limit",
+            "bounded by",
+            note="no share is better",
+            there={"T0": T},
+            strict=Ne(w, _BEST_SHARE),
+        ),
+    ),
 )
 def regular_golden() -> ErrorFormula:
     r"""Minimise the limit over ``w`` at equal rows: the least relative variance is the best share itself."""
@@ -262,10 +329,9 @@ def token_total_collapse() -> ErrorFormula:
     """
     from collapse_theory.families.rates import NoTotalCollapse
 
-    least = factor(1 - (1 - 1 / T) ** 2 - 1 / T**2)
     diversity = 1 - closed_forms.replace(RowLaw.TOKENS).variance.subs(n, n + 1)
     return ErrorFormula(
-        {"bias": S.Zero, "variance": diversity / least},
+        {"bias": S.Zero, "variance": diversity / _LEAST_DIVERSITY},
         "upper bound",
         (Gt(T, 1),),
         method="exact",

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import accumulate
 from typing import Any
 
-from sympy import Eq, Expr, Ge, Gt, Le, S, Symbol, factor, oo
+from sympy import Eq, Expr, Ge, Gt, Le, S, Symbol, factor, oo, sqrt
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory.algebra.effective import shared_degrees
@@ -22,7 +22,23 @@ from collapse_theory.derive.rounds import RoundRule, round_terms
 from collapse_theory.describe import workflows
 from collapse_theory.describe.literals import without_literals
 from collapse_theory.describe.pipeline import TRUTH, Pipeline, Source, Stage
-from collapse_theory.symbols import T0, N, T, eigenvalue, eigenvalue_of, lam, lam0, n, p1, p2, sigma, sigma0, w
+from collapse_theory.symbols import (
+    T0,
+    N,
+    T,
+    d,
+    eigenvalue,
+    eigenvalue_of,
+    error,
+    lam,
+    lam0,
+    n,
+    p1,
+    p2,
+    sigma,
+    sigma0,
+    w,
+)
 from collapse_theory.symbols import n as rounds
 from collapse_theory.theorems.per_round import per_round
 from collapse_theory.theorems.ridge import gathered, ridge_clean
@@ -61,7 +77,10 @@ for $k=1$) and fits ridge regression with ridge $\lambda$ on the mean loss over 
 closed form per $n$ only, derived for the asked $n$""",
     build=_accumulate,
     sources=("gerstgrasser2024inevitable", "subramonian2025autofpt"),
-    relations=(Relation("ridge-clean", "equals", {"n": 1}, "one round"),),
+    relations=(
+        Relation("ridge-clean", "equals", {"n": 1}, "one round"),
+        Relation("ridge-accumulate-constant", "equals", {"lam": 0}, "minimum norm: no penalty to scale"),
+    ),
 )
 def ridge_accumulate() -> ErrorFormula:
     """Solve the fixed point of the pencil of the asked number of rounds."""
@@ -140,7 +159,18 @@ rows labelled by the previous fit; noise $\sigma$ on real and $\sigma_0$ on synt
 ridge. A closed form per $n$ only, derived for the asked $n$""",
     build=_keep_real,
     sources=("gerstgrasser2024inevitable", "subramonian2025autofpt"),
-    relations=(Relation("ridge-clean", "equals", {"n": 0}, "no round"),),
+    relations=(
+        Relation("ridge-clean", "equals", {"n": 0}, "no round"),
+        Relation("ridge-clean", "tends to", {"T0": 0}, "no synthetic rows"),
+        Relation("ridge-clean", "tends to", {"lam": 0, "T0": oo}, "so many rows that a fit copies the one before"),
+        Relation(
+            "regular-keep-real",
+            "tends to",
+            {"lam": 0, "sigma0": sigma, "T0": T, "T": oo},
+            "many rows per direction, in units of one clean fit",
+            of=error * T / (sigma**2 * d),
+        ),
+    ),
 )
 def ridge_keep_real() -> ErrorFormula:
     """Solve the fixed point of the pencil of the asked number of rounds."""
@@ -174,7 +204,16 @@ the next on the previous fit's labels of the same inputs, then ridge regression 
 generator's labels of them. A closed form per $n$ only, derived for the asked $n$""",
     build=_same_design,
     sources=("dohmatob2024regression", "subramonian2025autofpt"),
-    relations=(Relation("ridge-clean", "equals", {"n": 0}, "no generation"),),
+    relations=(
+        Relation("ridge-clean", "equals", {"n": 0}, "no generation"),
+        Relation(
+            "ridge-clean",
+            "equals",
+            {"lam0": 0},
+            "minimum-norm generators: one fit of all noises",
+            there={"sigma": sqrt(sigma**2 + n * sigma0**2)},
+        ),
+    ),
 )
 def ridge_same_design() -> ErrorFormula:
     """Solve the fixed point of the pencil of the asked number of generations."""
@@ -200,7 +239,12 @@ labels plus $1-w$ times fresh labels of the previous fit. A closed form per $n$ 
 the asked $n$; the limit $n\to\infty$ is \texttt{ridge-label-mix-limit}""",
     build=_label_mix,
     sources=("garg2025overparametrization",),
-    relations=(Relation("ridge-clean", "equals", {"n": 0}, "no round"),),
+    relations=(
+        Relation("ridge-clean", "equals", {"n": 0}, "no round"),
+        Relation("ridge-clean", "equals", {"w": 1}, "real labels only"),
+        Relation("ridge-same-design", "equals", {"w": 0, "lam0": lam, "sigma0": sigma}, "synthetic labels only"),
+        Relation("ridge-label-mix-limit", "tends to", {"n": oo}, "for ever"),
+    ),
 )
 def ridge_label_mix() -> ErrorFormula:
     """Solve the fixed point of the pencil of the asked number of rounds."""
@@ -251,6 +295,17 @@ def ridge_label_mix_limit() -> ErrorFormula:
     hypotheses=r"The setting of \texttt{ridge-label-mix-limit} without a ridge (minimum norm where $T<d$)",
     build=partial(_many_mixes, lam=0),
     sources=("garg2025overparametrization", "he2025golden"),
+    relations=(
+        Relation("ridge-clean", "equals", {"w": 1, "lam": 0}, "real labels only"),
+        Relation(
+            "regular-fresh-real-limit",
+            "equals",
+            note="in units of one clean fit, a regular model on equal rows",
+            there={"T0": T},
+            of=error * (T - d) / (sigma**2 * d),
+            where=(Gt(T, d),),
+        ),
+    ),
 )
 def minnorm_label_mix() -> ErrorFormula:
     r"""Take :math:`\lambda\to0`: the effective ridges coincide, and mixing enters as a factor, least at the golden ratio."""
@@ -258,6 +313,10 @@ def minnorm_label_mix() -> ErrorFormula:
 
 
 # ---------------------------------------------------------------- strong collapse
+_GENERATED = n * sigma0**2 * mean_inverse_gram(T0)[0]
+"""Eigenvalues of the covariance of the last of n least-squares generators."""
+
+
 def _mixture(N: Any, p1: Any, p2: Any, lam: Any, sigma: Any) -> Pipeline:
     """Return the real part and a synthetic part labelled by the truth: the mixture without its offset."""
     pipe = Pipeline()
@@ -274,6 +333,16 @@ eigenbasis of $\Sigma$. (A generator with a ridge has an offset that depends on 
 as a pipeline and use \texttt{test\_error}.)""",
     build=_mixture,
     sources=("dohmatob2024strong",),
+    relations=(
+        Relation("ridge-clean", "equals", {"p1": 1, "p2": 0, "T": N}, "real rows only"),
+        Relation(
+            "ridge-replace",
+            "equals",
+            {"p1": 0, "p2": 1, "T": N, "Delta": _GENERATED},
+            "synthetic rows only, their offset the error of n least-squares generators",
+            where=(Ge(n, 1), Gt(sigma0, 0)),
+        ),
+    ),
 )
 def strong_collapse() -> ErrorFormula:
     r"""Derive :math:`\zeta` by the mean-labeller theorem.
@@ -301,8 +370,15 @@ $p_2=1-p_1$ by $w_0$ plus a zero-mean offset of covariance $\Delta$""",
     build=partial(_mixture, lam=0),
     sources=("dohmatob2024strong",),
     relations=(
-        Relation("strong-collapse", "tends to", {"N": oo, "lam": 0}, r"many rows: exact here, proportional there"),
-        Relation("ols-replace", "equals", {"p1": 1, "p2": 0, "n": 0, "T": 60}, "real rows only"),
+        Relation("strong-collapse", "same limit", {"lam": 0}, "exact here, proportional there"),
+        Relation("ols-replace", "equals", {"p1": 1, "p2": 0, "n": 0, "T": N}, "real rows only"),
+        Relation(
+            "ols-replace",
+            "equals",
+            {"p1": 0, "p2": 1, "T": N, "Delta": _GENERATED},
+            "synthetic rows only, their offset the error of n least-squares generators",
+            where=(Ge(n, 1), Gt(sigma0, 0)),
+        ),
     ),
 )
 def ols_pooled() -> ErrorFormula:

@@ -3,35 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
-from sympy import Expr, Symbol
+from sympy import Expr, Symbol, oo, true
+from sympy.logic.boolalg import Boolean
 
 from collapse_theory.core.doors import through
 from collapse_theory.core.errors import PipelineError, nearest, shown
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.describe.pipeline import Pipeline
+from collapse_theory.symbols import NOTATION, error
 
-__all__ = ["REGISTRY", "Relation", "Theorem", "register"]
+__all__ = ["REGISTRY", "Kind", "Relation", "Theorem", "register"]
+
+
+Kind = Literal["equals", "tends to", "bounded by", "same limit"]
 
 
 @dataclass(frozen=True)
 class Relation:
-    """A link to a neighbour: substituting ``at`` turns this theorem into the other (checked by the test suite).
+    r"""A link to a neighbour, for all values of the symbols that it does not fix, every spectrum and every target.
+
+    The symbols of this theorem take the values of ``at``, those of the neighbour the same by name unless ``there`` says
+    otherwise. Where the conditions of both then hold, and those of ``where``, the relation claims of the errors
+    :math:`E` here and :math:`E'` there, with ``of`` a function :math:`f`:
+
+    * "equals": :math:`f(E)=E'`;
+    * "tends to": :math:`f(E)\to E'` as each symbol whose value in ``at`` is infinite, or zero and outside its range, goes there;
+    * "bounded by": :math:`f(E)\le E'`, with equality only outside ``strict``;
+    * "same limit": :math:`f(E)/E'\to1` as d and all rows grow in proportion.
 
     Attributes:
         to: Slug of the neighbour.
-        kind: "equals", "bounded by", "tends to", or "same limit": equal as d and the rows grow in proportion.
-        at: Values by symbol name; an empty mapping relates the formulas as they are.
+        kind: One of the four.
+        at: Values by symbol name, numbers or expressions in the symbols of either theorem; a name of a covariance gives its
+            eigenvalues as a function of those of Sigma.
         note: In words.
+        there: Values of the neighbour's symbols where they are not those of ``at``.
+        of: What is compared, in ``symbols.error``.
+        where: Conditions beyond those of the two theorems.
+        strict: Where a bound is strict.
+        isotropic: Whether all eigenvalues need to be equal.
     """
 
     to: str
-    kind: str
-    at: Mapping[str, Any]
-    note: str
+    kind: Kind
+    at: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    note: str = ""
+    there: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    of: Expr = error
+    where: tuple[Boolean, ...] = ()
+    strict: Boolean = true
+    isotropic: bool = False
+
+    @property
+    def approached(self) -> tuple[str, ...]:
+        """Names of the symbols that tend to their value in ``at``."""
+        return tuple(
+            name
+            for name, value in self.at.items()
+            if value == oo or (value == 0 and name in NOTATION and NOTATION[name].is_positive)
+        )
 
 
 @dataclass(frozen=True)
