@@ -43,6 +43,7 @@ def draw(rng, edge):
     return {
         "n": n,
         "m": int(rng.integers(3, 60)),
+        "k": 10 ** rng.uniform(-1, 1),
         "p1": p1,
         "p2": 1 - p1,
         "w": rng.uniform(0.3 if edges_too else 0.8, 0.95),

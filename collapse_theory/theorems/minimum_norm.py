@@ -15,15 +15,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sympy import Expr, Le, S, Symbol, factor, oo, sqrt
+from sympy import Expr, Ge, Le, S, Symbol, factor, oo, sqrt
 from sympy.logic.boolalg import Boolean
 
+from collapse_theory.algebra.integrals import QuadraticForm
 from collapse_theory.derive.exact import telescoped_risk
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.describe import workflows
 from collapse_theory.describe.pipeline import TRUTH, Pipeline, Source, Stage
 from collapse_theory.describe.recognise import increments
-from collapse_theory.symbols import T0, T, d, n, rho2, sigma, sigma0, w
+from collapse_theory.symbols import T0, T, d, eigenvalue, n, rho2, sigma, sigma0, w
 from collapse_theory.theorems.affine import for_ever, in_rounds
 from collapse_theory.theorems.overparametrized import row_noise
 from collapse_theory.theorems.theorem import Relation, register
@@ -64,7 +65,11 @@ fresh inputs the signal dies: \texttt{minnorm-replace-isotropic}""",
     relations=(
         Relation("minnorm-replace-isotropic", "equals", {"n": 0}, "one fit"),
         Relation(
-            "minnorm-replace-isotropic", "bounded by", {"sigma0": 0}, "without noise: the signal dies on fresh inputs"
+            "minnorm-replace-isotropic",
+            "bounded by",
+            {"sigma0": 0},
+            "without noise: the signal dies on fresh inputs",
+            strict=Ge(n, 1),
         ),
     ),
 )
@@ -108,7 +113,7 @@ has no peak""",
         Relation(
             "ridge-replace",
             "same limit",
-            {"T": 7, "lam": 0, "rho2": 1},
+            {"lam": 0, "rho2": QuadraticForm(eigenvalue)},
             "without a ridge: exact here, proportional downstream there",
         ),
     ),
@@ -160,7 +165,7 @@ where the proportional theory has $T/(d-T)$""",
         Relation(
             "minnorm-replace-isotropic",
             "equals",
-            {"w": 0, "T": 7, "T0": 7, "sigma": 0.5, "sigma0": 0.5},
+            {"w": 0, "T": T0, "sigma": sigma0},
             "synthetic labels only",
         ),
     ),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Dummy, Expr, Gt, Le, Poly, S, cancel, factor, invert, oo, rem, solve, sqrt
+from sympy import And, Dummy, Expr, Gt, Le, Ne, Poly, S, cancel, factor, invert, oo, rem, solve, sqrt
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory.algebra.signs import positive_factors
@@ -146,6 +146,15 @@ the positive root of $kw^2+w=1$; the golden ratio $(\sqrt5-1)/2$ for labels of e
 a clean fit""",
     build=_at_the_best_share,
     sources=("he2025golden",),
+    relations=(
+        Relation(
+            "ols-mix-precision-limit",
+            "bounded by",
+            note="no share does better",
+            strict=And(Gt(sigma, 0), Ne(w, best_share())),
+        ),
+        Relation("ols-mix-precision-limit", "equals", there={"w": best_share()}, note="the best share"),
+    ),
 )
 def ols_mix_precision_best() -> ErrorFormula:
     r"""Put the best share into the limit: modulo the equation of :math:`w^*` the factor is :math:`w^*` itself."""
