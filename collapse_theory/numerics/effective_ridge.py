@@ -127,10 +127,11 @@ def _beyond_float64(spectrum: Spectrum, compute: Any, *arguments: np.ndarray) ->
         return np.array([float(x) for x in found])
 
 
-def solve_effective_ridge(measure: Measure, T: np.ndarray, lam: np.ndarray) -> np.ndarray:
-    """Return the effective ridge for paired arrays ``T > 0`` and ``lam >= 0`` of shape (n,), in the numbers of the measure.
+def solve_effective_ridge(measure: Measure, T: np.ndarray, lam: np.ndarray, *, rough: bool = False) -> np.ndarray:
+    r"""Return the effective ridge for paired arrays ``T > 0`` and ``lam >= 0`` of shape (n,), in the numbers of the measure.
 
-    In float64 it is infinite where it overflows.
+    In float64 it is infinite where it overflows. The relative error of a ``rough`` one is at most the square of the last step,
+    :math:`6\cdot10^{-8}`, because :math:`\kappa f''\le2f'` term by term, and the round-off of plain sums.
 
     Raises:
         ConvergenceError: If the iteration does not settle.
@@ -155,7 +156,7 @@ def _solved(measure: Measure, T: np.ndarray, lam: np.ndarray) -> np.ndarray:
     inside, outside = np.flatnonzero(held), np.flatnonzero(~held)
     for i in range(0, inside.size, step):
         block = inside[i : i + step]
-        out[block] = _root(unit, T[block], ridge[block])
+        out[block] = _root(unit, T[block], ridge[block], rough=rough)
     with np.errstate(over="ignore", under="ignore"):
         out[inside] = np.ldexp(out[inside], exponent)
     if outside.size:
@@ -202,9 +203,11 @@ def spacing(mp: Any) -> Any:
     return mp.mpf(2) ** (1 - mp.prec)
 
 
-def _root(measure: Measure, T: np.ndarray, lam: np.ndarray, epsilon: Any = FLOAT64) -> np.ndarray:
+def _root(
+    measure: Measure, T: np.ndarray, lam: np.ndarray, epsilon: Any = FLOAT64, *, rough: bool = False
+) -> np.ndarray:
     """Return the roots; in float64 at unit scale."""
-    found = find_root(EffectiveRidgeEquation.of(measure, T, lam), epsilon)
+    found = find_root(EffectiveRidgeEquation.of(measure, T, lam), epsilon, rough=rough)
     return np.asarray(
         found.checked("the effective ridge in units of the spectrum", "report this spectrum", T=T, lam=lam)
     )

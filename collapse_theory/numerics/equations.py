@@ -70,15 +70,12 @@ class EffectiveRidgeEquation:
     @cached_property
     def bracket(self) -> tuple[np.ndarray, np.ndarray]:
         """The ridge, and the least of the upper bounds; 0 without a ridge where the rows cover the rank."""
-        high = self.lam + self.measure.trace(self.measure.nodes) / self.T
-        for part in (self.T / 2, self.T):
-            whole, s, count, rest = self.measure.leading(part)
-            B = self.T * self.lam + rest
-            spare = np.where(whole < self.T, self.T - whole, 1)
-            high = np.minimum(high, np.where(whole < self.T, B / spare, high))
-            c = np.where(count > 0, count, 1)
-            high = np.minimum(high, np.where(count > 0, B / c + B**0.5 * (s / c) ** 0.5, high))
-        return self.lam, high * _ABOVE
+        first = self.lam + self.measure.trace(self.measure.nodes) / self.T
+        whole, s, count, rest = self.measure.leading(np.stack([self.T / 2, self.T]))
+        B, below, c = self.T * self.lam + rest, whole < self.T, np.where(count > 0, count, 1)
+        spared = np.where(below, B / np.where(below, self.T - whole, 1), first)
+        shared = np.where(count > 0, B / c + B**0.5 * (s / c) ** 0.5, first)
+        return self.lam, np.minimum(first, np.minimum(spared, shared).min(axis=0)) * _ABOVE
 
     def local(self, x: np.ndarray, *, rough: bool) -> tuple[np.ndarray, np.ndarray]:
         """Return residual and slope."""

@@ -30,6 +30,7 @@ from collapse_theory.numerics.pooled_float64 import PooledFloat64, pooled_points
 from collapse_theory.numerics.steps import (
     CheckExistence,
     Integrate,
+    Recurse,
     SolvePooled,
     SolveRidge,
     Unroll,
@@ -39,7 +40,8 @@ from collapse_theory.symbols import ordered
 
 __all__ = ["Batch", "Float64Program"]
 
-_BLOCK = 1 << 17  # entries of a (batch, node) array: a megabyte, so that a block costs more than the calls on it
+_BLOCK = 1 << 15  # entries of a (batch, node) array: a few of them fit the cache
+_RECURSION_BLOCK = 1 << 17  # of many short steps: a megabyte, so that a block costs more than the calls on it
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Float64Program:
         self._compiled: dict[tuple[Expr, ...], Vectorised] = {}
         self._programs: dict[tuple[Unroll, float], Float64Program] = {}
         self._magnitudes = magnitudes_of(plan)
+        self._entries = _RECURSION_BLOCK if any(isinstance(s, Recurse) for s in plan.steps) else _BLOCK
         self.checked = any(isinstance(s, SolvePooled) for s in plan.steps)
 
     def __getstate__(self) -> Plan:
@@ -94,17 +97,18 @@ class Float64Program:
             measure: Nodes and weights; None if the plan takes no integral.
             values: Inputs by symbol: float64 of shape () or (size,).
             size: Batch size, positive.
-            rough: Do not look for the points that need another arithmetic; all of them are said to be in float64.
+            rough: Do not look for the points that need another arithmetic; all of them are said to be in float64. Sums are taken
+                in the fastest order, and pooled fits are solved once.
         """
         nodes = 1 if measure is None else measure.size
-        step = max(1, _BLOCK // nodes)
+        step = max(1, self._entries // nodes)
         if size > step:
             place = self._repeated(values, size)
             if place is None:
                 return _joined([self.run(measure, v, k, rough=rough) for v, k in _pieces(values, size, step)])
             if place.max() >= step:
                 return self._gathered(measure, values, place, step, rough=rough)
-        outputs, threshold, reported = self._block(measure, values)
+        outputs, threshold, reported = self._block(measure, values, rough=rough)
         reported &= not rough
         if not reported or size == 1:
             threshold = np.broadcast_to(threshold, (size,))
@@ -136,8 +140,10 @@ class Float64Program:
             batches.append(self.run(measure, here, int(b - a), rough=rough))
         return _joined(batches).at(np.argsort(order, kind="stable"))
 
-    def _block(self, measure: Measure | None, values: Mapping[Symbol, np.ndarray]) -> tuple[dict[str, Any], Any, bool]:
-        arithmetic = _Watched(self)
+    def _block(
+        self, measure: Measure | None, values: Mapping[Symbol, np.ndarray], *, rough: bool
+    ) -> tuple[dict[str, Any], Any, bool]:
+        arithmetic = _Rough(self) if rough else _Watched(self)
         with np.errstate(all="call", call=lambda what, _: arithmetic.reports.append(what)):
             outputs = interpret(self.plan, arithmetic, measure, values)
         if any(np.any(_abnormal(x)) for x in outputs.values()):
@@ -166,6 +172,8 @@ class _Watched(PooledFloat64):
         threshold: Whether a point sits at an interpolation threshold.
     """
 
+    rough = False
+
     def __init__(self, program: Float64Program) -> None:
         self.program = program
         self.reports: list[str] = []
@@ -187,10 +195,7 @@ class _Watched(PooledFloat64):
         self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[bool], env: Mapping[Symbol, Any]
     ) -> list[Any]:
         """Return sums over the eigenvalues."""
-        used = {name: env[name] for name in _symbols(tuple(integrands)) if name in env}
-        points, inverse = _distinct(list(used.values()))
-        columns = {name: x if np.ndim(x) == 0 else x[:, None] for name, x in zip(used, points, strict=True)}
-        functions, sizes = self.program.function(tuple(integrands))(columns, measure)
+        functions, sizes, inverse = self._functions(measure, integrands, env)
         totals = []
         for f, size, against_energies in zip(functions, sizes, energy, strict=True):
             integral = measure.form if against_energies else measure.trace
@@ -208,6 +213,16 @@ class _Watched(PooledFloat64):
             totals.append(total if inverse is None or np.ndim(total) == 0 else total[inverse])
         return totals
 
+    def _functions(
+        self, measure: Measure, integrands: Sequence[Expr], env: Mapping[Symbol, Any]
+    ) -> tuple[list[Any], list[Any], np.ndarray | None]:
+        """Return integrands and their magnitudes at the nodes, for each point once, and where each point is."""
+        used = {name: env[name] for name in _symbols(tuple(integrands)) if name in env}
+        points, inverse = _distinct(list(used.values()))
+        columns = {name: x if np.ndim(x) == 0 else x[:, None] for name, x in zip(used, points, strict=True)}
+        functions, sizes = self.program.function(tuple(integrands))(columns, measure)
+        return functions, sizes, inverse
+
     def ridge(self, measure: Measure, T: Any, lam: Any) -> tuple[Any, Any]:
         """Return effective ridges and residual degrees of freedom.
 
@@ -222,7 +237,7 @@ class _Watched(PooledFloat64):
             )
         shape = T.shape
         (T, lam), inverse = _distinct([T.ravel(), lam.ravel()])
-        kappa = solve_effective_ridge(measure, T, lam)
+        kappa = solve_effective_ridge(measure, T, lam, rough=self.rough)
         residual = residual_degrees(measure, T, lam, kappa)
         if inverse is not None:
             kappa, residual = kappa[inverse], residual[inverse]
@@ -292,6 +307,29 @@ class _Watched(PooledFloat64):
                 self.reports.append("rounds")
         self.threshold = self.threshold | threshold
         return list(out)
+
+
+class _Rough(_Watched):
+    """float64 that does not look for what it lost: sums in the fastest order, and pooled fits are solved once."""
+
+    rough = True
+
+    def integrate(
+        self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[bool], env: Mapping[Symbol, Any]
+    ) -> list[Any]:
+        """Return sums over the eigenvalues."""
+        functions, _, inverse = self._functions(measure, integrands, env)
+        totals = [
+            (measure.form if against_energies else measure.trace)(f, rough=True)
+            for f, against_energies in zip(functions, energy, strict=True)
+        ]
+        return [total if inverse is None or np.ndim(total) == 0 else total[inverse] for total in totals]
+
+    def pooled(
+        self, system: PooledSystem, measure: Measure, values: Mapping[Symbol, Any], direction: Mapping[Symbol, Any]
+    ) -> tuple[Any, Any]:
+        """Return bias and variance, or their slopes; NaN where float64 has no solution."""
+        return pooled_points(system, measure, values, direction, rough=True)
 
 
 @lru_cache(maxsize=256)

@@ -106,7 +106,7 @@ class Measure:
         total = _integral(f, self.counts, self._weights if rough else None)
         return _column(total) if column else total
 
-    def form(self, f: Any, *, column: bool = False) -> Any:
+    def form(self, f: Any, *, rough: bool = False, column: bool = False) -> Any:
         """Return the integral of a function against the energy measure; arguments as in :meth:`trace`.
 
         Raises:
@@ -116,7 +116,7 @@ class Measure:
             raise DomainError("a quadratic form needs the energies of a target, got none; pass target=")
         if self.extent is not None:
             self.check_vanishing(f, self.extent.energetic)
-        total = _integral(f, self.energies, None)
+        total = _integral(f, self.energies, self.energies if rough else None)
         return _column(total) if column else total
 
     @cached_property

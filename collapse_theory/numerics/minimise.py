@@ -7,8 +7,8 @@ sign changes: where :math:`|uE'|` has a local minimum on the grid the two interv
 Outside the grid one change of sign more is found at either end, by the derivative at the end itself (or very near one that is not
 attained).
 
-**The root.** Each change from - to + is a local minimum. Newton's iteration of :mod:`.newton` finds it to a relative residual of
-:math:`10^{-8}`; the difference quotient that steers it decides how fast, not where it ends.
+**The root.** Each change from - to + is a local minimum. Newton's iteration of :mod:`.newton` finds it, between the two points, to a
+relative residual of :math:`10^{-8}`; the difference quotient that steers it decides how fast, not where it ends.
 
 **The minimum.** The error at all local minima and at both ends is compared.
 """
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -123,8 +124,8 @@ def minimise(curves: Curves, interval: Interval, settled: float | None = _SETTLE
         _end(curves, interval, low, slopes[0], brackets, -1),
         _end(curves, interval, high, slopes[-1], brackets, 1),
     ]
-    curve, floor, start = brackets.joined()
-    local = interval.place(_Stationary(curves, interval, curve, floor, start).roots(settled), curve)
+    curve, floor, ceiling, start = brackets.joined()
+    local = interval.place(_Stationary(curves, interval, curve, floor, ceiling, start).roots(settled), curve)
     candidates.append((local, curve, np.zeros(curve.size, dtype=int)))
     x, index, end = (np.concatenate(parts) for parts in zip(*candidates, strict=True))
     error = curves.error(x, index) if index.size else np.empty(0)
@@ -145,20 +146,19 @@ def _slopes(curves: Curves, interval: Interval, u: np.ndarray, index: np.ndarray
 
 
 class _Brackets:
-    """Intervals of ``u`` around minima, as they are found."""
+    """Intervals of ``u`` around minima, as they are found, and where to begin in each."""
 
     def __init__(self) -> None:
-        self.parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self.parts: list[tuple[np.ndarray, ...]] = []
 
-    def add(self, curve: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
+    def add(self, curve: np.ndarray, low: Any, high: Any, start: Any) -> None:
         """Keep brackets, one a curve."""
-        self.parts.append((curve, np.broadcast_to(low, curve.shape), np.broadcast_to(high, curve.shape)))
+        self.parts.append((curve, *(np.broadcast_to(a, curve.shape) for a in (low, high, start))))
 
-    def joined(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return curves, lower and upper ends."""
-        curve, low, high = zip(*self.parts, strict=True) if self.parts else ((), (), ())
-        return (np.concatenate([np.empty(0, dtype=int), *curve]), np.concatenate([np.empty(0), *low]),
-                np.concatenate([np.empty(0), *high]))  # fmt: skip
+    def joined(self) -> tuple[np.ndarray, ...]:
+        """Return curves, lower and upper ends, and starts."""
+        nothing = np.empty(0, dtype=int), *(np.empty(0) for _ in range(3))
+        return tuple(np.concatenate(parts) for parts in zip(nothing, *self.parts, strict=True))
 
 
 def _scan(
@@ -181,7 +181,10 @@ def _scan(
         divided[1:] |= dip
         divided &= same
     row, column = np.nonzero(minimum)
-    found.add(index[column], u[row, column], u[row + 1, column])
+    below, above = size[row, column], size[row + 1, column]
+    share = below / (below + above)  # where a straight line in log u crosses
+    left, right = u[row, column], u[row + 1, column]
+    found.add(index[column], left, right, left ** (1 - share) * right**share)
     row, column = np.nonzero(divided)
     if row.size:
         share = np.linspace(0, 1, _DIVISION + 1)[:, None]
@@ -215,7 +218,8 @@ def _end(
     if doubtful.size:
         slope[doubtful] = curves.slope(x[doubtful], index[doubtful], rough=False)
     turned = side * slope > np.where(closed, _VANISHING * np.abs(slopes[index]), 0)
-    found.add(index[turned], *((near[turned], last) if side < 0 else (last, near[turned])))
+    low, high = (near[turned], last) if side < 0 else (last, near[turned])
+    found.add(index[turned], low, high, high)
     kept = ~turned
     return x[kept], index[kept], np.full(int(kept.sum()), side)
 
@@ -228,12 +232,13 @@ class _Stationary:
     interval: Interval
     index: np.ndarray
     floor: np.ndarray
+    ceiling: np.ndarray
     start: np.ndarray
     careful: bool = False
 
     @property
     def bracket(self) -> tuple[np.ndarray, np.ndarray]:
-        """The lower end, and the upper one, where the iteration begins."""
+        """The lower end, and where the iteration begins."""
         return self.floor, self.start
 
     def local(self, u: np.ndarray, *, rough: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -249,7 +254,13 @@ class _Stationary:
 
     def among(self, places: np.ndarray) -> _Stationary:
         """Return some of the equations."""
-        return replace(self, index=self.index[places], floor=self.floor[places], start=self.start[places])
+        return replace(
+            self,
+            index=self.index[places],
+            floor=self.floor[places],
+            ceiling=self.ceiling[places],
+            start=self.start[places],
+        )
 
     def roots(self, settled: float | None) -> np.ndarray:
         """Return the stationary points in ``u``; those that round-off keeps from settling are found without it.
@@ -259,10 +270,12 @@ class _Stationary:
         """
         spacing = (settled or _SETTLED) ** (4 / 3)  # Newton's rule of acceptance makes it ``settled``
         with np.errstate(over="ignore", invalid="ignore"):
-            found = find_root(self, spacing)
+            found = find_root(self, spacing, ceiling=self.ceiling)
             roots = np.array(found.value)
             loose = np.flatnonzero(~(np.asarray(found.residual) <= accepted(spacing)))
             if loose.size and settled is not None:
                 careful = replace(self.among(loose), careful=True)
-                roots[loose] = find_root(careful, spacing).checked("a stationary point", "report these values")
+                roots[loose] = find_root(careful, spacing, ceiling=careful.ceiling).checked(
+                    "a stationary point", "report these values"
+                )
         return roots

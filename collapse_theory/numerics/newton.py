@@ -50,17 +50,22 @@ class Equation(Protocol):
         """Return some of the equations."""
 
 
-def find_root(equation: Equation, epsilon: Any = FLOAT64) -> Solution:
+def find_root(
+    equation: Equation, epsilon: Any = FLOAT64, *, ceiling: np.ndarray | None = None, rough: bool = False
+) -> Solution:
     """Return the roots of many equations; those that have settled take no further part.
 
     Args:
         equation: The equations.
         epsilon: Relative spacing of the numbers.
+        ceiling: Where the equations are known to be positive, if the iteration begins elsewhere.
+        rough: Whether to leave out the last step, in careful sums; the square of the one before stands for the residual.
     """
     floor, x = (np.array(a) for a in equation.bracket)
-    low, high = 0 * x, 0 * x + np.inf
+    low, high = 0 * x, 0 * x + (np.inf if ceiling is None else ceiling)
     solved = live = np.flatnonzero(x > 0)
     steps, short = 0, _SETTLED * epsilon**0.5
+    gap = 0 * x
     while live.size and steps < CAP:
         steps += 1
         here, a, b = x[live], low[live], high[live]
@@ -73,10 +78,12 @@ def find_root(equation: Equation, epsilon: Any = FLOAT64) -> Solution:
         if not inside.all():
             following = np.where(inside, following, _between(a, b))
         x[live] = following
-        live = live[np.abs(following - here) > short * following]
+        step = np.abs(following - here)
+        if rough:
+            gap[live] = (step / following) ** 2
+        live = live[step > short * following]
     # The last step takes careful sums: the round-off of the others may grow with the number of nodes.
-    gap = 0 * x
-    if solved.size:
+    if solved.size and not rough:
         here = x[solved]
         residual, slope = (equation if solved.size == x.size else equation.among(solved)).local(here, rough=False)
         x[solved] = np.maximum(here - residual / slope, floor[solved])

@@ -68,7 +68,12 @@ class PooledValues:
 
 
 def pooled_points(
-    system: PooledSystem, measure: Measure, values: Mapping[Symbol, Any], direction: Mapping[Symbol, Any]
+    system: PooledSystem,
+    measure: Measure,
+    values: Mapping[Symbol, Any],
+    direction: Mapping[Symbol, Any],
+    *,
+    rough: bool = False,
 ) -> tuple[Any, Any]:
     """Return bias and variance, or their slopes along a direction, one point after the other.
 
@@ -77,6 +82,7 @@ def pooled_points(
         measure: Eigenvalues, counts and energies.
         values: Values of the system's symbols, each a float or an array with one entry for each point.
         direction: Derivative of each value that moves, alike.
+        rough: Whether to solve once, in float64, and to take what comes out; NaN where nothing does.
     """
     measure = measure.over(system.covariances)
     columns = np.broadcast_arrays(
@@ -90,9 +96,26 @@ def pooled_points(
             point = dict(zip(values, numbers, strict=False))
             along = dict(zip(direction, numbers[len(point) :], strict=True))
             equivalent = visible(system, _FLOAT64, measure, point, along)
+            if rough:
+                out[(slice(None), *i)] = _once(equivalent, measure, point, along)
+                continue
             found = pooled_values(equivalent, measure, point, along)
             out[(slice(None), *i)] = found.bias, found.variance
     return out[0], out[1]
+
+
+def _once(
+    equivalent: PipelineEquivalent, measure: Measure, values: Mapping[Symbol, float], direction: Mapping[Symbol, float]
+) -> tuple[float, float]:
+    """Return bias and variance, or their slopes, from one run in float64 whose error is not known."""
+    moving = {x: v for x, v in direction.items() if v != 0}
+    if direction and not moving:
+        return 0.0, 0.0
+    try:
+        bias, noise = terms(equivalent, _FLOAT64, measure, values, moving, units=_units(equivalent, measure)[:1])
+    except ConvergenceError:
+        return np.nan, np.nan
+    return float(bias[0]), float(noise[0])
 
 
 def pooled_values(
