@@ -137,12 +137,12 @@ def solve_effective_ridge(measure: Measure, T: np.ndarray, lam: np.ndarray, *, r
         ConvergenceError: If the iteration does not settle.
         TooShallow: If the measure of an endless spectrum does not resolve a root.
     """
-    kappa = _solved(measure, T, lam)
+    kappa = _solved(measure, T, lam, rough=rough)
     measure.check_depth(kappa=kappa)
     return kappa
 
 
-def _solved(measure: Measure, T: np.ndarray, lam: np.ndarray) -> np.ndarray:
+def _solved(measure: Measure, T: np.ndarray, lam: np.ndarray, *, rough: bool = False) -> np.ndarray:
     """Return the roots on the nodes, whether or not these resolve them."""
     if measure.nodes.dtype == object:
         return _root(measure, T, lam, spacing(measure.nodes[0].context))

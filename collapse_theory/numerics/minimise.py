@@ -7,8 +7,8 @@ sign changes: where :math:`|uE'|` has a local minimum on the grid the two interv
 Outside the grid one change of sign more is found at either end, by the derivative at the end itself (or very near one that is not
 attained).
 
-**The root.** Each change from - to + is a local minimum. Newton's iteration of :mod:`.newton` finds it, between the two points, to a
-relative residual of :math:`10^{-8}`; the difference quotient that steers it decides how fast, not where it ends.
+**The root.** Each change from - to + is a local minimum. Newton's iteration of :mod:`.newton` finds it, between the two points, to
+a relative residual of :math:`10^{-8}`; the difference quotient that steers it decides how fast, not where it ends.
 
 **The minimum.** The error at all local minima and at both ends is compared.
 """
@@ -29,7 +29,7 @@ _DECADES = (-8, 4)
 _PER_DECADE = 2
 _DIVISION, _REFINEMENTS = 8, 2
 _NEAR, _FAR = 1e-30, 1e20  # of the unit: where an end that is not attained is looked at
-_SETTLED = 1e-8
+_SETTLED, _ROUGH = 1e-8, 1e-3
 _QUOTIENT = 2.0**-24
 _DOUBTFUL, _VANISHING = 1e-6, 1e-13  # of the derivative where the grid ends
 
@@ -108,7 +108,7 @@ def minimise(curves: Curves, interval: Interval, settled: float | None = _SETTLE
     Args:
         curves: The curves and their derivatives.
         interval: The range of the argument.
-        settled: The largest relative residual of a stationary point; None takes it as Newton's iteration leaves it.
+        settled: The largest relative residual of a stationary point; None takes it roughly, to about a thousandth.
 
     Raises:
         ConvergenceError: If one is not found to it.
@@ -268,9 +268,9 @@ class _Stationary:
         Raises:
             ConvergenceError: If one is not accepted.
         """
-        spacing = (settled or _SETTLED) ** (4 / 3)  # Newton's rule of acceptance makes it ``settled``
+        spacing = (settled or _ROUGH) ** (4 / 3)  # Newton's rule of acceptance makes it ``settled``
         with np.errstate(over="ignore", invalid="ignore"):
-            found = find_root(self, spacing, ceiling=self.ceiling)
+            found = find_root(self, spacing, ceiling=self.ceiling, rough=settled is None)
             roots = np.array(found.value)
             loose = np.flatnonzero(~(np.asarray(found.residual) <= accepted(spacing)))
             if loose.size and settled is not None:

@@ -79,7 +79,7 @@ def visible(
     unseen = frozenset(e for e, size in zip(weights, sizes, strict=True) if size == 0)
     if not unseen:
         return _equivalent(system)
-    if direction:
+    if any(x in e.free_symbols for e in unseen for x, v in direction.items() if v != 0):
         raise DomainError(
             "a derivative needs samples of positive row weight, got weight 0, where the design changes; "
             "take it at a small weight"

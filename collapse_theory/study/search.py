@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from sympy.logic.boolalg import Boolean
 from collapse_theory.core.errors import DomainError, shown
 from collapse_theory.core.numbers import real_values
 from collapse_theory.derive.formula import ErrorFormula
+from collapse_theory.derive.pooled_scalars import PipelineScalar
 from collapse_theory.numerics.arrays import broadcast_shape
 from collapse_theory.numerics.compiled import numeric_function
 from collapse_theory.numerics.measure import Measure
@@ -24,6 +26,7 @@ __all__ = ["Search", "pair"]
 
 _SHARES = frozenset(x.name for x in (w, p1, p2))
 _CHECKED = np.geomspace(1e-8, 1e8, 17)
+_ROUND_LOW, _ROUND_HIGH = 2.0**-100, 2.0**-50  # of a range: next to its ends
 _RELATIONS = {Ge: (1, True), Gt: (1, False), Le: (-1, True), Lt: (-1, False)}
 
 
@@ -113,23 +116,45 @@ class Search:
         def error(y: np.ndarray, index: np.ndarray) -> np.ndarray:
             return self.error.total(at(y, index), index.size)
 
-        def slope(y: np.ndarray, index: np.ndarray, *, rough: bool) -> np.ndarray:
-            return self.slopes[k].total(at(y, index), index.size, rough=rough)
-
         interval = self.interval_of(self.over[k], others)
+
+        def slope(y: np.ndarray, index: np.ndarray, *, rough: bool) -> np.ndarray:
+            return self.slopes[k].total(at(self._seen(k, y, interval, index), index), index.size, rough=rough)
+
         index = np.repeat(np.arange(self.size), _CHECKED.size)
         inside = interval.place(np.tile(_CHECKED, self.size), index)
         self.error.check(at(inside, index) | self.error.numbers, np.zeros(()))
         return Curves(error, slope, self.size), interval
 
+    def interval(self, k: int, x: np.ndarray) -> Interval:
+        """Return the range of one argument, the others held at ``x``."""
+        return self.interval_of(self.over[k], {**self.values, **dict(zip(self.over, x, strict=True))})
+
     def error_at(self, x: np.ndarray) -> np.ndarray:
         """Return the errors at arguments of shape (arguments, points)."""
         return self.error.total({**self.values, **dict(zip(self.over, x, strict=True))}, self.size)
 
-    def gradient(self, x: np.ndarray) -> np.ndarray:
-        """Return the gradients, shape (arguments, points)."""
-        flat = {**self.values, **dict(zip(self.over, x, strict=True))}
-        return np.stack([s.total(flat, self.size) for s in self.slopes])
+    def gradient(self, x: np.ndarray, *, rough: bool) -> np.ndarray:
+        """Return the gradients, shape (arguments, points); ``rough`` may lose digits to round-off."""
+        flat, everywhere = {**self.values, **dict(zip(self.over, x, strict=True))}, np.arange(self.size)
+        for k, symbol in enumerate(self.over):
+            flat[symbol] = self._seen(k, x[k], self.interval(k, x), everywhere)
+        return np.stack([s.total(flat, self.size, rough=rough) for s in self.slopes])
+
+    def _seen(self, k: int, y: np.ndarray, interval: Interval, index: np.ndarray) -> np.ndarray:
+        """Return arguments that weight rows away from the ends of their range: where rows are not seen there is no slope."""
+        if self.over[k] not in self._weighting:
+            return y
+        low, high = interval.low[index], interval.high[index]
+        width = np.where(np.isfinite(high), high - low, interval.unit[index])
+        return np.clip(y, low + _ROUND_LOW * width, high - _ROUND_HIGH * np.where(np.isfinite(high), width, 0.0))
+
+    @cached_property
+    def _weighting(self) -> frozenset[Symbol]:
+        """The symbols in the row weights of fits that share inputs."""
+        scalars = set[PipelineScalar]().union(*(e.atoms(PipelineScalar) for e in self.formula.parts.values()))
+        designs = (design for scalar in scalars for fit in scalar.system.fits for design in fit.designs)
+        return frozenset[Symbol]().union(*(design.weight.free_symbols for design in designs))
 
     # ------------------------------------------------------------------ ranges
     def interval_of(self, x: Symbol, others: Mapping[Symbol, np.ndarray]) -> Interval:
