@@ -21,6 +21,7 @@ open_doors(
             ("Pipeline", "draw", "present.draw:draw_pipeline"),
             ("ErrorFormula", "program", "numerics.predictor:program_of"),
             ("ErrorFormula", "compile", "numerics.predictor:predictor_of"),
+            ("ErrorFormula", "break_even", "study.break_even:break_even"),
             ("ErrorFormula", "optimum", "study.optimum:optimal_ridge"),
             ("ErrorFormula", "infer", "study.inverse:infer"),
             ("ErrorFormula", "latex", "present.latex:formula_latex"),

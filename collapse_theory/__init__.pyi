@@ -46,6 +46,7 @@ from .numerics.effective_ridge import degrees_of_freedom as degrees_of_freedom
 from .numerics.effective_ridge import effective_ridge as effective_ridge
 from .simulate.trials import Simulation as Simulation
 from .simulate.trials import simulate as simulate
+from .study.break_even import BreakEven as BreakEven
 from .study.inverse import Inference as Inference
 from .study.inverse import infer as infer
 from .study.optimum import Optimum as Optimum

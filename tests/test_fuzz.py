@@ -70,6 +70,7 @@ BAD = {
 
 # What the package makes and a user does not: its methods are called, its constructor is not.
 RESULTS = {
+    "BreakEven",
     "DeterministicEquivalent",
     "Diagnosis",
     "ErrorFormula",
@@ -134,6 +135,7 @@ GOOD = {
     "theory.pipeline": tokens(), "Linear.theory.pipeline": chain(), "setting": None, "moments.exact": True, "exact": True,
     "err": CLEAN, "over": "lam", "between": None, "optimal_ridge.values": {"T": 12, "sigma": 0.1},
     "optimum.arguments": {"spectrum": SPECTRUM, "target": TARGET, "T": 12, "sigma": 0.1},
+    "break_even.over": "sigma", "level": 0.5, "break_even.arguments": {"spectrum": SPECTRUM, "target": TARGET, "T": 12, "lam": 0.1},
     "observed": [1.0, 2.0, 1.5], "errors": [0.1, 0.1, 0.1], "infer.over": "sigma", "infer.values": {"T": 12, "lam": 0.1},
     "infer.arguments": {"spectrum": SPECTRUM, "target": TARGET, "T": 12, "lam": 0.1},
     "alpha": 0.1, "extrapolate": False, "least_noise": 0.1, "rows": 12, "generators": 2, "synthetic_rows": 4,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collapse_theory.describe.targets import Target
     from collapse_theory.numerics.measure import Spectra
     from collapse_theory.numerics.predictor import Predictor
+    from collapse_theory.study.break_even import BreakEven
     from collapse_theory.study.inverse import Inference
     from collapse_theory.study.optimum import Optimum
 
@@ -197,6 +198,19 @@ class ErrorFormula:
             **arguments: ``spectrum``, ``target``, ``between``, and one value per other symbol.
         """
         found: Optimum = through("ErrorFormula.optimum")(self, over=over, **arguments)
+        return found
+
+    def break_even(self, over: Any, *, level: Any, **arguments: Any) -> BreakEven:
+        """Return where the error equals another one, over one argument.
+
+        See :func:`~collapse_theory.study.break_even.break_even`.
+
+        Args:
+            over: The argument.
+            level: The error at other arguments, a mapping; another formula; or a number.
+            **arguments: ``spectrum``, ``target``, ``between``, and one value per other symbol.
+        """
+        found: BreakEven = through("ErrorFormula.break_even")(self, over, level=level, **arguments)
         return found
 
     def infer(self, observed: Any, over: Any, **arguments: Any) -> Inference:

@@ -1,9 +1,9 @@
 r"""All zeros of curves :math:`f(x)` on an interval, from their exact derivatives; many curves at once.
 
 Between two neighbouring stationary points a curve is monotone and crosses zero at most once. So the stationary points, found by
-:mod:`.minimise` of :math:`f` and of :math:`-f`, the ends and the signs of :math:`f` there tell how many crossings there are, and each
-is found in a bracket of its own. Where the curve is zero by construction, or is lost in the round-off of its two terms, it is zero:
-a monotone piece that begins there has no further crossing.
+:mod:`.minimise` of :math:`f` and of :math:`-f`, the ends and the signs of :math:`f` there tell how many crossings there are, and
+each is found in a bracket of its own. Where the curve is zero by construction, or is lost in the round-off of its two terms, it is
+zero: a monotone piece that begins there has no further crossing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Crossings", "crossings"]
 
 _NEAR, _FAR = 1e-12, 1e12  # of the unit: where an end that is not attained is looked at
 _LOST = 1e-11  # of the terms of the curve: its round-off, and what an asymptote leaves
-_SPACING = 1e-8 ** (4 / 3)  # makes the residual of an accepted root 1e-8
+_SPACING, _SETTLED = 1e-14, 1e-8  # where the iteration stops, and what is accepted if round-off stops it before
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _pieces(
     last = np.where(interval.high_closed, interval.high, interval.place(np.full(curves.size, _FAR), everywhere))
     breaks = []
     for i in everywhere:
-        inner = {x for of in stationary for x in of(i)} | ({float(known[i])} if np.isfinite(known[i]) else set())
+        inner = {x for of in stationary for x in of(int(i))} | ({float(known[i])} if np.isfinite(known[i]) else set())
         breaks.append(np.array([first[i], *sorted(x for x in inner if first[i] < x < last[i]), last[i]]))
     x = np.concatenate(breaks)
     index = np.repeat(everywhere, [len(b) for b in breaks])
@@ -180,7 +180,7 @@ def _roots(curves: Curves, interval: Interval, pieces: list[_Piece]) -> list[flo
         found = find_root(
             _Zero(curves, interval, index, rising, low, np.where(start > 0, start, 1.0)), _SPACING, ceiling=high
         )
-    u = found.checked("a crossing", "report these values")
+    u = found.value if found.largest <= _SETTLED else found.checked("a crossing", "report these values")
     return [float(x) for x in interval.place(u, index)]
 
 

@@ -4,11 +4,11 @@ r"""A minimum in several arguments at once, for many points.
 slowly where the arguments depend on each other.
 
 **Newton.** So after every sweep Newton's iteration on the exact gradient goes on. Its Hessian is a difference quotient of the
-gradient, with negative curvatures turned around; a step is at most the width of the range, or the distance from its only end, and is
-shortened until the error does not rise. An argument that comes to an end of its range stays there until the next sweep.
+gradient, with negative curvatures turned around; a step is at most the width of the range, or the distance from its only end, and
+is shortened until the error does not rise. An argument that comes to an end of its range stays there until the next sweep.
 
-**Acceptance.** A point settles when a step of the careful gradient is at most :math:`10^{-9}`, its Hessian is positive definite, and
-one more sweep does not lower the error: no argument alone improves it. Of three starts the lowest result counts.
+**Acceptance.** A point settles when a step of the careful gradient is at most :math:`10^{-9}`, its Hessian is positive definite,
+and one more sweep does not lower the error: no argument alone improves it. Of three starts the lowest result counts.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ sign changes: where :math:`|uE'|` has a local minimum on the grid the two interv
 Outside the grid one change of sign more is found at either end, by the derivative at the end itself (or very near one that is not
 attained).
 
-**The root.** Each change from - to + is a local minimum. Newton's iteration of :mod:`.newton` finds it, between the two points, to
-a relative residual of :math:`10^{-8}`; the difference quotient that steers it decides how fast, not where it ends.
+**The root.** Each change from - to + is a local minimum. Newton's iteration of :mod:`.newton` finds it, between the two points,
+to a relative residual of :math:`10^{-8}`; the difference quotient that steers it decides how fast, not where it ends.
 
 **The minimum.** The error at all local minima and at both ends is compared.
 """
@@ -213,8 +213,9 @@ def _end(
     closed = (interval.low_closed if side < 0 else interval.high_closed)[index]
     x = np.where(closed, ends, interval.place(near, index))
     slope = curves.slope(x, index, rough=True) if index.size else np.empty(0)
-    # A derivative that vanishes at the end, as without noise, would have the sign of its round-off.
-    doubtful = np.flatnonzero(closed & (np.abs(slope) <= _DOUBTFUL * np.abs(slopes[index])))
+    # A derivative that vanishes at the end, as without noise or far away, would have the sign of its round-off.
+    small = np.abs(slope) <= _DOUBTFUL * np.abs(slopes[index])
+    doubtful = np.flatnonzero(small & (closed | (side * slope > 0)))
     if doubtful.size:
         slope[doubtful] = curves.slope(x[doubtful], index[doubtful], rough=False)
     turned = side * slope > np.where(closed, _VANISHING * np.abs(slopes[index]), 0)

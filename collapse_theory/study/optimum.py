@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sympy import Eq, Expr, Symbol
 
+from collapse_theory.algebra.closed_roots import closed_roots
 from collapse_theory.core.arguments import instance
 from collapse_theory.core.errors import DomainError, shown
 from collapse_theory.derive.clean import clean_counterpart
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collapse_theory.describe.targets import Target
     from collapse_theory.numerics.measure import Spectra
 
-__all__ = ["Optimum", "optimal_ridge"]
+__all__ = ["Optimum", "chosen_argument", "optimal_ridge", "ranges"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class Optimum:
         r"""The stationarity condition :math:`\partial E/\partial x=0`, derived; a tuple for several arguments."""
         found = tuple(Eq(self.formula.diff(name).expr, 0, evaluate=False) for name in self.over)
         return found[0] if len(found) == 1 else found
+
+    @cached_property
+    def roots(self) -> tuple[Expr, ...]:
+        """The solutions of the condition in closed form, where it has linear and quadratic factors in the one argument."""
+        return closed_roots(self.condition.lhs, self.formula.symbol(self.over[0])) if len(self.over) == 1 else ()
 
     @property
     def clean_value(self) -> Any:
@@ -183,7 +189,7 @@ def optimal_ridge(
     instance(err, ErrorFormula, "err", "derive one with ct.test_error(pipeline)", DomainError)
     chosen = _arguments(err, over, values)
     names = tuple(x.name for x in chosen)
-    asked = _Question({"spectrum": spectrum, "target": target}, _ranges(between, names), values)
+    asked = _Question({"spectrum": spectrum, "target": target}, ranges(between, names), values)
     search = Search.of(err, chosen, asked.about, asked.between, values)
     minima: Any = None
     if len(chosen) == 1:
@@ -207,16 +213,36 @@ def _arguments(err: ErrorFormula, over: Any, values: Mapping[str, Any]) -> tuple
     if not chosen or len(set(chosen)) < len(chosen):
         raise DomainError(f"over needs different arguments, got {shown(over)}; for example over='lam'")
     for x in chosen:
-        if x.is_integer:
-            raise DomainError(
-                f"over needs a continuous argument, got {x.name!r}, an integer; compare err.evaluate({x.name}=...) instead"
-            )
-        if x.name in values:
-            raise DomainError(f"over needs an argument without a value, got {x.name}={shown(values[x.name])}; omit it")
+        _refuse_argument(x, values)
     return chosen
 
 
-def _ranges(between: Any, names: tuple[str, ...]) -> dict[str, tuple[float, float]]:
+def chosen_argument(err: ErrorFormula, over: Any, values: Mapping[str, Any]) -> Symbol:
+    """Return the one argument that is asked for.
+
+    Raises:
+        DomainError: If it is unknown, an integer, or has a value.
+    """
+    (x,) = _arguments(err, err.symbol(over), values)
+    return x
+
+
+def _refuse_argument(x: Symbol, values: Mapping[str, Any]) -> None:
+    if x.is_integer:
+        raise DomainError(
+            f"over needs a continuous argument, got {x.name!r}, an integer; compare err.evaluate({x.name}=np.arange(50)), or "
+            f"write a number of rows as sympy.Symbol({x.name!r}, positive=True)"
+        )
+    if x.name in values:
+        raise DomainError(f"over needs an argument without a value, got {x.name}={shown(values[x.name])}; omit it")
+
+
+def ranges(between: Any, names: tuple[str, ...]) -> dict[str, tuple[float, float]]:
+    """Return the ranges by name.
+
+    Raises:
+        DomainError: If one is not a pair in order, or of another argument.
+    """
     if between is None:
         return {}
     if not isinstance(between, Mapping):
