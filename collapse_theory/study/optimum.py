@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["Optimum", "chosen_argument", "optimal_ridge", "ranges"]
 
 
+_QUOTIENT = 2.0**-12  # of the argument: the central quotient of an exact slope, good to its square
+
+
 @dataclass(frozen=True)
 class Optimum:
     r"""Where a test error is least.
@@ -88,7 +91,8 @@ class Optimum:
         r"""The first-order correction of the clean optimum, :math:`-\partial_xE/\partial_x^2E_0`, as a formula.
 
         :math:`E_0` is the clean error; both derivatives are taken where :math:`\partial_xE_0=0`, so that the numerator is the
-        slope of what synthetic data add.
+        slope of what synthetic data add. None where the clean error has no written second derivative, as that of weighted
+        rows; :attr:`first_order` is there all the same.
         """
         bend = self._bend
         return None if bend is None else -self.formula.diff(self.over[0]).expr / bend.expr
@@ -96,15 +100,25 @@ class Optimum:
     @cached_property
     def first_order(self) -> Any:
         """The clean optimum plus the first-order correction there; NaN where the clean error is least at an end."""
-        bend = self._bend
-        if self._clean is None or bend is None:
+        if self._clean is None:
             return None
         _, x, _, inside = self._clean
         name, about, values = self.over[0], self.asked.about, self.asked.values
-        there = {name: np.where(inside, x, self.value)}
-        slope = self.formula.diff(name).evaluate(**about, **values, **there)
-        curvature = bend.evaluate(**about, **_known(bend, values), **there)
-        return _plain(np.where(inside, x - slope / curvature, np.nan))
+        there = np.where(inside, x, self.value)
+        slope = self.formula.diff(name).evaluate(**about, **values, **{name: there})
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return _plain(np.where(inside, x - slope / self._curvature(there), np.nan))
+
+    def _curvature(self, x: np.ndarray) -> Any:
+        """Return the second derivative of the clean error; where it is not written out, a difference quotient of the first."""
+        assert self._clean is not None
+        name, about = self.over[0], self.asked.about
+        bend, clean = self._bend, self._clean[0].diff(self.over[0])
+        if bend is not None:
+            return bend.evaluate(**about, **_known(bend, self.asked.values), **{name: x})
+        known = _known(clean, self.asked.values)
+        right, left = (clean.evaluate(**about, **known, **{name: x * (1 + h)}) for h in (_QUOTIENT, -_QUOTIENT))
+        return (right - left) / (2 * _QUOTIENT * x)
 
     @cached_property
     def _bend(self) -> ErrorFormula | None:
