@@ -1,7 +1,7 @@
 """Measure the optimal ridge: build, 1,000 points of one or of many numbers of rows, the clean optimum; joint optima; with values.
 
-Least of three runs on one core of an AMD EPYC: 1,000 points of d = 300 at one T 0.5 s, at as many T 0.9 s (1.9 s before rough slopes
-took plain sums and roots began inside their brackets); a weight and a ridge of pooled fits 5 s, where there was no result in 70 s.
+Processor time on one core of a busy AMD EPYC: 1,000 points of d = 300 at one T 0.35 s, at as many T 0.8 s; a weight and a ridge of
+pooled fits that share rows 3 to 4 s, where there was no result in 70 s.
 """
 
 from __future__ import annotations

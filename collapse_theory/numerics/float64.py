@@ -30,7 +30,6 @@ from collapse_theory.numerics.pooled_float64 import PooledFloat64, pooled_points
 from collapse_theory.numerics.steps import (
     CheckExistence,
     Integrate,
-    Recurse,
     SolvePooled,
     SolveRidge,
     Unroll,
@@ -40,8 +39,8 @@ from collapse_theory.symbols import ordered
 
 __all__ = ["Batch", "Float64Program"]
 
-_BLOCK = 1 << 15  # entries of a (batch, node) array: a few of them fit the cache
-_RECURSION_BLOCK = 1 << 17  # of many short steps: a megabyte, so that a block costs more than the calls on it
+_BLOCK = 1 << 17  # entries of a (batch, node) array: a megabyte, so that a block costs more than the calls on it
+_CACHED = 1 << 15  # of which a few fit the cache
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,6 @@ class Float64Program:
         self._compiled: dict[tuple[Expr, ...], Vectorised] = {}
         self._programs: dict[tuple[Unroll, float], Float64Program] = {}
         self._magnitudes = magnitudes_of(plan)
-        self._entries = _RECURSION_BLOCK if any(isinstance(s, Recurse) for s in plan.steps) else _BLOCK
         self.checked = any(isinstance(s, SolvePooled) for s in plan.steps)
 
     def __getstate__(self) -> Plan:
@@ -101,7 +99,7 @@ class Float64Program:
                 in the fastest order, and pooled fits are solved once.
         """
         nodes = 1 if measure is None else measure.size
-        step = max(1, self._entries // nodes)
+        step = max(1, _BLOCK // nodes)
         if size > step:
             place = self._repeated(values, size)
             if place is None:
@@ -195,7 +193,9 @@ class _Watched(PooledFloat64):
         self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[bool], env: Mapping[Symbol, Any]
     ) -> list[Any]:
         """Return sums over the eigenvalues."""
-        functions, sizes, inverse = self._functions(measure, integrands, env)
+        points, inverse = _points(integrands, env)
+        columns = {name: x if np.ndim(x) == 0 else x[:, None] for name, x in points.items()}
+        functions, sizes = self.program.function(tuple(integrands))(columns, measure)
         totals = []
         for f, size, against_energies in zip(functions, sizes, energy, strict=True):
             integral = measure.form if against_energies else measure.trace
@@ -212,16 +212,6 @@ class _Watched(PooledFloat64):
                 self.reports.append("integral")
             totals.append(total if inverse is None or np.ndim(total) == 0 else total[inverse])
         return totals
-
-    def _functions(
-        self, measure: Measure, integrands: Sequence[Expr], env: Mapping[Symbol, Any]
-    ) -> tuple[list[Any], list[Any], np.ndarray | None]:
-        """Return integrands and their magnitudes at the nodes, for each point once, and where each point is."""
-        used = {name: env[name] for name in _symbols(tuple(integrands)) if name in env}
-        points, inverse = _distinct(list(used.values()))
-        columns = {name: x if np.ndim(x) == 0 else x[:, None] for name, x in zip(used, points, strict=True)}
-        functions, sizes = self.program.function(tuple(integrands))(columns, measure)
-        return functions, sizes, inverse
 
     def ridge(self, measure: Measure, T: Any, lam: Any) -> tuple[Any, Any]:
         """Return effective ridges and residual degrees of freedom.
@@ -318,11 +308,18 @@ class _Rough(_Watched):
         self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[bool], env: Mapping[Symbol, Any]
     ) -> list[Any]:
         """Return sums over the eigenvalues."""
-        functions, _, inverse = self._functions(measure, integrands, env)
-        totals = [
-            (measure.form if against_energies else measure.trace)(f, rough=True)
-            for f, against_energies in zip(functions, energy, strict=True)
-        ]
+        points, inverse = _points(integrands, env)
+        call, step = self.program.function(tuple(integrands)), max(1, _CACHED // measure.size)
+        size = max((x.size for x in points.values() if np.ndim(x)), default=1)
+        parts = []
+        for i in range(0, size, step):
+            columns = {name: x if np.ndim(x) == 0 else x[i : i + step, None] for name, x in points.items()}
+            functions, _ = call(columns, measure)
+            parts.append([
+                (measure.form if against_energies else measure.trace)(f, rough=True)
+                for f, against_energies in zip(functions, energy, strict=True)
+            ])  # fmt: skip
+        totals = [x[0] if np.ndim(x[0]) == 0 else np.concatenate(x) for x in zip(*parts, strict=True)]
         return [total if inverse is None or np.ndim(total) == 0 else total[inverse] for total in totals]
 
     def pooled(
@@ -354,6 +351,13 @@ def _atoms(spectrum: np.ndarray, places: np.ndarray) -> Measure:
 def _symbols(expressions: tuple[Expr, ...]) -> tuple[Symbol, ...]:
     """Return the symbols of expressions, in an order; to find them takes as long as to evaluate a block."""
     return ordered(set().union(*(e.free_symbols for e in expressions)))
+
+
+def _points(integrands: Sequence[Expr], env: Mapping[Symbol, Any]) -> tuple[dict[Symbol, Any], np.ndarray | None]:
+    """Return the values that integrands depend on, each point once, and where each point of the batch is."""
+    used = {name: env[name] for name in _symbols(tuple(integrands)) if name in env}
+    points, inverse = _distinct(list(used.values()))
+    return dict(zip(used, points, strict=True)), inverse
 
 
 def _distinct(arrays: Sequence[Any]) -> tuple[list[Any], np.ndarray | None]:

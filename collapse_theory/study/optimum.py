@@ -105,7 +105,8 @@ class Optimum:
         _, x, _, inside = self._clean
         name, about, values = self.over[0], self.asked.about, self.asked.values
         there = np.where(inside, x, self.value)
-        slope = self.formula.diff(name).evaluate(**about, **values, **{name: there})
+        at: dict[str, Any] = {**about, **values, name: there}
+        slope = self.formula.diff(name).evaluate(**at)
         with np.errstate(divide="ignore", invalid="ignore"):
             return _plain(np.where(inside, x - slope / self._curvature(there), np.nan))
 
@@ -114,10 +115,10 @@ class Optimum:
         assert self._clean is not None
         name, about = self.over[0], self.asked.about
         bend, clean = self._bend, self._clean[0].diff(self.over[0])
+        known: dict[str, Any] = {**about, **_known(bend or clean, self.asked.values)}
         if bend is not None:
-            return bend.evaluate(**about, **_known(bend, self.asked.values), **{name: x})
-        known = _known(clean, self.asked.values)
-        right, left = (clean.evaluate(**about, **known, **{name: x * (1 + h)}) for h in (_QUOTIENT, -_QUOTIENT))
+            return bend.evaluate(**{**known, name: x})
+        right, left = (clean.evaluate(**{**known, name: x * (1 + h)}) for h in (_QUOTIENT, -_QUOTIENT))
         return (right - left) / (2 * _QUOTIENT * x)
 
     @cached_property
