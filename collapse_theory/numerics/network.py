@@ -23,7 +23,7 @@ from collapse_theory.numerics.reals import Reals
 from collapse_theory.numerics.resolvents import Resolvent
 from collapse_theory.numerics.solved_fits import FitNumbers, solved_fit
 
-__all__ = ["Numbers", "PipelineEquivalent", "TestErrorValues"]
+__all__ = ["Numbers", "PipelineArrays", "PipelineEquivalent", "TestErrorValues", "needed_numbers"]
 
 
 class Numbers(Reals, Protocol):
@@ -104,7 +104,7 @@ class PipelineEquivalent:
         fits = [
             solved_fit(f, found, number, scaled, numbers) for f, found in zip(self.system.fits, solved, strict=True)
         ]
-        field = _Arrays(self.system, numbers, measure, number, fits, nudges)
+        field = PipelineArrays(self.system, numbers, measure, number, fits, nudges)
         cavity = Cavity(self.system, field)
         zero = 0 * column
         bias, noise = (np.ravel(zero if x is None else x + zero) for x in (cavity.bias(), cavity.variance()))
@@ -112,13 +112,13 @@ class PipelineEquivalent:
         return TestErrorValues(bias / np.ravel(column), noise, float(residual))
 
 
-class _Arrays:
+class PipelineArrays:
     """Arrays over units and nodes."""
 
     def __init__(
         self,
         system: PooledSystem,
-        numbers: Numbers,
+        numbers: Reals,
         measure: Measure,
         number: Mapping[Expr, Any],
         fits: Sequence[SolvedFit],

@@ -22,8 +22,11 @@ from collapse_theory.core.errors import ConvergenceError, DomainError
 from collapse_theory.core.precision import private_context
 from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.numerics.digits import Digits
+from collapse_theory.numerics.dual import Dual
+from collapse_theory.numerics.jets import Jet
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.network import PipelineEquivalent
+from collapse_theory.numerics.pooled_batch import has_one_ridge_each, pooled_batch
 from collapse_theory.numerics.pooled_point import terms, visible
 from collapse_theory.numerics.reals import Float64
 from collapse_theory.numerics.resolvents import Resolvent
@@ -85,13 +88,20 @@ def pooled_points(
         rough: Whether to solve once, in float64, and to take what comes out; NaN where nothing does.
     """
     measure = measure.over(system.covariances)
-    columns = np.broadcast_arrays(
+    columns: Any = np.broadcast_arrays(
         *(np.asarray(x, dtype=float) for x in (*values.values(), *direction.values())), np.zeros(())
     )[:-1]
     shape = columns[0].shape if columns else ()
-    out = np.empty((2, *shape))
+    out = np.full((2, *shape), np.nan)
     with np.errstate(all="ignore"):  # it checks its own numbers
-        for i in np.ndindex(shape):
+        if shape and np.prod(shape) > 1 and has_one_ridge_each(system, measure):
+            flat = [np.ravel(c)[:, None] for c in columns]
+            points = dict(zip(values, flat, strict=False))
+            along = dict(zip(direction, flat[len(values) :], strict=True))
+            found = _together(system, measure, points, along, rough=rough)
+            out = found.reshape(2, *shape)
+        for i in np.argwhere(np.isnan(out[0])) if shape else [()]:
+            i = tuple(i)
             numbers = [float(c[i]) for c in columns]
             point = dict(zip(values, numbers, strict=False))
             along = dict(zip(direction, numbers[len(point) :], strict=True))
@@ -116,6 +126,37 @@ def _once(
     except ConvergenceError:
         return np.nan, np.nan
     return float(bias[0]), float(noise[0])
+
+
+def _together(
+    system: PooledSystem,
+    measure: Measure,
+    values: Mapping[Symbol, Any],
+    direction: Mapping[Symbol, Any],
+    *,
+    rough: bool,
+) -> np.ndarray:
+    """Return bias and variance of many points, or their slopes; not a number where they have to be solved one by one."""
+    numbers: Any = Dual(_FLOAT64) if direction else _FLOAT64
+    given = {x: Jet(v, direction[x]) if x in direction else v for x, v in values.items()}
+    weights = tuple({x.weight: None for f in system.fits for x in f.designs if x.weight.free_symbols})
+    seen = np.min([np.min(w) for w in _FLOAT64.evaluate(weights, values)], initial=1.0) > 0
+    size = max(len(v) for v in values.values())
+    if not seen:
+        return np.full((2, size), np.nan)
+    unit = np.ldexp(1.0, -np.frexp(measure.nodes.max())[1])
+    found = []
+    for u, nudge in list(zip(_UNITS, _NUDGES, strict=True))[: 1 if rough else None]:
+        parts = pooled_batch(system, numbers, measure, given, unit * u, nudge)
+        if direction:
+            parts = tuple(x.slope if isinstance(x, Jet) else 0 * x for x in parts)
+        found.append([np.broadcast_to(np.ravel(x), (size,)) for x in parts])
+    each = np.array(found)  # (units, 2, size)
+    exact = each[0]
+    spread, scale = np.abs(each - exact).max(axis=0), np.abs(exact)
+    believed = spread <= (_ACCEPTED_SLOPE if direction else _ACCEPTED) * scale
+    believed &= np.isfinite(each).all(axis=0) & (True if direction else (each >= 0).all(axis=0))
+    return np.where(believed.all(axis=0), exact, np.nan)
 
 
 def pooled_values(
