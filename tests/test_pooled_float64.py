@@ -217,3 +217,16 @@ def test_a_result_beyond_float64_is_refused():
     how = {"spectrum": ct.Isotropic(10), "target": ct.RandomTarget()}
     with pytest.raises(ct.DomainError, match="digits="):
         error.evaluate(**how)
+
+
+@pytest.mark.parametrize("rounds", [2, 3])
+def test_many_points_are_those_of_one_after_the_other(rounds):
+    """Values and slopes, over the threshold T = d and down to tiny ridges, where points leave the batch."""
+    T, sigma, lam = ct.symbols.T, ct.symbols.sigma, ct.symbols.lam
+    error = ct.test_error(ct.workflows.accumulate(rounds, ct.Stage(T, sigma, lam)), method="free-probability")
+    about = {"spectrum": ct.PowerLaw(40, beta=1.1), "target": ct.RandomTarget(), "sigma": 0.4}
+    rows, ridges = np.array([20.0, 40.0, 90.0]), np.array([[1e-11], [1e-3], [0.1], [3.0]])
+    for formula, promised in ((error, 1e-12), (error.diff("lam"), 1e-10), (error.diff("T"), 1e-10)):
+        together = formula.evaluate(**about, T=rows, lam=ridges)
+        apart = [[formula.evaluate(**about, T=float(t), lam=float(x)) for t in rows] for x in ridges.ravel()]
+        np.testing.assert_allclose(together, apart, rtol=2 * promised)

@@ -98,8 +98,7 @@ def pooled_points(
             flat = [np.ravel(c)[:, None] for c in columns]
             points = dict(zip(values, flat, strict=False))
             along = dict(zip(direction, flat[len(values) :], strict=True))
-            found = _together(system, measure, points, along, rough=rough)
-            out = found.reshape(2, *shape)
+            out = _together(system, measure, points, along, rough=rough).reshape(2, *shape)
         for i in np.argwhere(np.isnan(out[0])) if shape else [()]:
             i = tuple(i)
             numbers = [float(c[i]) for c in columns]
