@@ -18,6 +18,7 @@ constant of labellers that disagree, are ours.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache
 from typing import Any
 
 from sympy import Add, Expr, Ge, S, Symbol, factor
@@ -28,7 +29,7 @@ from collapse_theory.algebra.special import GeometricSum
 from collapse_theory.derive.labeller import PooledStage
 from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Truth
 from collapse_theory.describe.recognise import Increment
-from collapse_theory.symbols import d, eigenvalue
+from collapse_theory.symbols import N, d, eigenvalue
 
 __all__ = [
     "affine_closed_form",
@@ -97,14 +98,18 @@ def disagreement(rows: Expr) -> Expr:
     >>> disagreement(N).subs({N: 8, d: 2})
     71/175
     """
-    others = {rows: rows - 1, d: d - 1}
-    inverse, _ = mean_inverse_gram(rows)
-    coefficients = (d - 1) * (eigenvalue * inverse).subs(others, simultaneous=True)
-    a, total = d / 2, rows / 2
+    return _disagreement().xreplace({N: rows})
+
+
+@cache
+def _disagreement() -> Expr:
+    inverse, _ = mean_inverse_gram(N)
+    coefficients = (d - 1) * (eigenvalue * inverse).subs({N: N - 1, d: d - 1}, simultaneous=True)
+    a, total = d / 2, N / 2
     square = a * (a + 1) / (total * (total + 1))
     alpha = (1 + coefficients) * square / d
-    beta = (1 - rows * alpha) / (rows * (rows - 1))
-    return factor(rows * (alpha - beta))
+    beta = (1 - N * alpha) / (N * (N - 1))
+    return factor(N * (alpha - beta))
 
 
 def telescoped_risk(steps: tuple[Increment, ...]) -> tuple[Mapping[str, Expr], tuple[Boolean, ...]]:
@@ -203,13 +208,19 @@ def _last_square(stages: Sequence[PooledStage], signal: Expr, noisy: Expr, cost:
 
         def gain(a: int, b: int, each: Any = each, mean: Any = mean, spread: Expr = spread) -> Expr:
             apart = Add(*(p * (e.get(a, S.Zero) - mean[a]) * (e.get(b, S.Zero) - mean[b]) for p, e in each))
-            return factor(mean[a] * mean[b]) + spread * factor(apart)
+            return _factored(mean[a] * mean[b]) + spread * _factored(apart)
 
         square = Add(*(gain(a, b) * gram[a, b] for a in places for b in places))
         for earlier in range(_NOTHING, k):
             gram[k, earlier] = gram[earlier, k] = Add(*(mean[a] * gram[a, earlier] for a in places))
         gram[k, k] = square + noisy * stage.noise * fresh_step(stage.T, stage.T)
     return gram[len(stages) - 1, len(stages) - 1]
+
+
+@lru_cache(maxsize=1024)
+def _factored(e: Expr) -> Expr:
+    """Return the factors of a gain; equal fits have equal ones."""
+    return factor(e)
 
 
 def affine_closed_form(v0: Expr, v1: Expr, v2: Expr, n: Symbol) -> Expr:

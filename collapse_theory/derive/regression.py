@@ -15,7 +15,7 @@ from collapse_theory.derive.operator import Generation
 from collapse_theory.derive.pooled import pooled_system
 from collapse_theory.derive.pooled_scalars import pipeline_scalars
 from collapse_theory.describe.literals import without_literals
-from collapse_theory.describe.pipeline import Fit, Pipeline
+from collapse_theory.describe.pipeline import Fit, Pipeline, Source, Truth
 from collapse_theory.describe.recognise import chain, increments, is_least_squares, one_design, own_inputs
 
 __all__ = ["excess_risk"]
@@ -35,8 +35,8 @@ def excess_risk(
         pipeline: The training procedure.
         model: The tested fit; default the last.
         method: "exact" (least squares), "operator" (inputs used by one fit each), "free-probability" (every linear
-            pipeline), or "auto": the strongest that applies, but for least squares that pools several labellers, where it
-            is the operator, which holds for any number of rows.
+            pipeline), or "auto": the strongest that applies. Where fits pool several earlier fits, the exact error of more
+            than six fits is written out only when it is asked for.
         test_covariance: Name of the covariance of the test inputs; None is the common one.
 
     Raises:
@@ -53,7 +53,7 @@ def excess_risk(
         method = "free-probability"
     if method in {"auto", "exact"}:
         derived = _exact(copy, fit)
-    if derived is None and method == "exact":
+    if derived is None and (method == "exact" or (method == "auto" and _short(copy, fit))):
         derived = _exact_pooled(copy, fit)
     if derived is None and method in {"auto", "operator"}:
         derived = _operator(copy, fit)
@@ -88,6 +88,19 @@ def _exact(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
         parts, conditions = one_design_risk(pipeline, fit, design.T)
         return ErrorFormula(parts, "exact", conditions, ("gerstgrasser2024inevitable", "he2025golden"), "exact")
     return None
+
+
+_FEW = 6
+
+
+def _short(pipeline: Pipeline, fit: Fit) -> bool:
+    """Return whether the exact error of pooled fits does not double with every fit: few fits, or one labeller in each."""
+    fits = pipeline.ancestors(fit)
+    labellers = (
+        {m for s in f.samples if isinstance(s.source, Source) for m, _ in Source.of(s.source) if not isinstance(m, Truth)}
+        for f in fits
+    )
+    return len(fits) <= _FEW or all(len(x) <= 1 for x in labellers)
 
 
 def _exact_pooled(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
