@@ -123,6 +123,8 @@ class Cavity:
                 found.setdefault(x.inputs, Design(x.inputs, x.covariance, {})).place[k] = n
         self.designs = list(found.values())
         self._numbers: dict[Expr, Any] = {}
+        self._per_design: dict[tuple[int, int], tuple[Any, Any]] = {}
+        self._seen = {k: [D for D in self.designs if k in D.place] for k in range(len(system.fits))}
         self._overlaps: dict[tuple[Any, ...], Any] = {}
         self.responses = _Responses(self)
         self.means = self._means()
@@ -168,8 +170,8 @@ class Cavity:
         return self.system.fits[k].designs[D.place[k]]
 
     def common(self, *fits: int) -> list[Design]:
-        """Return the designs that all these fits see."""
-        return [D for D in self.designs if all(k in D.place for k in fits)]
+        """Return the designs that a fit, or two, see."""
+        return [D for D in self._seen[fits[0]] if fits[-1] in D.place]
 
     def labels(self, k: int, D: Design) -> Iterator[tuple[int, Any]]:
         """Return row ``k`` of ``C``: one for the fit itself, minus the coefficient of each labeller."""
@@ -201,12 +203,17 @@ class Cavity:
 
     def mass(self, k: int, D: Design) -> Any:
         """Return ``m_k = a_k T / N_k``."""
-        x = self.pooled(k, D)
-        return self.number(x.weight * x.T / self.system.fits[k].N)
+        return self._shares(k, D)[0]
 
     def per_row(self, k: int, D: Design) -> Any:
         """Return ``a_k / N_k``."""
-        return self.number(self.pooled(k, D).weight / self.system.fits[k].N)
+        return self._shares(k, D)[1]
+
+    def _shares(self, k: int, D: Design) -> tuple[Any, Any]:
+        if (k, D.inputs) not in self._per_design:
+            x, N = self.pooled(k, D), self.system.fits[k].N
+            self._per_design[k, D.inputs] = self.number(x.weight * x.T / N), self.number(x.weight / N)
+        return self._per_design[k, D.inputs]
 
     def gain(self, k: int, other: int, D: Design) -> Any:
         r"""Return :math:`m_kL_{kk}L_{ll}a_l/N_l`, by which an unknown on a shared design acts on both fits."""

@@ -97,7 +97,13 @@ def _short(pipeline: Pipeline, fit: Fit) -> bool:
     """Return whether the exact error of pooled fits does not double with every fit: few fits, or one labeller in each."""
     fits = pipeline.ancestors(fit)
     labellers = (
-        {m for s in f.samples if isinstance(s.source, Source) for m, _ in Source.of(s.source) if not isinstance(m, Truth)}
+        {
+            m
+            for s in f.samples
+            if isinstance(s.source, Source)
+            for m, _ in Source.of(s.source)
+            if not isinstance(m, Truth)
+        }
         for f in fits
     )
     return len(fits) <= _FEW or all(len(x) <= 1 for x in labellers)

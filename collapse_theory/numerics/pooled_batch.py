@@ -38,8 +38,8 @@ def pooled_batch(
     numbers: Reals,
     measure: Measure,
     values: Mapping[Symbol, Any],
-    unit: float,
-    nudge: int,
+    unit: np.ndarray,
+    nudge: np.ndarray,
 ) -> tuple[Any, Any]:
     """Return bias and noise of the last fit at every point.
 
@@ -48,8 +48,8 @@ def pooled_batch(
         numbers: float64, or dual numbers over it.
         measure: Eigenvalues, counts and energies.
         values: Values of the system's symbols, of shape (points, 1) or scalars; dual ones have slopes.
-        unit: What to multiply the covariance and the ridges with before solving.
-        nudge: Units of round-off by which effective ridges and traces are off.
+        unit: What to multiply the covariance and the ridges with before solving, shape (points, 1).
+        nudge: Units of round-off by which effective ridges and traces are off, shape (points, 1).
     """
     expressions = needed_numbers(system)
     given = {dimension: numbers.array(measure.dimension)[()], **values}
@@ -62,12 +62,14 @@ def pooled_batch(
         if key not in alike:
             alike[key] = _solved(f, number, measure, s, unit, nudge * numbers.epsilon)
         fits.append(alike[key])
-    cavity = Cavity(system, PipelineArrays(system, numbers, measure, number, fits, (nudge,)))
+    cavity = Cavity(system, PipelineArrays(system, numbers, measure, number, fits, nudge.ravel().tolist()))
     bias, noise = (0.0 if x is None else x for x in (cavity.bias(), cavity.variance()))
     return bias / unit, noise
 
 
-def _solved(f: Any, number: Mapping[Expr, Any], measure: Measure, s: Any, unit: float, off: float) -> SolvedFit:
+def _solved(
+    f: Any, number: Mapping[Expr, Any], measure: Measure, s: Any, unit: np.ndarray, off: np.ndarray
+) -> SolvedFit:
     """Return one fit at every point."""
     rows: Any = sum(number[x.T] for x in f.designs)
     mass = number[f.designs[0].weight] * rows / number[f.N]

@@ -94,13 +94,13 @@ def pooled_points(
     shape = columns[0].shape if columns else ()
     out = np.full((2, *shape), np.nan)
     with np.errstate(all="ignore"):  # it checks its own numbers
-        if shape and np.prod(shape) > 1 and has_one_ridge_each(system, measure):
+        if columns and np.prod(shape) > 0 and has_one_ridge_each(system, measure):
             flat = [np.ravel(c)[:, None] for c in columns]
             points = dict(zip(values, flat, strict=False))
             along = dict(zip(direction, flat[len(values) :], strict=True))
             out = _together(system, measure, points, along, rough=rough).reshape(2, *shape)
-        for i in np.argwhere(np.isnan(out[0])) if shape else [()]:
-            i = tuple(i)
+        for at in np.argwhere(np.isnan(out[0])):
+            i = tuple(at)
             numbers = [float(c[i]) for c in columns]
             point = dict(zip(values, numbers, strict=False))
             along = dict(zip(direction, numbers[len(point) :], strict=True))
@@ -136,25 +136,24 @@ def _together(
     rough: bool,
 ) -> np.ndarray:
     """Return bias and variance of many points, or their slopes; not a number where they have to be solved one by one."""
-    numbers: Any = Dual(_FLOAT64) if direction else _FLOAT64
-    given = {x: Jet(v, direction[x]) if x in direction else v for x, v in values.items()}
     weights = tuple({x.weight: None for f in system.fits for x in f.designs if x.weight.free_symbols})
-    seen = np.min([np.min(w) for w in _FLOAT64.evaluate(weights, values)], initial=1.0) > 0
-    size = max(len(v) for v in values.values())
-    if not seen:
+    size = max((len(v) for v in values.values()), default=1)
+    if np.min([np.min(w) for w in _FLOAT64.evaluate(weights, values)], initial=1.0) <= 0:
         return np.full((2, size), np.nan)
-    unit = np.ldexp(1.0, -np.frexp(measure.nodes.max())[1])
-    found = []
-    for u, nudge in list(zip(_UNITS, _NUDGES, strict=True))[: 1 if rough else None]:
-        parts = pooled_batch(system, numbers, measure, given, unit * u, nudge)
-        if direction:
-            parts = tuple(x.slope if isinstance(x, Jet) else 0 * x for x in parts)
-        found.append([np.broadcast_to(np.ravel(x), (size,)) for x in parts])
-    each = np.array(found)  # (units, 2, size)
-    exact = each[0]
-    spread, scale = np.abs(each - exact).max(axis=0), np.abs(exact)
+    units, nudges = np.array(_UNITS)[: 1 if rough else None], np.array(_NUDGES)[: 1 if rough else None]
+    units = units * np.ldexp(1.0, -np.frexp(measure.nodes.max())[1])
+    numbers: Any = Dual(_FLOAT64) if direction else _FLOAT64
+    each = {x: np.tile(v, (len(units), 1)) for x, v in values.items()}
+    moving = {x: Jet(each[x], np.tile(v, (len(units), 1))) for x, v in direction.items()}
+    unit, nudge = np.repeat(units, size)[:, None], np.repeat(nudges, size)[:, None]
+    parts = pooled_batch(system, numbers, measure, {**each, **moving}, unit, nudge)
+    if direction:
+        parts = tuple(x.slope if isinstance(x, Jet) else 0 * x for x in parts)
+    found = np.stack([np.broadcast_to(x, unit.shape).reshape(len(units), size) for x in parts], axis=1)
+    exact = found[0]
+    spread, scale = np.abs(found - exact).max(axis=0), np.abs(exact)
     believed = spread <= (_ACCEPTED_SLOPE if direction else _ACCEPTED) * scale
-    believed &= np.isfinite(each).all(axis=0) & (True if direction else (each >= 0).all(axis=0))
+    believed &= np.isfinite(found).all(axis=0) & (True if direction else (found >= 0).all(axis=0))
     return np.where(believed.all(axis=0), exact, np.nan)
 
 
