@@ -24,7 +24,7 @@ from collapse_theory.derive.formula import Regime
 from collapse_theory.describe.pipeline import Fit, Pipeline
 from collapse_theory.families.averaging import Averaging
 from collapse_theory.families.calculus import RowLaw
-from collapse_theory.families.rates import CollapseRates
+from collapse_theory.families.collapse_rates import CollapseRates
 from collapse_theory.families.resampling import (
     expected_survivors,
     generation_numbers,

@@ -327,7 +327,7 @@ def token_total_collapse() -> ErrorFormula:
     A model with two tokens or more has diversity at least ``1 - (1 - 1/T)^2 - 1/T^2 = 2(T-1)/T^2``; its mean is at
     most ``1 - c``.
     """
-    from collapse_theory.families.rates import NoTotalCollapse
+    from collapse_theory.families.collapse_rates import NoTotalCollapse
 
     diversity = 1 - closed_forms.replace(RowLaw.TOKENS).variance.subs(n, n + 1)
     return ErrorFormula(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import collapse_theory as ct
-from collapse_theory.families.rates import eigenvalue
+from collapse_theory.families.collapse_rates import eigenvalue
 from collapse_theory.families.wright_fisher import chain
 from collapse_theory.symbols import T
 

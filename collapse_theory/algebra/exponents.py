@@ -1,0 +1,401 @@
+r"""Orders of magnitude :math:`c\,T^e(\log T)^k` as :math:`T\to\infty`, and the signs of exponents that add and compare them.
+
+The larger exponent wins a sum and exponents add in a product (max-plus algebra), so an exponent is affine in the scale exponents
+within a *chamber*, a region in which all comparisons come out one way. A computation in a :class:`Chamber` compares exponents
+by :meth:`Chamber.sign`; where what is known of the symbols does not decide, it stops with :class:`UndecidedError`, and
+:func:`explored` repeats it on both sides. So conditions are complete and disjoint by construction, and a side that is empty
+without our seeing it costs a superfluous case, never a wrong one.
+
+One symbol, the *inner* one, ranges over an interval instead, which :func:`swept` cuts at the exact roots of the comparisons.
+
+Source: max-plus algebra, e.g. Maclagan, Sturmfels, Introduction to Tropical Geometry, 2015, chapter 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from sympy import QQ, Add, Expr, Ge, Lt, Mul, S, Symbol
+from sympy.logic.boolalg import And, Boolean, Or
+
+from collapse_theory.algebra.inequalities import implied
+from collapse_theory.core.errors import DomainError
+
+__all__ = ["Chamber", "CutError", "Order", "Piece", "Split", "UndecidedError", "cases", "explored", "swept", "total"]
+
+
+class UndecidedError(Exception):
+    """A polynomial in the outer symbols has both signs, for all that is known."""
+
+    def __init__(self, polynomial: Any) -> None:
+        super().__init__(str(polynomial))
+        self.polynomial = polynomial
+
+
+class CutError(Exception):
+    """A comparison changes inside the interval of the inner symbol."""
+
+    def __init__(self, at: Any) -> None:
+        super().__init__(str(at))
+        self.at = at
+
+
+@dataclass(frozen=True)
+class Chamber:
+    r"""What is known of the symbols in the exponents.
+
+    Attributes:
+        domain: The field of rational functions of the symbols (``QQ.frac_field``).
+        facts: Polynomials that are not negative.
+        inner: The symbol that ranges over an interval, an element of the field; or None.
+        interval: The ends of its range, elements of the field without it.
+        infinite: A symbol that is larger than every expression in the others; or None.
+        samples: Points at which the facts hold, one row per symbol. They save proofs, and decide nothing.
+    """
+
+    domain: Any
+    facts: tuple[Any, ...] = ()
+    inner: Any = None
+    interval: tuple[Any, Any] | None = None
+    infinite: Any = None
+    samples: np.ndarray = field(default_factory=lambda: np.empty((0, 0)), compare=False, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        symbols: Sequence[Symbol],
+        facts: Iterable[Expr] = (),
+        inner: Symbol | None = None,
+        infinite: Symbol | None = None,
+    ) -> Chamber:
+        """Return the chamber of symbols with polynomials that are not negative; what assumptions say of symbols is added."""
+        domain = QQ.frac_field(*symbols)
+        rng = np.random.default_rng(0)
+        points = rng.exponential(1.5, (len(symbols), _SAMPLES)) * rng.choice([0.1, 1.0, 1.0], (len(symbols), _SAMPLES))
+        known = [domain.from_sympy(e).numer for e in facts]
+        for i, x in enumerate(symbols):
+            if not x.is_nonnegative:
+                points[i] *= rng.choice([-1.0, 1.0], _SAMPLES)
+            elif x not in {inner, infinite}:
+                known.append(domain.from_sympy(x).numer)
+        inside = None if inner is None else domain.from_sympy(inner)
+        beyond = None if infinite is None else domain.from_sympy(infinite)
+        chamber = cls(domain, inner=inside, infinite=beyond, samples=points)
+        for fact in dict.fromkeys(known):
+            chamber = chamber.knowing(fact)
+        return chamber
+
+    def knowing(self, fact: Any) -> Chamber:
+        """Return the chamber in which a polynomial is not negative either."""
+        kept = self.samples[:, _values(fact, self.samples) >= 0]
+        return replace(self, facts=(*self.facts, fact), samples=kept)
+
+    @property
+    def empty(self) -> bool:
+        """Whether the facts are proved to contradict each other."""
+        return not self.samples.size and implied(-self.domain.ring.one, self.facts)
+
+    def sign(self, e: Any) -> int:
+        """Return the sign of an element of the field; 0 only if it is zero identically.
+
+        Raises:
+            UndecidedError: If it has both signs, for all that is known.
+            CutError: If it changes sign within the interval of the inner symbol.
+        """
+        if not e:
+            return 0
+        if self.inner is None or not _degree(e.numer, self.inner):
+            return self._sign(e.numer) * self._sign(e.denom)
+        if self.interval is None or _degree(e.denom, self.inner) or _degree(e.numer, self.inner) > 1:
+            raise AssertionError(f"{e} needs to be affine in {self.inner}, with an interval for it")
+        low, high = (self.sign(self.put(e, end)) for end in self.interval)
+        if low * high < 0:
+            start, slope = self.put(e, self.domain.zero), e.diff(self.inner)
+            raise CutError(-start / slope)
+        return low or high
+
+    def put(self, e: Any, value: Any) -> Any:
+        """Return an affine element of the field with a value for the inner symbol."""
+        return e + e.diff(self.inner) * (value - self.inner)
+
+    def _sign(self, f: Any) -> int:
+        if self.infinite is not None and _degree(f, self.infinite):
+            return self._sign(_leading(f, self.infinite))
+        if f.is_ground:
+            return int(f.LC > 0) - int(f.LC < 0)
+        constant, factors = _factored(f)
+        sign = 1 if constant > 0 else -1
+        for factor, power in factors:
+            sign *= self._known_sign(factor) ** (power % 2)
+        return sign
+
+    def _known_sign(self, f: Any) -> int:
+        values = _values(f, self.samples)
+        above, below = bool((values > _CLEAR).any()), bool((values < -_CLEAR).any())
+        if not below and implied(f, self.facts):
+            return 1
+        if not above and implied(-f, self.facts):
+            return -1
+        raise UndecidedError(f)
+
+    def compare(self, x: Order, y: Order) -> int:
+        """Return 1, 0 or -1 as the order of ``x`` is above, equal to or below that of ``y``."""
+        if x.vanishes or y.vanishes:
+            return int(y.vanishes) - int(x.vanishes)
+        return self.sign(x.exponent - y.exponent) or (x.log > y.log) - (x.log < y.log)
+
+    def element(self, e: Any) -> Any:
+        """Return a number or SymPy expression as an element of the field."""
+        return self.domain.from_sympy(S(e))
+
+    def shown(self, e: Any) -> Expr:
+        """Return an element of the field as a SymPy expression."""
+        return self.domain.to_sympy(e)
+
+
+_SAMPLES, _CLEAR = 400, 1e-9
+
+
+@lru_cache(maxsize=4096)
+def _factored(f: Any) -> Any:
+    return f.factor_list()
+
+
+def _degree(f: Any, x: Any) -> int:
+    return f.degree(x.numer) if f else 0
+
+
+def _leading(f: Any, x: Any) -> Any:
+    """Return the coefficient of the highest power of a symbol."""
+    at, top = f.ring.gens.index(x.numer), f.degree(x.numer)
+    return f.ring.from_dict({(*k[:at], 0, *k[at + 1 :]): c for k, c in f.terms() if k[at] == top})
+
+
+def _values(f: Any, points: np.ndarray) -> np.ndarray:
+    out = np.zeros(points.shape[1])
+    for k, c in f.terms():
+        out += float(c) * np.prod(points ** np.array(k)[:, None], axis=0)
+    return out
+
+
+# ---------------------------------------------------------------------- orders
+@dataclass(frozen=True)
+class Order:
+    r"""A quantity :math:`\sim c\,T^e(\log T)^k`.
+
+    Attributes:
+        exponent: ``e``, an element of a chamber's field; None if the quantity is zero.
+        log: ``k``.
+        constant: ``|c|``, where it is known.
+        sign: 1 or -1.
+        exact: Whether the order is attained; False for an upper bound, where leading terms cancel.
+    """
+
+    exponent: Any
+    log: int = 0
+    constant: Expr | None = None
+    sign: int = 1
+    exact: bool = True
+
+    @property
+    def vanishes(self) -> bool:
+        """Whether it is zero."""
+        return self.exponent is None
+
+    def __mul__(self, other: Order) -> Order:
+        if self.vanishes or other.vanishes:
+            return Order(None)
+        known = self.constant is not None and other.constant is not None
+        return Order(
+            self.exponent + other.exponent,
+            self.log + other.log,
+            Mul(self.constant, other.constant) if known else None,
+            self.sign * other.sign,
+            self.exact and other.exact,
+        )
+
+    def power(self, q: Any) -> Order:
+        """Return the order of a power, of a positive quantity unless the power is an integer."""
+        if q == 0:
+            return Order(self.exponent * 0 if self.exponent is not None else None, 0, S.One)
+        if self.vanishes:
+            return self
+        if q.is_Integer:
+            sign = self.sign ** int(q % 2)
+        elif self.sign < 0:
+            raise DomainError(f"a power {q} needs a positive base, got a negative one")
+        else:
+            sign = 1
+        scaled = self.log * q
+        if not scaled.is_Integer or (not self.exact and q < 0):
+            raise DomainError(
+                f"a power {q} has no power-law asymptotics of a base that is only bounded or has a logarithm"
+            )
+        return Order(
+            self.exponent * QQ(q.p, q.q),
+            int(scaled),
+            None if self.constant is None else self.constant**q,
+            sign,
+            self.exact,
+        )
+
+    @property
+    def negative(self) -> Order:
+        """The quantity with the other sign."""
+        return replace(self, sign=-self.sign)
+
+
+def total(orders: Iterable[Order], chamber: Chamber) -> Order:
+    """Return the order of a sum: its largest terms, unless they cancel.
+
+    Where the largest terms have both signs, their constants decide if they are known; otherwise only a bound is returned.
+    """
+    top: list[Order] = []
+    for x in orders:
+        if x.vanishes:
+            continue
+        order = chamber.compare(x, top[0]) if top else 1
+        if order >= 0:
+            top = [x] if order > 0 else [*top, x]
+    if not top:
+        return Order(None)
+    known = all(x.constant is not None and x.exact for x in top)
+    constant = Add(*(x.sign * x.constant for x in top)) if known else None
+    signs = {x.sign for x in top}
+    if len(signs) == 1:
+        # A bound of the same sign adds to what is attained.
+        attained = any(x.exact for x in top)
+        return replace(top[0], constant=None if constant is None else top[0].sign * constant, exact=attained)
+    if constant is not None and constant.is_number and (side := constant.evalf()) and abs(side) > _CLEAR:
+        sign = 1 if side > 0 else -1
+        return replace(top[0], constant=sign * constant, sign=sign)
+    return replace(top[0], constant=None, exact=False)
+
+
+# ---------------------------------------------------------------------- chambers
+@dataclass(frozen=True)
+class Split:
+    """A tree of cases: a value on each side of a polynomial, which is a value or another split."""
+
+    polynomial: Any
+    above: Any
+    """Where the polynomial is >= 0."""
+    below: Any
+
+    @staticmethod
+    def of(polynomial: Any, above: Any, below: Any) -> Any:
+        """Return the split, or the common value of both sides."""
+        return above if above == below else Split(polynomial, above, below)
+
+
+def explored(run: Callable[[Chamber], Any], chamber: Chamber, depth: int = 0) -> Any:
+    """Return the results of a computation in all chambers, as a tree of splits.
+
+    Args:
+        run: The computation.
+        chamber: What is known.
+        depth: Splits so far.
+
+    Raises:
+        DomainError: If there are too many chambers to list.
+    """
+    try:
+        return run(chamber)
+    except UndecidedError as e:
+        if depth > _DEEPEST:
+            raise DomainError(
+                f"rates needs fewer symbols, got cases for {', '.join(map(str, chamber.domain.symbols))}; give some a number"
+            ) from None
+        boundary = e.polynomial
+    sides = chamber.knowing(boundary), chamber.knowing(-boundary)
+    alive = [side for side in sides if not side.empty]
+    if len(alive) == 1:
+        return explored(run, alive[0], depth + 1)
+    above, below = (explored(run, side, depth + 1) for side in sides)
+    return Split.of(boundary, above, below)
+
+
+_DEEPEST = 24
+
+
+def cases(tree: Any, value: Callable[[Any], Any], chamber: Chamber) -> list[tuple[Any, Boolean]]:
+    """Return the different values in a tree of splits and where each holds: conditions are complete and disjoint.
+
+    Args:
+        tree: The tree.
+        value: Returns the value of a leaf; sides with equal values are one case.
+        chamber: Where the tree was explored.
+    """
+    found: dict[Any, list[Boolean]] = {}
+
+    def simple(node: Any) -> Any:
+        if isinstance(node, Split):
+            return Split.of(node.polynomial, simple(node.above), simple(node.below))
+        return value(node)
+
+    def walk(node: Any, path: tuple[tuple[Any, int], ...]) -> None:
+        if isinstance(node, Split):
+            walk(node.above, (*path, (node.polynomial, 1)))
+            walk(node.below, (*path, (node.polynomial, -1)))
+        else:
+            found.setdefault(node, []).append(
+                And(*(_condition(p, side, chamber) for p, side in _needed(path, chamber)))
+            )
+
+    walk(simple(tree), ())
+    return [(x, Or(*conditions)) for x, conditions in found.items()]
+
+
+def _needed(path: Sequence[tuple[Any, int]], chamber: Chamber) -> list[tuple[Any, int]]:
+    """Return the conditions of a path that the others do not imply: of two that do, the later stays."""
+    kept = list(path)
+    for step in path:
+        others = [x for x in kept if x != step]
+        known = [*chamber.facts, *(side * p for p, side in others)]
+        # A strict condition is implied by weak ones only if it is so with room, which is not asked.
+        if step[1] > 0 and implied(step[0], known):
+            kept = others
+    return kept
+
+
+def _condition(polynomial: Any, side: int, chamber: Chamber) -> Boolean:
+    """Return ``polynomial >= 0`` or ``< 0``, solved for a symbol if one stands alone, else without signs."""
+    terms = polynomial.terms()
+    ring = polynomial.ring
+    for i, x in enumerate(ring.gens):
+        alone = [c for k, c in terms if k[i]]
+        if len(alone) == 1 and polynomial.coeff(x) == alone[0]:
+            rest = -(polynomial - alone[0] * x).quo_ground(alone[0])
+            if rest.is_ground:
+                up = (alone[0] > 0) == (side > 0)
+                left, right = x.as_expr(), rest.as_expr()
+                if side > 0:
+                    return Ge(left, right) if up else Ge(right, left)
+                return Lt(right, left) if up else Lt(left, right)
+    plus, minus = (ring.from_dict({k: s * c for k, c in terms if s * c > 0}).as_expr() for s in (1, -1))
+    return Ge(plus, minus) if side > 0 else Lt(plus, minus)
+
+
+# ---------------------------------------------------------------------- the inner symbol
+@dataclass(frozen=True)
+class Piece:
+    """A result on an interval of the inner symbol."""
+
+    low: Any
+    high: Any
+    value: Any
+
+
+def swept(run: Callable[[Chamber], Any], chamber: Chamber, low: Any, high: Any) -> tuple[Piece, ...]:
+    """Return the results of a computation over an interval of the inner symbol, equal neighbours as one piece."""
+    try:
+        return (Piece(low, high, run(replace(chamber, interval=(low, high)))),)
+    except CutError as e:
+        left, right = swept(run, chamber, low, e.at), swept(run, chamber, e.at, high)
+    if left[-1].value == right[0].value:
+        return (*left[:-1], Piece(left[-1].low, right[0].high, right[0].value), *right[1:])
+    return (*left, *right)
