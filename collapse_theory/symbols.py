@@ -57,12 +57,14 @@ __all__ = [
     "r",
     "response_name",
     "rho2",
+    "scale_exponent",
     "sigma",
     "sigma0",
     "step",
     "summation_index",
     "trace_scalar",
     "unshared",
+    "variance",
     "w",
 ]
 
@@ -303,6 +305,19 @@ def trace_scalar(index: int) -> Symbol:
     theta_2
     """
     return Generated(f"theta_{index}", real=True)
+
+
+def scale_exponent(name: str) -> Symbol:
+    """Return the symbol of the exponent of a noise variance, ``T**-gamma``.
+
+    >>> scale_exponent("gamma_0")
+    gamma_0
+    """
+    return Symbol(name, nonnegative=True)
+
+
+variance = Symbol("variance", positive=True)
+"""A noise variance that does not change with T."""
 
 
 def declared(name: str) -> Symbol:

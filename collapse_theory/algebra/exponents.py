@@ -25,7 +25,19 @@ from sympy.logic.boolalg import And, Boolean, Or
 from collapse_theory.algebra.inequalities import implied
 from collapse_theory.core.errors import DomainError
 
-__all__ = ["Chamber", "CutError", "Order", "Piece", "Split", "UndecidedError", "cases", "explored", "swept", "total"]
+__all__ = [
+    "Chamber",
+    "CutError",
+    "Order",
+    "Piece",
+    "Split",
+    "UndecidedError",
+    "boundaries",
+    "cases",
+    "explored",
+    "swept",
+    "total",
+]
 
 
 class UndecidedError(Exception):
@@ -63,6 +75,7 @@ class Chamber:
     interval: tuple[Any, Any] | None = None
     infinite: Any = None
     samples: np.ndarray = field(default_factory=lambda: np.empty((0, 0)), compare=False, repr=False)
+    _decided: dict[Any, int] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(
@@ -92,7 +105,11 @@ class Chamber:
     def knowing(self, fact: Any) -> Chamber:
         """Return the chamber in which a polynomial is not negative either."""
         kept = self.samples[:, _values(fact, self.samples) >= 0]
-        return replace(self, facts=(*self.facts, fact), samples=kept)
+        return replace(self, facts=(*self.facts, fact), samples=kept, _decided={})
+
+    def within(self, low: Any, high: Any) -> Chamber:
+        """Return the chamber with the inner symbol between two ends, which may be one point."""
+        return replace(self, interval=(low, high))
 
     @property
     def empty(self) -> bool:
@@ -106,17 +123,28 @@ class Chamber:
             UndecidedError: If it has both signs, for all that is known.
             CutError: If it changes sign within the interval of the inner symbol.
         """
+        key = self.interval, e
+        if key not in self._decided:
+            self._decided[key] = self._decide(e)
+        return self._decided[key]
+
+    def _decide(self, e: Any) -> int:
         if not e:
             return 0
         if self.inner is None or not _degree(e.numer, self.inner):
             return self._sign(e.numer) * self._sign(e.denom)
         if self.interval is None or _degree(e.denom, self.inner) or _degree(e.numer, self.inner) > 1:
             raise AssertionError(f"{e} needs to be affine in {self.inner}, with an interval for it")
-        low, high = (self.sign(self.put(e, end)) for end in self.interval)
+        low, high = (self._sign_at(e, end) for end in self.interval)
         if low * high < 0:
-            start, slope = self.put(e, self.domain.zero), e.diff(self.inner)
-            raise CutError(-start / slope)
+            raise CutError(-self.put(e, self.domain.zero) / e.diff(self.inner))
         return low or high
+
+    def _sign_at(self, e: Any, end: Any) -> int:
+        if e.numer.ring.ngens == 1:  # only numbers beside the inner symbol
+            value = e.numer.evaluate(0, end.numer.LC / end.denom.LC if end else QQ(0))
+            return (int(value > 0) - int(value < 0)) * self._sign(e.denom)
+        return self.sign(self.put(e, end))
 
     def put(self, e: Any, value: Any) -> Any:
         """Return an affine element of the field with a value for the inner symbol."""
@@ -264,7 +292,7 @@ def total(orders: Iterable[Order], chamber: Chamber) -> Order:
     if not top:
         return Order(None)
     known = all(x.constant is not None and x.exact for x in top)
-    constant = Add(*(x.sign * x.constant for x in top)) if known else None
+    constant = Add(*(x.sign * S(x.constant) for x in top)) if known else None
     signs = {x.sign for x in top}
     if len(signs) == 1:
         # A bound of the same sign adds to what is attained.
@@ -342,12 +370,41 @@ def cases(tree: Any, value: Callable[[Any], Any], chamber: Chamber) -> list[tupl
             walk(node.above, (*path, (node.polynomial, 1)))
             walk(node.below, (*path, (node.polynomial, -1)))
         else:
-            found.setdefault(node, []).append(
-                And(*(_condition(p, side, chamber) for p, side in _needed(path, chamber)))
-            )
+            found.setdefault(node, []).append(And(*(_condition(p, side) for p, side in _needed(path, chamber))))
 
     walk(simple(tree), ())
     return [(x, Or(*conditions)) for x, conditions in found.items()]
+
+
+def boundaries(tree: Any, value: Callable[[Any], Any], chamber: Chamber) -> list[tuple[Any, Boolean, Any, Any]]:
+    """Return the splits whose sides have one value each, and different ones.
+
+    Args:
+        tree: The tree.
+        value: Returns the value of a leaf.
+        chamber: Where the tree was explored.
+
+    Returns:
+        The polynomial, what else holds there, and the values where it is negative and where it is not.
+    """
+    found: dict[tuple[Any, Any, Any], list[Boolean]] = {}
+
+    def walk(node: Any, path: tuple[tuple[Any, int], ...]) -> Any:
+        """Return the one value of a node, or None."""
+        if not isinstance(node, Split):
+            return value(node)
+        above = walk(node.above, (*path, (node.polynomial, 1)))
+        below = walk(node.below, (*path, (node.polynomial, -1)))
+        if above is None or below is None:
+            return None
+        if above == below:
+            return above
+        where = And(*(_condition(p, side) for p, side in _needed(path, chamber)))
+        found.setdefault((node.polynomial, below, above), []).append(where)
+        return None
+
+    walk(tree, ())
+    return [(p, Or(*where), below, above) for (p, below, above), where in found.items()]
 
 
 def _needed(path: Sequence[tuple[Any, int]], chamber: Chamber) -> list[tuple[Any, int]]:
@@ -356,13 +413,17 @@ def _needed(path: Sequence[tuple[Any, int]], chamber: Chamber) -> list[tuple[Any
     for step in path:
         others = [x for x in kept if x != step]
         known = [*chamber.facts, *(side * p for p, side in others)]
-        # A strict condition is implied by weak ones only if it is so with room, which is not asked.
-        if step[1] > 0 and implied(step[0], known):
+        # A strict condition follows from weak ones if there is room to spare.
+        weak = step[0] if step[1] > 0 else -step[0] - step[0].ring(_ROOM)
+        if implied(weak, known):
             kept = others
     return kept
 
 
-def _condition(polynomial: Any, side: int, chamber: Chamber) -> Boolean:
+_ROOM = QQ(1, 10**6)
+
+
+def _condition(polynomial: Any, side: int) -> Boolean:
     """Return ``polynomial >= 0`` or ``< 0``, solved for a symbol if one stands alone, else without signs."""
     terms = polynomial.terms()
     ring = polynomial.ring
@@ -393,7 +454,7 @@ class Piece:
 def swept(run: Callable[[Chamber], Any], chamber: Chamber, low: Any, high: Any) -> tuple[Piece, ...]:
     """Return the results of a computation over an interval of the inner symbol, equal neighbours as one piece."""
     try:
-        return (Piece(low, high, run(replace(chamber, interval=(low, high)))),)
+        return (Piece(low, high, run(chamber.within(low, high))),)
     except CutError as e:
         left, right = swept(run, chamber, low, e.at), swept(run, chamber, e.at, high)
     if left[-1].value == right[0].value:

@@ -1,6 +1,7 @@
 r"""The order of magnitude of any formula on power laws, by that of its traces and implicit scalars.
 
-On :math:`s_j=j^{-\beta}`, :math:`s_jw_{0,j}^2=j^{-(1+2r\beta)}`, :math:`j\le d`, with every symbol a power of T, a trace is a sum of
+On :math:`s_j=j^{-\beta}`, :math:`s_jw_{0,j}^2=j^{-(1+2r\beta)}`, :math:`j\le d`, with every symbol a power of T, a trace is a
+sum of
 
 .. math:: \sum_jw_js_j^p\prod_i(s_j+\kappa_i)^{-q_i},\qquad\kappa_i=T^{-k_i},\quad q_i>0.
 
@@ -9,7 +10,8 @@ At :math:`j=T^x` a summand is :math:`T^{g(x)}`, :math:`g` concave and affine bet
 :math:`\log T` where the maximum is attained on an interval. The constant is that of the place of the maximum: a zeta value at the
 first ranks, at :math:`s_j\sim\kappa` the Mellin transform
 
-.. math:: \sum_jj^{-\beta p}(j^{-\beta}+\kappa)^{-q}\sim\tfrac1\beta B\big(p-\tfrac1\beta,\,q-p+\tfrac1\beta\big)\,\kappa^{p-q-1/\beta}.
+.. math:: \sum_js_j^p(s_j+\kappa)^{-q}\sim
+   \tfrac1\beta B\big(p-\tfrac1\beta,\,q-p+\tfrac1\beta\big)\,\kappa^{p-q-1/\beta}.
 
 Implicit scalars are solved in the same algebra: :math:`\kappa=\lambda+\kappa\,\mathrm{df}_1(\kappa)/T` is
 :math:`\kappa\asymp\max(\lambda,\kappa^*)` with :math:`\mathrm{df}_1(\kappa^*)\asymp T`, if there are so many directions.
@@ -128,7 +130,7 @@ class Asymptotics:
         if isinstance(e, SpectralIntegral):
             return self._integral(e)
         if isinstance(e, EffectiveRidge):
-            return self._effective_ridge(*map(self.order, e.args), e.args[0])
+            return self._effective_ridge(*e.args)
         if isinstance(e, ResidualDegrees):
             return self._residual_degrees(*e.args)
         if isinstance(e, FeatureRidge):
@@ -169,6 +171,9 @@ class Asymptotics:
         return out
 
     def _sum(self, e: Add) -> Order:
+        apart = _ridges_apart(e)
+        if apart is not None and _implied_by(self.laws.conditions, apart):
+            return Order(self.order(e.args[0]).exponent, 0, None, 1, exact=False)
         found = total(map(self.order, e.args), self.chamber)
         if found.exact or not e.is_polynomial(*e.free_symbols):
             return found
@@ -330,17 +335,15 @@ class Asymptotics:
             constant = (pi / b / sin(pi / b) / rows.constant) ** b
         return Order(-k, 0, constant)
 
-    def _effective_ridge(self, rows: Order, ridge: Order, T: Expr) -> Order:
+    def _effective_ridge(self, T: Expr, lam: Expr) -> Order:
+        rows, ridge = self.order(T), self.order(lam)
         t = rows.exponent
         if ridge.vanishes:
             return self._interpolating(rows, t) if self._fewer_rows(T, t) else Order(None)
-        if self.chamber.sign(ridge.exponent + self._threshold(t)) > 0:
-            return ridge
-        if not self._fewer_rows(T, t):
-            return ridge
-        least = self._interpolating(rows, t)
-        side = self.chamber.compare(ridge, least)
-        return ridge if side > 0 else least if side < 0 else Order(least.exponent)
+        side = self.chamber.sign(ridge.exponent + self._threshold(t))
+        if side == 0:  # one order, whichever is the larger
+            return Order(ridge.exponent, ridge.log)
+        return ridge if side > 0 or not self._fewer_rows(T, t) else self._interpolating(rows, t)
 
     def _residual_degrees(self, T: Expr, lam: Expr) -> Order:
         r"""Return that of :math:`T-\mathrm{df}_2=T\lambda/\kappa+\kappa\operatorname{tr}\Sigma(\Sigma+\kappa)^{-2}`."""
@@ -358,14 +361,11 @@ class Asymptotics:
         sign = self.chamber.sign
         if sign(t - m) == 0:
             raise DomainError("cannot decide between T and m, both of one order; change the exponent of m")
-        if not ridge.vanishes and sign(ridge.exponent + self._threshold(t)) > 0:
-            return ridge
+        side = 1 if ridge.vanishes else -sign(ridge.exponent + self._threshold(t))
+        if side <= 0:
+            return ridge if side else Order(ridge.exponent, ridge.log)
         if sign(t - m) < 0 and (self._dimension is None or sign(t - self._dimension) < 0):
-            least = self._interpolating(rows, t)
-            if ridge.vanishes:
-                return least
-            side = self.chamber.compare(ridge, least)
-            return ridge if side > 0 else least if side < 0 else Order(least.exponent)
+            return self._interpolating(rows, t)
         return ridge
 
     def _feature_residual(self, T: Expr, m: Expr, lam: Expr) -> Order:
@@ -439,7 +439,33 @@ def _proved(e: Expr, facts: tuple[Expr, ...]) -> bool:
         f, *known = (polynomials.from_sympy(x) for x in (e, *facts, *(x for x in symbols if x.is_nonnegative)))
     except CoercionFailed:  # not a polynomial with rational coefficients
         return False
-    return implied(f, known)
+    sign, factors = f.factor_list()
+    for factor, power in factors:
+        if power % 2 == 0:
+            continue
+        if implied(factor, known):
+            side = 1
+        elif implied(-factor, known):
+            side = -1
+        else:
+            return False
+        sign *= side
+    return bool(sign >= 0)
+
+
+def _ridges_apart(e: Add) -> Expr | None:
+    """Return for two effective ridges of one sample, one minus the other, what has the sign of their difference, or None.
+
+    The effective ridge grows with the ridge.
+    """
+    if len(e.args) != 2 or {x.could_extract_minus_sign() for x in e.args} != {False, True}:
+        return None
+    plus, minus = (next(x for x in e.args if x.could_extract_minus_sign() is side) for side in (False, True))
+    minus = -minus
+    if not isinstance(plus, EffectiveRidge) or not isinstance(minus, EffectiveRidge) or plus.args[0] != minus.args[0]:
+        return None
+    numerator, denominator = fraction(together(plus.args[1] - minus.args[1]))
+    return (numerator * denominator).expand()
 
 
 def _short(e: Any) -> str:
