@@ -13,6 +13,7 @@ Source: max-plus algebra, e.g. Maclagan, Sturmfels, Introduction to Tropical Geo
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -114,7 +115,7 @@ class Chamber:
     @property
     def empty(self) -> bool:
         """Whether the facts are proved to contradict each other."""
-        return not self.samples.size and implied(-self.domain.ring.one, self.facts)
+        return not self.samples.size and implied(-self.domain.field.ring.one, self.facts)
 
     def sign(self, e: Any) -> int:
         """Return the sign of an element of the field; 0 only if it is zero identically.
@@ -320,34 +321,37 @@ class Split:
         return above if above == below else Split(polynomial, above, below)
 
 
-def explored(run: Callable[[Chamber], Any], chamber: Chamber, depth: int = 0) -> Any:
+def explored(run: Callable[[Chamber], Any], chamber: Chamber) -> Any:
     """Return the results of a computation in all chambers, as a tree of splits.
 
     Args:
         run: The computation.
         chamber: What is known.
-        depth: Splits so far.
 
     Raises:
         DomainError: If there are too many chambers to list.
     """
-    try:
-        return run(chamber)
-    except UndecidedError as e:
-        if depth > _DEEPEST:
+    found = itertools.count(1)
+
+    def explore(chamber: Chamber) -> Any:
+        try:
+            return run(chamber)
+        except UndecidedError as e:
+            boundary = e.polynomial
+        if next(found) > _MOST:
             raise DomainError(
-                f"rates needs fewer symbols, got cases for {', '.join(map(str, chamber.domain.symbols))}; give some a number"
-            ) from None
-        boundary = e.polynomial
-    sides = chamber.knowing(boundary), chamber.knowing(-boundary)
-    alive = [side for side in sides if not side.empty]
-    if len(alive) == 1:
-        return explored(run, alive[0], depth + 1)
-    above, below = (explored(run, side, depth + 1) for side in sides)
-    return Split.of(boundary, above, below)
+                f"rates needs fewer symbols, got more than {_MOST} cases for {', '.join(map(str, chamber.domain.symbols))}; "
+                "give some of them numbers"
+            )
+        alive = [x for x in (chamber.knowing(boundary), chamber.knowing(-boundary)) if not x.empty]
+        if len(alive) == 1:
+            return explore(alive[0])
+        return Split.of(boundary, *map(explore, alive))
+
+    return explore(chamber)
 
 
-_DEEPEST = 24
+_MOST = 100
 
 
 def cases(tree: Any, value: Callable[[Any], Any], chamber: Chamber) -> list[tuple[Any, Boolean]]:

@@ -34,15 +34,18 @@ def implied(f: Any, facts: Iterable[Any]) -> bool:
 
 @lru_cache(maxsize=4096)
 def _implied(f: Any, facts: tuple[Any, ...]) -> bool:
-    if f.is_ground:
-        return bool(f.LC >= 0)
+    if f.is_ground and f.LC >= 0:
+        return True
     one = f.ring.one
     if combination_exists([one, *facts], f):
         return True
-    if f.ring.ngens == 1 or all(g.is_linear for g in (f, *facts)):
+    if len(facts) > _PAIRED or all(g.is_linear for g in (f, *facts)):
         return False
     products = [g * h for g, h in combinations_with_replacement(facts, 2)]
     return combination_exists([one, *facts, *products], f)
+
+
+_PAIRED = 16  # more facts are not multiplied by each other, which would take longer than a further case costs
 
 
 def combination_exists(columns: Sequence[Any], target: Any) -> bool:

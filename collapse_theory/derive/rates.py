@@ -220,7 +220,7 @@ class Rates:
             if np.ndim(T)
             else np.array(float(real(T, "T", positive=True, number=True)))
         )
-        curve = np.broadcast_to(lambdify(ROWS, expression, "numpy")(rows), rows.shape)
+        curve = np.broadcast_to(lambdify(ROWS, expression.evalf(20), "numpy")(rows), rows.shape)
         return np.array(curve) if rows.ndim else float(curve)
 
     def check(
@@ -246,12 +246,11 @@ class Rates:
 
     def _curve(self, ell: Any, values: Mapping[str, Any]) -> PredictedCurve:
         """Return the curve at one ridge exponent, all exponents numbers."""
+        if names := ", ".join(str(x) for x in self.scales.symbols if x != self.scales.inner):
+            raise DomainError(f"a curve needs numbers for all exponents, got the symbols {names}; give them values")
         at = self
         if self.scales.inner is not None:
             at = rates(self.formula, **{**self.arguments, "ell": self.optimal_ell if ell is None else ell})
-        if at.scales.symbols:
-            names = ", ".join(map(str, at.scales.symbols))
-            raise DomainError(f"a curve needs numbers for all exponents, got the symbols {names}; give them values")
         return PredictedCurve(self.formula, at.regimes, values)
 
     # ------------------------------------------------------------------ inside
@@ -371,8 +370,8 @@ def rates(th_or_err: Any, beta: Any = None, r: Any = None, **scale_exponents: An
     if unknown:
         raise DomainError(f"rates has no scale exponent {unknown[0]!r}; valid: {', '.join(sorted(_ARGUMENTS))}")
     scales = scaled(formula, beta, r, **scale_exponents)
-    regimes = Regimes(formula.name, MappingProxyType(unfolded_terms(formula)), scales)
-    return Rates(formula, regimes, MappingProxyType({"beta": beta, "r": r, **scale_exponents}))
+    regimes = Regimes(formula.name, unfolded_terms(formula), scales)
+    return Rates(formula, regimes, {"beta": beta, "r": r, **scale_exponents})
 
 
 _ARGUMENTS = {"a", "b", "gamma_sigma", "gamma_0", "ell", "scales"}
