@@ -77,6 +77,7 @@ RESULTS = {
     "Fit",
     "Inference",
     "Optimum",
+    "Rates",
     "Sample",
     "Simulation",
     "Source",
@@ -139,6 +140,7 @@ GOOD = {
     "observed": [1.0, 2.0, 1.5], "errors": [0.1, 0.1, 0.1], "infer.over": "sigma", "infer.values": {"T": 12, "lam": 0.1},
     "infer.arguments": {"spectrum": SPECTRUM, "target": TARGET, "T": 12, "lam": 0.1},
     "alpha": 0.1, "extrapolate": False, "least_noise": 0.1, "rows": 12, "generators": 2, "synthetic_rows": 4,
+    "th_or_err": ct.catalog["ridge-clean"], "scale_exponents": {"a": 1},
 }  # fmt: skip
 
 

@@ -154,7 +154,7 @@ def test_pipelines_of_a_user():
 
 # ---------------------------------------------------------------- constants and slopes
 def test_constants_are_those_of_the_mellin_transform():
-    T, sigma = sp.symbols("T sigma", positive=True)
+    T = sp.Symbol("T", positive=True)
     curve = ct.rates(CLEAN, beta=3, r=Q(1, 4), ell=Q(3, 4)).leading(T, sigma=Q(1, 2))
     b, s = 3, Q(1, 4)
     df2 = (1 - Q(1, b)) * (sp.pi / b) / sp.sin(sp.pi / b)
@@ -177,7 +177,7 @@ def test_constants_are_those_of_the_mellin_transform():
 )  # fmt: skip
 def test_predicted_curves_are_approached_by_the_theory(slug, arguments, ridge, values):
     found = ct.rates(ct.catalog[slug], **arguments, ell=ridge)
-    gaps = relative_gaps(found, values, (1e4, 1e8))
+    gaps = relative_gaps(found, values, (1e4, 1e12))
     assert gaps[1] < 0.02
     assert gaps[1] < 0.3 * gaps[0]
 
@@ -196,7 +196,7 @@ def relative_gaps(found, values, rows, factor=1.0):
 
 def test_a_curve_with_a_wrong_constant_is_not_approached():
     found = ct.rates(CLEAN, beta=2, r=Q(1, 2), ell=Q(2, 3))
-    gaps = relative_gaps(found, {"sigma": 0.5}, (1e4, 1e8), factor=1.02)
+    gaps = relative_gaps(found, {"sigma": 0.5}, (1e4, 1e12), factor=1.02)
     assert gaps[1] > 0.3 * gaps[0]
 
 

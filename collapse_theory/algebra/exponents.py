@@ -362,22 +362,67 @@ def cases(tree: Any, value: Callable[[Any], Any], chamber: Chamber) -> list[tupl
         value: Returns the value of a leaf; sides with equal values are one case.
         chamber: Where the tree was explored.
     """
-    found: dict[Any, list[Boolean]] = {}
+    found: list[tuple[Any, _Path]] = []
 
-    def simple(node: Any) -> Any:
-        if isinstance(node, Split):
-            return Split.of(node.polynomial, simple(node.above), simple(node.below))
-        return value(node)
-
-    def walk(node: Any, path: tuple[tuple[Any, int], ...]) -> None:
+    def walk(node: Any, path: _Path) -> None:
         if isinstance(node, Split):
             walk(node.above, (*path, (node.polynomial, 1)))
             walk(node.below, (*path, (node.polynomial, -1)))
         else:
-            found.setdefault(node, []).append(And(*(_condition(p, side) for p, side in _needed(path, chamber))))
+            found.append((node, path))
 
-    walk(simple(tree), ())
-    return [(x, Or(*conditions)) for x, conditions in found.items()]
+    walk(_valued(tree, value), ())
+    out: dict[Any, list[Boolean]] = {}
+    for x, path in _shortened(found, chamber):
+        out.setdefault(x, []).append(And(*(_condition(p, side) for p, side in path)))
+    return [(x, Or(*conditions)) for x, conditions in out.items()]
+
+
+_Path = tuple[tuple[Any, int], ...]
+"""Conditions that hold together: polynomials that are >= 0 (1) or < 0 (-1)."""
+
+
+def _valued(node: Any, value: Callable[[Any], Any]) -> Any:
+    if isinstance(node, Split):
+        return Split.of(node.polynomial, _valued(node.above, value), _valued(node.below, value))
+    return value(node)
+
+
+def _shortened(found: list[tuple[Any, _Path]], chamber: Chamber) -> list[tuple[Any, _Path]]:
+    """Return paths without the conditions that keep them apart from no path of another value; together they cover the same."""
+    kept = list(found)
+    for i, (x, path) in enumerate(found):
+        others = [other for y, other in found if y != x]
+        for step in path:
+            fewer = tuple(c for c in path if c != step)
+            if all(_disjoint(fewer, other, chamber) for other in others):
+                path = fewer
+        kept[i] = x, path
+    kept = list(dict.fromkeys(kept))
+    for one in tuple(kept):
+        if any(x == one[0] and path != one[1] and _within(one[1], path, chamber) for x, path in kept):
+            kept.remove(one)
+    return kept
+
+
+def _within(path: _Path, other: _Path, chamber: Chamber) -> bool:
+    """Return whether a path is proved to lie in another: it is apart from the other side of each condition."""
+    return all(c in path or _disjoint(path, ((c[0], -c[1]),), chamber) for c in other)
+
+
+def _disjoint(first: _Path, second: _Path, chamber: Chamber) -> bool:
+    """Return whether two paths are proved to have no point in common: the rest contradicts one of the strict conditions."""
+    path = tuple(dict.fromkeys((*first, *second)))
+    inside = np.ones(chamber.samples.shape[1], dtype=bool)
+    for p, side in path:
+        inside &= side * _values(p, chamber.samples) > _CLEAR
+    if inside.any():
+        return False
+    for p, side in path:
+        rest = [turn * q for q, turn in path if (q, turn) != (p, side)]
+        if side < 0 and implied(p, (*chamber.facts, *rest)):
+            return True
+    return False
 
 
 def boundaries(tree: Any, value: Callable[[Any], Any], chamber: Chamber) -> list[tuple[Any, Boolean, Any, Any]]:

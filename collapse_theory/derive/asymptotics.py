@@ -229,19 +229,21 @@ class Asymptotics:
         # Before the ranks of `later`, s_j is the larger of s_j + kappa; before that of an end d, it counts to the end.
         slope = one - self._beta * (p - sum((q for *_, q in later), 0))
         value = sum((-q * x.exponent for x, _, q in passed), zero)
-        places = [_Place(zero, value, slope, [(x, at, q) for x, at, q in passed if not sign(x.exponent)])]
+        places = [_Breakpoint(zero, value, slope, [(x, at, q) for x, at, q in passed if not sign(x.exponent)])]
         for rank, x, at, q in later:
             if self._dimension is not None and sign(rank - self._dimension) >= 0:
                 break
             last = places[-1]
             if sign(rank - last.rank):
-                last = _Place(rank, last.value + last.slope * (rank - last.rank), last.slope, [])
+                last = _Breakpoint(rank, last.value + last.slope * (rank - last.rank), last.slope, [])
                 places.append(last)
             last.poles.append((x, at, q))
             last.slope = last.slope - self._beta * q
         if self._dimension is not None and sign(self._dimension - places[-1].rank):
             last = places[-1]
-            places.append(_Place(self._dimension, last.value + last.slope * (self._dimension - last.rank), zero, []))
+            places.append(
+                _Breakpoint(self._dimension, last.value + last.slope * (self._dimension - last.rank), zero, [])
+            )
         elif self._dimension is None and sign(places[-1].slope) >= 0:
             raise DomainError(f"the sum {_short(e)} diverges with d = oo; give d = T**a by a=")
         return self._largest(places, p, (passed, later))
@@ -255,7 +257,7 @@ class Asymptotics:
             out.insert(at, x)
         return out
 
-    def _largest(self, places: list[_Place], p: Any, poles: Any) -> Order:
+    def _largest(self, places: list[_Breakpoint], p: Any, poles: Any) -> Order:
         top = [places[0]]
         for place in places[1:]:
             side = self.chamber.sign(place.value - top[0].value)
@@ -276,7 +278,7 @@ class Asymptotics:
             return None
         return Mul(*(x.constant**-q for x, q in before))
 
-    def _local(self, place: _Place, places: list[_Place], p: Any, poles: Any) -> Expr | None:
+    def _local(self, place: _Breakpoint, places: list[_Breakpoint], p: Any, poles: Any) -> Expr | None:
         """Return the constant of the sum around the rank of its largest terms."""
         shown, beta = self.chamber.shown, self._beta
         front = self._front(place.rank, place, poles)
@@ -383,7 +385,7 @@ class Asymptotics:
 
 
 @dataclass
-class _Place:
+class _Breakpoint:
     """A rank ``T**rank``, the exponent of the sum there and its slope beyond, and what ``s_j + kappa`` turn there."""
 
     rank: Any

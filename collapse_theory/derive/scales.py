@@ -52,7 +52,7 @@ def given_exponent(value: Any, name: str, *, infinite: bool = False) -> Expr:
     Raises:
         DomainError: If it is no real number or expression; infinity is one where ``infinite`` says so.
     """
-    if infinite and not isinstance(value, (bool, str)) and value in (oo, -oo):
+    if infinite and isinstance(value, (float, Expr)) and value in (oo, -oo):
         return oo if value > 0 else -oo
     number = real(value, name)
     if number.has(Float):
