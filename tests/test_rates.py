@@ -200,6 +200,41 @@ def test_a_curve_with_a_wrong_constant_is_not_approached():
     assert gaps[1] > 0.3 * gaps[0]
 
 
+LAWS = ("ridge-clean", "ridge-replace", "ridge-chain", "ridge-label-mix-limit", "random-features-ridge")
+
+
+def drawn(rng):
+    """Return a law at random exponents, away from boundaries: the second term is far below the first."""
+    while True:
+        slug = rng.choice(LAWS)
+        b, s = Q(rng.randint(12, 30), 10), Q(rng.choice([rng.randint(2, 6), rng.randint(14, 20)]), 10)
+        rows0 = Q(rng.randint(4, 20), 10) + Q(1, 37)
+        given = {"beta": b, "r": s, "b": rows0, "ell": b * Q(rng.randint(4, 17), 20)}
+        given |= {name: Q(rng.randint(0, 20), 10) for name in ("gamma_sigma", "gamma_0")}
+        if slug == "ridge-replace":
+            given["a"] = min(rows0 - Q(1, 5), Q(rng.randint(3, 6), 10))
+        if slug == "ridge-chain":
+            given["scales"] = {"lam0": -b * rows0 * Q(rng.randint(2, 12), 10)}
+        if slug == "random-features-ridge":
+            given["scales"] = {"m": Q(rng.randint(4, 20), 10)}
+        found = ct.rates(ct.catalog[slug], **given)
+        least, *rest = sorted(e for e in found.terms.values() if e != oo)
+        ranks = [found.scales.laws.dimension or oo, rows0, *(e for e in given.get("scales", {}).values()), 1]
+        if all(e - least > Q(3, 20) for e in rest) and all(abs(given["ell"] / b - x) > Q(1, 10) for x in ranks):
+            return found
+
+
+@pytest.mark.parametrize("seed", [*range(6), *(pytest.param(k, marks=pytest.mark.heavy) for k in range(6, 60))])
+def test_slopes_far_out_are_the_exponents(seed):
+    """At T = 10**24 to 10**40, with infinitely many features or 10**14 of them."""
+    found = drawn(random.Random(seed))
+    known = {"n": 2, "w": Q(2, 5), "sigma": Q(7, 10), "sigma0": Q(3, 5)}
+    values = {x.name: known[x.name] for x in found.scales.laws.fixed if x in found.formula.free_symbols}
+    rows = 10**20 if found.scales.laws.dimension is not None else 10**40
+    (gap,) = found.check([rows], **values).gaps
+    assert abs(gap) < 1e-3, found.arguments
+
+
 def test_local_slopes_converge_to_the_exponent():
     found = ct.rates(CLEAN, beta=2, r=Q(1, 2), a=Q(1, 2))
     check = found.check([10**4, 10**6, 10**8], ell=Q(1, 2), sigma=0.5)
