@@ -29,6 +29,7 @@ from typing import Any
 from sympy import (
     QQ,
     Add,
+    Dummy,
     Eq,
     Expr,
     Ge,
@@ -93,10 +94,12 @@ class Asymptotics:
     Attributes:
         laws: What every symbol is.
         chamber: Where exponents are compared.
+        definitions: What stands for a symbol that is no parameter.
     """
 
     laws: PowerLaws
     chamber: Chamber
+    definitions: Mapping[Symbol, Expr] = field(default_factory=dict)
     _known: dict[Expr, Order] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -155,6 +158,8 @@ class Asymptotics:
         return Order(self.chamber.domain.zero, 0, sign * e, sign)
 
     def _symbol(self, x: Symbol) -> Order:
+        if x in self.definitions:
+            return self.order(self.definitions[x])
         if x == d:
             if self._dimension is None:
                 raise DomainError("the number d of features needs to be finite here; give d = T**a by a=")
@@ -397,26 +402,28 @@ class _Breakpoint:
 @lru_cache(maxsize=4096)
 def _factors(f: Expr) -> tuple[Any, Any]:
     """Return an integrand as polynomials in the eigenvalue to a power, over ``lead*(s + at)`` to a power."""
-    numerator, denominator = fraction(together(f))
+    inside = {x: Dummy() for x in f.atoms(SpectralIntegral)}  # they have the eigenvalue in them, bound
+    back = {name: x for x, name in inside.items()}
+    numerator, denominator = fraction(together(f.xreplace(inside)))
     above = []
     for x in Mul.make_args(numerator):
         base, power = x.as_base_exp()
         if not power.is_Integer or power < 0:
             raise DomainError(f"no power-law asymptotics are known of an integrand with {_short(x)}")
         terms = Poly(base.expand(), eigenvalue).terms()
-        above.append((tuple((k[0], c) for k, c in terms), int(power)))
+        above.append((tuple((k[0], c.xreplace(back)) for k, c in terms), int(power)))
     below = []
     for x in Mul.make_args(denominator):
         base, power = x.as_base_exp()
         if eigenvalue not in base.free_symbols:
-            below.append((base, None, int(power)))
+            below.append((base.xreplace(back), None, int(power)))
             continue
         lead, at = (
             Poly(base.expand(), eigenvalue).all_coeffs() if base.as_poly(eigenvalue).degree() == 1 else (None, None)
         )
         if lead is None or not power.is_Integer:
             raise DomainError(f"no power-law asymptotics are known of an integrand over {_short(x)}")
-        below.append((lead, at / lead, int(power)))
+        below.append((lead.xreplace(back), (at / lead).xreplace(back), int(power)))
     return tuple(above), tuple(below)
 
 

@@ -50,6 +50,11 @@ class PipelineScalar(Opaque):
         """The equation of every implicit scalar that is not an effective ridge."""
         return _implicit(self.args)[1]
 
+    @property
+    def named(self) -> Expr:
+        """The scalar in the names of :attr:`closed_form`, which stay as they are."""
+        raise NotImplementedError
+
     def _linear_map(self, system: PooledSystem) -> str:
         raise NotImplementedError
 
@@ -64,6 +69,11 @@ class PipelineBias(PipelineScalar):
     def _linear_map(self, system: PooledSystem) -> str:
         return rf"w_0^\top P_0^\top {matrix_name(eigenvalue_of(system.test_covariance))} P_0 w_0"
 
+    @property
+    def named(self) -> Expr:
+        """The scalar in the names of :attr:`closed_form`, which stay as they are."""
+        return QuadraticForm(self.closed_form.results["w0"])
+
     def doit(self, **hints: Any) -> Expr:
         """Return the explicit expression; its size grows quickly with the number of fits."""
         del hints
@@ -76,6 +86,12 @@ class PipelineVariance(PipelineScalar):
     def _linear_map(self, system: PooledSystem) -> str:
         test = matrix_name(eigenvalue_of(system.test_covariance))
         return rf"\sum_i \sigma_i^2 \operatorname{{tr}}\left[P_i^\top {test} P_i\right]"
+
+    @property
+    def named(self) -> Expr:
+        """The scalar in the names of :attr:`closed_form`, which stay as they are."""
+        noises = error_pencil(self.system).noises
+        return Add(*(variance * self.closed_form.results[name] for name, variance in noises.items()))
 
     def doit(self, **hints: Any) -> Expr:
         """Return the explicit expression; its size grows quickly with the number of fits."""

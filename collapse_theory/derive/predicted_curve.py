@@ -61,11 +61,11 @@ class PredictedCurve:
             DomainError: If the constant of the largest is not known.
         """
         fixed, regimes = self.fixed, self.regimes
-        parts = unfolded_terms(self.formula, int(fixed[symbols.n]) if symbols.n in fixed else 2)
-        asymptotics = Asymptotics(regimes.scales.laws, regimes.chamber)
+        terms = unfolded_terms(self.formula, int(fixed[symbols.n]) if symbols.n in fixed else None)
+        asymptotics = Asymptotics(regimes.scales.laws, regimes.chamber, terms.definitions)
         leading = regimes.tree.pieces[0].value.leading
         out = S.Zero
-        for name, e in parts.items():
+        for name, e in terms.parts.items():
             x = regimes.order(e, asymptotics)
             if x.vanishes:
                 continue

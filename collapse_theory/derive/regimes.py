@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sympy import Add, Expr, Rational
+from sympy import Add, Expr, Rational, Symbol
 
 from collapse_theory import symbols
 from collapse_theory.algebra.collect import spread
@@ -20,7 +20,7 @@ from collapse_theory.derive.pooled_scalars import PipelineScalar
 from collapse_theory.derive.rounds import RoundTerm
 from collapse_theory.derive.scales import INFINITE, Scales
 
-__all__ = ["Orders", "RateLaw", "Regimes", "unfolded_terms"]
+__all__ = ["Orders", "RateLaw", "Regimes", "UnfoldedTerms", "unfolded_terms"]
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,18 @@ class Regimes:
 
     Attributes:
         name: Name of the formula.
-        parts: Its terms, written out in traces and implicit scalars.
+        unfolded: Its terms, written out.
         scales: What every symbol is.
     """
 
     name: str
-    parts: Mapping[str, Expr]
+    unfolded: UnfoldedTerms
     scales: Scales
+
+    @property
+    def parts(self) -> Mapping[str, Expr]:
+        """The terms in traces and implicit scalars."""
+        return self.unfolded.parts
 
     @cached_property
     def chamber(self) -> Chamber:
@@ -91,7 +96,7 @@ class Regimes:
         return best[0][0], best[-1][0], best[0][1], at.log
 
     def _at(self, chamber: Chamber) -> Orders:
-        asymptotics = Asymptotics(self.scales.laws, chamber)
+        asymptotics = Asymptotics(self.scales.laws, chamber, self.unfolded.definitions)
         orders = {name: _vanishing(self.order(e, asymptotics), chamber) for name, e in self.parts.items()}
         definite = all(x.vanishes or (x.exact and x.sign > 0) for x in orders.values())
         whole = total(orders.values(), chamber)
@@ -126,22 +131,62 @@ class Regimes:
         return Add(*(spread(e) for e in self.parts.values())).expand()
 
 
-def unfolded_terms(formula: ErrorFormula, generations: int = 2) -> dict[str, Expr]:
+@dataclass(frozen=True)
+class UnfoldedTerms:
+    """Terms in traces and implicit scalars.
+
+    Attributes:
+        parts: Expression by name, those that are zero left out.
+        definitions: Expression of each symbol that stands for a scalar of a free-probability closed form.
+    """
+
+    parts: Mapping[str, Expr]
+    definitions: Mapping[Symbol, Expr]
+
+
+def unfolded_terms(formula: ErrorFormula, generations: int | None = None) -> UnfoldedTerms:
     """Return the terms, recursions written out for a number of generations: exponents do not depend on it.
 
     Args:
         formula: The formula.
-        generations: Stands for ``n``.
+        generations: Stands for ``n``; None is the smallest number at which fits learn from fits.
+
+    Raises:
+        DomainError: If the terms mix closed forms of several pipelines.
     """
-    out = {}
+    if generations is None:  # one round that shares inputs is as good as two, and smaller
+        shares = any(e.atoms(RoundTerm) for e in formula.parts.values())
+        parts = _written_out(formula, 1) if shares else {}
+        if not any(e.atoms(PipelineScalar) for e in parts.values()):
+            parts = _written_out(formula, 2)
+    else:
+        parts = _written_out(formula, generations)
+    scalars = {x for e in parts.values() for x in e.atoms(PipelineScalar)}
+    if len({x.args for x in scalars}) > 1:
+        raise DomainError(
+            f"{formula.name} has no rate here: it mixes closed forms of several pipelines; ask for each of them"
+        )
+    definitions: dict[Symbol, Expr] = {}
+    for x in scalars:
+        definitions = {**x.closed_form.ridges, **x.closed_form.definitions}
+        if x.closed_form.equations:
+            names = ", ".join(map(str, x.closed_form.equations))
+            raise DomainError(f"no power-law asymptotics are known of the implicit scalars {names} in {formula.name}")
+    change = {x: x.named for x in scalars}
+    return UnfoldedTerms({name: e.xreplace(change) for name, e in parts.items()}, definitions)
+
+
+def _written_out(formula: ErrorFormula, generations: int) -> dict[str, Expr]:
+    """Return the terms that are not zero, recursions and rounds written out."""
+    parts: dict[str, Expr] = {}
     for name, e in formula.parts.items():
         e = e.xreplace({x: Rational(value) for x, value in formula.numbers.items() if value.is_number})
         e = e.subs(symbols.n, generations)
-        for _ in range(3):  # a term of a round may be a chain
-            e = e.xreplace({x: x.doit() for x in e.atoms(LabellerScalar, PipelineScalar, RoundTerm)})
+        for _ in range(2):  # a term of a round may be a chain
+            e = e.xreplace({x: x.doit() for x in e.atoms(LabellerScalar, RoundTerm)})
         if e != 0:
-            out[name] = e
-    return out
+            parts[name] = e
+    return parts
 
 
 def _vanishing(x: Order, chamber: Chamber) -> Order:
