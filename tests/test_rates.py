@@ -115,6 +115,10 @@ RATE = {"beta": 2, "r": Q(1, 2)}
         ("strong-collapse", {"scales": {"Delta": 0, "p2": Q(-1, 4)}}, Q(1, 2), Q(1, 2)),
         ("random-features-ridge", {"scales": {"m": Q(1, 4)}}, Q(1, 2), Q(1, 2)),
         ("random-features-ridge", {"scales": {"m": Q(1, 2)}}, Q(2, 3), Q(2, 3)),
+        ("ridge-accumulate", {}, Q(2, 3), Q(2, 3)),
+        ("ridge-keep-real", {"b": 2}, Q(2, 3), Q(2, 3)),
+        ("ridge-label-mix", {}, Q(2, 3), Q(2, 3)),
+        ("ridge-same-design", {"scales": {"lam0": Q(-1, 2)}}, Q(1, 2), Q(1, 2)),
         ("ols-replace", {"a": Q(1, 2), "b": Q(2, 3)}, None, Q(1, 6)),
         ("ols-accumulate", {"a": Q(1, 2)}, None, Q(1, 2)),
         ("ols-accumulate-fixed-design", {"a": Q(1, 2)}, None, Q(1, 2)),
@@ -242,6 +246,23 @@ def test_local_slopes_converge_to_the_exponent():
     assert check.converges
     assert abs(check.gaps[-1]) < 1e-3
     assert str(check).count("\n") == 3
+
+
+@pytest.mark.parametrize(
+    ("slug", "scales", "ridge", "values"),
+    [
+        ("ridge-keep-real", None, Q(1, 2), {"n": 1, "sigma": 0.5, "sigma0": 0.5}),
+        ("ridge-accumulate", None, Q(4, 5), {"n": 2, "sigma": 0.5}),
+        ("ridge-same-design", {"lam0": Q(-3, 5)}, Q(4, 5), {"n": 1, "sigma": 0.5, "sigma0": 0.5}),
+        ("ridge-label-mix", None, Q(1, 2), {"n": 1, "sigma": 0.5, "w": Q(1, 2)}),
+    ],
+)
+def test_slopes_of_fits_that_share_inputs(slug, scales, ridge, values):
+    """The gap falls with every factor of a hundred."""
+    found = ct.rates(ct.catalog[slug], **RATE, a=Q(1, 2), ell=ridge, scales=scales)
+    first, second, third = found.check([10**6, 10**8, 10**10], **values).gaps
+    assert abs(third) < 0.01
+    assert abs(third) < 0.75 * abs(second) < 0.75**2 * abs(first)
 
 
 def test_curves_over_arrays():
