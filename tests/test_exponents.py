@@ -8,7 +8,8 @@ import sympy as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collapse_theory.algebra.exponents import Chamber, Order, Split, boundaries, cases, explored, swept, total
+from collapse_theory.algebra.cases import Split, boundaries, cases, explored, swept
+from collapse_theory.algebra.exponents import Chamber, Order, total
 from collapse_theory.algebra.inequalities import combination_exists, implied
 from collapse_theory.symbols import beta, ell, r
 
@@ -144,7 +145,7 @@ def test_boundaries_name_what_changes_on_each_side():
 
 
 def test_too_many_cases_are_refused_in_words(monkeypatch):
-    monkeypatch.setattr("collapse_theory.algebra.exponents._MOST", 5)
+    monkeypatch.setattr("collapse_theory.algebra.cases._MOST", 5)
     symbols = sp.symbols("z0:6", positive=True)
     many = Chamber.of(symbols, [])
     with pytest.raises(ValueError, match="fewer symbols"):

@@ -23,7 +23,7 @@ from sympy.logic.boolalg import Boolean
 from sympy.sets.sets import Set
 
 from collapse_theory import symbols
-from collapse_theory.algebra.exponents import Piece, boundaries, cases
+from collapse_theory.algebra.cases import Piece, boundaries, cases
 from collapse_theory.core.errors import DomainError
 from collapse_theory.core.numbers import real, real_array
 from collapse_theory.derive.formula import ErrorFormula

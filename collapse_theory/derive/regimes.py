@@ -10,8 +10,9 @@ from typing import Any
 from sympy import Add, Expr, Rational, Symbol
 
 from collapse_theory import symbols
+from collapse_theory.algebra.cases import Piece, explored, swept
 from collapse_theory.algebra.collect import spread
-from collapse_theory.algebra.exponents import Chamber, Order, Piece, explored, swept, total
+from collapse_theory.algebra.exponents import Chamber, Order, total
 from collapse_theory.core.errors import DomainError
 from collapse_theory.derive.asymptotics import Asymptotics
 from collapse_theory.derive.formula import ErrorFormula
