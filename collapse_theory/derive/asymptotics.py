@@ -23,44 +23,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 from sympy import (
-    QQ,
     Add,
-    Dummy,
-    Eq,
     Expr,
-    Ge,
-    Gt,
     Integer,
-    Le,
-    Lt,
     Mul,
-    Poly,
     Pow,
     S,
     Symbol,
-    fraction,
     pi,
     polygamma,
     sin,
-    together,
     zeta,
 )
 from sympy import beta as beta_function
 from sympy.logic.boolalg import Boolean
-from sympy.polys.polyerrors import CoercionFailed
 
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.exponents import Chamber, Order, total
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge
-from collapse_theory.algebra.inequalities import implied
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral, SpectralTrace
 from collapse_theory.algebra.special import DigammaDifference
 from collapse_theory.core.errors import DomainError
-from collapse_theory.symbols import d, eigenvalue, ordered
+from collapse_theory.derive.conditions import implied_by, ridges_apart
+from collapse_theory.derive.integrands import integrand_factors
+from collapse_theory.symbols import d, eigenvalue
 
 __all__ = ["Asymptotics", "PowerLaws"]
 
@@ -176,8 +165,8 @@ class Asymptotics:
         return out
 
     def _sum(self, e: Add) -> Order:
-        apart = _ridges_apart(e)
-        if apart is not None and _implied_by(self.laws.conditions, apart):
+        apart = ridges_apart(e)
+        if apart is not None and implied_by(self.laws.conditions, apart):
             return Order(self.order(e.args[0]).exponent, 0, None, 1, exact=False)
         found = total(map(self.order, e.args), self.chamber)
         if found.exact or not e.is_polynomial(*e.free_symbols):
@@ -185,7 +174,7 @@ class Asymptotics:
         # The largest terms have both signs: conditions may say that they leave a positive rest.
         constant = e if e.free_symbols <= self.laws.fixed else None
         for sign in (1, -1):
-            if _implied_by(self.laws.conditions, sign * e):
+            if implied_by(self.laws.conditions, sign * e):
                 return Order(found.exponent, found.log, constant and sign * constant, sign)
         return found
 
@@ -194,7 +183,7 @@ class Asymptotics:
         measure = self.chamber.domain.zero
         if isinstance(e, QuadraticForm):  # w_j^2 = s_j^(2r - 1 + 1/beta)
             measure = 2 * self._r - 1 + 1 / self._beta
-        numerators, denominators = _factors(e.integrand)
+        numerators, denominators = integrand_factors(e.integrand)
         poles: dict[Expr, int] = {}
         scale = self._product(())
         for lead, at, q in denominators:
@@ -313,9 +302,9 @@ class Asymptotics:
         side = self.chamber.sign(t - self._dimension)
         if side:
             return side < 0
-        if _implied_by(self.laws.conditions, d - rows):
+        if implied_by(self.laws.conditions, d - rows):
             return True
-        if _implied_by(self.laws.conditions, rows - d):
+        if implied_by(self.laws.conditions, rows - d):
             return False
         raise DomainError(
             f"cannot decide whether {_short(rows)} is above or below d, both of one order; change the exponent a= of d"
@@ -397,84 +386,6 @@ class _Breakpoint:
     value: Any
     slope: Any
     poles: list[tuple[Order, Expr, int]]
-
-
-@lru_cache(maxsize=4096)
-def _factors(f: Expr) -> tuple[Any, Any]:
-    """Return an integrand as polynomials in the eigenvalue to a power, over ``lead*(s + at)`` to a power."""
-    inside = {x: Dummy() for x in f.atoms(SpectralIntegral)}  # they have the eigenvalue in them, bound
-    back = {name: x for x, name in inside.items()}
-    numerator, denominator = fraction(together(f.xreplace(inside)))
-    above = []
-    for x in Mul.make_args(numerator):
-        base, power = x.as_base_exp()
-        if not power.is_Integer or power < 0:
-            raise DomainError(f"no power-law asymptotics are known of an integrand with {_short(x)}")
-        terms = Poly(base.expand(), eigenvalue).terms()
-        above.append((tuple((k[0], c.xreplace(back)) for k, c in terms), int(power)))
-    below = []
-    for x in Mul.make_args(denominator):
-        base, power = x.as_base_exp()
-        if eigenvalue not in base.free_symbols:
-            below.append((base.xreplace(back), None, int(power)))
-            continue
-        lead, at = (
-            Poly(base.expand(), eigenvalue).all_coeffs() if base.as_poly(eigenvalue).degree() == 1 else (None, None)
-        )
-        if lead is None or not power.is_Integer:
-            raise DomainError(f"no power-law asymptotics are known of an integrand over {_short(x)}")
-        below.append((lead.xreplace(back), (at / lead).xreplace(back), int(power)))
-    return tuple(above), tuple(below)
-
-
-def _implied_by(conditions: tuple[Boolean, ...], e: Expr) -> bool:
-    """Return whether the conditions prove that a polynomial is not negative."""
-    facts: list[Expr] = []
-    for c in conditions:
-        if isinstance(c, (Ge, Gt, Le, Lt, Eq)):
-            difference = c.lhs - c.rhs
-            facts += [difference] if isinstance(c, (Ge, Gt)) else [-difference]
-            facts += [difference] if isinstance(c, Eq) else []
-    return _proved(e, tuple(facts))
-
-
-@lru_cache(maxsize=1024)
-def _proved(e: Expr, facts: tuple[Expr, ...]) -> bool:
-    symbols = ordered(set().union(*(x.free_symbols for x in (e, *facts))))
-    polynomials = QQ.poly_ring(*symbols) if symbols else None
-    if polynomials is None:
-        return bool(e >= 0)
-    try:
-        f, *known = (polynomials.from_sympy(x) for x in (e, *facts, *(x for x in symbols if x.is_nonnegative)))
-    except CoercionFailed:  # not a polynomial with rational coefficients
-        return False
-    sign, factors = f.factor_list()
-    for factor, power in factors:
-        if power % 2 == 0:
-            continue
-        if implied(factor, known):
-            side = 1
-        elif implied(-factor, known):
-            side = -1
-        else:
-            return False
-        sign *= side
-    return bool(sign >= 0)
-
-
-def _ridges_apart(e: Add) -> Expr | None:
-    """Return for two effective ridges of one sample, one minus the other, what has the sign of their difference, or None.
-
-    The effective ridge grows with the ridge.
-    """
-    if len(e.args) != 2 or {x.could_extract_minus_sign() for x in e.args} != {False, True}:
-        return None
-    plus, minus = (next(x for x in e.args if x.could_extract_minus_sign() is side) for side in (False, True))
-    minus = -minus
-    if not isinstance(plus, EffectiveRidge) or not isinstance(minus, EffectiveRidge) or plus.args[0] != minus.args[0]:
-        return None
-    numerator, denominator = fraction(together(plus.args[1] - minus.args[1]))
-    return (numerator * denominator).expand()
 
 
 def _short(e: Any) -> str:
