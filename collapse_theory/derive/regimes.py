@@ -124,7 +124,9 @@ class Regimes:
     def order(self, e: Expr, asymptotics: Asymptotics) -> Order:
         """Return the order of a term, expanded if its leading parts cancel as it is written."""
         found = asymptotics.order(e)
-        return found if found.exact else asymptotics.order(spread(e).expand())
+        if found.exact or self.unfolded.definitions:  # a closed form is too long to be expanded
+            return found
+        return asymptotics.order(spread(e).expand())
 
     @cached_property
     def _together(self) -> Expr:
