@@ -16,7 +16,7 @@ from collapse_theory.algebra.opaque import Opaque
 from collapse_theory.algebra.printing import matrix_name
 from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.derive.slopes import slope
-from collapse_theory.derive.written_out import own_ridges, write_out
+from collapse_theory.derive.written_out import WrittenOut, own_ridges, write_out
 from collapse_theory.symbols import eigenvalue_of
 
 __all__ = ["PipelineBias", "PipelineScalar", "PipelineVariance", "pipeline_scalars"]
@@ -51,8 +51,13 @@ class PipelineScalar(Opaque):
         return _implicit(self.args)[1]
 
     @property
+    def definitions(self) -> dict[Symbol, Expr]:
+        """What the names in :attr:`named` stand for, each by names before it."""
+        return dict(_in_scalars(self.args).definitions)
+
+    @property
     def named(self) -> Expr:
-        """The scalar in the names of :attr:`closed_form`, which stay as they are."""
+        """The scalar in names of :attr:`definitions`."""
         raise NotImplementedError
 
     def _linear_map(self, system: PooledSystem) -> str:
@@ -71,8 +76,8 @@ class PipelineBias(PipelineScalar):
 
     @property
     def named(self) -> Expr:
-        """The scalar in the names of :attr:`closed_form`, which stay as they are."""
-        return QuadraticForm(self.closed_form.results["w0"])
+        """The scalar in names of :attr:`definitions`."""
+        return _in_scalars(self.args).results[0]
 
     def doit(self, **hints: Any) -> Expr:
         """Return the explicit expression; its size grows quickly with the number of fits."""
@@ -89,9 +94,8 @@ class PipelineVariance(PipelineScalar):
 
     @property
     def named(self) -> Expr:
-        """The scalar in the names of :attr:`closed_form`, which stay as they are."""
-        noises = error_pencil(self.system).noises
-        return Add(*(variance * self.closed_form.results[name] for name, variance in noises.items()))
+        """The scalar in names of :attr:`definitions`."""
+        return _in_scalars(self.args).results[1]
 
     def doit(self, **hints: Any) -> Expr:
         """Return the explicit expression; its size grows quickly with the number of fits."""
@@ -107,6 +111,11 @@ def pipeline_scalars(system: PooledSystem) -> tuple[Expr, Expr]:
 @lru_cache(maxsize=32)
 def _implicit(args: tuple[Any, ...]) -> tuple[tuple[Expr, ...], tuple[Eq, ...]]:
     return own_ridges(PooledSystem.of(*args))
+
+
+@lru_cache(maxsize=32)
+def _in_scalars(args: tuple[Any, ...]) -> WrittenOut:
+    return write_out(PooledSystem.of(*args), terms=True).in_scalars()
 
 
 @lru_cache(maxsize=32)

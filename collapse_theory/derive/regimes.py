@@ -171,9 +171,9 @@ def unfolded_terms(formula: ErrorFormula, generations: int | None = None) -> Unf
         )
     definitions: dict[Symbol, Expr] = {}
     for x in scalars:
-        definitions = {**x.closed_form.ridges, **x.closed_form.definitions}
-        if x.closed_form.equations:
-            names = ", ".join(map(str, x.closed_form.equations))
+        definitions = x.definitions
+        if x.equations:
+            names = ", ".join(str(eq.lhs) for eq in x.equations)
             raise DomainError(f"no power-law asymptotics are known of the implicit scalars {names} in {formula.name}")
     change = {x: x.named for x in scalars}
     return UnfoldedTerms({name: e.xreplace(change) for name, e in parts.items()}, definitions)

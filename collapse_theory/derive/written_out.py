@@ -52,6 +52,16 @@ class WrittenOut:
         return tuple(replaced(e, known) for e in self.results)
 
 
+    def in_scalars(self) -> WrittenOut:
+        """Return the same without names for matrices: the integrals are of functions of the eigenvalues and of scalars."""
+        known: dict[Expr, Expr] = {}
+        scalars: dict[Symbol, Expr] = {}
+        for x, definition in self.definitions.items():
+            target = known if isinstance(x, Eigenvalue) else scalars
+            target[x] = replaced(definition, known)
+        return replace(self, results=tuple(replaced(e, known) for e in self.results), definitions=scalars)
+
+
 def write_out(system: PooledSystem, *, terms: bool = False) -> WrittenOut:
     """Return the test error of a system of fits, or its bias and variance.
 
