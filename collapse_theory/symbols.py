@@ -29,12 +29,14 @@ __all__ = [
     "beta",
     "d",
     "declared",
+    "design_index",
     "effective_ridge_scalar",
     "eigenvalue",
     "eigenvalue_of",
     "ell",
     "energy",
     "error",
+    "fit_index",
     "implicit_scalar",
     "indexed",
     "intermediate",
@@ -57,6 +59,7 @@ __all__ = [
     "r",
     "response_name",
     "rho2",
+    "round_index",
     "scale_exponent",
     "sigma",
     "sigma0",
@@ -138,6 +141,10 @@ class Generated(Symbol):
     """
 
     __slots__ = ()
+
+
+fit_index, design_index, round_index = (Generated(name, positive=True, integer=True) for name in ("k", "D", "i"))
+"""Places of a fit, of a design and of a round, in what is printed; no parameters."""
 
 
 class Perturbation(Symbol):

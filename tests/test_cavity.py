@@ -8,6 +8,7 @@ from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.pooled import pooled_system
 from collapse_theory.derive.written_out import write_out
 from tests.pencils import by_free_probability
+from tests.recursion_reader import solve_recursion
 
 SPECTRA = {
     "Sigma": ct.PowerLaw(40, beta=1.1),
@@ -79,42 +80,18 @@ def test_a_long_system_is_written_out_line_by_line():
     assert max(e.count_ops() for e in written.definitions.values()) < 400
 
 
-def read_recursion(labeller, seers, rows, noises, total, ridges, s, w2):
-    """Solve the printed recursion by repeated substitution: a reader who knows matrices and nothing of how it is solved."""
-    K, T = len(total), np.array(total, dtype=float)
-    kappa = [ct.effective_ridge(ct.Eigenvalues(s), T=t, lam=lam) for t, lam in zip(total, ridges, strict=True)]
-    A = [s / (s + k) for k in kappa]
-    C = np.array([np.eye(K) - (0 if at is None else np.eye(K)[at]) for at in labeller])
-    sees = np.array([[k in fits for k in range(K)] for fits in seers], dtype=float)
-    theta, Q = np.zeros((K, K)), np.zeros((K, K))
-    for _ in range(400):
-        L = [
-            np.linalg.inv(np.eye(K) + np.outer(m, m) * (c @ theta)) * np.outer(m, m)
-            for c, m in zip(C, sees, strict=True)
-        ]
-        g = sum((t / T)[:, None] * (one @ c) for t, one, c in zip(rows, L, C, strict=True))
-        responses = np.zeros((K, K, len(s)))
-        F = np.zeros((K, len(s)))
-        for k in range(K):
-            responses[k, k], F[k] = A[k], 1 - A[k] - A[k] * sum(g[k, i] * F[i] for i in range(k))
-            for other in range(k):
-                responses[k, other] = -A[k] * sum(g[k, i] * responses[i, other] for i in range(other, k))
-        theta = np.tril(responses.sum(-1) / T, -1)
-        V = [one @ (c @ Q @ c.T + x) @ one.T for one, c, x in zip(L, C, noises, strict=True)]
-        h = sum(t * v for t, v in zip(rows, V, strict=True)) / np.outer(T, T)
-        Q = np.einsum("ks,ls,s->kl", F, F, s * w2) + np.einsum("kis,ljs,ij->kl", responses, responses, h)
-    return Q[-1, -1]
-
-
 @pytest.mark.parametrize("rounds", [2, 5])
 def test_the_printed_recursion_is_what_is_evaluated(rounds):
     s, w2, T, noise, ridge = SPECTRA["Sigma"].eigenvalues, TARGET.values, 60, 0.4, 0.1
     pipe = ct.workflows.accumulate(rounds, ct.Stage(T=T, noise=noise, ridge=ridge))
     got = ct.test_error(pipe, method="free-probability").evaluate(spectrum=SPECTRA["Sigma"], target=TARGET)
-    labeller = [None, *range(rounds - 1)]
-    seers = [range(D, rounds) for D in range(rounds)]
+    labels = [np.eye(rounds) - (0 if at is None else np.eye(rounds)[at]) for at in (None, *range(rounds - 1))]
+    sees = [[k >= D for k in range(rounds)] for D in range(rounds)]
     total = [T * (k + 1) for k in range(rounds)]
-    want = read_recursion(labeller, seers, [T] * rounds, [noise**2] * rounds, total, [ridge] * rounds, s, w2)
-    assert got == pytest.approx(want, rel=1e-11)
-    wrong = read_recursion(labeller, seers, [T] * rounds, [noise**2 * 1.001] * rounds, total, [ridge] * rounds, s, w2)
-    assert got != pytest.approx(wrong, rel=1e-11)
+    kappa = [ct.effective_ridge(SPECTRA["Sigma"], T=t, lam=ridge) for t in total]
+
+    def solved(variance):
+        return solve_recursion(labels, sees, [T] * rounds, [variance] * rounds, total, kappa, s, w2)
+
+    assert got == pytest.approx(solved(noise**2), rel=1e-11)
+    assert got != pytest.approx(solved(noise**2 * 1.001), rel=1e-11)

@@ -8,16 +8,21 @@ the term once the number of rounds is an integer, and an evaluation plan derives
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sympy import Atom, Expr, Integer, S, Symbol, Tuple
+from sympy import Add, Atom, Expr, Integer, S, Symbol, Tuple
 from sympy.core.symbol import Str
 
 from collapse_theory.algebra.opaque import Opaque, called
+from collapse_theory.algebra.progressions import law
 from collapse_theory.core.errors import DomainError
+from collapse_theory.symbols import round_index
 
-__all__ = ["RoundRule", "RoundTerm", "round_terms"]
+__all__ = ["RoundRule", "RoundSum", "RoundTerm", "round_sums", "round_terms", "whole_rounds"]
+
+_INCREMENTS = 4  # two determine a law, the others check it
 
 
 class RoundRule(Atom):
@@ -27,28 +32,31 @@ class RoundRule(Atom):
         derive: Returns the terms by name for an integer number of rounds, in ``parameters``. A function of a module, so
             that the rule pickles by its name, and two rules are equal if their functions are.
         parameters: The theorem's symbols other than the number of rounds.
+        least: The least number of rounds.
         terms: Names of the terms.
     """
 
-    __slots__ = ("derive", "parameters", "terms")
+    __slots__ = ("derive", "least", "parameters", "terms")
 
     derive: Callable[[int], Mapping[str, Expr]]
     parameters: tuple[Symbol, ...]
+    least: int
     terms: tuple[str, ...]
 
     def __new__(
         cls,
         derive: Callable[[int], Mapping[str, Expr]],
         parameters: tuple[Symbol, ...],
+        least: int = 0,
         terms: tuple[str, ...] = ("bias", "variance"),
     ) -> RoundRule:
         """Return the rule."""
         rule: RoundRule = super().__new__(cls)
-        rule.derive, rule.parameters, rule.terms = derive, parameters, terms
+        rule.derive, rule.parameters, rule.least, rule.terms = derive, parameters, least, terms
         return rule
 
     def __getnewargs__(self) -> tuple[Any, ...]:
-        return self.derive, self.parameters, self.terms
+        return self.derive, self.parameters, self.least, self.terms
 
     def _hashable_content(self) -> tuple[str, str]:
         return self.derive.__module__, self.derive.__qualname__
@@ -151,3 +159,47 @@ def round_terms(rule: RoundRule, rounds: Expr) -> dict[str, Expr]:
         rounds: The symbol of the number of rounds.
     """
     return {name: RoundTerm(rule, Str(name), rounds, Tuple(*rule.parameters)) for name in rule.terms}
+
+
+def whole_rounds(e: Expr) -> RoundTerm | None:
+    """Return one of the terms of a theorem of which an expression is the whole sum; None if it is not one."""
+    for x in sorted(e.atoms(RoundTerm), key=lambda x: x.sort_key()):
+        rule, _, *rest = x.args
+        if not any(rest[-1]) and e == Add(*(RoundTerm(rule, Str(name), *rest) for name in rule.terms)):
+            return x
+    return None
+
+
+@dataclass(frozen=True)
+class RoundSum:
+    """A term as a finite sum over the rounds.
+
+    Attributes:
+        before: What is not in the sum.
+        summand: The summand, in ``index``.
+        first: The first value of the index; the number of rounds is the last.
+        index: The symbol of the index.
+    """
+
+    before: Expr
+    summand: Expr
+    first: int
+    index: Symbol = round_index
+
+
+def round_sums(rule: RoundRule) -> dict[str, RoundSum] | None:
+    """Return every term as a finite sum over the rounds, where what a round adds has one law; None where it has none.
+
+    Args:
+        rule: Derives the terms.
+    """
+    out, least = {}, rule.least
+    for name in rule.terms:
+        values = [rule.term(name, c, (0,) * len(rule.parameters)) for c in range(least, least + _INCREMENTS + 1)]
+        added: dict[tuple[int, ...], Expr] = {(least + i,): values[i] - values[i - 1] for i in range(1, len(values))}
+        summand = law(added, (round_index,))
+        if summand is None:
+            return None
+        whole = summand.subs(round_index, least) == values[0] != 0 if least else False
+        out[name] = RoundSum(S.Zero, summand, least) if whole else RoundSum(values[0], summand, least + 1)
+    return out

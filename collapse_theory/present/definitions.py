@@ -6,15 +6,17 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sympy import Add, Eq, Expr, Float, Mul, Rational, Symbol
+from sympy import Eq, Expr, Float, Mul, Rational, Symbol
 
 from collapse_theory import symbols
 from collapse_theory.algebra.effective import effective_ridge_equation
 from collapse_theory.algebra.integrals import SpectralIntegral
 from collapse_theory.algebra.printing import matrix_function
+from collapse_theory.derive.fit_recursion import fit_recursion
 from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.derive.written_out import replaced, write_out
-from collapse_theory.symbols import Eigenvalue, eigenvalue
+from collapse_theory.present.recursion_lines import recursion_lines
+from collapse_theory.symbols import Eigenvalue
 
 __all__ = ["broken", "definition_lines", "packed", "width"]
 
@@ -32,8 +34,9 @@ def definition_lines(system: PooledSystem, numbers: Mapping[Symbol, Expr], print
         printer: A SymPy LaTeX printer.
     """
     given = {x: _decimal(value) for x, value in numbers.items()}
-    if len(system.fits) > _ONE_BY_ONE and _plain(system):
-        return _recursion_lines(system, given, printer)
+    recursion = fit_recursion(system) if len(system.fits) > _ONE_BY_ONE else None
+    if recursion is not None:
+        return recursion_lines(recursion.mapped(given), printer)
     written = write_out(system)
     ridges = {x.xreplace(given): None for x in written.ridges}
     names = dict(zip(ridges, _ridge_names(len(ridges)), strict=True))
@@ -52,65 +55,6 @@ def definition_lines(system: PooledSystem, numbers: Mapping[Symbol, Expr], print
         equation = effective_ridge_equation(name, *ridge.args)
         lines.append(_defined(printer.doprint(name), _alone(equation, name), printer))
     return packed(lines)
-
-
-def _plain(system: PooledSystem) -> bool:
-    """Return whether all rows have the common covariance, the weight 1 and the same labels, that add up to one, in every fit."""
-    designs = [x for f in system.fits for x in f.designs]
-    labels = {(x.inputs, x.labellers, x.noises) for x in designs}
-    return (
-        system.covariances == (eigenvalue.name,)
-        and len(labels) == len({x.inputs for x in designs})
-        and all(x.weight == 1 and x.truth + sum(c for _, c in x.labellers) == 1 for x in designs)
-    )
-
-
-_RECURSION = (
-    (
-        r"Q_{kl} &= w_0^\top F_k F_l \Sigma w_0 + \sum_{i \le k, j \le l} \operatorname{tr}\left[A_{ki} A_{lj}\right]"
-        r" \sum_D \frac{T_D}{N_i N_j} \left(L_D U_D L_D^\top\right)_{ij} && \text{(linear in } Q_{kl} \text{, fit by fit)}"
-    ),
-    r"U_D &= C_D Q C_D^\top + \sigma_D^2 1 1^\top,\quad F_k = I - A_k - A_k \sum_{i < k} g_{ki} F_i",
-    r"A_{kl} &= - A_k \sum_{l \le i < k} g_{ki} A_{il},\quad A_{kk} = A_k = \Sigma \left(\Sigma + \kappa_k I\right)^{-1}",
-    (
-        r"g_{kl} &= \sum_D \frac{T_D}{N_k} \left(L_D C_D\right)_{kl},\quad L_D = \left(I + C_D \theta\right)^{-1},\quad"
-        r" \theta_{kl} = \operatorname{tr}\left[A_{kl}\right] / N_l \text{ for } l < k"
-        r" && \text{(over the fits that see } D \text{)}"
-    ),
-)
-
-
-def _recursion_lines(system: PooledSystem, given: Mapping[Symbol, Expr], printer: Any) -> list[str]:
-    """Return the recursion over the fits itself, with a line for each design and fit."""
-    lines = [rf"E &= Q_{{{len(system.fits)},{len(system.fits)}}}", *_RECURSION]
-    seen: dict[int, list[int]] = {}
-    for k, f in enumerate(system.fits):
-        for x in f.designs:
-            seen.setdefault(x.inputs, []).append(k)
-    for n, (inputs, fits) in enumerate(seen.items(), start=1):
-        (x,) = (x for x in system.fits[fits[0]].designs if x.inputs == inputs)
-        noise = Add(*(e.share**2 * e.sigma**2 for e in x.noises)).xreplace(given)
-        labels = "".join(
-            f" - {'' if c == 1 else printer.doprint(c.xreplace(given)) + ' '}" + rf"\delta_{{{at + 1},l}}"
-            for at, c in x.labellers
-        )
-        rows = printer.doprint(x.T.xreplace(given))
-        lines.append(
-            rf"T_{{{n}}} &= {rows},\quad \left(C_{{{n}}}\right)_{{kl}} = \delta_{{k,l}}{labels},\quad"
-            rf" \sigma_{{{n}}}^2 = {printer.doprint(noise)} && \text{{(seen by the fits {_listed(fits)})}}"
-        )
-    for k, f in enumerate(system.fits, start=1):
-        name = symbols.indexed(symbols.kappa, k)
-        equation = effective_ridge_equation(name, f.N.xreplace(given), f.ridge.xreplace(given))
-        rows = printer.doprint(f.N.xreplace(given))
-        lines.append(rf"N_{{{k}}} &= {rows},\quad {printer.doprint(name)} = {printer.doprint(_alone(equation, name))}")
-    return lines
-
-
-def _listed(fits: list[int]) -> str:
-    first, last = fits[0] + 1, fits[-1] + 1
-    run = last - first + 1 == len(fits) > 2
-    return f"{first} to {last}" if run else ", ".join(str(k + 1) for k in fits)
 
 
 def _ridge_names(count: int) -> list[Symbol]:

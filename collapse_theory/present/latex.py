@@ -27,9 +27,11 @@ from collapse_theory.derive.log_determinant import r as residual
 from collapse_theory.derive.operator import Generation, response, shrinkage
 from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.derive.pooled_scalars import PipelineScalar, pipeline_scalars
+from collapse_theory.derive.rounds import RoundTerm
 from collapse_theory.engine.equivalent import DeterministicEquivalent
 from collapse_theory.engine.guard import Existence
 from collapse_theory.present.definitions import definition_lines
+from collapse_theory.present.round_lines import round_lines
 from collapse_theory.symbols import LATEX, eigenvalue, eigenvalue_of, indexed, response_name
 from collapse_theory.symbols import r as source_exponent
 
@@ -107,12 +109,17 @@ def term_names(formula: ErrorFormula) -> dict[str, tuple[str, str]]:
 
 def formula_latex(formula: ErrorFormula) -> str:
     """Return an ``aligned`` block: the sum, each term, the operator and the implicit scalars, and the conditions."""
+    if any(x.rounds.is_number for e in formula.parts.values() for x in e.atoms(RoundTerm)):
+        return formula_latex(formula.doit())
     printed = formula.expr
     system = _whole_system(formula)
     if system is not None:
         return _aligned(definition_lines(system, formula.numbers, TheoryLatexPrinter()), formula)
-    names, ratios = ridge_names(printed), aspect_ratios(printed)
     terms = term_names(formula)
+    by_rounds = round_lines(formula, terms, TheoryLatexPrinter())
+    if by_rounds is not None:
+        return _aligned(by_rounds, formula)
+    names, ratios = ridge_names(printed), aspect_ratios(printed)
     shown = partial(to_latex, positive_first=printed.has(AtomicRidge, AtomicResidual, SecularScalar))
     lines = [rf"E &= {' + '.join(symbol for symbol, _ in terms.values())}"] if len(terms) != 1 else []
     for name, (symbol, words) in terms.items():

@@ -119,7 +119,7 @@ def _chain_at(n: int, **parameters: Any) -> ErrorFormula:
 
 @register(
     "ridge-chain",
-    title="A chain of ridge fits: any rows, ridges and noises, under- and over-parametrized",
+    title="A chain of ridge fits: any rows, ridges and noises",
     hypotheses=r"""$n$ generators on $T_0$ fresh rows each with ridge $\lambda_0\ge0$ (minimum norm at $\lambda_0=0$), the first
 labelled by the truth and the next by the previous fit, then ridge regression on $T$ fresh rows labelled by the last generator; any
 $T_0,T\gtrless d$. $\mathcal G$ and $\mathcal G_0$ are the generation operators of the tested fit and of a generator""",

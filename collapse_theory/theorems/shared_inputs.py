@@ -8,7 +8,6 @@ from itertools import accumulate
 from typing import Any
 
 from sympy import Eq, Expr, Ge, Gt, Le, S, Symbol, factor, oo, sqrt
-from sympy.logic.boolalg import Boolean
 
 from collapse_theory.algebra.effective import shared_degrees
 from collapse_theory.algebra.integrals import SpectralTrace
@@ -50,11 +49,17 @@ __all__: list[str] = []
 def _per_round(
     derive: Callable[[int], Mapping[str, Expr]],
     parameters: tuple[Symbol, ...],
-    *conditions: Boolean,
+    least: int = 0,
     method: str = "free-probability",
 ) -> ErrorFormula:
     """Return the formula of a theorem that is derived for each number of rounds."""
-    return ErrorFormula(round_terms(RoundRule(derive, parameters), n), "proportional", conditions, (), method)
+    conditions = (Ge(n, least),) if least else ()
+    return ErrorFormula(round_terms(RoundRule(derive, parameters, least), n), "proportional", conditions, (), method)
+
+
+_RECURSION = r""". No closed form in $n$ is known. A recursion over the fits gives
+$Q_{kl}=\mathbb E(\hat w_k-w_0)^\top\Sigma(\hat w_l-w_0)$; design $D$ has $T_D$ rows, row $k$ of $C_D$ is fit $k$ minus its
+labellers there, and fit $k$ has $N_k$ rows"""
 
 
 # ---------------------------------------------------------------- accumulate
@@ -73,8 +78,8 @@ def _accumulate_rounds(count: int) -> Mapping[str, Expr]:
     "ridge-accumulate",
     title="Accumulate with a ridge on the mean loss",
     hypotheses=r"""$n$ rounds of $T$ fresh rows each; round $k$ labels its rows by the fit of round $k-1$ (the truth
-for $k=1$) and fits ridge regression with ridge $\lambda$ on the mean loss over all $kT$ rows. A
-closed form per $n$ only, derived for the asked $n$""",
+for $k=1$) and fits ridge regression with ridge $\lambda$ on the mean loss over all $kT$ rows"""
+    + _RECURSION,
     build=_accumulate,
     sources=("gerstgrasser2024inevitable", "subramonian2025autofpt"),
     relations=(
@@ -84,7 +89,7 @@ closed form per $n$ only, derived for the asked $n$""",
 )
 def ridge_accumulate() -> ErrorFormula:
     """Solve the fixed point of the pencil of the asked number of rounds."""
-    return _per_round(_accumulate_rounds, _STAGE, Ge(n, 1))
+    return _per_round(_accumulate_rounds, _STAGE, least=1)
 
 
 _accumulate_constant = partial(_accumulate, scaling="constant")
@@ -125,10 +130,10 @@ def _constant_at(n: int, **parameters: Any) -> ErrorFormula:
 
 @register(
     "ridge-accumulate-constant",
-    title="Accumulate with a constant penalty: the normal equations telescope",
+    title="Accumulate with a constant penalty: telescoping equations",
     hypotheses=r"""The setting of \texttt{ridge-accumulate} with ridge $\lambda/k$ on the mean loss of round $k$, so
-that the unnormalised penalty is $T\lambda$ in every round: the bias stays that of the first fit. A
-closed form per $n$ only, derived for the asked $n$""",
+that the unnormalised penalty is $T\lambda$ in every round: the bias stays that of the first fit. The
+variance is a sum over the rounds, without a closed form in $n$""",
     build=_accumulate_constant,
     sources=("gerstgrasser2024inevitable",),
     relations=(Relation("ridge-clean", "equals", {"n": 1}, "one round"),),
@@ -136,7 +141,7 @@ closed form per $n$ only, derived for the asked $n$""",
 )
 def ridge_accumulate_constant() -> ErrorFormula:
     r"""Telescope as without a ridge: :math:`E_n=B(T,\Lambda/T)+\sum_{i\le n}\frac1iV(iT,\Lambda/(iT))`."""
-    return _per_round(_telescoped, _STAGE, Ge(n, 1), method="operator")
+    return _per_round(_telescoped, _STAGE, least=1, method="operator")
 
 
 # ---------------------------------------------------------------- keep the real data
@@ -153,10 +158,11 @@ def _keep_real_rounds(count: int) -> Mapping[str, Expr]:
 
 @register(
     "ridge-keep-real",
-    title="Keep the real data: every round pools it with fresh synthetic rows",
+    title="Keep the real data, and pool fresh synthetic rows with it",
     hypotheses=r"""A clean ridge fit on $T$ real rows, then $n$ rounds that pool the same real rows with $T_0$ fresh
 rows labelled by the previous fit; noise $\sigma$ on real and $\sigma_0$ on synthetic labels, one
-ridge. A closed form per $n$ only, derived for the asked $n$""",
+ridge"""
+    + _RECURSION,
     build=_keep_real,
     sources=("gerstgrasser2024inevitable", "subramonian2025autofpt"),
     relations=(
@@ -198,10 +204,11 @@ def _same_design_rounds(count: int) -> Mapping[str, Expr]:
 
 @register(
     "ridge-same-design",
-    title="Replace on the same inputs: every generation relabels one design",
+    title="Replace on the same inputs: one design, relabelled",
     hypotheses=r"""$T$ inputs drawn once. $n$ generators with ridge $\lambda_0$, the first on labels of the truth and
 the next on the previous fit's labels of the same inputs, then ridge regression on the last
-generator's labels of them. A closed form per $n$ only, derived for the asked $n$""",
+generator's labels of them"""
+    + _RECURSION,
     build=_same_design,
     sources=("dohmatob2024regression", "subramonian2025autofpt"),
     relations=(
@@ -233,10 +240,10 @@ def _label_mix_rounds(count: int) -> Mapping[str, Expr]:
 
 @register(
     "ridge-label-mix",
-    title="Mixing fresh real labels into synthetic ones on one design, with a ridge",
+    title="Mixing fresh real labels into synthetic ones on one design",
     hypotheses=r"""$T$ inputs drawn once; a clean ridge fit, then $n$ fits on labels that are $w$ times fresh real
-labels plus $1-w$ times fresh labels of the previous fit. A closed form per $n$ only, derived for
-the asked $n$; the limit $n\to\infty$ is \texttt{ridge-label-mix-limit}""",
+labels plus $1-w$ times fresh labels of the previous fit (\texttt{ridge-label-mix-limit} is the limit $n\to\infty$)"""
+    + _RECURSION,
     build=_label_mix,
     sources=("garg2025overparametrization",),
     relations=(

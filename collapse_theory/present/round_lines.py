@@ -1,0 +1,82 @@
+"""The lines of a theorem that has no closed form in its number of rounds: a sum over the rounds, or the recursion over the fits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sympy import Add, Expr, Ge
+
+from collapse_theory import symbols
+from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees, effective_ridge_equation
+from collapse_theory.algebra.naming import named
+from collapse_theory.derive.fit_recursion import fit_recursion_in_rounds
+from collapse_theory.derive.formula import ErrorFormula
+from collapse_theory.derive.pooled import pooled_system
+from collapse_theory.derive.rounds import RoundSum, round_sums, whole_rounds
+from collapse_theory.present.recursion_lines import recursion_lines
+from collapse_theory.symbols import n as rounds
+from collapse_theory.symbols import round_index
+
+__all__ = ["round_lines"]
+
+
+def round_lines(formula: ErrorFormula, terms: Mapping[str, tuple[str, str]], printer: Any) -> list[str] | None:
+    """Return the lines of an ``aligned`` block; None if the formula is no whole theorem of this kind, or has no law in ``n``.
+
+    Args:
+        formula: A test error.
+        terms: Symbol and words of each of its terms.
+        printer: A SymPy LaTeX printer.
+    """
+    term = whole_rounds(Add(*formula.parts.values()))
+    if term is None or formula.pipeline is None or term.rounds.is_number:
+        return None
+    rule, _, count, values, _ = term.args
+    given = {**dict(zip(rule.parameters, values, strict=True)), rounds: count}
+    given = {x: e.xreplace(dict(formula.numbers)) for x, e in given.items()}
+    sums = round_sums(rule)
+    if sums is not None:
+        return _sums(sums, terms, given, printer)
+    parameters = {x.name: x for x in rule.parameters}
+    build = formula.pipeline
+    recursion = fit_recursion_in_rounds(lambda c: pooled_system(build(**{**parameters, rounds.name: c})), rule.least)
+    if recursion is None:
+        return None
+    known = "" if recursion.least == rule.least else rf"}} {printer.doprint(Ge(count, recursion.least))} \text{{"
+    return recursion_lines(recursion.mapped(given), printer, known)
+
+
+def _sums(
+    sums: Mapping[str, RoundSum], terms: Mapping[str, tuple[str, str]], given: Mapping[Any, Expr], printer: Any
+) -> list[str] | None:
+    """Return the terms as sums over the rounds; None if the rounds do not have one effective ridge each."""
+    last = printer.doprint(given[rounds])
+    i = round_index
+    own = {_ridge(x) for sum_ in sums.values() for x in sum_.summand.atoms(EffectiveRidge, ResidualDegrees)}
+    if len(own) != 1:
+        return None
+    (ridge,) = own
+    first = min(x.first for x in sums.values())
+    names = {ridge.subs(i, j): symbols.intermediate(rf"\kappa_{{{j}}}") for j in (i, first)}
+    lines = [rf"E &= {' + '.join(symbol for symbol, _ in terms.values())}"]
+    for name, (symbol, words) in terms.items():
+        parts = []
+        if sums[name].before != 0:
+            parts.append(printer.doprint(named(sums[name].before, names).xreplace(given)))
+        if sums[name].summand != 0:
+            summand = named(sums[name].summand, names).xreplace(given)
+            parts.append(rf"\sum_{{{i} = {sums[name].first}}}^{{{last}}} {_bracketed(summand, printer)}")
+        lines.append(rf"{symbol} &= {' + '.join(parts)} && \text{{({words})}}")
+    equation = effective_ridge_equation(names[ridge], *(x.xreplace(given) for x in ridge.args))
+    right = printer.doprint(equation.rhs + (names[ridge] - equation.lhs))
+    return [*lines, rf"{names[ridge]} &= {right} && \text{{(}} {i} = {first} \text{{ to }} {last} \text{{)}}"]
+
+
+def _ridge(x: Expr) -> Expr:
+    return EffectiveRidge(*x.args)
+
+
+def _bracketed(e: Expr, printer: Any) -> str:
+    text = str(printer.doprint(e))
+    return rf"\left({text}\right)" if e.is_Add else text
