@@ -83,10 +83,13 @@ def test_what_is_substituted_is_printed():
         spectrum=S, target=TARGET, n=3, **values_of("ridge-accumulate")
     )
     assert read_recursion(later, values, S.eigenvalues, TARGET.values) == pytest.approx(want, rel=1e-11)
+    assert "True" not in err.subs({"n": ct.symbols.m + 1}).latex()
 
 
-def test_a_derivative_or_a_part_is_no_test_error():
+def test_a_derivative_or_a_name_of_an_index_prints_no_recursion():
     err = ct.catalog["ridge-keep-real"].error
+    assert "Q_{kl}" in err.subs({"T": 2 * ct.symbols.N}).latex()
+    assert "Q_{kl}" not in err.subs({"T": 2 * ct.symbols.k}).latex()
     assert "Q_{kl}" not in err.diff("T").latex()
 
 

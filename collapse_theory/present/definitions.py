@@ -15,7 +15,7 @@ from collapse_theory.algebra.printing import matrix_function
 from collapse_theory.derive.fit_recursion import fit_recursion
 from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.derive.written_out import replaced, write_out
-from collapse_theory.present.recursion_lines import recursion_lines
+from collapse_theory.present.recursion_lines import recursion_lines, takes_an_index
 from collapse_theory.symbols import Eigenvalue
 
 __all__ = ["broken", "definition_lines", "packed", "width"]
@@ -34,7 +34,8 @@ def definition_lines(system: PooledSystem, numbers: Mapping[Symbol, Expr], print
         printer: A SymPy LaTeX printer.
     """
     given = {x: _decimal(value) for x, value in numbers.items()}
-    recursion = fit_recursion(system) if len(system.fits) > _ONE_BY_ONE else None
+    readable = len(system.fits) > _ONE_BY_ONE and not any(map(takes_an_index, system.symbols))
+    recursion = fit_recursion(system) if readable else None
     if recursion is not None:
         return recursion_lines(recursion.mapped(given), printer)
     written = write_out(system)

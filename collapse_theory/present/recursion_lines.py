@@ -11,7 +11,9 @@ from collapse_theory.algebra.effective import effective_ridge_equation
 from collapse_theory.algebra.progressions import Stretch
 from collapse_theory.derive.fit_recursion import FitRecursion
 
-__all__ = ["recursion_lines"]
+__all__ = ["recursion_lines", "takes_an_index"]
+
+_INDICES = frozenset("ijklD")
 
 _ERROR = (
     r"Q_{kl} &= w_0^\top F_k F_l \Sigma w_0 + \sum_{i \le k, j \le l} \operatorname{tr}\left[A_{ki} A_{lj}\right]"
@@ -51,6 +53,11 @@ def recursion_lines(recursion: FitRecursion, printer: Any, known: str = "") -> l
     for run in recursion.designs:
         lines += _design(run, recursion, printer)
     return lines + [_fit(run, printer) for run in recursion.fits]
+
+
+def takes_an_index(e: Expr) -> bool:
+    """Return whether a symbol has the name of an index of the recursion, so that a reader could not tell them apart."""
+    return any(x.name in _INDICES for x in e.free_symbols)
 
 
 def _design(run: Stretch, recursion: FitRecursion, printer: Any) -> list[str]:

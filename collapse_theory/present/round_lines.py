@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sympy import Add, Expr, Ge
+from sympy import Add, Expr, Ge, S
 
 from collapse_theory import symbols
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees, effective_ridge_equation
@@ -14,7 +14,7 @@ from collapse_theory.derive.fit_recursion import fit_recursion_in_rounds
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.pooled import pooled_system
 from collapse_theory.derive.rounds import RoundSum, round_sums, whole_rounds
-from collapse_theory.present.recursion_lines import recursion_lines
+from collapse_theory.present.recursion_lines import recursion_lines, takes_an_index
 from collapse_theory.symbols import n as rounds
 from collapse_theory.symbols import round_index
 
@@ -30,11 +30,13 @@ def round_lines(formula: ErrorFormula, terms: Mapping[str, tuple[str, str]], pri
         printer: A SymPy LaTeX printer.
     """
     term = whole_rounds(Add(*formula.parts.values()))
-    if term is None or formula.pipeline is None or term.rounds.is_number:
+    if term is None or formula.pipeline is None:
         return None
     rule, _, count, values, _ = term.args
     given = {**dict(zip(rule.parameters, values, strict=True)), rounds: count}
     given = {x: e.xreplace(dict(formula.numbers)) for x, e in given.items()}
+    if any(takes_an_index(e) for e in given.values()):
+        return None
     sums = round_sums(rule)
     if sums is not None:
         return _sums(sums, terms, given, printer)
@@ -43,7 +45,8 @@ def round_lines(formula: ErrorFormula, terms: Mapping[str, tuple[str, str]], pri
     recursion = fit_recursion_in_rounds(lambda c: pooled_system(build(**{**parameters, rounds.name: c})), rule.least)
     if recursion is None:
         return None
-    known = "" if recursion.least == rule.least else rf"}} {printer.doprint(Ge(count, recursion.least))} \text{{"
+    holds = Ge(count, recursion.least) if recursion.least > rule.least else S.true
+    known = "" if holds is S.true else rf"}} {printer.doprint(holds)} \text{{"
     return recursion_lines(recursion.mapped(given), printer, known)
 
 
@@ -53,12 +56,14 @@ def _sums(
     """Return the terms as sums over the rounds; None if the rounds do not have one effective ridge each."""
     last = printer.doprint(given[rounds])
     i = round_index
-    own = {_ridge(x) for sum_ in sums.values() for x in sum_.summand.atoms(EffectiveRidge, ResidualDegrees)}
+    own = {x for sum_ in sums.values() for x in _ridges(sum_.summand)}
     if len(own) != 1:
         return None
     (ridge,) = own
     first = min(x.first for x in sums.values())
     names = {ridge.subs(i, j): symbols.intermediate(rf"\kappa_{{{j}}}") for j in (i, first)}
+    if any(x not in names for sum_ in sums.values() for x in _ridges(sum_.before)):
+        return None
     lines = [rf"E &= {' + '.join(symbol for symbol, _ in terms.values())}"]
     for name, (symbol, words) in terms.items():
         parts = []
@@ -73,8 +78,8 @@ def _sums(
     return [*lines, rf"{names[ridge]} &= {right} && \text{{(}} {i} = {first} \text{{ to }} {last} \text{{)}}"]
 
 
-def _ridge(x: Expr) -> Expr:
-    return EffectiveRidge(*x.args)
+def _ridges(e: Expr) -> set[Expr]:
+    return {EffectiveRidge(*x.args) for x in e.atoms(EffectiveRidge, ResidualDegrees)}
 
 
 def _bracketed(e: Expr, printer: Any) -> str:
