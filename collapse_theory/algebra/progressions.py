@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from sympy import Basic, Dummy, Expr, Integer, S, Symbol, linsolve
 
 __all__ = ["Stretch", "law", "runs", "written_out"]
 
+_NUMBER = re.compile(r"-?\d+")
 _ENDS = 1  # exceptions at either end of a sequence, at most
 
 
@@ -66,8 +68,13 @@ def _unified(places: list[tuple[int, ...]], values: list[Basic], indices: tuple[
         return affine
     if not first.args or any(x.func != first.func or len(x.args) != len(first.args) for x in values):
         return None
-    args = [_unified(places, list(column), indices) for column in zip(*(x.args for x in values), strict=True)]
+    args = [_unified(places, list(column), indices) for column in zip(*map(_ordered, values), strict=True)]
     return None if any(x is None for x in args) else first.func(*args)
+
+
+def _ordered(e: Basic) -> list[Basic]:
+    """Return the arguments, those of a sum or product in an order that numbers in them do not change."""
+    return sorted(e.args, key=lambda x: _NUMBER.sub("#", str(x))) if e.is_Add or e.is_Mul else list(e.args)
 
 
 def _affine(places: list[tuple[int, ...]], values: list[Any], indices: tuple[Symbol, ...]) -> Expr | None:
