@@ -43,7 +43,6 @@ def draw(rng, edge):
     return {
         "n": n,
         "m": int(rng.integers(3, 60)),
-        "k": 10 ** rng.uniform(-1, 1),
         "p1": p1,
         "p2": 1 - p1,
         "w": rng.uniform(0.3 if edges_too else 0.8, 0.95),
@@ -52,6 +51,7 @@ def draw(rng, edge):
         **{k: int(rng.choice(FEW if rng.uniform() < 0.3 else MANY)) for k in sorted(ROWS)},
         **{k: 10 ** rng.uniform(-2, 0) for k in ("lam", "lam0")},
         **{k: rng.uniform(0.3, 1) * (rng.uniform() > 0.2 * edges_too) for k in ("sigma", "sigma0")},
+        "k": 10 ** rng.uniform(-1, 1),
     }
 
 
