@@ -74,8 +74,10 @@ RESULTS = {
     "DeterministicEquivalent",
     "Diagnosis",
     "ErrorFormula",
+    "Exponents",
     "Fit",
     "Inference",
+    "LawFit",
     "Optimum",
     "Rates",
     "Sample",
@@ -139,6 +141,9 @@ GOOD = {
     "break_even.over": "sigma", "level": 0.5, "break_even.arguments": {"spectrum": SPECTRUM, "target": TARGET, "T": 12, "lam": 0.1},
     "observed": [1.0, 2.0, 1.5], "errors": [0.1, 0.1, 0.1], "infer.over": "sigma", "infer.values": {"T": 12, "lam": 0.1},
     "infer.arguments": {"spectrum": SPECTRUM, "target": TARGET, "T": 12, "lam": 0.1},
+    "loss": np.arange(9.0, 0.0, -1.0), "N": None, "D": np.arange(1.0, 10.0), "level": 0.9, "draws": 3, "window": (1, 12),
+    "fit_exponents.spectrum": ct.PowerLaw(16, beta=1.5), "fit_exponents.target": ct.SourceTarget(r=0.5),
+    "fit_law.errors": None, "cut": 100, "narrowed": 2.0, "vocabulary": 200, "T0": 9,
     "alpha": 0.1, "extrapolate": False, "least_noise": 0.1, "rows": 12, "generators": 2, "synthetic_rows": 4,
     "th_or_err": ct.catalog["ridge-clean"], "scale_exponents": {"a": 1},
 }  # fmt: skip
@@ -168,7 +173,7 @@ def public():
         ct.catalog["ridge-clean"],
         equivalent,
     ]
-    owners += [ct.diagnose(GOOD["X"], T=5), ct.catalog, pipe.fits[0], pipe.samples[0]]
+    owners += [ct.Tails(1.5, cut=50), ct.diagnose(GOOD["X"], T=5), ct.catalog, pipe.fits[0], pipe.samples[0]]
     for owner in owners:
         for name, method in inspect.getmembers(owner, callable):
             given = getattr(type(owner), name, None)

@@ -74,6 +74,11 @@ _ALL = (
     Reference("caponnetto2007optimal", "Caponnetto, Andrea and De Vito, Ernesto",
            "Optimal Rates for the Regularized Least-Squares Algorithm", 2007,
            journal="Foundations of Computational Mathematics"),
+    Reference("hoffmann2022training",
+           "Hoffmann, Jordan and Borgeaud, Sebastian and Mensch, Arthur and Buchatskaya, Elena and Cai, Trevor and Rutherford, "
+           "Eliza and others", "Training Compute-Optimal Large Language Models", 2022, "2203.15556"),
+    Reference("besiroglu2024chinchilla", "Besiroglu, Tamay and Erdil, Ege and Barnett, Matthew and You, Josh",
+           "Chinchilla Scaling: A Replication Attempt", 2024, "2404.10102"),
     Reference("hastie2022surprises", "Hastie, Trevor and Montanari, Andrea and Rosset, Saharon and Tibshirani, Ryan J.",
            "Surprises in High-Dimensional Ridgeless Least Squares Interpolation", 2022, "1903.08560",
            "The Annals of Statistics"),
