@@ -45,10 +45,11 @@ _HEAD = 4
 _TAIL = 4  # the share of the ranks that is left out is 1 - 1/_TAIL
 _SPAN = 8  # least j2/j1
 _CELLS = 8
+_LEVEL = 1e-9  # an exponent that is round-off
 _DRAWS = 400
 _STEPS = 100
-_SETTLED = 1e-12
-_MOST_DRAWS = 10**6
+_SETTLED, _FLAT = 1e-14, 1e-12
+_MOST_DRAWS = 10**4
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def fit_exponents(
 
     Raises:
         DomainError: If the window is shorter than three octaves or out of range; if the energies in it are zero, or do not fall
-            faster than 1/j, so that there is no r > 0.
+            faster than 1/j, so that there is no r > 0; if the eigenvalues in it are equal.
 
     >>> from collapse_theory.describe.spectra import PowerLaw
     >>> from collapse_theory.describe.targets import SourceTarget
@@ -126,24 +127,29 @@ def fit_exponents(
             f"target needs energies > 0 between ranks {first} and {last}, got zeros; choose another window"
         )
     beta, log_c = _line(x, y)
+    if beta <= _LEVEL:
+        raise DomainError(
+            f"spectrum needs eigenvalues that fall between ranks {first} and {last}, got equal ones; choose another window"
+        )
     local = _local(x, y)
     spread = float(local.std(ddof=1)) / math.sqrt(local.size)
     reach = float(student.ppf((1 + share) / 2, local.size - 1)) * spread
-    alpha, log_e = _gamma_line(x, e)
+    alpha, log_e = _gamma_lines(x[None], e[None])[0].tolist()
     r = (alpha - 1) / (2 * beta)
     if r <= 0:
         raise DomainError(
             f"the target needs energies s_j w_j^2 that fall faster than 1/j, got j**-{alpha:.3g} between ranks {first} and {last}: "
             "there is no r > 0; choose a window before the noise of the labels"
         )
-    betas = np.maximum(beta + spread * rng.standard_t(local.size - 1, count), np.finfo(float).tiny)
+    betas = beta + spread * rng.standard_t(local.size - 1, count)
     chosen = rng.integers(0, j.size, (count, j.size))
-    alphas = np.array([_gamma_line(x[k], e[k], (alpha, log_e))[0] for k in chosen])
-    ends = np.quantile((alphas - 1) / (2 * betas), [(1 - share) / 2, (1 + share) / 2])
+    alphas = _gamma_lines(x[chosen], e[chosen])[:, 0]
+    rs = np.where(betas > _LEVEL, (alphas - 1) / (2 * np.maximum(betas, _LEVEL)), np.inf)
+    ends = np.quantile(rs, [(1 - share) / 2, (1 + share) / 2], method="inverted_cdf")
     return Exponents(
         beta,
         r,
-        (beta - reach, beta + reach),
+        (max(beta - reach, 0.0), beta + reach),
         (float(ends[0]), float(ends[1])),
         share,
         (first, last),
@@ -196,27 +202,41 @@ def _local(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.asarray(-np.diff(ends) * _CELLS / (x[-1] - x[0]))
 
 
-def _gamma_line(x: np.ndarray, e: np.ndarray, start: tuple[float, float] | None = None) -> tuple[float, float]:
-    """Return the exponent and the logarithm of the factor of the mean energies, by Newton's iteration on the likelihood."""
-    centre = x.mean()
-    a, level = (0.0, math.log(e.mean())) if start is None else (start[0], start[1] - start[0] * centre)
-    z = x - centre
+def _gamma_lines(x: np.ndarray, e: np.ndarray) -> np.ndarray:
+    """Return exponents and logarithms of factors of mean energies for samples (one a row), by Newton's iteration on the likelihood.
 
-    def cost(a: float, level: float) -> float:
+    Args:
+        x: Logarithms of the ranks, shape (samples, directions).
+        e: Energies, likewise; their sum is positive.
+
+    Returns:
+        Of shape (samples, 2).
+    """
+    centre = x.mean(axis=1)
+    z = x - centre[:, None]
+
+    def shares(at: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
-            return float((level - a * z + e * np.exp(a * z - level)).sum())
+            return np.asarray(e * np.exp(at[:, :1] * z - at[:, 1:]))
 
-    now = cost(a, level)
+    def cost(at: np.ndarray) -> np.ndarray:
+        return np.asarray((at[:, 1:] - at[:, :1] * z + shares(at)).sum(axis=1))
+
+    at = np.stack([np.zeros(len(x)), np.log(e.mean(axis=1))], axis=1)
+    now = cost(at)
     for _ in range(_STEPS):
-        share = e * np.exp(a * z - level)
-        gradient = np.array([(z * (share - 1)).sum(), (1 - share).sum()])
-        bend = np.array([[(share * z * z).sum(), -(share * z).sum()], [-(share * z).sum(), share.sum()]])
-        bend += 1e-12 * np.trace(bend) * np.eye(2)  # a sample of one direction has no slope
-        step, scale = np.linalg.solve(bend, gradient), 1.0
-        while (then := cost(a - scale * step[0], level - scale * step[1])) > now and scale > _SETTLED:
-            scale /= 2
-        a, level = a - scale * step[0], level - scale * step[1]
-        if now - then <= _SETTLED * abs(now):
+        share = shares(at)
+        gradient = np.stack([(z * (share - 1)).sum(axis=1), (1 - share).sum(axis=1)], axis=1)
+        aa, ab, bb = (share * z * z).sum(axis=1), -(share * z).sum(axis=1), share.sum(axis=1)
+        bend = np.stack([aa, ab, ab, bb], axis=1).reshape(-1, 2, 2)
+        bend += (_FLAT * (aa + bb))[:, None, None] * np.eye(2)  # a sample that repeats one direction has no slope
+        step = np.linalg.solve(bend, gradient[..., None])[..., 0]
+        then = cost(at - step)
+        while (worse := ~(then <= now + _SETTLED * np.abs(now))).any():
+            step[worse] /= 2
+            then[worse] = cost(at - step)[worse]
+        at -= step
+        if (now - then <= _SETTLED * np.abs(now)).all():
             break
         now = then
-    return float(a), float(level + a * centre)
+    return np.stack([at[:, 0], at[:, 1] + at[:, 0] * centre], axis=1)

@@ -16,6 +16,9 @@ fewer are refused. Where N and D move together, their two terms exchange; that t
 at the fit is an error too. What is left is a matter of noise: a parameter whose interval reaches an end of its range is
 listed in ``undetermined``. For E that end is 0: the data do not show a floor.
 
+**The wrong law.** Intervals speak of noise alone. A smooth curve that is no such law leaves residuals that follow one another along
+the sizes: ``p_value`` compares the sum of squares of their successive differences (von Neumann) with that of shuffled ones.
+
 Source: Hoffmann et al., Training Compute-Optimal Large Language Models, 2022, section 3.3 (the law; Huber's loss of logarithms,
 many starts); Besiroglu, Erdil, Barnett, You, Chinchilla Scaling: A Replication Attempt, 2024 (why its intervals matter).
 """
@@ -44,13 +47,14 @@ _LOG = 60.0  # how far the logarithm of a term at the typical size may move
 _POLISHED = 4
 _BEND = 1.345
 _NORMAL = 0.6744897501960817  # median of the absolute value of a standard normal number
-_PASSES = 12
+_PASSES, _SAME = 12, 1e-3
 _EXACT = 1e-12  # scale of residuals below which they are round-off
 _SINGULAR = 1e-9
 _AT_END = 1e-3
 _FINE, _ROUGH = 1e-12, 1e-7  # relative accuracy of a fit, and of a bootstrap sample
 _DISTINCT = 3
 _DRAWS = 200
+_SHUFFLES = 999
 _MOST_DRAWS = 10**5
 
 
@@ -64,6 +68,8 @@ class LawFit:
         level: Their confidence.
         undetermined: Parameters whose interval reaches an end of the range, so that the data bound them on one side at most.
         scatter: Robust scale of the residuals: of log loss, or in standard errors if they were given.
+        p_value: Chance of residuals that follow one another so closely along the sizes if the law is right; where it is small, the
+            intervals leave out what matters.
         residuals: Log fitted over observed loss, shape (points,).
         draws: The bootstrap samples, one row each, in the order of ``value``.
     """
@@ -73,6 +79,7 @@ class LawFit:
     level: float
     undetermined: tuple[str, ...]
     scatter: float
+    p_value: float
     residuals: np.ndarray = field(repr=False)
     draws: np.ndarray = field(repr=False)
 
@@ -108,7 +115,8 @@ class LawFit:
             f"{name} = {self.value[name]:.4g} [{low:.4g}, {high:.4g}]" for name, (low, high) in self.intervals.items()
         )
         lost = f"; undetermined: {', '.join(self.undetermined)}" if self.undetermined else ""
-        return f"LawFit({found} at {100 * self.level:g} %; scatter {self.scatter:.2g}{lost})"
+        tail = f"; scatter {self.scatter:.2g}, p = {self.p_value:.2g}{lost}"
+        return f"LawFit({found} at {100 * self.level:g} %{tail})"
 
 
 def fit_law(
@@ -163,6 +171,7 @@ def fit_law(
         share,
         tuple(lost),
         float(scale),
+        law.following(residuals, rng),
         residuals * law.relative,
         parameters,
     )
@@ -275,21 +284,24 @@ class _Law:
     def fitted(self) -> tuple[np.ndarray, float]:
         """Return the coordinates of the least robust loss over all starts, and the scale of the residuals."""
         scale = 1.0 if self.known else max(float(np.std(self.log)), _EXACT)
-        candidates = [self.refitted(t, scale, self.log) for t in self._starts()]
-        for _ in range(1 if self.known else _PASSES):
-            costs = [self._cost(t, scale) for t in candidates]
-            theta = candidates[int(np.argmin(costs))]
-            if self.known:
-                break
-            size = np.sort(np.abs(self.residuals(theta, self.log)))
-            free = self.log.size - len(self.names)
-            rest = size[len(self.names) :] if free > len(self.names) else size  # as many residuals may be fitted away
-            found = max(float(np.median(rest)) / _NORMAL, _EXACT)
-            if abs(found - scale) <= 1e-3 * scale:
+        starts = self._starts()
+        theta = self._best(starts, scale)
+        for _ in range(0 if self.known else _PASSES):
+            found = self._scale(theta)
+            if abs(found - scale) <= _SAME * scale:
                 break
             scale = found
-            candidates = [self.refitted(t, scale, self.log) for t in candidates]
-        return theta, scale
+            theta = self.refitted(theta, scale, self.log, _ROUGH)
+        return self.refitted(self._best([theta, *starts], scale), scale, self.log), scale
+
+    def _best(self, starts: list[np.ndarray], scale: float) -> np.ndarray:
+        found = [self.refitted(t, scale, self.log, _ROUGH) for t in starts]
+        return min(found, key=lambda t: self._cost(t, scale))
+
+    def _scale(self, theta: np.ndarray) -> float:
+        """Return the median of the residuals beyond the smallest ones, of which the parameters may fit away their number."""
+        size, fitted = np.sort(np.abs(self.residuals(theta, self.log))), len(self.names)
+        return max(float(np.median(size[fitted:] if size.size > 2 * fitted else size)) / _NORMAL, _EXACT)
 
     def _starts(self) -> list[np.ndarray]:
         found = []
@@ -342,6 +354,19 @@ class _Law:
         width = math.sqrt(points / free) * student.ppf(upper, free) / norm.ppf(upper)
         wide = (residuals - residuals.mean()) * width
         return np.asarray(rng.choice(wide, (count, points)))
+
+    def following(self, residuals: np.ndarray, rng: np.random.Generator) -> float:
+        """Return the chance that shuffled residuals follow one another as closely along each size as these do."""
+        orders = [np.lexsort((*np.delete(self.logs, k, axis=0), self.logs[k])) for k in range(len(self.logs))]
+        if np.abs(residuals).max() * self.relative.max() <= _EXACT:
+            return 1.0
+
+        def steps(values: np.ndarray) -> float:
+            return float(sum((np.diff(values[order]) ** 2).sum() for order in orders))
+
+        observed = steps(residuals)
+        closer = sum(steps(rng.permutation(residuals)) <= observed for _ in range(_SHUFFLES))
+        return (1 + closer) / (1 + _SHUFFLES)
 
     def check_identified(self, theta: np.ndarray) -> None:
         """Check that no combination of parameters leaves the law as it is.
