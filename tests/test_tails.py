@@ -151,6 +151,23 @@ def test_generators_of_infinitely_many_tokens(T, T0, n):
     assert ct.Tails(1.4).error(T, T0=T0, n=n) == pytest.approx(float(want), rel=1e-12)
 
 
+@pytest.mark.parametrize(("T0", "n"), [(7, 1), (3000, 5), (10**5, 1)])
+def test_frequencies_are_a_martingale(T0, n):
+    """One token more, and two, need the first two moments of a frequency alone: q, and q^2 + (1 - (1 - 1/T0)^n) q (1 - q)."""
+    z1, z2, z3 = (float(sp.zeta(1.6 * k)) for k in (1, 2, 3))
+    pq, pqq = z2 / z1**2, z3 / z1**3
+    spread = -math.expm1(n * math.log1p(-1 / T0))
+    assert ct.Tails(1.6).error(1, T0=T0, n=n) == pytest.approx(1 - pq, rel=1e-12)
+    assert ct.Tails(1.6).error(2, T0=T0, n=n) == pytest.approx(1 - 2 * pq + pqq + spread * (pq - pqq), rel=1e-12)
+
+
+@pytest.mark.parametrize(("T0", "n"), [(50, 1), (10**6, 4), (10**12, 2)])
+def test_the_plateau_of_generators_is_the_error_of_the_last(T0, n):
+    tails = ct.Tails(1.6)
+    assert tails.error(math.inf, T0=T0, n=1) == pytest.approx(tails.error(T0), rel=1e-12)
+    assert tails.error(math.inf, T0=T0, n=n + 1) == pytest.approx(tails.error(T0, T0=T0, n=n), rel=1e-12)
+
+
 def test_generators_agree_with_the_survival_of_tokens():
     p = np.arange(1.0, 41) ** -1.3
     p /= p.sum()

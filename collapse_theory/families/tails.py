@@ -162,7 +162,7 @@ class Tails:
             unknown, slope = _through_generators(law.training, T, T0, n, least)
         return law.lost + float(law.truth @ unknown), float(law.truth @ slope)
 
-    def _law(self, rows: float) -> _Law:
+    def _law(self, rows: float) -> _TokenLaws:
         depth = _DEPTH * math.ceil((math.log2(max(rows, 1.0)) + 4) / _DEPTH) if rows < math.inf else _DEPTH
         return _law(float(self.beta), float(S(self.narrowed)), min(self.cut, self.vocabulary), self.vocabulary, depth)
 
@@ -209,7 +209,7 @@ class Tails:
             return law.lost + math.exp(-min(u * law.last, 700.0))
         return law.lost + self._scale(law) * u**-c * (1.0 if law.last == 0 else float(gammaincc(c, u * law.last)))
 
-    def _scale(self, law: _Law) -> float:
+    def _scale(self, law: _TokenLaws) -> float:
         """Return C with the sums of the given laws, which a cut or a finite vocabulary shortens."""
         c, width = float(self.exponent), float(S(self.narrowed))
         return law.width_sum**c * float(gamma_function(c)) / (width * law.truth_sum)
@@ -263,7 +263,7 @@ class Tails:
 
 # ------------------------------------------------------------------ laws as nodes
 @dataclass(frozen=True, eq=False)
-class _Law:
+class _TokenLaws:
     """A truth and a training law as nodes: sums over the tokens of training text are dot products.
 
     Attributes:
@@ -284,7 +284,7 @@ class _Law:
 
 
 @lru_cache(maxsize=64)
-def _law(beta: float, width: float, cut: int | float, vocabulary: int | float, octaves: int) -> _Law:
+def _law(beta: float, width: float, cut: int | float, vocabulary: int | float, octaves: int) -> _TokenLaws:
     with exact_context(_BITS + 30) as mp:
         b, w = mp.mpf(beta), mp.mpf(width)
         if cut < max(usable_length(width, _BITS), 2):
@@ -300,7 +300,7 @@ def _law(beta: float, width: float, cut: int | float, vocabulary: int | float, o
             width_sum = mp.fsum(c * s for c, s in zip(nodes.counts, values, strict=True))
         known = mp.fsum(truth)
         lost = mp.mpf(0) if cut == vocabulary else _power_sum(b, cut, vocabulary)
-        return _Law(
+        return _TokenLaws(
             np.array([min(float(s / width_sum), 1.0) for s in values]),
             np.array([float(t / (known + lost)) for t in truth]),
             float(lost / (known + lost)),

@@ -64,6 +64,8 @@ class Exponents:
         level: Of both intervals.
         window: First and last rank.
         local: Slopes of :math:`-\log s_j` along the window, in cells of equal length in :math:`\log j`.
+        halves: Exponents of :math:`s_jw_{0,j}^2` on the two halves of the window in :math:`\log j`. ``r_interval`` is that of one
+            power: where the halves differ by far more, the energies follow none.
         spectrum: The power law with ``beta`` through the window, of as many directions as the given spectrum has.
         target: The source law with ``r`` through the window.
     """
@@ -75,6 +77,7 @@ class Exponents:
     level: float
     window: tuple[int, int]
     local: np.ndarray = field(repr=False)
+    halves: tuple[float, float] = field(repr=False)
     spectrum: PowerLaw
     target: SourceTarget
 
@@ -154,6 +157,7 @@ def fit_exponents(
         share,
         (first, last),
         local,
+        _halves(x, e),
         PowerLaw(s.size, beta=beta, scale=math.exp(log_c)),
         SourceTarget(r=r, scale=math.exp(log_e)),
     )
@@ -200,6 +204,15 @@ def _local(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the local exponents between the ends of cells of equal length in log j."""
     ends = np.interp(np.linspace(x[0], x[-1], _CELLS + 1), x, y)
     return np.asarray(-np.diff(ends) * _CELLS / (x[-1] - x[0]))
+
+
+def _halves(x: np.ndarray, e: np.ndarray) -> tuple[float, float]:
+    """Return the exponents of the energies on two halves of the window; NaN where all of a half are zero."""
+    low = x <= (x[0] + x[-1]) / 2
+    first, second = (
+        _gamma_lines(x[None, half], e[None, half])[0, 0] if e[half].any() else math.nan for half in (low, ~low)
+    )
+    return float(first), float(second)
 
 
 def _gamma_lines(x: np.ndarray, e: np.ndarray) -> np.ndarray:

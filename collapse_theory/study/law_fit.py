@@ -142,7 +142,7 @@ def fit_law(
     >>> {name: round(x, 6) for name, x in found.value.items()}
     {'E': 1.7, 'B': 400.0, 'b': 0.3}
     """
-    law = _Law.of(loss, N, D, errors)
+    law = _Problem.of(loss, N, D, errors)
     share = float(real(level, "level", positive=True, number=True))
     if not share < 1:
         raise DomainError(f"level needs to be between 0 and 1, got {shown(level)}; give for example 0.9")
@@ -178,7 +178,7 @@ def fit_law(
 
 
 @dataclass(frozen=True, eq=False)
-class _Law:
+class _Problem:
     r"""The least-squares problem in the coordinates :math:`\theta=(E/y_{\min},\ (\log t_k,e_k)_k)`.
 
     :math:`t_k` is a term at the geometric mean of its sizes, in units of the least loss, and :math:`e_k` its exponent.
@@ -202,7 +202,7 @@ class _Law:
     known: bool
 
     @classmethod
-    def of(cls, loss: Any, N: Any, D: Any, errors: Any) -> _Law:
+    def of(cls, loss: Any, N: Any, D: Any, errors: Any) -> _Problem:
         y = _positive(loss, "loss")
         names: tuple[str, ...] = ("E",)
         logs: list[np.ndarray] = []
