@@ -173,7 +173,14 @@ def public():
         ct.catalog["ridge-clean"],
         equivalent,
     ]
-    owners += [ct.Tails(1.5, cut=50), ct.diagnose(GOOD["X"], T=5), ct.catalog, pipe.fits[0], pipe.samples[0]]
+    owners += [
+        ct.Tails(1.5, cut=50),
+        ct.fit_law(GOOD["loss"], D=GOOD["D"], draws=3),
+        ct.diagnose(GOOD["X"], T=5),
+        ct.catalog,
+        pipe.fits[0],
+        pipe.samples[0],
+    ]
     for owner in owners:
         for name, method in inspect.getmembers(owner, callable):
             given = getattr(type(owner), name, None)

@@ -16,6 +16,8 @@ fewer are refused. Where N and D move together, their two terms exchange; that t
 at the fit is an error too. What is left is a matter of noise: a parameter whose interval reaches an end of its range is
 listed in ``undetermined``. For E that end is 0: the data do not show a floor.
 
+An interval always holds the estimate.
+
 **The wrong law.** Intervals speak of noise alone. A smooth curve that is no such law leaves residuals that follow one another along
 the sizes: ``p_value`` compares the sum of squares of their successive differences (von Neumann) with that of shuffled ones.
 
@@ -37,7 +39,7 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from collapse_theory.core.errors import DomainError, shown
-from collapse_theory.core.numbers import integer, real, real_array
+from collapse_theory.core.numbers import integer, real, real_array, real_values
 
 __all__ = ["LawFit", "fit_law"]
 
@@ -104,10 +106,10 @@ class LawFit:
                     f"parameters are {', '.join(self.value)}"
                 )
             if size is not None:
-                x = np.asarray(size) if isinstance(size, int | float) else real_array(size, name)
+                x = real_values(size, name)
                 if not (x > 0).all():
                     raise DomainError(f"{name} needs to be > 0, got {shown(size)}; give sizes")
-                total = total + self.value[factor] * x.astype(float) ** -self.value[power]
+                total = total + self.value[factor] * x ** -self.value[power]
         return float(total) if np.ndim(total) == 0 else total
 
     def __repr__(self) -> str:
@@ -142,7 +144,7 @@ def fit_law(
     >>> {name: round(x, 6) for name, x in found.value.items()}
     {'E': 1.7, 'B': 400.0, 'b': 0.3}
     """
-    law = _Problem.of(loss, N, D, errors)
+    law = _LawProblem.of(loss, N, D, errors)
     share = float(real(level, "level", positive=True, number=True))
     if not share < 1:
         raise DomainError(f"level needs to be between 0 and 1, got {shown(level)}; give for example 0.9")
@@ -154,6 +156,10 @@ def fit_law(
     there = law.log_law(theta)
     samples = np.array([law.refitted(theta, scale, there + e, _ROUGH) for e in law.noise(residuals, share, count, rng)])
     parameters, found = law.parameters(samples), law.parameters(theta[None])[0]
+    if not np.isfinite(found).all():
+        raise DomainError(
+            "fit_law needs sizes whose powers fit float64, got a factor that does not; give the sizes in larger units"
+        )
     low, high = np.quantile(parameters, [(1 - share) / 2, (1 + share) / 2], axis=0, method="inverted_cdf")
     intervals, lost = {}, []
     at_end = law.at_end(samples)
@@ -178,7 +184,7 @@ def fit_law(
 
 
 @dataclass(frozen=True, eq=False)
-class _Problem:
+class _LawProblem:
     r"""The least-squares problem in the coordinates :math:`\theta=(E/y_{\min},\ (\log t_k,e_k)_k)`.
 
     :math:`t_k` is a term at the geometric mean of its sizes, in units of the least loss, and :math:`e_k` its exponent.
@@ -202,7 +208,7 @@ class _Problem:
     known: bool
 
     @classmethod
-    def of(cls, loss: Any, N: Any, D: Any, errors: Any) -> _Problem:
+    def of(cls, loss: Any, N: Any, D: Any, errors: Any) -> _LawProblem:
         y = _positive(loss, "loss")
         names: tuple[str, ...] = ("E",)
         logs: list[np.ndarray] = []
