@@ -141,7 +141,7 @@ GOOD = {
     "break_even.over": "sigma", "level": 0.5, "break_even.arguments": {"spectrum": SPECTRUM, "target": TARGET, "T": 12, "lam": 0.1},
     "observed": [1.0, 2.0, 1.5], "errors": [0.1, 0.1, 0.1], "infer.over": "sigma", "infer.values": {"T": 12, "lam": 0.1},
     "infer.arguments": {"spectrum": SPECTRUM, "target": TARGET, "T": 12, "lam": 0.1},
-    "loss": np.arange(9.0, 0.0, -1.0), "N": None, "D": np.arange(1.0, 10.0), "level": 0.9, "draws": 3, "window": (1, 12),
+    "loss": np.arange(9.0, 0.0, -1.0), "N": None, "D": np.arange(1.0, 10.0), "draws": 3, "window": (1, 12),
     "fit_exponents.spectrum": ct.PowerLaw(16, beta=1.5), "fit_exponents.target": ct.SourceTarget(r=0.5),
     "fit_law.errors": None, "cut": 100, "narrowed": 2.0, "vocabulary": 200, "T0": 9,
     "alpha": 0.1, "extrapolate": False, "least_noise": 0.1, "rows": 12, "generators": 2, "synthetic_rows": 4,
