@@ -158,8 +158,7 @@ def test_a_polynomial_kernel_on_mnist_has_a_target_without_a_power():
     about = ct.from_kernel((1 + X @ X.T / 784) ** 3, y)
     with pytest.raises(ct.DomainError, match="fall faster than 1/j"):
         ct.fit_exponents(*about)
-    found = ct.fit_exponents(*about, window=(4, 256))
-    assert found.halves[0] > 2 * found.halves[1]
+    assert ct.fit_exponents(*about, window=(4, 64)).r_interval[0] < 0
 
 
 # ------------------------------------------------------------------ bad input

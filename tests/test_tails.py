@@ -151,7 +151,7 @@ def test_generators_of_infinitely_many_tokens(T, T0, n):
     assert ct.Tails(1.4).error(T, T0=T0, n=n) == pytest.approx(float(want), rel=1e-12)
 
 
-@pytest.mark.parametrize(("T0", "n"), [(7, 1), (3000, 5), (10**5, 1)])
+@pytest.mark.parametrize(("T0", "n"), [(7, 1), (600, 5), (10**4, 1)])
 def test_frequencies_are_a_martingale(T0, n):
     """One token more, and two, need the first two moments of a frequency alone: q, and q^2 + (1 - (1 - 1/T0)^n) q (1 - q)."""
     z1, z2, z3 = (float(sp.zeta(1.6 * k)) for k in (1, 2, 3))

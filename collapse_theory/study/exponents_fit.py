@@ -60,7 +60,8 @@ class Exponents:
         beta: Capacity exponent.
         r: Source exponent.
         beta_interval: Confidence interval of ``beta``: what its change along the window allows.
-        r_interval: Confidence interval of ``r``, bootstrap; the uncertainty of ``beta`` included.
+        r_interval: Confidence interval of ``r``, bootstrap; the uncertainty of ``beta`` included. A lower end of at most 0 says
+            that no r > 0 is established.
         level: Of both intervals.
         window: First and last rank.
         local: Slopes of :math:`-\log s_j` along the window, in cells of equal length in :math:`\log j`.
