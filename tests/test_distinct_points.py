@@ -25,6 +25,8 @@ def test_the_work_is_that_of_the_distinct_ridges(monkeypatch):
     predict = ct.catalog["ridge-replace"].error.compile(spectrum=ct.PowerLaw(300, beta=1.2), target=ct.RandomTarget())
     sizes = []
     solve = float64.solve_effective_ridge
-    monkeypatch.setattr(float64, "solve_effective_ridge", lambda m, T, lam: sizes.append(lam.size) or solve(m, T, lam))
+    monkeypatch.setattr(
+        float64, "solve_effective_ridge", lambda m, T, lam, **how: sizes.append(lam.size) or solve(m, T, lam, **how)
+    )
     predict(T=600, T0=900, sigma=0.4, sigma0=0.3, n=np.arange(51)[:, None], lam=np.logspace(-4, 1, 200))
     assert sum(sizes) == 200
