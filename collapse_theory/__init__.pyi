@@ -11,6 +11,7 @@ from .core.errors import ParseError as ParseError
 from .core.errors import PipelineError as PipelineError
 from .core.errors import ValidationWarning as ValidationWarning
 from .derive.formula import ErrorFormula as ErrorFormula
+from .derive.read_latex import read_latex as read_latex
 from .derive.test_error import test_error as test_error
 from .describe import workflows as workflows
 from .describe.data import from_data as from_data

@@ -22,6 +22,7 @@ __all__ = [
     "T0",
     "Eigenvalue",
     "Generated",
+    "LineName",
     "N",
     "Perturbation",
     "T",
@@ -41,6 +42,7 @@ __all__ = [
     "kappa",
     "lam",
     "lam0",
+    "line_name",
     "literal",
     "m",
     "n",
@@ -247,6 +249,21 @@ def implicit_scalar(index: int) -> Symbol:
     tau_2
     """
     return Generated(f"tau_{index}", real=True)
+
+
+class LineName(Generated):
+    """The name of a line of a formula that is written line by line; bound there, and never equal to a user's symbol."""
+
+    __slots__ = ()
+
+
+def line_name(printed: str) -> Symbol:
+    """Return the name of a line, as it is printed.
+
+    >>> line_name("Q_11") == Symbol("Q_11", real=True)
+    False
+    """
+    return LineName(printed, real=True)
 
 
 def intermediate(name: str) -> Symbol:

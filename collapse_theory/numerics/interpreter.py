@@ -13,6 +13,7 @@ from collapse_theory.numerics.jets import Jet
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.plan import Plan
 from collapse_theory.numerics.steps import (
+    Assign,
     CheckExistence,
     Integrate,
     Recurse,
@@ -46,6 +47,8 @@ def interpret(
 
 
 def _results(step: Step, arithmetic: Arithmetic, measure: Measure | None, env: _Environment) -> Sequence[Any]:
+    if isinstance(step, Assign):
+        return arithmetic.evaluate((step.expression,), env)
     if isinstance(step, CheckExistence):
         return (arithmetic.exists(step, measure, arithmetic.arguments(step.arguments, env)),)
     if measure is None:

@@ -18,6 +18,7 @@ from sympy.core.symbol import Str
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral
+from collapse_theory.algebra.named_lines import NamedLines
 from collapse_theory.core.errors import DomainError
 from collapse_theory.derive.labeller_scalars import LabellerScalar
 from collapse_theory.derive.pooled_scalars import PipelineBias, PipelineScalar, PipelineVariance
@@ -27,6 +28,7 @@ from collapse_theory.engine.equivalent import deterministic_equivalent
 from collapse_theory.engine.guard import Existence
 from collapse_theory.numerics.generations import Generations, labeller_recursion
 from collapse_theory.numerics.steps import (
+    Assign,
     CheckExistence,
     Integrate,
     Recurse,
@@ -42,7 +44,17 @@ __all__ = ["Plan", "compile_plan", "round_plan"]
 
 _FEATURES = (FeatureRidge, FeatureResidual)
 _RECURSIONS = (LabellerScalar, PipelineScalar)
-OPAQUE = (Existence, EffectiveRidge, ResidualDegrees, *_FEATURES, SpectralIntegral, *_RECURSIONS, Slope, RoundTerm)
+OPAQUE = (
+    Existence,
+    EffectiveRidge,
+    ResidualDegrees,
+    *_FEATURES,
+    SpectralIntegral,
+    *_RECURSIONS,
+    Slope,
+    RoundTerm,
+    NamedLines,
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +83,9 @@ class Plan:
     @property
     def needs_spectrum(self) -> bool:
         """Whether a step is on the eigenvalues."""
-        return not all(isinstance(s, CheckExistence) and not s.covariances for s in self.steps)
+        return not all(
+            isinstance(s, Assign) or (isinstance(s, CheckExistence) and not s.covariances) for s in self.steps
+        )
 
 
 def compile_plan(outputs: Mapping[str, Expr]) -> Plan:
@@ -110,7 +124,7 @@ def round_plan(rule: RoundRule, orders: tuple[int, ...], rounds: Any) -> Plan:
 
 class _Builder:
     def __init__(self) -> None:
-        self.names: dict[Expr, Symbol] = {}
+        self.names: dict[Expr, Expr] = {}
         self.steps: list[tuple[int, Step]] = []
         self.integrals: dict[int, list[tuple[Symbol, Expr, bool]]] = {}
         self.depth: dict[Symbol, int] = {}
@@ -121,7 +135,7 @@ class _Builder:
         found = set(_outermost(e))
         return e.xreplace({node: self.name(node) for node in sorted(found, key=lambda x: x.sort_key())})
 
-    def name(self, node: Expr) -> Symbol:
+    def name(self, node: Expr) -> Expr:
         if node not in self.names:
             if isinstance(node, (EffectiveRidge, ResidualDegrees)):
                 self._ridge(*node.args)
@@ -137,6 +151,8 @@ class _Builder:
                 self._slope(node)
             elif isinstance(node, RoundTerm):
                 self._rounds(node)
+            elif isinstance(node, NamedLines):
+                self._lines(node)
             else:
                 self._integral(node)
         return self.names[node]
@@ -204,6 +220,15 @@ class _Builder:
         run = Unroll(tuple(self._new() for _ in terms), rule, tuple(map(int, orders)), self.lower(rounds), arguments)
         nodes = tuple(RoundTerm(rule, Str(name), rounds, values, orders) for name in terms)
         self._named(nodes, run, run.rounds, *arguments)
+
+    def _lines(self, node: NamedLines) -> None:
+        known: dict[Symbol, Symbol] = {}
+        for x, definition in node.lines:
+            e = self.lower(definition.xreplace(known))
+            known[x] = name = self._new()
+            self.steps.append((self._level(e), Assign((name,), e)))
+            self.depth[name] = self._level(e)
+        self.names[node] = self.lower(node.result.xreplace(known))
 
     def _integral(self, node: SpectralIntegral) -> None:
         f, name = self.lower(node.integrand), self._new()

@@ -14,7 +14,17 @@ from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.derive.rounds import RoundRule
 from collapse_theory.numerics.generations import Generations
 
-__all__ = ["CheckExistence", "Integrate", "Recurse", "SolveFeatures", "SolvePooled", "SolveRidge", "Step", "Unroll"]
+__all__ = [
+    "Assign",
+    "CheckExistence",
+    "Integrate",
+    "Recurse",
+    "SolveFeatures",
+    "SolvePooled",
+    "SolveRidge",
+    "Step",
+    "Unroll",
+]
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,17 @@ class Integrate:
         signs = (("energies" if energy else "counts") for energy in self.energy)
         totals = (f"sum {sign} * ({f})" for sign, f in zip(signs, self.integrands, strict=True))
         return f"{_listed(self.names)} = {', '.join(totals)}"
+
+
+@dataclass(frozen=True)
+class Assign:
+    """Compute a scalar that later steps use, so that it is computed once."""
+
+    names: tuple[Symbol]
+    expression: Expr
+
+    def __str__(self) -> str:
+        return f"{_listed(self.names)} = {self.expression}"
 
 
 @dataclass(frozen=True)
@@ -145,7 +166,7 @@ class Unroll:
         return f"{_listed(self.names)} = {head} unrolled {self.rounds} times ({_listed(self.arguments)})"
 
 
-Step = SolveRidge | SolveFeatures | Integrate | Recurse | SolvePooled | CheckExistence | Unroll
+Step = Assign | SolveRidge | SolveFeatures | Integrate | Recurse | SolvePooled | CheckExistence | Unroll
 
 
 def _listed(items: tuple[Expr, ...]) -> str:
