@@ -24,7 +24,7 @@ from sympy import Add, Expr, I, Integer, S, sqrt
 from collapse_theory import symbols
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral, SpectralTrace
 from collapse_theory.algebra.integrals import df as degrees
-from collapse_theory.algebra.latex_tokens import Token, tokens_of
+from collapse_theory.algebra.latex_tokens import UPRIGHT, Token, spelled, tokens_of
 from collapse_theory.core.errors import ParseError, nearest, shown
 from collapse_theory.core.size import expanded_terms
 from collapse_theory.describe.bounded import DEEPEST, BoundedArithmetic
@@ -36,7 +36,6 @@ _FUNCTIONS = {
     r"\log": "log", r"\exp": "exp", r"\sin": "sin", r"\cos": "cos", r"\tan": "tan", r"\Gamma": "gamma", r"\psi": "digamma",
     r"\zeta": "zeta",
 }  # fmt: skip
-_UPRIGHT = frozenset({r"\mathrm", r"\operatorname", r"\mathsf", r"\mathit", r"\mathbf", r"\mathcal", r"\boldsymbol"})
 _ACCENTS = frozenset({r"\hat", r"\tilde", r"\bar", r"\widehat", r"\widetilde", r"\overline"})
 _WORDS = {"polygamma": "polygamma", "harmonic": "harmonic", "sin": "sin", "cos": "cos", "log": "log", "exp": "exp"}
 _GREEK = frozenset(
@@ -56,7 +55,7 @@ def key_of(latex: str) -> str:
     found = tokens_of(latex)
     if isinstance(found, int) or not found:
         raise ParseError(f"notation needs LaTeX names such as 'n' or r'\\lambda_{{0}}', got {shown(latex)}")
-    return "".join(x.text for x in found if x.text not in {"{", "}"} and x.text not in _UPRIGHT)
+    return spelled(found)
 
 
 def vocabulary(notation: Mapping[str, str] | None = None) -> dict[str, Expr]:
@@ -490,7 +489,7 @@ class LatexExpression(BoundedArithmetic):
         transposed = self.maybe("'")
         if not transposed and self.maybe("^"):
             wrapped = self.maybe("{")
-            self.maybe(*_UPRIGHT)
+            self.maybe(*UPRIGHT)
             inner = self.maybe("{")
             transposed = self.maybe(r"\top", "T", r"\prime")
             for _ in range(wrapped + inner):
@@ -569,7 +568,7 @@ class LatexExpression(BoundedArithmetic):
     def base(self) -> str:
         """Return the head of a name."""
         token = self.tokens[self.place]
-        if token.text in _UPRIGHT and self.peek(1) == "{":
+        if token.text in UPRIGHT and self.peek(1) == "{":
             start = self.place
             self.take()
             self.skip_group()
@@ -612,9 +611,7 @@ class LatexExpression(BoundedArithmetic):
                     self.skip_group()
                 else:
                     self.take()
-                inner = self.tokens[start : self.place]
-                texts = (x.text for x in inner if x.text not in {"{", "}"} and x.text not in _UPRIGHT)
-                subscript = "_" + "".join(texts) + subscript
+                subscript = "_" + spelled(self.tokens[start : self.place]) + subscript
             elif self.peek() == "^" and exponent_at is None and self._subscript_follows():
                 exponent_at = self.place  # T^2_0: the name first, then its power
                 self._move_exponent()

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["RELATIONS", "Line", "Token", "lines_of", "tokens_of"]
+__all__ = ["RELATIONS", "UPRIGHT", "Line", "Token", "lines_of", "spelled", "tokens_of"]
 
 RELATIONS = {
     "=": "=", r"\geq": ">=", r"\ge": ">=", r"\geqslant": ">=", r"\leq": "<=", r"\le": "<=", r"\leqslant": "<=", "<": "<",
@@ -33,6 +33,12 @@ _SAME = {
     r"\lbrace": r"\{", r"\rbrace": r"\}", r"\lbrack": "[", r"\rbrack": "]", r"\Vert": r"\|", r"\tr": r"\operatorname{tr}",
     r"\varepsilon": r"\epsilon", r"\varphi": r"\phi", r"\intercal": r"\top",
 }  # fmt: skip
+
+
+UPRIGHT = frozenset({
+    r"\mathrm", r"\operatorname", r"\mathsf", r"\mathit", r"\mathbf", r"\mathcal", r"\boldsymbol",
+})  # fmt: skip
+"""Fonts, which make no other name."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,15 @@ def tokens_of(text: str) -> list[Token] | int:
     return found
 
 
+def spelled(tokens: Sequence[Token]) -> str:
+    """Return the text of a name without its braces and fonts."""
+    return "".join(
+        x.text[x.text.index("{") + 1 : -1] if x.kind == "remark" else x.text
+        for x in tokens
+        if x.text not in {"{", "}"} and x.text not in UPRIGHT
+    )
+
+
 def lines_of(tokens: Sequence[Token]) -> list[Line]:
     """Return the lines that tokens make: relations, conditions and expressions, in order."""
     rows: list[Line] = []
@@ -79,11 +94,10 @@ def lines_of(tokens: Sequence[Token]) -> list[Line]:
     for piece, starts_row in _pieces(tokens):
         if starts_row:
             conditional = False
-        said = [x for x in piece if x.kind == "remark"]
-        if said and piece[0] is said[0]:
-            conditional = bool(re.search(r"\b(for|if|when|provided|whenever|valid|on)\b", said[0].text))
-        end = next((i for i, x in enumerate(piece) if i and x.kind == "remark"), len(piece))
-        kept = tuple(x for x in piece[:end] if x.kind != "remark")
+        said = _remarks(piece)
+        if said[:1] == [0]:
+            conditional = bool(re.search(r"\b(for|if|when|provided|whenever|valid|on)\b", piece[0].text))
+        kept = tuple(piece[1 if said[:1] == [0] else 0 : next((i for i in said if i), len(piece))])
         if not kept:
             continue
         at = _relation(kept)
@@ -117,6 +131,16 @@ def _pieces(tokens: Sequence[Token]) -> Iterator[tuple[list[Token], bool]]:
             piece.append(x)
     if piece:
         yield piece, starts
+
+
+def _remarks(piece: Sequence[Token]) -> list[int]:
+    """Return the places of words between formulas; those in braces belong to a name."""
+    found, depth = [], 0
+    for i, x in enumerate(piece):
+        depth += (x.text in _OPEN) - (x.text in _CLOSE)
+        if depth == 0 and x.kind == "remark":
+            found.append(i)
+    return found
 
 
 def _relation(piece: Sequence[Token]) -> int | None:

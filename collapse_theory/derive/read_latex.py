@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from sympy import Add, Dummy, Eq, Expr, Ge, Gt, Le, Lt, Ne, Poly, PolynomialError, S, Symbol, together
+from sympy import Add, Dummy, Eq, Expr, Ge, Gt, Le, Lt, Ne, Poly, PolynomialError, S, Symbol, fraction, together
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
@@ -245,7 +245,7 @@ class _Page:
         if len(candidates) != 1 or traces != {df(1, candidates[0])}:
             self._refuse(key)
         t = Dummy()
-        parts = _linear(gap.xreplace({df(1, candidates[0]): t}), t)
+        parts = _linear(fraction(together(gap.xreplace({df(1, candidates[0]): t})))[0], t)
         if parts is None or parts[0].is_zero:
             self._refuse(key)
         degrees = -parts[1] / parts[0]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sympy import Expr, S, Symbol, preorder_traversal
+from sympy import Expr, S, Sum, Symbol, preorder_traversal
 from sympy.core.symbol import Str
 
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
@@ -28,6 +28,7 @@ from collapse_theory.engine.equivalent import deterministic_equivalent
 from collapse_theory.engine.guard import Existence
 from collapse_theory.numerics.generations import Generations, labeller_recursion
 from collapse_theory.numerics.steps import (
+    AddUp,
     Assign,
     CheckExistence,
     Integrate,
@@ -54,6 +55,7 @@ OPAQUE = (
     Slope,
     RoundTerm,
     NamedLines,
+    Sum,
 )
 
 
@@ -84,7 +86,7 @@ class Plan:
     def needs_spectrum(self) -> bool:
         """Whether a step is on the eigenvalues."""
         return not all(
-            isinstance(s, Assign) or (isinstance(s, CheckExistence) and not s.covariances) for s in self.steps
+            isinstance(s, AddUp | Assign) or (isinstance(s, CheckExistence) and not s.covariances) for s in self.steps
         )
 
 
@@ -153,6 +155,8 @@ class _Builder:
                 self._rounds(node)
             elif isinstance(node, NamedLines):
                 self._lines(node)
+            elif isinstance(node, Sum):
+                self._sum(node)
             else:
                 self._integral(node)
         return self.names[node]
@@ -229,6 +233,15 @@ class _Builder:
             self.steps.append((self._level(e), Assign((name,), e)))
             self.depth[name] = self._level(e)
         self.names[node] = self.lower(node.result.xreplace(known))
+
+    def _sum(self, node: Sum) -> None:
+        term, (index, low, high) = node.function, node.limits[0]
+        if len(node.limits) > 1 or _outermost(term):
+            raise DomainError(
+                f"a finite sum needs terms without traces, ridges and further sums, got {node}; write it out"
+            )
+        bounds = self._lowered((low, high))
+        self._named((node,), AddUp((self._new(),), term, index, *bounds), term, *bounds)
 
     def _integral(self, node: SpectralIntegral) -> None:
         f, name = self.lower(node.integrand), self._new()

@@ -15,6 +15,7 @@ from collapse_theory.derive.rounds import RoundRule
 from collapse_theory.numerics.generations import Generations
 
 __all__ = [
+    "AddUp",
     "Assign",
     "CheckExistence",
     "Integrate",
@@ -75,6 +76,28 @@ class Assign:
 
     def __str__(self) -> str:
         return f"{_listed(self.names)} = {self.expression}"
+
+
+@dataclass(frozen=True)
+class AddUp:
+    """Compute a finite sum of scalars, term by term.
+
+    Attributes:
+        names: The one name of the result.
+        term: The term at the index.
+        index: The summation index.
+        low: The first index.
+        high: The last index.
+    """
+
+    names: tuple[Symbol]
+    term: Expr
+    index: Symbol
+    low: Expr
+    high: Expr
+
+    def __str__(self) -> str:
+        return f"{_listed(self.names)} = sum of {self.term} for {self.index} = {self.low} .. {self.high}"
 
 
 @dataclass(frozen=True)
@@ -166,7 +189,7 @@ class Unroll:
         return f"{_listed(self.names)} = {head} unrolled {self.rounds} times ({_listed(self.arguments)})"
 
 
-Step = Assign | SolveRidge | SolveFeatures | Integrate | Recurse | SolvePooled | CheckExistence | Unroll
+Step = AddUp | Assign | SolveRidge | SolveFeatures | Integrate | Recurse | SolvePooled | CheckExistence | Unroll
 
 
 def _listed(items: tuple[Expr, ...]) -> str:
