@@ -26,6 +26,7 @@ __all__ = [
     "N",
     "Perturbation",
     "T",
+    "UnknownName",
     "beta",
     "d",
     "declared",
@@ -60,6 +61,7 @@ __all__ = [
     "step",
     "summation_index",
     "trace_scalar",
+    "unknown_name",
     "unshared",
     "w",
 ]
@@ -264,6 +266,21 @@ def line_name(printed: str) -> Symbol:
     False
     """
     return LineName(printed, real=True)
+
+
+class UnknownName(LineName):
+    """The unknown of an equation; bound in what the equation defines."""
+
+    __slots__ = ()
+
+
+def unknown_name(printed: str) -> Symbol:
+    """Return the unknown of an equation, as it is printed.
+
+    >>> unknown_name("x").is_positive
+    True
+    """
+    return UnknownName(printed, positive=True)
 
 
 def intermediate(name: str) -> Symbol:

@@ -114,7 +114,7 @@ def integral(kind: type[SpectralIntegral], f: Expr) -> Expr:
     """
     if not f.has(Add) or expanded_terms(f) > _TERMS or not any(_is_scalar_sum(x) for x in f.atoms(Add)):
         return kind(f)
-    return Add(*(kind(x) for x in Add.make_args(_multiplied_out(f))))
+    return Add(*(kind.written(x) for x in Add.make_args(_multiplied_out(f))))
 
 
 def _is_scalar_sum(x: Expr) -> bool:

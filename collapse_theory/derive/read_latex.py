@@ -20,20 +20,22 @@ from sympy.logic.boolalg import Boolean
 
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.feature_scalars import FeatureRidge
-from collapse_theory.algebra.integrals import SpectralTrace, df
+from collapse_theory.algebra.implicit_root import ImplicitRoot
+from collapse_theory.algebra.integrals import SpectralIntegral, SpectralTrace, df
 from collapse_theory.algebra.latex_expressions import LatexExpression, is_matrix, key_of, vocabulary
 from collapse_theory.algebra.latex_tokens import Line, Token, lines_of, tokens_of
 from collapse_theory.algebra.named_lines import NamedLines
 from collapse_theory.core.errors import ParseError, shown
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.describe.bounded import BoundedArithmetic
-from collapse_theory.symbols import LineName, line_name
+from collapse_theory.symbols import LineName, line_name, unknown_name
 
 __all__ = ["read_latex"]
 
 _LONGEST = 200_000  # characters of a printed formula
 _INLINE = 3000  # nodes up to which a formula is written out, without names
 _PARTS = {"B": "bias", "V": "variance", "B_syn": "synthetic_bias", "V_syn": "synthetic_variance"}
+_IMPLICIT = (EffectiveRidge, FeatureRidge, ImplicitRoot)
 _RELATIONS = {"=": Eq, ">=": Ge, "<=": Le, ">": Gt, "<": Lt, "!=": Ne}
 
 
@@ -80,6 +82,9 @@ def read_latex(text: str, notation: Mapping[str, str] | None = None) -> Any:
     return _Page(text, lines_of(tokens), vocabulary(notation)).result()
 
 
+_Balance = tuple[Symbol, Symbol, Expr, Expr]
+
+
 @dataclass
 class _Page:
     """The lines of a formula, and what has been read of them."""
@@ -113,9 +118,7 @@ class _Page:
         parts = self._parts(head)
         conditions = tuple(c for x in self.lines if x.conditional for c in self._condition(x))
         whole = Add(*parts.values())
-        implicit = whole.has(EffectiveRidge, FeatureRidge) or any(
-            e.has(EffectiveRidge, FeatureRidge) for x in whole.atoms(NamedLines) for _, e in x.lines
-        )
+        implicit = whole.has(*_IMPLICIT) or any(e.has(*_IMPLICIT) for x in whole.atoms(NamedLines) for _, e in x.lines)
         unused = [x for x in self.definitions if x not in self.values]
         if unused:
             self.fail(self.definitions[unused[0]].left[0].at, f"{unused[0]} is defined and not used")
@@ -207,9 +210,42 @@ class _Page:
 
     # ------------------------------------------------------------------ equations
     def _solve(self, key: str) -> None:
-        """Recognise the equation of an effective ridge, or the two of a fit on random features."""
-        found = {key: self._balance(key)}
-        own, seen, rows, ridge = found[key]
+        """Recognise the equation of an effective ridge, or the two of a fit on random features; else keep the equations."""
+        if key in self.reading:
+            self._refuse(key)
+        self.reading.append(key)
+        first = self._balance(key)
+        if first is None:
+            self._system(key)
+        else:
+            self._ridge(key, first)
+        self.reading.pop()
+
+    def _system(self, key: str) -> None:
+        """Keep equations, each solved for its unknown by a side with traces, as they are."""
+        together_with, seen = [key], {key}
+        for k in together_with:
+            more = [
+                x for x in _names(self.equations[k].right) if x in self.equations and x not in seen | set(self.values)
+            ]
+            together_with += dict.fromkeys(more)
+            seen |= set(more)
+        pairs = []
+        for k in together_with:
+            line = self.equations[k]
+            side = LatexExpression(self.text, line.right, self._with_unknowns, list(self.table)).read()
+            if _key(line.left) != k or not side.atoms(SpectralIntegral):
+                self._refuse(k)
+            pairs.append((self._unknown(k), side))
+        self.values |= {k: ImplicitRoot(pairs, i) for i, k in enumerate(together_with)}
+
+    def _with_unknowns(self, name: str) -> Expr | None:
+        if name in self.equations and name not in self.values:
+            return self._unknown(name)
+        return self.value_or_none(name)
+
+    def _ridge(self, key: str, first: _Balance) -> None:
+        own, seen, rows, ridge = first
         partner = next(
             (k for k in self.equations if k != key and self._unknown(k) in ridge.free_symbols | {seen}), None
         )
@@ -218,45 +254,43 @@ class _Page:
                 self._refuse(key)
             self.values[key] = EffectiveRidge(rows, ridge)
             return
-        found[partner] = self._balance(partner)
+        second = self._balance(partner)
+        if second is None:
+            self._refuse(partner)
         inputs, features = (key, partner) if own == seen else (partner, key)
-        x, seen, m, outer = found[inputs]
-        y, at, T, lam = found[features]
+        x, seen, m, outer = first if own == seen else second
+        y, at, T, lam = second if own == seen else first
         if x != seen or at != x or outer != y or {x, y} & lam.free_symbols:
             self._refuse(key)
         self.values[features] = FeatureRidge(T, m, lam)
         self.values[inputs] = EffectiveRidge(m, self.values[features])
 
-    def _balance(self, key: str) -> tuple[Symbol, Symbol, Expr, Expr]:
-        r"""Return the unknown, the argument of :math:`\mathrm{df}_1`, the rows and the ridge of an equation."""
+    def _balance(self, key: str) -> _Balance | None:
+        r"""Return the unknown, the argument of :math:`\mathrm{df}_1`, the rows and the ridge of an equation, if it has these."""
         line = self.equations[key]
-
-        def names(name: str) -> Expr | None:
-            if name in self.equations and name not in self.values:
-                return self._unknown(name)
-            return self.value_or_none(name)
-
         known = [*self.table, *self.definitions, *self.equations]
-        sides = (LatexExpression(self.text, side, names, known).read() for side in (line.left, line.right))
+        sides = (
+            LatexExpression(self.text, side, self._with_unknowns, known).read() for side in (line.left, line.right)
+        )
         left, right = sides
         gap, x = left - right, self._unknown(key)
         traces = gap.atoms(SpectralTrace)
         candidates = [y for y in map(self._unknown, self.equations) if df(1, y) in traces]
         if len(candidates) != 1 or traces != {df(1, candidates[0])}:
-            self._refuse(key)
+            return None
         t = Dummy()
         parts = _linear(fraction(together(gap.xreplace({df(1, candidates[0]): t})))[0], t)
         if parts is None or parts[0].is_zero:
-            self._refuse(key)
+            return None
         degrees = -parts[1] / parts[0]
         parts = _linear(together(degrees * x), x)  # T x - T lam
         if parts is None or parts[0].is_zero:
-            self._refuse(key)
+            return None
         constant, rows = parts[1], parts[0]
         return x, candidates[0], rows, -constant / rows
 
     def _unknown(self, key: str) -> Symbol:
-        return line_name(f"{key}?")
+        return unknown_name(f"{key}?")
 
     def _refuse(self, key: str) -> NoReturn:
         at = self.equations[key].left[0].at

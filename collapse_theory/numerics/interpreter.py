@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from sympy import Symbol
 
 from collapse_theory.core.errors import DomainError
 from collapse_theory.numerics.arithmetic import Arithmetic
+from collapse_theory.numerics.iteration import solve_equations
 from collapse_theory.numerics.jets import Jet
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.plan import Plan
@@ -19,6 +21,7 @@ from collapse_theory.numerics.steps import (
     CheckExistence,
     Integrate,
     Recurse,
+    SolveEquations,
     SolveFeatures,
     SolvePooled,
     SolveRidge,
@@ -59,6 +62,8 @@ def _results(step: Step, arithmetic: Arithmetic, measure: Measure | None, env: _
         return (arithmetic.exists(step, measure, arithmetic.arguments(step.arguments, env)),)
     if measure is None:
         raise AssertionError("a step on the eigenvalues needs a measure")
+    if isinstance(step, SolveEquations):
+        return solve_equations(step, partial(interpret, step.sides, arithmetic, measure), env, arithmetic.epsilon)
     if isinstance(step, SolveRidge):
         return arithmetic.ridge(measure, *arithmetic.evaluate((step.T, step.lam), env))
     if isinstance(step, SolveFeatures):

@@ -17,6 +17,7 @@ from sympy.core.symbol import Str
 
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge
+from collapse_theory.algebra.implicit_root import ImplicitRoot
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral
 from collapse_theory.algebra.named_lines import NamedLines
 from collapse_theory.core.errors import DomainError
@@ -33,6 +34,7 @@ from collapse_theory.numerics.steps import (
     CheckExistence,
     Integrate,
     Recurse,
+    SolveEquations,
     SolveFeatures,
     SolvePooled,
     SolveRidge,
@@ -55,6 +57,7 @@ OPAQUE = (
     Slope,
     RoundTerm,
     NamedLines,
+    ImplicitRoot,
     Sum,
 )
 
@@ -155,6 +158,8 @@ class _Builder:
                 self._rounds(node)
             elif isinstance(node, NamedLines):
                 self._lines(node)
+            elif isinstance(node, ImplicitRoot):
+                self._equations(node)
             elif isinstance(node, Sum):
                 self._sum(node)
             else:
@@ -233,6 +238,13 @@ class _Builder:
             self.steps.append((self._level(e), Assign((name,), e)))
             self.depth[name] = self._level(e)
         self.names[node] = self.lower(node.result.xreplace(known))
+
+    def _equations(self, node: ImplicitRoot) -> None:
+        unknowns, sides = zip(*node.system, strict=True)
+        plan = compile_plan({str(i): f for i, f in enumerate(sides)})
+        names = tuple(self._new() for _ in unknowns)
+        nodes = tuple(ImplicitRoot(node.args[0], i) for i in range(len(unknowns)))
+        self._named(nodes, SolveEquations(names, unknowns, plan), *sides)
 
     def _sum(self, node: Sum) -> None:
         term, (index, low, high) = node.function, node.limits[0]

@@ -7,6 +7,7 @@ compares and prints (one line each); :mod:`.interpreter` says what it means, and
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sympy import Expr, MatrixExpr, Symbol
 
@@ -20,6 +21,7 @@ __all__ = [
     "CheckExistence",
     "Integrate",
     "Recurse",
+    "SolveEquations",
     "SolveFeatures",
     "SolvePooled",
     "SolveRidge",
@@ -98,6 +100,25 @@ class AddUp:
 
     def __str__(self) -> str:
         return f"{_listed(self.names)} = sum of {self.term} for {self.index} = {self.low} .. {self.high}"
+
+
+@dataclass(frozen=True)
+class SolveEquations:
+    """Solve equations ``x_i = f_i(x)`` for positive unknowns.
+
+    Attributes:
+        names: One for each unknown.
+        unknowns: The unknowns, as they occur in the right-hand sides.
+        sides: The plan of the right-hand sides, in the order of the unknowns.
+    """
+
+    names: tuple[Symbol, ...]
+    unknowns: tuple[Symbol, ...]
+    sides: Any
+
+    def __str__(self) -> str:
+        sides = "; ".join(f"{x} = {f}" for x, (_, f) in zip(self.unknowns, self.sides.outputs, strict=True))
+        return f"{_listed(self.names)} = solution of {sides}"
 
 
 @dataclass(frozen=True)
@@ -189,7 +210,18 @@ class Unroll:
         return f"{_listed(self.names)} = {head} unrolled {self.rounds} times ({_listed(self.arguments)})"
 
 
-Step = AddUp | Assign | SolveRidge | SolveFeatures | Integrate | Recurse | SolvePooled | CheckExistence | Unroll
+Step = (
+    AddUp
+    | SolveEquations
+    | Assign
+    | SolveRidge
+    | SolveFeatures
+    | Integrate
+    | Recurse
+    | SolvePooled
+    | CheckExistence
+    | Unroll
+)
 
 
 def _listed(items: tuple[Expr, ...]) -> str:
