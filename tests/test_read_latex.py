@@ -177,7 +177,7 @@ def test_an_equation_that_is_no_effective_ridge_is_solved_as_it_stands():
 
 def test_an_equation_with_two_solutions_is_refused():
     t = r"\operatorname{tr}\left[\Sigma(\Sigma+\tau I)^{-1}\right]"  # 2 at tau = 0: tau^2 = 3 tau - 2 there, and no one root
-    read = ct.read_latex(rf"E = \tau,\quad \tau = \frac{{\tau^2+2}}{{3}} + 0\cdot 1 + \frac{{{t}}}{{10^9}}")
+    read = ct.read_latex(rf"E = \tau,\quad \tau = \frac{{\tau^2+2}}{{3}} + \frac{{{t}}}{{10^9}}")
     with pytest.raises(ct.ConvergenceError):
         read.evaluate(spectrum=ct.Isotropic(2))
 

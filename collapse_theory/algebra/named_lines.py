@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Add, Expr, Symbol, Tuple
+from sympy import Add, Expr, Symbol
 
-from collapse_theory.algebra.opaque import Opaque
+from collapse_theory.algebra.opaque import Opaque, pairs_of
 from collapse_theory.symbols import LineName, line_name
 
 __all__ = ["NamedLines"]
@@ -34,7 +34,7 @@ class NamedLines(Opaque):
 
     def __new__(cls, lines: Any, result: Any) -> Expr:
         """Return the object; without names it is the result."""
-        pairs = Tuple(*(Tuple(x, e) for x, e in lines))
+        pairs = pairs_of(lines)
         return super().__new__(cls, pairs, result) if pairs else result
 
     @property
