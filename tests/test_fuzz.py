@@ -71,6 +71,7 @@ BAD = {
 # What the package makes and a user does not: its methods are called, its constructor is not.
 RESULTS = {
     "DeterministicEquivalent",
+    "ClaimCheck",
     "Diagnosis",
     "ErrorFormula",
     "Fit",
@@ -133,6 +134,8 @@ GOOD = {
     "theory.pipeline": tokens(), "Linear.theory.pipeline": chain(), "setting": None, "moments.exact": True, "exact": True,
     "err": CLEAN, "over": "lam", "between": None, "optimal_ridge.values": {"T": 12, "sigma": 0.1},
     "optimum.arguments": {"spectrum": SPECTRUM, "target": TARGET, "T": 12, "sigma": 0.1},
+    "text": r"\frac{d}{T}", "notation": None, "claim": "sigma^2", "about": "ridge-clean", "kind": "equals", "term": None,
+    "along": None, "draws": 2, "check_claim.values": {"T": 12, "lam": 0.1}, "check_claim.target": TARGET,
     "alpha": 0.1, "extrapolate": False, "least_noise": 0.1, "rows": 12, "generators": 2, "synthetic_rows": 4,
 }  # fmt: skip
 
@@ -272,6 +275,7 @@ def test_names_of_symbols_do_not_meet_names_of_arguments():
     for call in (
         ct.simulate,
         ct.validate,
+        ct.check_claim,
         ct.ErrorFormula.evaluate,
         type(CLEAN.compile(spectrum=SPECTRUM, target=TARGET)).__call__,
     ):

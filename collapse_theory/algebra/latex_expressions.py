@@ -68,6 +68,8 @@ def vocabulary(notation: Mapping[str, str] | None = None) -> dict[str, Expr]:
     Raises:
         ParseError: If two names are printed alike.
     """
+    if not isinstance(notation, Mapping | None):
+        raise ParseError(f"notation needs a mapping such as {{'T': 'n'}}, got {shown(notation)}")
     notation = dict(notation or {})
     own: dict[str, Expr] = {}
     for name, printed in notation.items():

@@ -11,7 +11,7 @@ Drawn points refute a claim for certain, and support it without proving it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -21,14 +21,17 @@ from sympy import Expr, Float, Symbol
 from collapse_theory import symbols
 from collapse_theory.algebra.naming import ridge_names
 from collapse_theory.check.drawn_points import DrawnPoint, drawn_points
+from collapse_theory.core.arguments import instance
 from collapse_theory.core.errors import CollapseTheoryError, DomainError, ParseError, PipelineError, nearest, shown
-from collapse_theory.core.numbers import integer
+from collapse_theory.core.numbers import integer, real
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.read_latex import read_latex
 from collapse_theory.derive.test_error import test_error
 from collapse_theory.describe import grammar
 from collapse_theory.describe.pipeline import Pipeline
+from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
+from collapse_theory.numerics.measure import check_pair
 from collapse_theory.simulate.trials import simulate
 from collapse_theory.theorems.catalog import catalog
 from collapse_theory.theorems.theorem import Theorem
@@ -43,6 +46,7 @@ _ROUNDED = 1e-14  # the same where a formula has decimals, which are rounded to 
 _GROWTH = (1, 8, 64, 512)  # sizes at which the limit is looked at
 _FALLS = 0.6  # a gap that falls by less than this factor at each step is not taken to vanish
 _SMALL = 0.02  # what is left of it at the largest size
+_DIRECTIONS = 1 << 20  # of the largest system
 _LIMITS = 8  # points at which the limit is looked at
 _CHANCE = 4.0  # standard errors that chance alone explains
 
@@ -152,8 +156,9 @@ def check_claim(
     >>> verdict.verdict, verdict.side, verdict.worst.gap > 0
     ('bound', 'upper', True)
     """
-    if kind not in KINDS:
-        raise ParseError(f"claim needs to be one of {', '.join(KINDS)}, got {shown(kind)}{nearest(kind, KINDS)}")
+    kind = _given(kind, "claim", KINDS)
+    values = {k: _number(v, k) for k, v in values.items()}
+    _measure(spectrum, target)
     draws, seed = integer(draws, "draws", least=1, most=10_000), integer(seed, "seed", least=0)
     theory, name = _theory(about)
     if theory is None:
@@ -166,9 +171,9 @@ def check_claim(
             f"{name} is itself an {theory.regime}, got the claim {kind!r}; claim that it equals or {theory.regime}s it"
         )
     if term is not None:
-        if term not in theory.parts:
-            raise DomainError(f"{name} has no term {shown(term)}{nearest(term, theory.parts)}")
-        theory = replace(theory, parts={term: theory.parts[term]})
+        theory = replace(theory, parts={_given(term, "term", theory.parts): theory.parts[term]})
+    if along is not None:
+        _given(along, "along", [x.name for x in theory.free_symbols])
     formula = read_claim(claim, theory, notation, values)
     _no_others(values, formula, theory)
     points = list(drawn_points((theory, formula), draws, seed, spectrum=spectrum, target=target, fixed=values))
@@ -179,16 +184,41 @@ def check_claim(
     order = None
     asymptotic = side == "both"
     if side != "both" and all(c.claimed is not None for c in cases):
-        asymptotic, order = _limit(formula, theory, points[:_LIMITS], along)
+        asymptotic, order = _limit(formula, theory, points[:_LIMITS], along, kind)
     return ClaimCheck(
         shown_claim(claim), kind, name, _verdict(kind, side, asymptotic=asymptotic), len(cases), _worst(cases, kind), side,
         theory.regime, order,
     )  # fmt: skip
 
 
+def _given(value: Any, name: str, valid: Iterable[str]) -> str:
+    """Return one of a few words."""
+    valid = sorted(valid)
+    if not isinstance(value, str) or value not in valid:
+        hint = nearest(value, valid) if isinstance(value, str) else f"; choose one of {', '.join(valid)}"
+        raise ParseError(f"{name} needs to be one of {', '.join(valid)}, got {shown(value)}{hint}")
+    return value
+
+
+def _number(value: Any, name: str) -> int | float:
+    exact = real(value, name, number=True)
+    return int(exact) if exact.is_Integer else float(exact)
+
+
+def _measure(spectrum: Any, target: Any) -> None:
+    several = isinstance(spectrum, Mapping) and spectrum
+    for x in spectrum.values() if several else [spectrum]:
+        instance(x, Spectrum | None, "spectrum", "write ct.Eigenvalues(values)", DomainError)
+    instance(target, Target | None, "target", "write ct.Energies(values)", DomainError)
+    if target is not None and spectrum is None:
+        raise DomainError("a target needs its spectrum, got none; pass spectrum= too")
+    if spectrum is not None:
+        check_pair(spectrum, target)
+
+
 def shown_claim(claim: Any) -> str:
     """Return a claim as it was given, for a message."""
-    return claim if isinstance(claim, str) else str(claim)
+    return claim if isinstance(claim, str) else shown(claim)
 
 
 def read_claim(
@@ -313,13 +343,13 @@ def _verdict(kind: str, side: str, *, asymptotic: bool) -> str:
 
 # ---------------------------------------------------------------------- in a limit
 def _limit(
-    formula: ErrorFormula, theory: ErrorFormula, points: list[DrawnPoint], along: str | None
+    formula: ErrorFormula, theory: ErrorFormula, points: list[DrawnPoint], along: str | None, kind: str
 ) -> tuple[bool, float | None]:
     """Return whether the gap vanishes at all points as they grow, and the slowest power of 1/size with which it falls."""
     slowest, vanishes, seen = math.inf, True, False
     for point in points:
         gaps = []
-        for c in _GROWTH:
+        for c in _GROWTH if (point.d or 1) * _GROWTH[-1] <= _DIRECTIONS else ():
             case = _case(formula, theory, _grown(point, c, along, theory))
             if case is None:
                 break
@@ -331,6 +361,10 @@ def _limit(
         vanishes &= falls and gaps[-1] < _SMALL
         if 0 < gaps[-1] < math.inf and 0 < gaps[-2] < math.inf:
             slowest = min(slowest, math.log(gaps[-2] / gaps[-1]) / math.log(_GROWTH[-1] / _GROWTH[-2]))
+    if not seen and kind == "asymptotic-to":
+        raise DomainError(
+            f"{theory.name} has no value at larger sizes to take a limit of; give a smaller spectrum or other values"
+        )
     vanishes &= seen
     return vanishes, slowest if vanishes and math.isfinite(slowest) else None
 
@@ -339,7 +373,7 @@ def _grown(point: DrawnPoint, c: int, along: str | None, theory: ErrorFormula) -
     if along is None:
         return point.scaled(c)
     if along not in point.values:
-        raise DomainError(f"along needs a symbol of {theory.name}, got {shown(along)}{nearest(along, point.values)}")
+        raise DomainError(f"along needs a symbol of {theory.name} that is drawn or given, got {along}")
     return replace(point, values={**point.values, along: max(point.values[along], 1) * c})
 
 

@@ -65,7 +65,7 @@ class DrawnPoint:
         many = isinstance(self.spectrum, Mapping)
         spectra = self.spectrum if many else {"Sigma": self.spectrum}
         # The order of eigenvalues is kept, so that covariances and energies stay paired.
-        wide = {k: Eigenvalues(np.repeat(x.values, factor)) for k, x in spectra.items()}
+        wide = {k: Eigenvalues(np.repeat(x.eigenvalues, factor)) for k, x in spectra.items()}
         target = None
         if self.target is not None:
             first = spectra.get("Sigma", next(iter(spectra.values())))
