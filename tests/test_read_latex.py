@@ -221,6 +221,12 @@ def test_a_long_page_keeps_its_names_and_has_a_derivative():
     )  # 0.1 is printed 1/10
 
 
+def test_a_chain_of_lines_is_read_in_any_order():
+    lines = [rf"a_{{{k}}} = a_{{{k + 1}}} + 1" for k in range(300)] + [r"a_{300} = T"]
+    assert ct.read_latex(r"E = a_0 \\ " + r" \\ ".join(lines)).evaluate(T=2) == 302
+    assert ct.read_latex(r"E = a_0 \\ " + r" \\ ".join(reversed(lines))).evaluate(T=2) == 302
+
+
 def test_named_lines_are_bound():
     x, own = line_name("x"), symbols.declared("x")
     f = NamedLines(((x, 1 / T),), x * own)
@@ -257,6 +263,7 @@ def test_named_lines_are_bound():
         (r"\log(0)", "not real", 1),
         (r"10^{9999}", "power is too large", 1),
         ("(" * 80 + "T" + ")" * 80, "nested more than", 61),
+        (r"\sqrt" * 5000 + "T", "nested more than", 601),
     ],
 )
 def test_errors_point_at_the_place(text, message, column):

@@ -157,6 +157,7 @@ class LatexExpression(BoundedArithmetic):
     known: Sequence[str] = ()
     place: int = 0
     depth: int = 0
+    nested: int = 0
     inside: int = 0
     identity: int | None = None
     bound: dict[str, Expr] = field(default_factory=dict)
@@ -295,6 +296,15 @@ class LatexExpression(BoundedArithmetic):
         if self.place >= len(self.tokens):
             self.fail(self.here, "the formula ends too early")
         token = self.tokens[self.place]
+        self.nested += 1
+        if self.nested > 2 * DEEPEST:
+            self.fail(token.at, f"nested more than {DEEPEST} deep; introduce names for parts")
+        value = self.atom_at(token)
+        self.nested -= 1
+        return value
+
+    def atom_at(self, token: Token) -> Expr:
+        """Return what starts with a token."""
         text, at = token.text, token.at
         if token.kind == "number":
             return self.number(self.take(), at)

@@ -26,7 +26,7 @@ _TOKEN = re.compile(
     r"|(?P<number>\d+(?:\.\d+)?|\.\d+)|(?P<row>\\\\(?:\[[^\]]*\])?)|(?P<word>\\[A-Za-z]+|\\[{}|])"
     r"|(?P<letter>[A-Za-z])|(?P<sign>[-+*/^_{}()\[\]=<>,'|!])"
 )
-_ASIDE = re.compile(r"&&[^\\]*(?:\\(?:text[a-z]*\{[^{}]*\}|[A-Za-z]+|[,;:! ])[^\\]*)*?(?=\\\\|\\end|$)")
+_ASIDE = re.compile(r"&&[^\\]*+(?:\\(?:[A-Za-z]++|[,;:! ])[^\\]*+)*?(?=\\\\|\\end|$)")
 _OPEN, _CLOSE = frozenset({"(", "[", "{", r"\{"}), frozenset({")", "]", "}", r"\}"})
 _SAME = {
     r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\cfrac": r"\frac", r"\times": r"\cdot", "*": r"\cdot", r"\ln": r"\log",

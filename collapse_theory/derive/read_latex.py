@@ -33,6 +33,7 @@ from collapse_theory.symbols import LineName, line_name, unknown_name
 __all__ = ["read_latex"]
 
 _LONGEST = 200_000  # characters of a printed formula
+_LINES = 2000
 _INLINE = 3000  # nodes up to which a formula is written out, without names
 _PARTS = {"B": "bias", "V": "variance", "B_syn": "synthetic_bias", "V_syn": "synthetic_variance"}
 _IMPLICIT = (EffectiveRidge, FeatureRidge, ImplicitRoot)
@@ -97,6 +98,7 @@ class _Page:
     values: dict[str, Expr] = field(default_factory=dict)
     scalars: dict[Symbol, Expr] = field(default_factory=dict)
     reading: list[str] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
 
     # ------------------------------------------------------------------ the page
     def result(self) -> Any:
@@ -114,12 +116,12 @@ class _Page:
         own = _key(first.left)
         if own in _names(first.right):
             self.fail(first.left[0].at, f"the first line defines {own} by itself")
-        head = first.right
-        parts = self._parts(head)
+        self._read_lines()
+        parts = self._parts(first.right)
         conditions = tuple(c for x in self.lines if x.conditional for c in self._condition(x))
         whole = Add(*parts.values())
         implicit = whole.has(*_IMPLICIT) or any(e.has(*_IMPLICIT) for x in whole.atoms(NamedLines) for _, e in x.lines)
-        unused = [x for x in self.definitions if x not in self.values]
+        unused = [x for x in self.definitions if x not in self.used]
         if unused:
             self.fail(self.definitions[unused[0]].left[0].at, f"{unused[0]} is defined and not used")
         return ErrorFormula(
@@ -147,10 +149,25 @@ class _Page:
             self.fail(line.left[0].at, "a line defines a name, or is the equation of a \\kappa")
         self.equations[unknown] = line
 
+    def _read_lines(self) -> None:
+        """Read the lines from those that need no other up, so that none waits for a chain of others."""
+        if len(self.definitions) > _LINES:
+            self.fail(0, f"a page of more than {_LINES} lines; read it in parts")
+        needs = {k: {x for x in _names(line.right) if x in self.definitions} for k, line in self.definitions.items()}
+        while needs:
+            ready = [k for k, names in needs.items() if not names & needs.keys()]
+            if not ready:
+                k = next(iter(needs))
+                self.fail(self.definitions[k].left[0].at, f"{k} is defined by itself, through {', '.join(needs[k])}")
+            for k in ready:
+                self.value(k)
+                del needs[k]
+
     def _parts(self, head: tuple[Token, ...]) -> dict[str, Expr]:
         """Return the terms of the result: those that the first line adds up, or one."""
         keys = _added_names(head)
         if len(keys) > 1 and all(x in self.definitions for x in keys):
+            self.used.update(keys)
             found = {_PARTS.get(x, x): self._finished(self.value(x)) for x in keys}
         else:
             found = {"error": self._finished(self.expression(head))}
@@ -185,6 +202,7 @@ class _Page:
     def value_or_none(self, key: str) -> Expr | None:
         """Return what a name stands for: a line, an equation, or a symbol."""
         if key in self.definitions or key in self.equations:
+            self.used.add(key)
             return self.value(key)
         return self.table.get(key)
 
