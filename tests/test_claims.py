@@ -85,6 +85,23 @@ def test_a_pipeline_of_ones_own():
     assert not ct.check_claim("0.3^2*d/(40-d)", pipe, draws=10).holds
 
 
+def test_a_pipeline_without_theory_is_simulated(monkeypatch):
+    def refuse(_):
+        raise ct.PipelineError("no theory")
+
+    monkeypatch.setattr("collapse_theory.check.claims.test_error", refuse)
+    pipe = ct.Pipeline()
+    pipe.fit(pipe.sample(T=40, noise=0.5))
+    where = {"spectrum": ct.Isotropic(5), "target": ct.RandomTarget(), "trials": 3000}
+    true, wrong = "0.5^2*d/(40-d-1)", "1.2*0.5^2*d/(40-d-1)"
+    assert ct.check_claim(true, pipe, **where).regime == "simulation"
+    kinds = ("equals", "upper-bounds", "lower-bounds")
+    assert [ct.check_claim(true, pipe, k, **where).verdict for k in kinds] == ["holds"] * 3
+    assert [ct.check_claim(wrong, pipe, k, **where).verdict for k in kinds] == ["bound", "holds", "fails"]
+    with pytest.raises(ct.DomainError, match="needs theory"):
+        ct.check_claim(true, pipe, "asymptotic-to", **where)
+
+
 def test_drawn_points_are_inside_the_conditions():
     err = ct.catalog["strong-collapse"].error
     for point in drawn_points([err], 20, seed=3):

@@ -239,7 +239,7 @@ def read_claim(
         raise ParseError(f"claim needs text, LaTeX or an expression, got {shown(claim)}; quote it")
     formula = read if isinstance(read, ErrorFormula) else ErrorFormula({"claim": read}, "exact", name="the claim")
     if theory is None:
-        bound = set(values)
+        bound = {*values, symbols.d.name}
     else:
         own = {x.name: x for x in theory.free_symbols}
         ridges = {x.name: ridge for ridge, x in ridge_names(theory.expr).items()}
