@@ -1,4 +1,6 @@
 from . import symbols as symbols
+from .check.claims import ClaimCheck as ClaimCheck
+from .check.claims import check_claim as check_claim
 from .check.diagnose import diagnose as diagnose
 from .check.diagnosis import Diagnosis as Diagnosis
 from .check.validate import validate as validate
@@ -13,6 +15,7 @@ from .core.errors import ValidationWarning as ValidationWarning
 from .derive.formula import ErrorFormula as ErrorFormula
 from .derive.rates import Rates as Rates
 from .derive.rates import rates as rates
+from .derive.read_latex import read_latex as read_latex
 from .derive.test_error import test_error as test_error
 from .describe import workflows as workflows
 from .describe.data import from_data as from_data

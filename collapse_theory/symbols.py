@@ -22,10 +22,12 @@ __all__ = [
     "T0",
     "Eigenvalue",
     "Generated",
+    "LineName",
     "N",
     "Perturbation",
     "SecularRoot",
     "T",
+    "UnknownName",
     "beta",
     "d",
     "declared",
@@ -45,6 +47,7 @@ __all__ = [
     "kappa",
     "lam",
     "lam0",
+    "line_name",
     "literal",
     "m",
     "n",
@@ -66,6 +69,7 @@ __all__ = [
     "step",
     "summation_index",
     "trace_scalar",
+    "unknown_name",
     "unshared",
     "variance",
     "w",
@@ -108,7 +112,8 @@ LATEX: Mapping[str, str] = MappingProxyType({"lam": r"\lambda", "lam0": r"\lambd
 
 RESERVED = frozenset(
     """self pipe pipeline formula model family method spectrum target terms digits certified test_noise test_covariance inputs
-    targets kernel data trials seed jobs progress checkpoint threshold extrapolate over between observed errors""".split()  # noqa: SIM905
+    targets kernel data trials seed jobs progress checkpoint threshold extrapolate over between observed errors claim about kind
+    term along notation draws""".split()  # noqa: SIM905
 )
 """Names that a symbol of a pipeline cannot have, since values are given by name beside these arguments."""
 
@@ -294,6 +299,36 @@ def implicit_scalar(index: int) -> Symbol:
     tau_2
     """
     return Generated(f"tau_{index}", real=True)
+
+
+class LineName(Generated):
+    """The name of a line of a formula that is written line by line; bound there, and never equal to a user's symbol."""
+
+    __slots__ = ()
+
+
+def line_name(printed: str) -> Symbol:
+    """Return the name of a line, as it is printed.
+
+    >>> line_name("Q_11") == Symbol("Q_11", real=True)
+    False
+    """
+    return LineName(printed, real=True)
+
+
+class UnknownName(LineName):
+    """The unknown of an equation; bound in what the equation defines."""
+
+    __slots__ = ()
+
+
+def unknown_name(printed: str) -> Symbol:
+    """Return the unknown of an equation, as it is printed.
+
+    >>> unknown_name("x").is_positive
+    True
+    """
+    return UnknownName(printed, positive=True)
 
 
 def intermediate(name: str) -> Symbol:

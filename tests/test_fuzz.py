@@ -72,6 +72,7 @@ BAD = {
 RESULTS = {
     "BreakEven",
     "DeterministicEquivalent",
+    "ClaimCheck",
     "Diagnosis",
     "ErrorFormula",
     "Exponents",
@@ -144,6 +145,8 @@ GOOD = {
     "loss": np.arange(9.0, 0.0, -1.0), "N": None, "D": np.arange(1.0, 10.0), "draws": 3, "window": (1, 12),
     "fit_exponents.spectrum": ct.PowerLaw(16, beta=1.5), "fit_exponents.target": ct.SourceTarget(r=0.5),
     "fit_law.errors": None, "cut": 100, "narrowed": 2.0, "vocabulary": 200, "T0": 9,
+    "text": r"\frac{d}{T}", "notation": None, "claim": "sigma^2", "about": "ridge-clean", "kind": "equals", "term": None,
+    "along": None, "check_claim.values": {"T": 12, "lam": 0.1}, "check_claim.target": TARGET,
     "alpha": 0.1, "extrapolate": False, "least_noise": 0.1, "rows": 12, "generators": 2, "synthetic_rows": 4,
     "th_or_err": ct.catalog["ridge-clean"], "scale_exponents": {"a": 1},
 }  # fmt: skip
@@ -291,6 +294,7 @@ def test_names_of_symbols_do_not_meet_names_of_arguments():
     for call in (
         ct.simulate,
         ct.validate,
+        ct.check_claim,
         ct.ErrorFormula.evaluate,
         type(CLEAN.compile(spectrum=SPECTRUM, target=TARGET)).__call__,
     ):

@@ -14,7 +14,9 @@ from collapse_theory.algebra.atomic_ridge import AtomicResidual, AtomicRidge
 from collapse_theory.algebra.atomic_spectrum import AtomicFeatureResidual, AtomicFeatureRidge
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge
-from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace
+from collapse_theory.algebra.implicit_root import ImplicitRoot
+from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace, df
+from collapse_theory.algebra.named_lines import NamedLines
 from collapse_theory.algebra.opaque import Opaque, OpaqueFunction
 from collapse_theory.algebra.secular import SecularSum
 from collapse_theory.algebra.special import DigammaDifference, GammaRatio, GeometricSum
@@ -27,8 +29,23 @@ from collapse_theory.derive.pooled_scalars import PipelineBias, PipelineVariance
 from collapse_theory.derive.rounds import RoundTerm
 from collapse_theory.derive.slopes import Slope, slope
 from collapse_theory.engine.guard import Existence
-from collapse_theory.symbols import T0, SecularRoot, T, eigenvalue, lam, lam0, m, n, perturbation, sigma, sigma0
+from collapse_theory.symbols import (
+    T0,
+    SecularRoot,
+    T,
+    eigenvalue,
+    lam,
+    lam0,
+    line_name,
+    m,
+    n,
+    perturbation,
+    sigma,
+    sigma0,
+    unknown_name,
+)
 
+LINE, X, Y = line_name("x"), unknown_name("x"), unknown_name("y")
 BLOCKS = ((T0, lam0, sigma0, n), (T, lam, sigma, 1))
 STAGES = (
     PooledStage(T0, lam0, sigma0**2, (Labels(1, 1, 0, {}),)),
@@ -84,6 +101,8 @@ SAMPLES = [
     slope(ChainBias(*BLOCKS), lam),
     Existence(indefinite()),
     keep_real(),
+    NamedLines(((LINE, EffectiveRidge(T, lam) + 1), (line_name("y"), LINE**2)), LINE * line_name("y") * T),
+    ImplicitRoot(((X, lam + X * df(1, X) / T + Y / T), (Y, lam0 + SpectralTrace(eigenvalue * X / (X + Y)) / T)), 1),
 ]
 every = pytest.mark.parametrize("x", SAMPLES, ids=[type(x).__name__ for x in SAMPLES])
 

@@ -45,6 +45,14 @@ class SpectralIntegral(Opaque):
     def _of(cls, inner: Expr) -> Expr:
         return Expr.__new__(cls, inner)
 
+    @classmethod
+    def written(cls, integrand: Expr) -> Expr:
+        """Return the integral of a product as it is written: not factored, which takes long where many matrices meet."""
+        outer, inner = (
+            integrand.as_independent(*_bound(integrand), as_Add=False) if _bound(integrand) else (integrand, S.One)
+        )
+        return outer * cls._of(inner)
+
     @property
     def integrand(self) -> Expr:
         """The function of the bound eigenvalue."""

@@ -20,14 +20,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from sympy import Add, Dummy, Eq, Expr, Float, Function, Mul, S, Symbol, sympify
+from sympy import Add, Dummy, Eq, Expr, Float, Function, Mul, S, Symbol, Tuple, sympify
 from sympy.core.function import ArgumentIndexError
 from sympy.printing.precedence import PRECEDENCE
 
 from collapse_theory.core.errors import DomainError
 from collapse_theory.core.precision import exact_context, exact_number
 
-__all__ = ["Opaque", "OpaqueFunction", "argument", "called"]
+__all__ = ["Opaque", "OpaqueFunction", "argument", "called", "pairs_of"]
 
 
 def argument(x: Any) -> Any:
@@ -37,6 +37,15 @@ def argument(x: Any) -> Any:
         SympifyError: If it is text, which SymPy would evaluate as Python.
     """
     return sympify(x, strict=True)
+
+
+def pairs_of(pairs: Any) -> Tuple:
+    """Return pairs of a name and an expression as SymPy's.
+
+    Raises:
+        SympifyError: If one is text.
+    """
+    return Tuple(*(Tuple(*map(argument, pair)) for pair in (argument(pairs) if isinstance(pairs, str) else pairs)))
 
 
 class Opaque(Expr):

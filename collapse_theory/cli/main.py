@@ -1,4 +1,4 @@
-"""``collapse-theory``: list, show, derive, predict, optimal-ridge, validate, report."""
+"""``collapse-theory``: list, show, derive, predict, optimal-ridge, validate, check, report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from collapse_theory.cli.output import FAILED_CHECK, guarded, print_json, print_table, progress_bar, say
-from collapse_theory.cli.problem import problem
+from collapse_theory.cli.problem import claimed_problem, pairs, problem
 
 __all__ = ["app", "run"]
 
@@ -243,6 +243,78 @@ def validate(
             say(str(check))
     if not check.passed:
         raise typer.Exit(FAILED_CHECK)
+
+
+@app.command(
+    epilog="Example: collapse-theory check 'sigma^2*d/(T-d-1)*Sum(1/i^2,(i,1,n))' --claim upper-bounds --theorem ols-accumulate"
+)
+def check(
+    claim: Annotated[
+        str, typer.Argument(metavar="CLAIM", help="A formula as text or LaTeX, or a .toml file of published claims.")
+    ],
+    *,
+    kind: Annotated[
+        str, typer.Option("--claim", help="equals, upper-bounds, lower-bounds or asymptotic-to.")
+    ] = "equals",
+    what: Annotated[
+        str | None, typer.Option("--theorem", metavar="SLUG-or-FILE", help="What the claim is about.")
+    ] = None,
+    term: Annotated[str | None, typer.Option(help="Compare with one term of the error, such as variance.")] = None,
+    along: Annotated[
+        str | None, typer.Option(help="The symbol that grows in a limit; by default the dimension and all rows.")
+    ] = None,
+    notation: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=LATEX", help="How LaTeX prints a symbol, such as T=n.")
+    ] = None,
+    spectrum: Spectrum = None,
+    target: Target = None,
+    assign: Assign = None,
+    draws: Annotated[int, typer.Option(help="Points at which the two are compared.")] = 60,
+    seed: Annotated[int, typer.Option(help="Seed of the points.")] = 0,
+    trials: Annotated[int, typer.Option(help="Simulated runs, where no theory covers a pipeline.")] = 400,
+    as_json: Json = False,
+) -> None:
+    """Check what a formula is claimed to be; exit code 1 if the claim as made is not true."""
+    from collapse_theory.check.claim_files import check_claims
+    from collapse_theory.check.claims import check_claim
+
+    with guarded():
+        if claim.endswith(".toml"):
+            checked = check_claims(claim, draws=draws, seed=seed)
+            if as_json:
+                print_json([{**_claim_data(c.found), "source": c.source, "expected": c.expected} for c in checked])
+            else:
+                print_table(
+                    ("verdict", "as stated", "claim", "about", "worst gap", "source"),
+                    [
+                        (c.found.verdict, "yes" if c.as_stated else f"no, {c.expected}", c.found.kind, c.found.about,
+                         f"{100 * c.found.worst.gap:+.3g} %", c.source)
+                        for c in checked
+                    ],
+                )  # fmt: skip
+            good = all(c.as_stated for c in checked)
+        else:
+            p = claimed_problem(what, spectrum, target, assign or [])
+            found = check_claim(
+                claim, p.about, kind, term=term, along=along, notation=pairs(notation or [], "--notation"), draws=draws,
+                seed=seed, trials=trials, spectrum=p.spectrum, target=p.target, **p.values,
+            )  # fmt: skip
+            if as_json:
+                print_json(_claim_data(found))
+            else:
+                say(str(found))
+            good = found.holds
+    if not good:
+        raise typer.Exit(FAILED_CHECK)
+
+
+def _claim_data(found: Any) -> dict[str, Any]:
+    return {
+        "verdict": found.verdict, "formula": found.claim, "claim": found.kind, "about": found.about, "regime": found.regime,
+        "points": found.points, "side": found.side, "order": found.order,
+        "worst": {"values": found.worst.values, "claimed": found.worst.claimed, "theory": found.worst.true,
+                  "relative_gap": found.worst.gap},
+    }  # fmt: skip
 
 
 @app.command(epilog="Example: collapse-theory report examples/digits.toml -o out/digits")

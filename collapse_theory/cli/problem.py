@@ -6,17 +6,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from collapse_theory.core.errors import ParseError, nearest, shown
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.test_error import test_error
 from collapse_theory.describe import strings
 from collapse_theory.describe.files import load
+from collapse_theory.describe.pipeline import Pipeline
 from collapse_theory.describe.recipe import located
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
 from collapse_theory.theorems.catalog import catalog
 
-__all__ = ["Problem", "problem"]
+__all__ = ["ClaimedProblem", "Problem", "claimed_problem", "pairs", "problem"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,55 @@ def problem(what: str, spectrum: str | None, target: str | None, assignments: li
     return Problem(
         formula, inputs or settings.spectrum, truth or settings.target, values, settings.seed, settings.trials
     )
+
+
+@dataclass(frozen=True)
+class ClaimedProblem:
+    """What a claim is about, and what is not drawn."""
+
+    about: str | Pipeline
+    spectrum: Spectrum | None
+    target: Target | None
+    values: Mapping[str, Any]
+
+
+def claimed_problem(
+    what: str | None, spectrum: str | None, target: str | None, assignments: list[str]
+) -> ClaimedProblem:
+    """Return what a claim is compared with: a theorem at drawn points, or the pipeline of a file at its inputs and values.
+
+    Raises:
+        ParseError: If a text is not understood, or nothing is named.
+    """
+    if what is None:
+        raise ParseError("check needs what the claim is about, got none; give --theorem SLUG or --theorem FILE.toml")
+    given = dict(map(_assignment, assignments))
+    for name, value in given.items():
+        if np.ndim(value):
+            raise ParseError(f"--set {name} needs one value for a claim, got {np.size(value)}; the points are drawn")
+    inputs = None if spectrum is None else strings.spectrum(spectrum)
+    truth = None if target is None else strings.target(target)
+    if not what.endswith(".toml"):
+        return ClaimedProblem(what, inputs, truth, given)
+    pipeline, settings = load(what)
+    free = {x.name for x in pipeline.free_symbols}
+    values = {k: v for k, v in settings.values_of(settings.curves[0]).items() if k in free}
+    return ClaimedProblem(pipeline, inputs or settings.spectrum, truth or settings.target, {**values, **given})
+
+
+def pairs(texts: list[str], option: str) -> dict[str, str]:
+    """Return NAME=TEXT options as a mapping.
+
+    Raises:
+        ParseError: If a text is none, or a name is given twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name or not value or name in found:
+            raise ParseError(f"{option} needs NAME=LATEX, each name once, got {shown(text)}; write for example T=n")
+        found[name] = value
+    return found
 
 
 def _known(given: Iterable[str], formula: ErrorFormula, paths: Iterable[str]) -> None:

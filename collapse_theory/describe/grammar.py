@@ -11,39 +11,17 @@ Whole numbers stay exact; a decimal is the binary number that Python's ``float``
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from sympy import (
-    E,
-    EulerGamma,
-    Expr,
-    Float,
-    I,
-    Integer,
-    Pow,
-    S,
-    Sum,
-    Symbol,
-    digamma,
-    exp,
-    gamma,
-    harmonic,
-    log,
-    oo,
-    pi,
-    polygamma,
-    sqrt,
-    zeta,
-)
+from sympy import Expr, I, S
 
 from collapse_theory import symbols
 from collapse_theory.core.errors import CollapseTheoryError, ParseError, nearest, shown
 from collapse_theory.core.numbers import show
-from collapse_theory.core.size import MOST_BITS, number_bits, powers_of_sums
+from collapse_theory.describe.bounded import CONSTANTS, DEEPEST, FUNCTIONS, LONGEST, BoundedArithmetic
 from collapse_theory.describe.pipeline import TRUTH, Labeller, OneOf, Source, one_of
 
 if TYPE_CHECKING:
@@ -72,30 +50,7 @@ NUMBER: /(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?/
 %ignore /[ \t\r\n]+/
 """
 
-_FUNCTIONS: Mapping[str, tuple[Callable[..., Expr], tuple[int, ...]]] = {
-    "sqrt": (sqrt, (1,)),
-    "exp": (exp, (1,)),
-    "log": (log, (1,)),
-    "gamma": (gamma, (1,)),
-    "digamma": (digamma, (1,)),
-    "polygamma": (polygamma, (2,)),
-    "harmonic": (harmonic, (1, 2)),
-    "zeta": (zeta, (1, 2)),
-}
-"""Name -> (SymPy function, allowed numbers of arguments); ``polygamma(0, x)`` is how SymPy prints ``digamma(x)``."""
-
-_CONSTANTS: Mapping[str, Expr] = {"pi": pi, "E": E, "EulerGamma": EulerGamma, "oo": oo}
-
 NO_NAMES: Mapping[str, Any] = MappingProxyType({})
-
-_LENGTH = 4000  # characters of a formula
-_DEPTH = 60  # nested parentheses, signs and exponents
-_DIGITS = 40  # digits of one number
-_EXPONENT = 1000  # numeric exponent
-_POWERS = 100  # powers of sums: what multiplying out would cost
-_ROOT_BITS = 1024  # size of an exact number under a root or function: SymPy looks for its factors
-_ARGUMENT = 1000  # numeric argument of a special function (with two arguments a tenth of it) and bound of a sum
-_FLOAT = 1_000_000  # the same for a decimal, which costs no digits
 
 
 def formula(text: str, names: Mapping[str, Expr] = NO_NAMES) -> Expr:
@@ -156,10 +111,9 @@ def _parser() -> Lark:
 
 
 @dataclass
-class _Reading:
+class _Reading(BoundedArithmetic):
     """One text with the names it may use, and the walk over its parse tree."""
 
-    text: str
     names: Mapping[str, Any]
     models: Mapping[str, Any]
 
@@ -170,8 +124,8 @@ class _Reading:
             raise ParseError(
                 f"formula needs to be text, got {shown(self.text)} of type {type(self.text).__name__}; quote it"
             )
-        if len(self.text) > _LENGTH:
-            raise ParseError(f"formula needs at most {_LENGTH} characters, got {len(self.text)}; split it")
+        if len(self.text) > LONGEST:
+            raise ParseError(f"formula needs at most {LONGEST} characters, got {len(self.text)}; split it")
         try:
             tree = _parser().parse(self.text)
         except UnexpectedCharacters as e:
@@ -185,22 +139,11 @@ class _Reading:
         except ArithmeticError as e:
             raise ParseError(f"formula needs values of ordinary size, got {shown(self.text)}: {e}") from e
 
-    def fail(self, at: int, what: str) -> NoReturn:
-        """Raise with the line of the text and a caret under the position."""
-        start = self.text.rfind("\n", 0, at) + 1
-        line = self.text[start:].split("\n", 1)[0]
-        column = at - start
-        shown = slice(max(0, column - 40), column + 30)
-        raise ParseError(
-            f"formula is not readable at line {self.text.count(chr(10), 0, at) + 1}, column {column + 1}: {what}\n"
-            f"  {line[shown]}\n  {' ' * (column - shown.start)}^"
-        )
-
     # ------------------------------------------------------------------ walk
     def value(self, tree: Any, names: Mapping[str, Any], depth: int) -> Any:
         at = tree.meta.start_pos
-        if depth > _DEPTH:
-            self.fail(at, f"nested more than {_DEPTH} deep; introduce names for parts")
+        if depth > DEEPEST:
+            self.fail(at, f"nested more than {DEEPEST} deep; introduce names for parts")
         children = [
             c if isinstance(c, str) or tree.data == "series" else self.value(c, names, depth + 1) for c in tree.children
         ]
@@ -217,7 +160,7 @@ class _Reading:
             case "sign":
                 return -children[1] if children[0] == "-" else children[1]
             case "power":
-                return self.power(self.scalar(children[0], at), self.scalar(children[1], at), at)
+                return self.raised(self.scalar(children[0], at), self.scalar(children[1], at), at)
             case "series":
                 return self.series(tree.children, names, depth, at)
             case _:
@@ -228,24 +171,14 @@ class _Reading:
             self.fail(at, "models may only be added and multiplied by numbers")
         return value
 
-    def number(self, text: str, at: int) -> Expr:
-        if len(text) > _DIGITS:
-            self.fail(at, f"a number of {len(text)} characters; at most {_DIGITS}")
-        if text.isdigit():
-            return Integer(int(text))
-        value = float(text)
-        if not math.isfinite(value):
-            self.fail(at, f"{text} is beyond the largest double")
-        return Float(value)
-
     def name(self, name: str, names: Mapping[str, Any], at: int) -> Any:
         if name in names:
             return names[name]
-        if name in _CONSTANTS:
-            return _CONSTANTS[name]
-        if name in _FUNCTIONS:
+        if name in CONSTANTS:
+            return CONSTANTS[name]
+        if name in FUNCTIONS:
             self.fail(at, f"{name} is a function and needs an argument, {name}(...)")
-        return self.fail(at, f"unknown name {shown(str(name))}{nearest(name, [*names, *_CONSTANTS])}")
+        return self.fail(at, f"unknown name {shown(str(name))}{nearest(name, [*names, *CONSTANTS])}")
 
     def binary(self, op: str, a: Any, b: Any, at: int) -> Any:
         models = [not isinstance(x, Expr) for x in (a, b)]
@@ -263,81 +196,21 @@ class _Reading:
             return a - b
         return a * b if op == "*" else a / b
 
-    def power(self, base: Expr, exponent: Expr, at: int) -> Expr:
-        if exponent.is_number:
-            size, limit = number_bits(base), MOST_BITS if exponent.is_Integer else _ROOT_BITS
-            if not _within(exponent, _EXPONENT) or (exponent.is_Rational and max(abs(exponent), 1) * size > limit):
-                self.fail(
-                    at, f"the power is too large (exponents up to {_EXPONENT}, exact powers up to {MOST_BITS} bits)"
-                )
-        if base.is_zero and not exponent.is_positive:
-            self.fail(at, "zero to a power that is not positive")
-        return self.sized(base**exponent, at)
-
-    def sized(self, value: Expr, at: int) -> Expr:
-        """Refuse what later algebra could not finish: exact numbers and powers of sums beyond all use."""
-        if number_bits(value) > MOST_BITS:
-            self.fail(at, f"an exact number of more than {MOST_BITS} bits; write it as a decimal")
-        if powers_of_sums(value) > _POWERS:
-            self.fail(at, f"sums to powers of more than {_POWERS} in all; introduce names for parts")
-        return value
-
     def call(self, name: str, arguments: list[Any], at: int) -> Any:
         if name == "one_of" and self.models:
             try:
                 return one_of(*arguments)
             except CollapseTheoryError as e:
                 self.fail(at, str(e))
-        if name not in _FUNCTIONS:
-            self.fail(at, f"unknown function {shown(str(name))}{nearest(name, [*_FUNCTIONS, 'Sum'])}")
-        function, counts = _FUNCTIONS[name]
-        if len(arguments) not in counts:
-            self.fail(at, f"{name} needs {' or '.join(map(str, counts))} argument(s), got {len(arguments)}")
-        arguments = [self.scalar(a, at) for a in arguments]
-        for a in arguments:
-            limit = (
-                _FLOAT
-                if isinstance(a, Float) and name != "exp"
-                else _ARGUMENT
-                if len(arguments) == 1
-                else _ARGUMENT // 10
-            )
-            if name not in {"sqrt", "log"} and a.is_number and not _within(a, limit):
-                self.fail(at, f"{name} of a number beyond {limit}; write a symbol and give it a value")
-        if any(number_bits(a) > _ROOT_BITS for a in arguments):
-            self.fail(at, f"{name} of an exact number of more than {_ROOT_BITS} bits; write it as a decimal")
-        return self.sized(function(*arguments), at)
+        if name not in FUNCTIONS:
+            self.fail(at, f"unknown function {shown(str(name))}{nearest(name, [*FUNCTIONS, 'Sum'])}")
+        return self.apply(name, [self.scalar(a, at) for a in arguments], at)
 
     def series(self, children: list[Any], names: Mapping[str, Any], depth: int, at: int) -> Expr:
         _, body, index, low, high = children
-        if index in _CONSTANTS or index in _FUNCTIONS or index in self.models:
+        if index in CONSTANTS or index in FUNCTIONS or index in self.models:
             self.fail(index.start_pos, f"{index!s} already has a meaning; use another summation index")
         i = symbols.summation_index(str(index))
         inner = self.scalar(self.value(body, {**names, str(index): i}, depth + 1), at)
         bounds = [self.scalar(self.value(b, names, depth + 1), at) for b in (low, high)]
-        if any(b.is_number and not _within(b, _ARGUMENT) for b in bounds):
-            self.fail(at, f"a sum to a number beyond {_ARGUMENT}; write a symbol and give it a value")
-        if not all(b.is_integer for b in bounds):
-            self.fail(
-                at,
-                f"a sum from {show(bounds[0])} to {show(bounds[1])}; its bounds need to be integers, such as n and d",
-            )
-        if (bounds[1] - bounds[0] + 1).is_negative:
-            self.fail(at, f"a sum from {show(bounds[0])} to {show(bounds[1])}, backwards; exchange the bounds")
-        if inner.free_symbols <= {i} and all(b.is_Integer for b in bounds) and not inner.has(Sum):
-            return self.total(inner, i, int(bounds[0]), int(bounds[1]), at)
-        return Sum(inner, (i, *bounds))
-
-    def total(self, inner: Expr, i: Symbol, low: int, high: int, at: int) -> Expr:
-        """Return a sum of numbers, term by term, so that it stops where its terms get out of hand."""
-        total: Expr = S.Zero
-        for k in range(low, high + 1):
-            bits = max(number_bits(inner), k.bit_length())
-            if any(abs(k) > 1 and abs(p.exp.xreplace({i: Integer(k)})) * bits > MOST_BITS for p in inner.atoms(Pow)):
-                self.fail(at, f"a sum with an exact number of more than {MOST_BITS} bits; write a symbol for the bound")
-            total = self.sized(total + inner.xreplace({i: Integer(k)}), at)
-        return total
-
-
-def _within(number: Expr, limit: int) -> bool:
-    return bool(abs(number) <= limit)
+        return self.over(inner, i, (bounds[0], bounds[1]), at)

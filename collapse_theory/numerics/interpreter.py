@@ -9,15 +9,20 @@ from typing import Any
 import numpy as np
 from sympy import Symbol
 
+from collapse_theory.core.errors import DomainError
 from collapse_theory.numerics.arithmetic import Arithmetic
+from collapse_theory.numerics.iteration import solve_equations
 from collapse_theory.numerics.jets import Jet
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.plan import Plan
 from collapse_theory.numerics.steps import (
+    AddUp,
+    Assign,
     CheckExistence,
     Integrate,
     OnAtoms,
     Recurse,
+    SolveEquations,
     SolveFeatures,
     SolvePooled,
     SolveRidge,
@@ -27,6 +32,8 @@ from collapse_theory.numerics.steps import (
 __all__ = ["interpret"]
 
 _Environment = Mapping[Symbol, Any]
+
+_MOST_TERMS = 1_000_000
 
 
 def interpret(
@@ -48,6 +55,10 @@ def interpret(
 
 
 def _results(step: Step, arithmetic: Arithmetic, measure: Measure | None, env: _Environment) -> Sequence[Any]:
+    if isinstance(step, Assign):
+        return arithmetic.evaluate((step.expression,), env)
+    if isinstance(step, AddUp):
+        return (_added_up(step, arithmetic, env),)
     if isinstance(step, CheckExistence):
         return (arithmetic.exists(step, measure, arithmetic.arguments(step.arguments, env)),)
     if isinstance(step, OnAtoms):
@@ -55,6 +66,8 @@ def _results(step: Step, arithmetic: Arithmetic, measure: Measure | None, env: _
         return arithmetic.on_atoms(atoms, env, partial(_results, step.step, arithmetic))
     if measure is None:
         raise AssertionError("a step on the eigenvalues needs a measure")
+    if isinstance(step, SolveEquations):
+        return solve_equations(step, partial(interpret, step.sides, arithmetic, measure), env, arithmetic.epsilon)
     if isinstance(step, SolveRidge):
         return arithmetic.ridge(measure, *arithmetic.evaluate((step.T, step.lam), env))
     if isinstance(step, SolveFeatures):
@@ -69,6 +82,19 @@ def _results(step: Step, arithmetic: Arithmetic, measure: Measure | None, env: _
         return arithmetic.pooled(step.system, measure, point, {step.symbols[i]: x for i, x in slopes.items()})
     rounds, *arguments = arithmetic.evaluate((step.rounds, *step.arguments), env)
     return arithmetic.unroll(step, measure, rounds, arguments)
+
+
+def _added_up(step: AddUp, arithmetic: Arithmetic, env: _Environment) -> Any:
+    """Return a finite sum; points of different bounds run to the largest, each adding up its own terms."""
+    low, high = arithmetic.evaluate((step.low, step.high), env)
+    first, last = int(np.min(low)), int(np.max(high))
+    if last - first >= _MOST_TERMS:
+        raise DomainError(f"a sum needs at most {_MOST_TERMS} terms, got {last - first + 1}; write it in closed form")
+    total: Any = 0 * high
+    for i in range(first, last + 1):
+        (term,) = arithmetic.evaluate((step.term,), {**env, step.index: 0 * low + i})
+        total = total + term * ((low <= i) & (i <= high))
+    return total
 
 
 def _recursion(step: Recurse, arithmetic: Arithmetic, measure: Measure, env: _Environment) -> Sequence[Any]:

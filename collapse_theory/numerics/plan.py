@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sympy import Expr, S, Symbol, preorder_traversal
+from sympy import Expr, S, Sum, Symbol, preorder_traversal
 from sympy.core.symbol import Str
 
 from collapse_theory.algebra.atomic_ridge import AtomicResidual, AtomicRidge
 from collapse_theory.algebra.atomic_spectrum import AtomicFeatureResidual, AtomicFeatureRidge
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge
+from collapse_theory.algebra.implicit_root import ImplicitRoot
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral
+from collapse_theory.algebra.named_lines import NamedLines
 from collapse_theory.algebra.secular import SecularSum
 from collapse_theory.core.errors import DomainError
 from collapse_theory.derive.atomic_chain import AtomicChain
@@ -33,10 +35,13 @@ from collapse_theory.engine.guard import Existence
 from collapse_theory.numerics.chain_correction import CorrectedChain, corrected_recursion
 from collapse_theory.numerics.generations import Generations, labeller_recursion
 from collapse_theory.numerics.steps import (
+    AddUp,
+    Assign,
     CheckExistence,
     Integrate,
     OnAtoms,
     Recurse,
+    SolveEquations,
     SolveFeatures,
     SolvePooled,
     SolveRidge,
@@ -64,6 +69,9 @@ OPAQUE = (
     SecularSum,
     Slope,
     RoundTerm,
+    NamedLines,
+    ImplicitRoot,
+    Sum,
 )
 
 
@@ -93,7 +101,7 @@ class Plan:
     @property
     def needs_spectrum(self) -> bool:
         """Whether a step is on the eigenvalues."""
-        own = (s for s in self.steps if not isinstance(s, OnAtoms))
+        own = (s for s in self.steps if not isinstance(s, OnAtoms | AddUp | Assign))
         return not all(isinstance(s, CheckExistence) and not s.covariances for s in own)
 
 
@@ -133,7 +141,7 @@ def round_plan(rule: RoundRule, orders: tuple[int, ...], rounds: Any) -> Plan:
 
 class _Builder:
     def __init__(self) -> None:
-        self.names: dict[Expr, Symbol] = {}
+        self.names: dict[Expr, Expr] = {}
         self.steps: list[tuple[int, Step]] = []
         self.integrals: dict[int, list[tuple[Symbol, Expr, bool]]] = {}
         self.depth: dict[Symbol, int] = {}
@@ -144,7 +152,7 @@ class _Builder:
         found = set(_outermost(e))
         return e.xreplace({node: self.name(node) for node in sorted(found, key=lambda x: x.sort_key())})
 
-    def name(self, node: Expr) -> Symbol:
+    def name(self, node: Expr) -> Expr:
         if node not in self.names:
             if isinstance(node, (EffectiveRidge, ResidualDegrees)):
                 self._ridge(*node.args)
@@ -166,6 +174,12 @@ class _Builder:
                 self._slope(node)
             elif isinstance(node, RoundTerm):
                 self._rounds(node)
+            elif isinstance(node, NamedLines):
+                self._lines(node)
+            elif isinstance(node, ImplicitRoot):
+                self._equations(node)
+            elif isinstance(node, Sum):
+                self._sum(node)
             else:
                 self._integral(node)
         return self.names[node]
@@ -267,6 +281,31 @@ class _Builder:
         run = Unroll(tuple(self._new() for _ in terms), rule, tuple(map(int, orders)), self.lower(rounds), arguments)
         nodes = tuple(RoundTerm(rule, Str(name), rounds, values, orders) for name in terms)
         self._named(nodes, run, run.rounds, *arguments)
+
+    def _lines(self, node: NamedLines) -> None:
+        known: dict[Symbol, Symbol] = {}
+        for x, definition in node.lines:
+            e = self.lower(definition.xreplace(known))
+            known[x] = name = self._new()
+            self.steps.append((self._level(e), Assign((name,), e)))
+            self.depth[name] = self._level(e)
+        self.names[node] = self.lower(node.result.xreplace(known))
+
+    def _equations(self, node: ImplicitRoot) -> None:
+        unknowns, sides = zip(*node.system, strict=True)
+        plan = compile_plan({str(i): f for i, f in enumerate(sides)})
+        names = tuple(self._new() for _ in unknowns)
+        nodes = tuple(ImplicitRoot(node.args[0], i) for i in range(len(unknowns)))
+        self._named(nodes, SolveEquations(names, unknowns, plan), *sides)
+
+    def _sum(self, node: Sum) -> None:
+        term, (index, low, high) = node.function, node.limits[0]
+        if len(node.limits) > 1 or _outermost(term):
+            raise DomainError(
+                f"a finite sum needs terms without traces, ridges and further sums, got {node}; write it out"
+            )
+        bounds = self._lowered((low, high))
+        self._named((node,), AddUp((self._new(),), term, index, *bounds), term, *bounds)
 
     def _integral(self, node: SpectralIntegral) -> None:
         f, name = self.lower(node.integrand), self._new()

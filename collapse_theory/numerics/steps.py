@@ -7,6 +7,7 @@ compares and prints (one line each); :mod:`.interpreter` says what it means, and
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sympy import Expr, MatrixExpr, Symbol
 
@@ -16,10 +17,13 @@ from collapse_theory.numerics.chain_correction import CorrectedChain
 from collapse_theory.numerics.generations import Generations
 
 __all__ = [
+    "AddUp",
+    "Assign",
     "CheckExistence",
     "Integrate",
     "OnAtoms",
     "Recurse",
+    "SolveEquations",
     "SolveFeatures",
     "SolvePooled",
     "SolveRidge",
@@ -65,6 +69,58 @@ class Integrate:
         signs = (("energies" if energy else "counts") for energy in self.energy)
         totals = (f"sum {sign} * ({f})" for sign, f in zip(signs, self.integrands, strict=True))
         return f"{_listed(self.names)} = {', '.join(totals)}"
+
+
+@dataclass(frozen=True)
+class Assign:
+    """Compute a scalar that later steps use, so that it is computed once."""
+
+    names: tuple[Symbol]
+    expression: Expr
+
+    def __str__(self) -> str:
+        return f"{_listed(self.names)} = {self.expression}"
+
+
+@dataclass(frozen=True)
+class AddUp:
+    """Compute a finite sum of scalars, term by term.
+
+    Attributes:
+        names: The one name of the result.
+        term: The term at the index.
+        index: The summation index.
+        low: The first index.
+        high: The last index.
+    """
+
+    names: tuple[Symbol]
+    term: Expr
+    index: Symbol
+    low: Expr
+    high: Expr
+
+    def __str__(self) -> str:
+        return f"{_listed(self.names)} = sum of {self.term} for {self.index} = {self.low} .. {self.high}"
+
+
+@dataclass(frozen=True)
+class SolveEquations:
+    """Solve equations ``x_i = f_i(x)`` for positive unknowns.
+
+    Attributes:
+        names: One for each unknown.
+        unknowns: The unknowns, as they occur in the right-hand sides.
+        sides: The plan of the right-hand sides, in the order of the unknowns.
+    """
+
+    names: tuple[Symbol, ...]
+    unknowns: tuple[Symbol, ...]
+    sides: Any
+
+    def __str__(self) -> str:
+        sides = "; ".join(f"{x} = {f}" for x, (_, f) in zip(self.unknowns, self.sides.outputs, strict=True))
+        return f"{_listed(self.names)} = solution of {sides}"
 
 
 @dataclass(frozen=True)
@@ -181,7 +237,19 @@ class Unroll:
         return f"{_listed(self.names)} = {head} unrolled {self.rounds} times ({_listed(self.arguments)})"
 
 
-Step = SolveRidge | OnAtoms | SolveFeatures | Integrate | Recurse | SolvePooled | CheckExistence | Unroll
+Step = (
+    AddUp
+    | SolveEquations
+    | Assign
+    | SolveRidge
+    | OnAtoms
+    | SolveFeatures
+    | Integrate
+    | Recurse
+    | SolvePooled
+    | CheckExistence
+    | Unroll
+)
 
 
 def _listed(items: tuple[Expr, ...]) -> str:
