@@ -14,8 +14,8 @@ from collapse_theory.present.document import _PREAMBLE
 from collapse_theory.present.forms import Forms
 from collapse_theory.present.notation import renamed
 from collapse_theory.present.printer import TheoryLatexPrinter, to_latex, tokens
-from collapse_theory.present.sample import Sample
 from collapse_theory.present.stated import stated
+from collapse_theory.present.typical_point import TypicalPoint
 from collapse_theory.symbols import T0, T, d, lam, n, w
 
 # What a person would print.
@@ -92,10 +92,10 @@ def test_a_form_with_another_value_is_refused(monkeypatch):
 
 
 def test_the_sample_knows_what_is_positive_where_the_conditions_hold():
-    assert not Sample([Ge(T, d + 2)]).is_negative(T - d - 1)
-    assert not Sample([d > T]).is_negative(d - T)
-    assert Sample().agree(sqrt(T) ** 2 - 1, T - 1)
-    assert not Sample().agree(T - 1, T)
+    assert not TypicalPoint([Ge(T, d + 2)]).is_negative(T - d - 1)
+    assert not TypicalPoint([d > T]).is_negative(d - T)
+    assert TypicalPoint().agree(sqrt(T) ** 2 - 1, T - 1)
+    assert not TypicalPoint().agree(T - 1, T)
 
 
 def test_conditions_are_stated_once():

@@ -404,9 +404,17 @@ class ErrorFormula:
         &\text{for } n \geq p + 2,\ T_{0} \geq p + 2
         \end{aligned}
         """
+        if notation is None and not definitions and width is None and environment == "aligned":
+            return self._printed
         printed: str = through("ErrorFormula.latex")(
             self, notation=notation, definitions=definitions, width=width, environment=environment
         )
+        return printed
+
+    @cached_property
+    def _printed(self) -> str:
+        """The print without options, made once."""
+        printed: str = through("ErrorFormula.latex")(self)
         return printed
 
     def _latex(self, printer: Any) -> str:  # noqa: ARG002 - SymPy's hook; its own printer does not know these symbols

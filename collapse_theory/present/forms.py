@@ -40,7 +40,7 @@ from collapse_theory.algebra.special import GeometricSum
 from collapse_theory.present.gammas import gathered, written_out
 from collapse_theory.present.printer import TheoryLatexPrinter, tokens
 from collapse_theory.present.repeats import named_repeats
-from collapse_theory.present.sample import Sample
+from collapse_theory.present.typical_point import TypicalPoint
 from collapse_theory.symbols import eigenvalue, intermediate
 
 __all__ = ["Forms"]
@@ -75,7 +75,7 @@ class Forms:
         held = tuple(conditions)
         self.definitions: dict[Symbol, Expr] = {}
         self._taken = set(taken)
-        self._sample, self._printer = Sample(held, ridges), printer
+        self._sample, self._printer = TypicalPoint(held, ridges), printer
         self._equations = [(c.lhs, c.rhs) for c in held if isinstance(c, Eq) and c.lhs.is_Add and c.rhs.is_Number]
         self._sums: dict[Expr, Expr] = {}
         self._lengths: dict[Expr, int] = {}

@@ -21,7 +21,7 @@ from collapse_theory.algebra.opaque import Opaque
 from collapse_theory.algebra.special import DigammaDifference, GammaRatio, GeometricSum
 from collapse_theory.symbols import Eigenvalue, Generated
 
-__all__ = ["Sample"]
+__all__ = ["TypicalPoint"]
 
 _TYPICAL = {
     "d": Integer(9), "T": Integer(47), "T0": Integer(31), "N": Integer(53), "m": Integer(23), "n": Integer(3), "k": Integer(2),
@@ -33,7 +33,7 @@ _OTHER = ({"T0": _FEW}, {"T": _FEW}, {"T": _FEW, "T0": _FEWER}, {"N": _FEW})  # 
 _DIGITS = 30
 
 
-class Sample:
+class TypicalPoint:
     """A point at which conditions hold.
 
     Args:
