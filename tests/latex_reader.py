@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from scipy.optimize import brentq, root
+from scipy.optimize import brentq
 from scipy.special import digamma, gamma, gammaln
 
 __all__ = ["Reader", "read_formula"]
 
+_SPACE = re.compile(r"\\[,;]|\\[bB]igg?[lr]")
 _TOKEN = re.compile(r"\\\\|\\[a-zA-Z]+|\\[,;{}|]|\d+\.?\d*|[a-zA-Z]|[-+*/^_{}()\[\]=,'&]|<|>")
 
 
@@ -25,7 +26,7 @@ class Reader:
 
     def read(self, text):
         """Return the value of an expression."""
-        self.tokens, self.place = _TOKEN.findall(text), 0
+        self.tokens, self.place = _TOKEN.findall(_SPACE.sub("", text)), 0
         value = self.total()
         assert self.place == len(self.tokens), (text, self.tokens[self.place :])
         return value
@@ -52,7 +53,11 @@ class Reader:
     def product(self):
         value = self.power()
         while self.peek() and (self.peek() not in {"+", "-", ")", "]", "}", ",", "=", r"\right", "&", r"\\"}):
-            value = value * self.power()
+            if self.peek() == "/":
+                self.take()
+                value = value / self.power()
+            else:
+                value = value * self.power()
         return value
 
     def power(self):
@@ -86,12 +91,13 @@ class Reader:
         return values[0] if len(values) == 1 else values
 
     def word(self):
-        """Return the text in braces."""
+        """Return the text in braces, without braces inside."""
         self.take("{")
-        text = ""
-        while self.peek() != "}":
-            text += self.take()
-        self.take("}")
+        text, depth = "", 1
+        while depth:
+            token = self.take()
+            depth += (token == "{") - (token == "}")
+            text += token.strip("{}")
         return text
 
     def atom(self):
@@ -132,10 +138,20 @@ class Reader:
             self.take("_")
             return self.harmonic(int(self.group()))
         name = token
+        if token == r"\partial":  # of a term: one name with what follows
+            self.take("_")
+            return self.values[name + "_" + self.word() + self.take() + self.index()]
         if self.peek() == "_":
             self.take()
             name += "_" + (self.word() if self.peek() == "{" else self.take())
         return self.matrices[name] if name in self.matrices else self.values[name]
+
+    def index(self):
+        """Return the index of a name, if it has one."""
+        if self.peek() != "_":
+            return ""
+        self.take()
+        return "_" + (self.word() if self.peek() == "{" else self.take())
 
     def function(self, token):
         if self.peek() == "{":
@@ -176,47 +192,68 @@ class _Gamma(float):
         return float(np.exp(gammaln(self.x) - gammaln(other.x))) if isinstance(other, _Gamma) else float(self) / other
 
 
+def rows(text):
+    """Return the equations of an ``aligned`` block, left and right; one over several rows is joined."""
+    body = re.sub(r"\\(?:begin|end)\{\w+\*?\}", "", text)
+    found = []
+    for row in body.split(r"\\"):
+        plain = re.sub(r"\\text\{.*|&&.*", "", row, flags=re.DOTALL).strip()
+        if plain.startswith(r"&\qquad"):
+            found[-1][1] += plain.removeprefix(r"&\qquad")
+            continue
+        parts = re.split(r",\s*\\quad", plain.replace("&", ""))
+        found += [[x.strip() for x in part.split("=", 1)] for part in parts if "=" in part]
+    return found
+
+
+def name_of(left):
+    """Return a left-hand side as the name it is, without braces and spaces."""
+    return re.sub(r"[{}\s]", "", left)
+
+
 def read_formula(text, values, matrices, energies):
-    """Return the printed terms and the printed sum of an ``aligned`` block, implicit scalars solved as printed."""
-    lines = [re.sub(r"&&.*", "", line).replace("&", "") for line in text.splitlines()[1:-1]]
-    lines = [re.sub(r"\\\\\s*$", "", line).strip() for line in lines if r"\text{for }" not in line]
-    reader = Reader(dict(values), matrices, energies)
-    pairs = [line.split("=", 1) for line in lines]
-    solve(reader, [pair for pair in pairs if r"\kappa" in pair[0]])
-    shown = {}
-    for left, right in pairs:
-        if r"\kappa" not in left and left.strip() != "E":
-            shown[left.strip()] = reader.values[left.strip().replace("{", "").replace("}", "")] = reader.read(right)
-    for left, right in pairs:
-        if left.strip() == "E":
-            names = re.split(r"\s\+\s", right.strip())
-            shown["E"] = sum(shown[x] for x in names) if all(x in shown for x in names) else reader.read(right)
-    return shown
+    """Return the printed terms and the printed sum of an ``aligned`` block, implicit scalars solved as printed.
+
+    Every other line defines one name, that lines above it use: the block is read from below.
+    """
+    pairs = rows(text)
+    reader = Reader({"d": float(len(energies)), **values}, matrices, energies)
+    implicit = [pair for pair in pairs if r"\kappa" in pair[0]]
+    solve(reader, implicit)
+    shown, pending = {}, [pair for pair in reversed(pairs) if pair not in implicit]
+    while pending:
+        left, right = next(pair for pair in pending if readable(reader, pair[1]))
+        reader.values[name_of(left)] = shown[name_of(left)] = reader.read(right)
+        pending.remove([left, right])
+    return {name_of(left): shown[name_of(left)] for left, _ in reversed(pairs) if name_of(left) in shown}
+
+
+def readable(reader, right):
+    """Return whether all names of an expression are known."""
+    try:
+        reader.read(right)
+    except KeyError:
+        return False
+    return True
 
 
 def solve(reader, equations):
-    """Solve the printed equations together for the effective ridges; one without a ridge is zero where the rows exceed the rank."""
-    for left, right in [pair for pair in equations if r"\mathrm{df}" in pair[0]]:  # df1(x) = T falls in x
-        name = re.search(r"\((.*)\)", left)[1].replace("{", "").replace("}", "")
+    """Solve the printed equations, one after the other, for the effective ridges: each is the largest root of its equation."""
+    for left, right in reversed(equations):
+        found = re.search(r"\((\\kappa[^()]*)\)", left)
+        name = name_of(found[1] if found else left)
 
         def excess(x, name=name, left=left, right=right):
             reader.values[name] = np.exp(x)
             return reader.read(left) - reader.read(right)
 
-        excess(brentq(excess, -50, 50, xtol=1e-15))
-    equations = [pair for pair in equations if r"\mathrm{df}" not in pair[0]]
-    names = [left.split("-")[0].strip().replace("{", "").replace("}", "") for left, _ in equations]
-    free = [(name, *pair) for name, pair in zip(names, equations, strict=True) if "-" in pair[0]]
-    reader.values.update(dict.fromkeys(names, 0.0))
-
-    def gaps(x):
-        reader.values.update(zip((name for name, *_ in free), np.exp(x), strict=True))
-        return [(reader.read(left) - reader.read(right)) / reader.values[name] for name, left, right in free]
-
-    if free:
-        start = np.full(len(free), np.log(10 * np.sum(reader.matrices[r"\Sigma"])))
-        for _ in range(200):  # x - lam = x df1(x)/T as a step x <- lam + x df1(x)/T, which falls towards the root
-            start = start + np.log1p(-np.asarray(gaps(start)))
-        found = root(gaps, start, tol=1e-14)
-        assert np.abs(found.fun).max() < 1e-12, found
-        gaps(found.x)
+        if name in re.sub(r"[{}]", "", right) or found:
+            grid = np.linspace(np.log(100 * np.sum(reader.matrices[r"\Sigma"])), -50, 600)
+            signs = [np.sign(excess(x)) for x in grid]
+            below = next((i for i, sign in enumerate(signs) if sign != signs[0]), None)
+            if below is None:  # df1 stays below the number of rows
+                reader.values[name] = 0.0
+            else:
+                excess(brentq(excess, grid[below], grid[below - 1], xtol=1e-15))
+        else:
+            reader.values[name] = reader.read(right)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sympy import Eq, Expr, Function, Lt, Symbol, factor_terms
+from sympy import Eq, Expr, Function, Lt, S, Symbol, factor_terms
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory import symbols
@@ -40,19 +40,26 @@ def ridge_names(e: Expr) -> dict[Function, Symbol]:
             own: second,
         }
     ridges = e.atoms(EffectiveRidge, AtomicRidge) | {AtomicRidge(*x.args) for x in e.atoms(AtomicResidual)}
-    found: dict[Function, None] = dict.fromkeys(sorted(ridges, key=lambda x: x.sort_key()))
-    for x in sorted(e.atoms(ResidualDegrees), key=lambda x: x.sort_key()):
-        found.setdefault(EffectiveRidge(*x.args))
+    ridges |= {EffectiveRidge(*x.args) for x in e.atoms(ResidualDegrees)}
+    found: dict[Function, None] = dict.fromkeys(sorted(ridges, key=_by_generation))
     for c in _hiding(e):
         found |= dict.fromkeys(c.ridges)
     if len(found) == 1:
         return dict.fromkeys(found, symbols.unshared(symbols.kappa, taken))
-    standard = {(symbols.T, symbols.lam): symbols.kappa, (symbols.T0, symbols.lam0): symbols.indexed(symbols.kappa, 0)}
+    generator = symbols.indexed(symbols.kappa, 0)
+    standard = {(symbols.T, symbols.lam): symbols.kappa} | {(symbols.T0, x): generator for x in (symbols.lam0, S.Zero)}
     names: dict[Function, Symbol] = {}
     for x in found:
         role = standard.get(_fit(x)) or symbols.indexed(symbols.kappa, sum(_fit(y) not in standard for y in names) + 1)
         names[x] = symbols.unshared(role, {*taken, *(y.name for y in names.values())})
     return names
+
+
+def _by_generation(x: Function) -> tuple[Any, ...]:
+    """Return what sorts effective ridges: numbers of a pipeline stand in the order in which they were written."""
+    return tuple(
+        int(a.name.split("#")[1]) if a.is_Symbol and symbols.is_literal(a) else 0 for a in _fit(x)
+    ), x.sort_key()
 
 
 def _fit(x: Function) -> tuple[Expr, Expr]:

@@ -62,6 +62,7 @@ class ErrorFormula:
         dropped: Symbols that no term contains any more (a derivative may lose some); values for them are accepted.
         remedies: What to do where a condition fails, by condition.
         isotropic: Whether it holds only where all live eigenvalues are equal.
+        derivative: The symbols by which an error was differentiated to give this formula, in order.
     """
 
     parts: Mapping[str, Expr]
@@ -79,6 +80,7 @@ class ErrorFormula:
     dropped: tuple[Symbol, ...] = ()
     remedies: Mapping[Boolean, str] = field(default_factory=lambda: MappingProxyType({}))
     isotropic: bool = False
+    derivative: tuple[Symbol, ...] = ()
 
     def __post_init__(self) -> None:
         """Freeze the mappings; refuse two symbols of one name."""
@@ -135,7 +137,8 @@ class ErrorFormula:
     @cached_property
     def implicit(self) -> tuple[Eq, ...]:
         """The defining equation of every implicit scalar, as SymPy ``Eq``, with the names :meth:`latex` gives them."""
-        return implicit_equations(self.expr, self.conditions)
+        equations = implicit_equations(Add(*self.parts.values()), self.conditions)
+        return tuple(Eq(*(self._shown(side) for side in eq.args), evaluate=False) for eq in equations)
 
     def _shown(self, e: Expr) -> Expr:
         return e.xreplace(dict(self.numbers))
@@ -276,7 +279,7 @@ class ErrorFormula:
         parts = {k: collected(spread(e).diff(x)) for k, e in self.parts.items()}
         out = replace(self, parts=parts, pipeline=None)
         lost = (self.free_symbols - out.free_symbols) | set(self.dropped)
-        return replace(out, dropped=tuple(sorted(lost, key=str)))
+        return replace(out, dropped=tuple(sorted(lost, key=str)), derivative=(*self.derivative, x))
 
     def subs(self, values: Mapping[Symbol | str, Any]) -> ErrorFormula:
         """Return the formula with symbols replaced by numbers or expressions, in terms and conditions.
@@ -375,8 +378,42 @@ class ErrorFormula:
         )
 
     # ------------------------------------------------------------------ print
-    def latex(self) -> str:
-        """Return the named terms, the equations of the implicit scalars and the conditions, ready to paste."""
+    def latex(
+        self,
+        *,
+        notation: Mapping[str, str] | None = None,
+        definitions: bool = False,
+        width: float | None = None,
+        environment: str = "aligned",
+    ) -> str:
+        r"""Return the named terms, the equations of the implicit scalars and the conditions, ready to paste.
+
+        Args:
+            notation: A LaTeX name by the name of a symbol, ``{"T": "n", "lam": r"\gamma", "Sigma": "C"}``.
+            definitions: Whether what the symbols mean is said below.
+            width: About how many characters a line may have; None fits a page.
+            environment: "aligned" (to paste into a display), "align", "align*", "equation", "equation*" or "theorem".
+
+        Raises:
+            DomainError: If a name is unknown, two symbols would print alike, or there is no such environment.
+
+        >>> import collapse_theory as ct
+        >>> print(ct.catalog["ols-replace"].error.subs({"n": 0}).latex(notation={"T": "n", "d": "p"}))
+        \begin{aligned}
+        E &= \frac{p \sigma^{2}}{n - p - 1} \\
+        &\text{for } n \geq p + 2,\ T_{0} \geq p + 2
+        \end{aligned}
+        """
+        if notation is None and not definitions and width is None and environment == "aligned":
+            return self._printed
+        printed: str = through("ErrorFormula.latex")(
+            self, notation=notation, definitions=definitions, width=width, environment=environment
+        )
+        return printed
+
+    @cached_property
+    def _printed(self) -> str:
+        """The print without options, made once."""
         printed: str = through("ErrorFormula.latex")(self)
         return printed
 

@@ -81,7 +81,8 @@ class NoTotalCollapse:
     """
 
     tokens: int = 4
-    quantity: ClassVar[str] = r"probability $E$ that the tested model has more than one token"
+    symbol: ClassVar[str] = "P"
+    quantity: ClassVar[str] = r"probability $P$ that the tested model has more than one token"
 
     def trial(self, pipeline: Pipeline, model: Fit, setting: Setting) -> Trial:
         """Return one simulated indicator of the event as a function of the generator."""

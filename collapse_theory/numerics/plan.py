@@ -152,7 +152,7 @@ class _Builder:
         found = set(_outermost(e))
         return e.xreplace({node: self.name(node) for node in sorted(found, key=lambda x: x.sort_key())})
 
-    def name(self, node: Expr) -> Expr:
+    def name(self, node: Expr) -> Expr:  # noqa: C901 - one case per kind of node
         if node not in self.names:
             if isinstance(node, (EffectiveRidge, ResidualDegrees)):
                 self._ridge(*node.args)

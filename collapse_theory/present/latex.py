@@ -1,41 +1,45 @@
 r"""LaTeX of a formula: what an author would paste.
 
-Everything is printed from the derived expressions; the only strings here are names of terms and layout.
+Everything is printed from the derived expressions; the only strings here are names of terms and layout. Terms come in their
+shortest forms (:mod:`.forms`), each name they use is defined below them, and each effective ridge is alone on the left of its
+equation.
 """
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+from collections.abc import Mapping
 
-from sympy import Add, Expr, S, Symbol
+from sympy import Add, Expr, Float, Rational, S, Symbol
 from sympy.logic.boolalg import Boolean
-from sympy.printing.latex import LatexPrinter
 
 from collapse_theory.algebra.atomic_ridge import AtomicResidual, AtomicRidge
 from collapse_theory.algebra.canonical import aspect_ratios
-from collapse_theory.algebra.effective import residual_degrees
-from collapse_theory.algebra.integrals import SpectralTrace
 from collapse_theory.algebra.naming import brackets, named, ridge_names
 from collapse_theory.algebra.printing import matrix_function
-from collapse_theory.algebra.secular import SecularScalar, visible
-from collapse_theory.derive.corrected import CorrectedScalar
+from collapse_theory.algebra.secular import SecularScalar
 from collapse_theory.derive.formula import ErrorFormula
-from collapse_theory.derive.labeller_scalars import ChainScalar
-from collapse_theory.derive.log_determinant import M, P, Q, moments
-from collapse_theory.derive.log_determinant import r as residual
-from collapse_theory.derive.operator import Generation, response, shrinkage
-from collapse_theory.derive.pooled import PooledSystem
+from collapse_theory.derive.labeller_scalars import PooledScalar
+from collapse_theory.derive.pooled import PooledSystem, pooled_system
 from collapse_theory.derive.pooled_scalars import PipelineScalar, pipeline_scalars
 from collapse_theory.derive.rounds import RoundTerm
+from collapse_theory.describe.literals import without_literals
 from collapse_theory.engine.equivalent import DeterministicEquivalent
 from collapse_theory.engine.guard import Existence
+from collapse_theory.present.chain_lines import corrected_lines, operator_lines
 from collapse_theory.present.definitions import definition_lines
+from collapse_theory.present.environments import enclosed
+from collapse_theory.present.forms import Forms
+from collapse_theory.present.glossary import where_lines
+from collapse_theory.present.layout import WIDTH, broken, packed
+from collapse_theory.present.layout import width as width_of
+from collapse_theory.present.notation import renamed
+from collapse_theory.present.printer import TheoryLatexPrinter, to_latex, tokens
+from collapse_theory.present.ridge_lines import ridge_lines, used
 from collapse_theory.present.round_lines import round_lines
-from collapse_theory.symbols import LATEX, eigenvalue, eigenvalue_of, indexed, response_name
-from collapse_theory.symbols import r as source_exponent
+from collapse_theory.present.stated import stated
+from collapse_theory.symbols import NOTATION
 
-__all__ = ["TheoryLatexPrinter", "condition_latex", "equivalent_latex", "formula_latex", "term_names", "to_latex"]
+__all__ = ["TheoryLatexPrinter", "equivalent_latex", "formula_latex", "term_names", "to_latex"]
 
 _TERMS = {
     "bias": ("B", "bias"),
@@ -43,59 +47,7 @@ _TERMS = {
     "synthetic_bias": (r"B_{\mathrm{syn}}", "bias from synthetic labels"),
     "synthetic_variance": (r"V_{\mathrm{syn}}", "variance from synthetic labels"),
 }
-
-
-class TheoryLatexPrinter(LatexPrinter):
-    """SymPy's LaTeX printer with the symbols of the theory.
-
-    Args:
-        positive_first: Whether a sum begins with a term that has no minus sign, if there is one.
-    """
-
-    def __init__(self, *, positive_first: bool = False) -> None:
-        self.positive_first = positive_first
-        super().__init__({
-            "symbol_names": {}, "full_prec": False, "fold_short_frac": False, "mul_symbol": None, "ln_notation": False,
-        })  # fmt: skip
-
-    def _print_harmonic(self, expr: Expr, exp: str | None = None) -> str:
-        n, *order = (self._print(a) for a in expr.args)
-        head = rf"H_{{{n}}}" + (f"^{{({order[0]})}}" if order else "")
-        return head if exp is None else rf"\left({head}\right)^{{{exp}}}"
-
-    def _print_Add(self, expr: Expr, order: Any = None) -> str:
-        if not self.positive_first:
-            return str(super()._print_Add(expr, order=order))
-        terms = self._as_ordered_terms(expr, order=order)
-        if not terms[0].could_extract_minus_sign() or all(x.could_extract_minus_sign() for x in terms):
-            return str(super()._print_Add(expr, order=order))
-        first = next(x for x in terms if not x.could_extract_minus_sign())
-        terms.remove(first)
-        out = self._print(first)
-        for x in terms:
-            sign, term = ("-", -x) if x.could_extract_minus_sign() else ("+", x)
-            body = self._print(term)
-            out += f" {sign} {self._add_parens(body) if self._needs_add_brackets(term) else body}"
-        return out
-
-    def _print_Symbol(self, expr: Symbol, style: str = "plain") -> str:
-        if expr.name.startswith("a'"):  # the response, already LaTeX
-            return str(expr.name)
-        return LATEX.get(expr.name) or str(super()._print_Symbol(expr, style))
-
-
-def to_latex(e: Any, *, positive_first: bool = False) -> str:
-    r"""Return the LaTeX of an expression with the symbols of the theory.
-
-    Args:
-        e: The expression.
-        positive_first: As in :class:`TheoryLatexPrinter`.
-
-    >>> from collapse_theory.symbols import lam, sigma0
-    >>> to_latex(lam * sigma0**2)
-    '\\lambda \\sigma_{0}^{2}'
-    """
-    return str(TheoryLatexPrinter(positive_first=positive_first).doprint(e))
+_LONG = 600  # signs from which a chain of fits is printed as the recursion over its fits
 
 
 def term_names(formula: ErrorFormula) -> dict[str, tuple[str, str]]:
@@ -107,36 +59,52 @@ def term_names(formula: ErrorFormula) -> dict[str, tuple[str, str]]:
     }
 
 
-def formula_latex(formula: ErrorFormula) -> str:
-    """Return an ``aligned`` block: the sum, each term, the operator and the implicit scalars, and the conditions."""
+def formula_latex(
+    formula: ErrorFormula,
+    *,
+    notation: Mapping[str, str] | None = None,
+    definitions: bool = False,
+    width: float | None = None,
+    environment: str = "aligned",
+) -> str:
+    """Return the sum, each term, the operator and the implicit scalars, and the conditions.
+
+    Args:
+        formula: The formula.
+        notation: A LaTeX name by the name of a symbol.
+        definitions: Whether what the symbols mean is said below.
+        width: Characters of a line; None fits a page.
+        environment: "aligned", "align", "align*", "equation" or "theorem".
+    """
+    lines = _lines(formula, WIDTH if width is None else width)
+    conditions = stated(_shown_conditions(formula))
+    body = "\n".join(lines)
+    notes = where_lines(body, formula) if definitions else []
+    text = enclosed(lines, conditions, notes, formula, environment)
+    return renamed(text, notation, _printed_names(formula)) if notation else text
+
+
+def _printed_names(formula: ErrorFormula) -> dict[str, str]:
+    return {x.name: to_latex(x) for x in (*NOTATION.values(), *formula.free_symbols)}
+
+
+# ---------------------------------------------------------------- the lines
+def _lines(formula: ErrorFormula, most: float) -> list[str]:
     if any(x.rounds.is_number for e in formula.parts.values() for x in e.atoms(RoundTerm)):
-        return formula_latex(formula.doit())
-    printed = formula.expr
+        return _lines(formula.doit(), most)
     system = _whole_system(formula)
     if system is not None:
-        return _aligned(definition_lines(system, formula.numbers, TheoryLatexPrinter()), formula)
-    terms = term_names(formula)
-    by_rounds = round_lines(formula, terms, TheoryLatexPrinter())
+        return definition_lines(system, formula.numbers, TheoryLatexPrinter(), most)
+    by_rounds = round_lines(formula, term_names(formula), TheoryLatexPrinter())
     if by_rounds is not None:
-        return _aligned(by_rounds, formula)
-    names, ratios = ridge_names(printed), aspect_ratios(printed)
-    shown = partial(to_latex, positive_first=printed.has(AtomicRidge, AtomicResidual, SecularScalar))
-    lines = [rf"E &= {' + '.join(symbol for symbol, _ in terms.values())}"] if len(terms) != 1 else []
-    for name, (symbol, words) in terms.items():
-        head = "E" if len(terms) == 1 else symbol
-        lines.append(rf"{head} &= {shown(named(formula.terms[name], names, ratios))} && \text{{({words})}}")
-    lines += _operator_lines(printed)
-    lines += _corrected_lines(printed)
-    lines += [rf"{shown(eq.lhs)} &= {shown(eq.rhs)}" for eq in formula.implicit]
-    lines += [rf"{shown(low)} &\le {shown(x)} \le {shown(high)}{_largest(low)}" for low, x, high in brackets(names)]
-    return _aligned(lines, formula)
-
-
-def _aligned(lines: list[str], formula: ErrorFormula) -> str:
-    conditions = [c for c in map(condition_latex, _shown_conditions(formula)) if c]
-    if conditions:
-        lines = [*lines, r"&\text{for } " + r",\ ".join(conditions)]
-    return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+        return by_rounds
+    if formula.expr.has(AtomicRidge, AtomicResidual, SecularScalar):
+        return _closed_lines(formula)
+    long = formula.method == "operator" and tokens(to_latex(formula.expr)) > _LONG
+    described = _described_system(formula) if long or formula.expr.has(PooledScalar) else None
+    if described is not None:
+        return definition_lines(*described, TheoryLatexPrinter(), most)
+    return _term_lines(formula, most)
 
 
 def _whole_system(formula: ErrorFormula) -> PooledSystem | None:
@@ -149,11 +117,121 @@ def _whole_system(formula: ErrorFormula) -> PooledSystem | None:
     return None
 
 
+def _described_system(formula: ErrorFormula) -> tuple[PooledSystem, Mapping[Symbol, Expr]] | None:
+    """Return the system of fits of the pipeline that a formula describes, and the numbers in it."""
+    if formula.pipeline is None or formula.model is None or formula.bindings:
+        return None
+    copy, fit, numbers = without_literals(formula.pipeline(), formula.model)
+    return pooled_system(copy, fit), numbers
+
+
+def _term_lines(formula: ErrorFormula, most: float) -> list[str]:
+    """Return the lines of the terms in their shortest forms, and of what they refer to."""
+    given = {x: _written(value) for x, value in formula.numbers.items()}
+    names = {x.xreplace(given): name for x, name in ridge_names(Add(*formula.parts.values())).items()}
+    parts = {k: e.xreplace(given) for k, e in formula.parts.items() if e != 0}
+    printer = TheoryLatexPrinter(decimals=bool(given))
+    words = term_names(formula)
+    conditions = [c.xreplace(given) for c in formula.conditions]
+    forms = Forms(
+        conditions,
+        printer,
+        taken={to_latex(x) for e in parts.values() for x in e.free_symbols},
+        ridges=names,
+    )
+    single = len(parts) == 1
+    terms = forms.presented(
+        {k: named(e, names) for k, e in parts.items()}, {} if single else {k: words[k][0] for k in parts}
+    )
+    heads = _heads(formula, [words[k][0] for k in parts])
+    lines = _sum_line(formula, heads, single)
+    bodies = [broken(e, printer, most - width_of(head)) for head, e in zip(heads[1:], terms.values(), strict=True)]
+    explained = [words[k][1] for k in parts]
+    below = [f"{printer.doprint(x)} &= {broken(e, printer, most)}" for x, e in _from_above(forms.definitions)]
+    printed = Add(*parts.values())
+    below += [*operator_lines(printed), *corrected_lines(printed)]
+    shown = [*terms.values(), *forms.definitions.values()]
+    below += ridge_lines(names, used([*shown, printed], names), conditions, printer)
+    below += [f"{to_latex(eq.lhs)} &= {to_latex(eq.rhs)}" for eq in formula.implicit[len(names) :]]
+    below = packed(below, most)
+    return lines + _beside_words(heads[:1] if single else heads[1:], bodies, explained, below, most) + below
+
+
+def _from_above(definitions: Mapping[Symbol, Expr]) -> list[tuple[Symbol, Expr]]:
+    """Return definitions in an order in which each is used above."""
+    rest, out = dict(definitions), []
+    while rest:
+        x = next(x for x in rest if not any(x in e.free_symbols for y, e in rest.items() if y != x))
+        out.append((x, rest.pop(x)))
+    return out
+
+
+def _closed_lines(formula: ErrorFormula) -> list[str]:
+    """Return the lines of a closed form on a few eigenvalues, which is canonical already."""
+    printed = formula.expr
+    names, ratios = ridge_names(printed), aspect_ratios(printed)
+    words = term_names(formula)
+    heads = _heads(formula, [symbol for symbol, _ in words.values()])
+    single = len(words) == 1
+    lines = _sum_line(formula, heads, single)
+    bodies = [to_latex(named(formula.terms[k], names, ratios)) for k in words]
+    lines += _beside_words(heads[:1] if single else heads[1:], bodies, [text for _, text in words.values()], [])
+    lines += operator_lines(printed)
+    lines += [rf"{to_latex(eq.lhs)} &= {to_latex(eq.rhs)}" for eq in formula.implicit]
+    lines += [
+        rf"{to_latex(low)} &\le {to_latex(x)} \le {to_latex(high)}{_largest(low)}" for low, x, high in brackets(names)
+    ]
+    return lines
+
+
+def _heads(formula: ErrorFormula, terms: list[str]) -> list[str]:
+    r"""Return the left-hand sides: of the sum, and of the terms; those of a derivative are :math:`\partial E/\partial x`."""
+    if not formula.derivative:
+        return ["E", *terms]
+    by = [to_latex(x) for x in formula.derivative]
+    order = f"^{{{len(by)}}}" if len(by) > 1 else ""
+    below = " ".join(rf"\partial {x}" + (f"^{{{by.count(x)}}}" if by.count(x) > 1 else "") for x in dict.fromkeys(by))
+    before = "".join(rf"\partial_{{{x}}}" for x in by)
+    return [rf"\frac{{\partial{order} E}}{{{below}}}", *(f"{before} {x}" for x in terms)]
+
+
+def _sum_line(formula: ErrorFormula, heads: list[str], single: bool) -> list[str]:
+    quantity = getattr(formula.family, "symbol", "E")
+    bound = [] if quantity == "E" else [rf"{quantity} &{_RELATION.get(formula.regime, '=')} E"]
+    if len(heads) == 1:
+        return [*bound, f"{heads[0]} &= 0"]
+    return bound if single else [*bound, f"{heads[0]} &= {' + '.join(heads[1:])}"]
+
+
+_RELATION = {"upper bound": r"\leq", "lower bound": r"\geq"}
+
+
+def _beside_words(
+    heads: list[str], bodies: list[str], words: list[str], below: list[str], most: float = WIDTH
+) -> list[str]:
+    """Return a line per term, with its name in words beside it, or below all where the page is too narrow for that."""
+    lines = [f"{head} &= {body}" for head, body in zip(heads, bodies, strict=True)]
+    if len(lines) == 1:
+        return lines
+    rows = [row for line in [*lines, *below] for row in line.split("\\\\")]
+    if max(map(width_of, rows)) + max(map(len, words)) + 4 <= most:
+        return [rf"{line} && \text{{({text})}}" for line, text in zip(lines, words, strict=True)]
+    said = [rf"{head}\text{{: {text}}}" for head, text in zip(heads, words, strict=True)]
+    wide = width_of(r",\ ".join(said)) > most
+    return [*lines, *(f"&{x}" for x in (said if wide else [r",\ ".join(said)]))]
+
+
 def _largest(low: Expr) -> str:
     """Return which root is meant: without a ridge zero is one too."""
     return r"\text{, the largest root}" if low.is_zero else ""
 
 
+def _written(value: Expr) -> Expr:
+    """Return a number as the decimal fraction that was written."""
+    return Rational(str(float(value))) if isinstance(value, Float | Rational) else value
+
+
+# ---------------------------------------------------------------- other statements
 def equivalent_latex(equivalent: DeterministicEquivalent) -> str:
     r"""Return the statement :math:`E\simeq g(\Sigma)` and the equations of its scalars."""
     conditions = equivalent.expr.atoms(Existence)
@@ -166,68 +244,7 @@ def equivalent_latex(equivalent: DeterministicEquivalent) -> str:
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
 
-def condition_latex(condition: Boolean) -> str:
-    """Return the LaTeX of one condition."""
-    return to_latex(condition)
-
-
 def _shown_conditions(formula: ErrorFormula) -> list[Boolean]:
-    shown = (c.xreplace(dict(formula.numbers)) for c in formula.conditions)
+    numbers = {x: _written(value) for x, value in formula.numbers.items()}
+    shown = (c.xreplace(numbers) for c in formula.conditions)
     return [c for c in dict.fromkeys(shown) if c is not S.true]
-
-
-def _operator_lines(e: Expr) -> list[str]:
-    """Return the definitions of the generation operators that an unexpanded chain refers to."""
-    chains = visible(e, ChainScalar)
-    if not chains:
-        return []
-    names = ridge_names(e)
-    M = eigenvalue_of("M")
-    lines: list[str] = []
-    longest = max(chains, key=lambda x: len(x.stages))
-    stages = longest.stages
-    for i, (T, lam, sigma, _) in enumerate(stages, start=1):
-        index = longest.index(i)
-        stage = Generation(T, lam, sigma)
-        answer = response_name(index)
-        r = shrinkage(stage.kappa)
-        image = r**2 * M + stage.kappa**2 * answer * r**2 / eigenvalue
-        lines.append(rf"A{index} &= {_matrix(named(r, names))}")
-        lines.append(rf"\mathcal{{G}}{index}[M] &= {_matrix(named(image, names))}")
-        lines.append(rf"a'{index}[M] &= {to_latex(named(response(M, stage), names))}")
-    return lines
-
-
-def _corrected_lines(e: Expr) -> list[str]:
-    """Return the definitions of the operators of a chain with its first finite-size correction, and what they are."""
-    chains = sorted(e.atoms(CorrectedScalar), key=lambda x: x.sort_key())
-    if not chains:
-        return []
-    names = ridge_names(e)
-    m, longest = moments(corrected=True), max(chains, key=lambda x: len(x.stages))
-    lines = [r"&\text{with the first finite-size correction, for } r > 1"]
-    for i, (T, lam, *_) in enumerate(longest.stages, start=1):
-        index, digits = longest.index(i), "" if i == len(longest.stages) else longest.index(i).strip("_{}")
-        kept, lost = eigenvalue_of(f"P{digits}"), eigenvalue_of(f"Q{digits}")
-        rows = source_exponent if not digits else indexed(source_exponent, int(digits))
-        own = {P: kept, Q: lost, residual: rows}
-
-        def at(f: Expr, own: dict[Expr, Expr] = own) -> Expr:
-            traces = {t: SpectralTrace(t.integrand.xreplace(own)) for t in f.atoms(SpectralTrace)}
-            return f.xreplace(traces).xreplace(own)
-
-        stage = Generation(T, lam, S.Zero)
-        image = [m.kept * M, *(out * SpectralTrace(seen * M) for out, seen in m.spread)]
-        share = rf"{_matrix(kept)} &= {_matrix(named(shrinkage(stage.kappa), names))}"
-        degrees = to_latex(named(residual_degrees(T, stage.kappa), names))
-        lines += [
-            rf"{share},\quad {_matrix(lost)} = I - {_matrix(kept)},\quad {to_latex(rows)} = {degrees}",
-            rf"A{index} &= {_matrix(at(m.mean))}",
-            rf"\mathcal{{G}}{index}[M] &= {' + '.join(_matrix(at(x)) for x in image).replace('+ -', '-')}",
-            rf"a'{index}[M] &= {to_latex(SpectralTrace(at(m.noise) * M))}",
-        ]
-    return lines
-
-
-def _matrix(f: Expr) -> str:
-    return matrix_function(f, TheoryLatexPrinter())

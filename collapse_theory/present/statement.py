@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from collapse_theory.families.linear import Linear
+from collapse_theory.present.environments import REGIMES
 from collapse_theory.theorems.theorem import Theorem
 
 __all__ = ["theorem_statement"]
-
-_REGIME = {
-    "exact": "is exactly",
-    "proportional": r"is, as $d$ and the numbers of rows tend to infinity together, asymptotically",
-    "leading order": "is, to leading order in the numbers of rows,",
-    "upper bound": "is at most",
-    "lower bound": "is at least",
-    "scaling": "scales as",
-}
 
 
 def theorem_statement(theorem: Theorem) -> str:
@@ -30,7 +22,7 @@ def theorem_statement(theorem: Theorem) -> str:
     return "\n".join([
         rf"\begin{{theorem}}[{theorem.title}]\label{{thm:{theorem.slug}}}",
         f"{theorem.hypotheses}.",
-        rf"Then the {quantity} {_REGIME[formula.regime]}",
+        rf"Then the {quantity} {REGIMES[formula.regime]}",
         r"\[",
         formula.latex(),
         r"\]",

@@ -144,6 +144,16 @@ class Theorem:
         printed: str = through("Theorem.statement")(self)
         return printed
 
+    def latex(self, **options: Any) -> str:
+        """Return the LaTeX of the formula; see :meth:`~collapse_theory.derive.formula.ErrorFormula.latex`.
+
+        Args:
+            **options: ``notation``, ``definitions``, ``width``, ``environment``; as a theorem it is the whole statement.
+        """
+        if options == {"environment": "theorem"}:
+            return self.statement()
+        return self.error.latex(**options)
+
     @property
     def bibtex(self) -> str:
         """The BibTeX entries of its sources."""

@@ -1,0 +1,78 @@
+r"""The generation operators that a chain of fits refers to by name, written out below it."""
+
+from __future__ import annotations
+
+from sympy import Expr, S
+
+from collapse_theory.algebra.effective import residual_degrees
+from collapse_theory.algebra.integrals import SpectralTrace
+from collapse_theory.algebra.naming import named, ridge_names
+from collapse_theory.algebra.printing import matrix_function
+from collapse_theory.algebra.secular import visible
+from collapse_theory.derive.corrected import CorrectedScalar
+from collapse_theory.derive.labeller_scalars import ChainScalar
+from collapse_theory.derive.log_determinant import M, P, Q, moments
+from collapse_theory.derive.log_determinant import r as residual
+from collapse_theory.derive.operator import Generation, response, shrinkage
+from collapse_theory.present.printer import TheoryLatexPrinter, to_latex
+from collapse_theory.symbols import eigenvalue, eigenvalue_of, indexed, response_name
+from collapse_theory.symbols import r as source_exponent
+
+__all__ = ["corrected_lines", "operator_lines"]
+
+
+def operator_lines(e: Expr) -> list[str]:
+    """Return the definitions of the generation operators that an unexpanded chain refers to."""
+    chains = visible(e, ChainScalar)
+    if not chains:
+        return []
+    names = ridge_names(e)
+    M = eigenvalue_of("M")
+    lines: list[str] = []
+    longest = max(chains, key=lambda x: len(x.stages))
+    stages = longest.stages
+    for i, (T, lam, sigma, _) in enumerate(stages, start=1):
+        index = longest.index(i)
+        stage = Generation(T, lam, sigma)
+        answer = response_name(index)
+        r = shrinkage(stage.kappa)
+        image = r**2 * M + stage.kappa**2 * answer * r**2 / eigenvalue
+        lines.append(rf"A{index} &= {_matrix(named(r, names))}")
+        lines.append(rf"\mathcal{{G}}{index}[M] &= {_matrix(named(image, names))}")
+        lines.append(rf"a'{index}[M] &= {to_latex(named(response(M, stage), names))}")
+    return lines
+
+
+def corrected_lines(e: Expr) -> list[str]:
+    """Return the definitions of the operators of a chain with its first finite-size correction, and what they are."""
+    chains = sorted(e.atoms(CorrectedScalar), key=lambda x: x.sort_key())
+    if not chains:
+        return []
+    names = ridge_names(e)
+    m, longest = moments(corrected=True), max(chains, key=lambda x: len(x.stages))
+    lines = [r"&\text{with the first finite-size correction, for } r > 1"]
+    for i, (T, lam, *_) in enumerate(longest.stages, start=1):
+        index, digits = longest.index(i), "" if i == len(longest.stages) else longest.index(i).strip("_{}")
+        kept, lost = eigenvalue_of(f"P{digits}"), eigenvalue_of(f"Q{digits}")
+        rows = source_exponent if not digits else indexed(source_exponent, int(digits))
+        own = {P: kept, Q: lost, residual: rows}
+
+        def at(f: Expr, own: dict[Expr, Expr] = own) -> Expr:
+            traces = {t: SpectralTrace(t.integrand.xreplace(own)) for t in f.atoms(SpectralTrace)}
+            return f.xreplace(traces).xreplace(own)
+
+        stage = Generation(T, lam, S.Zero)
+        image = [m.kept * M, *(out * SpectralTrace(seen * M) for out, seen in m.spread)]
+        share = rf"{_matrix(kept)} &= {_matrix(named(shrinkage(stage.kappa), names))}"
+        degrees = to_latex(named(residual_degrees(T, stage.kappa), names))
+        lines += [
+            rf"{share},\quad {_matrix(lost)} = I - {_matrix(kept)},\quad {to_latex(rows)} = {degrees}",
+            rf"A{index} &= {_matrix(at(m.mean))}",
+            rf"\mathcal{{G}}{index}[M] &= {' + '.join(_matrix(at(x)) for x in image).replace('+ -', '-')}",
+            rf"a'{index}[M] &= {to_latex(SpectralTrace(at(m.noise) * M))}",
+        ]
+    return lines
+
+
+def _matrix(f: Expr) -> str:
+    return matrix_function(f, TheoryLatexPrinter())

@@ -1,0 +1,65 @@
+r"""What the symbols of a formula mean, in words: the "where" below it."""
+
+from __future__ import annotations
+
+import re
+
+from sympy import Symbol
+
+from collapse_theory.derive.formula import ErrorFormula
+from collapse_theory.present.printer import to_latex
+from collapse_theory.symbols import NOTATION, ordered
+
+__all__ = ["where_lines"]
+
+_WORDS = {
+    "d": "number of inputs",
+    "T": "rows of a sample",
+    "T0": "rows of the other samples",
+    "N": "rows in all",
+    "sigma": "standard deviation of the label noise",
+    "sigma0": "standard deviation of the label noise of the other samples",
+    "lam": "ridge on the mean squared error",
+    "lam0": "ridge of the other fits",
+    "n": "number of generations",
+    "m": "number of features",
+    "k": "ratio of noise variances",
+    "w": "share of the real data",
+    "p1": "share of rows labelled by the truth",
+    "p2": "share of rows labelled otherwise",
+    "rho2": r"energy of the true coefficients, $w_0^\top\Sigma w_0$",
+}
+_GENERIC = (
+    (r"\\Sigma", r"\Sigma", "covariance of the inputs"),
+    (r"w_0", "w_0", "true coefficients"),
+    (r"\\Delta", r"\Delta", "covariance of the offset of synthetic labels"),
+    (r"H_\{", "H_{n}^{(r)}", r"$\textstyle\sum_{i=1}^n i^{-r}$"),
+    (r"\\psi", r"\psi", "digamma function"),
+    (r"\\Gamma", r"\Gamma", "Gamma function"),
+)
+_DEGREES = r"\mathrm{df}_{k}(\kappa) &= \operatorname{tr}\left[\Sigma^{k} \left(\Sigma + \kappa I\right)^{-k}\right]"
+
+
+def where_lines(body: str, formula: ErrorFormula) -> list[str]:
+    r"""Return the lines that define what a formula's lines refer to.
+
+    Args:
+        body: The lines.
+        formula: The formula.
+    """
+    lines = [_DEGREES] if r"\mathrm{df}" in body else []
+    needs_covariance = r"\Sigma" in body or lines
+    entries = [
+        (tex, words)
+        for found, tex, words in _GENERIC
+        if re.search(found, body) or (needs_covariance and tex == r"\Sigma")
+    ]
+    entries += [(to_latex(x), _WORDS[x.name]) for x in _known(formula) if x.name in _WORDS]
+    return [
+        *lines,
+        *(rf"&\text{{{'where ' * (i == 0)}}}{tex}\text{{: {words}}}" for i, (tex, words) in enumerate(entries)),
+    ]
+
+
+def _known(formula: ErrorFormula) -> tuple[Symbol, ...]:
+    return tuple(x for x in ordered(formula.free_symbols) if NOTATION.get(x.name) == x)
