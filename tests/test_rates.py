@@ -239,6 +239,15 @@ def test_slopes_far_out_are_the_exponents(seed):
     assert abs(gap) < 1e-3, found.arguments
 
 
+def test_a_condition_on_d_holds_where_digits_take_over_from_float64():
+    """T0 < d = oo, and a chain beyond float64."""
+    found = ct.rates(
+        ct.catalog["ridge-replace-overparametrized"], beta=Q(21, 10), r=Q(1, 2), b=Q(301, 185), ell=Q(399, 200)
+    )
+    (gap,) = found.check([10**40], n=2, sigma=0.7, sigma0=0.6).gaps
+    assert abs(gap) < 1e-3
+
+
 def test_local_slopes_converge_to_the_exponent():
     found = ct.rates(CLEAN, beta=2, r=Q(1, 2), a=Q(1, 2))
     check = found.check([10**4, 10**6, 10**8], ell=Q(1, 2), sigma=0.5)
