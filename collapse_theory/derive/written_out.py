@@ -51,7 +51,6 @@ class WrittenOut:
             known[x] = replaced(definition, known)
         return tuple(replaced(e, known) for e in self.results)
 
-
     def in_scalars(self) -> WrittenOut:
         """Return the same without names for matrices: the integrals are of functions of the eigenvalues and of scalars."""
         known: dict[Expr, Expr] = {}
