@@ -221,7 +221,7 @@ def drawn(rng):
     if slug == "ridge-chain":
         given["scales"] = {"lam0": -b * rows0 * Q(rng.randint(2, 12), 10)}
     if slug == "random-features-ridge":
-        given["scales"] = {"m": Q(rng.randint(4, 20), 10)}
+        given["scales"] = {"m": Q(rng.randint(4, 20), 10) + Q(1, 41)}
     return ct.rates(ct.catalog[slug], **given)
 
 

@@ -1,6 +1,7 @@
 r"""Finite sums of powers of T with a remainder, :math:`\sum_ic_iT^{e_i}+O(T^{e})`: sums, products, powers.
 
-Exponents are rational numbers and constants are exact; a power is a binomial series, cut where the remainder begins.
+Exponents are rational numbers, and so are constants where they can be; others have 40 digits, since products of gamma functions
+grow without an end. A power is a binomial series, cut where the remainder begins.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from collapse_theory.core.errors import DomainError
 
 __all__ = ["PowerSum"]
 
-_NEGLIGIBLE = 1e-20  # of what is added: a constant so small is zero, evaluated with 30 digits
+_DIGITS = 40
+_NEGLIGIBLE = 1e-20  # of what is added: what is left of constants that cancel
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class PowerSum:
     @classmethod
     def power_of(cls, exponent: Any, constant: Any = 1) -> PowerSum:
         """Return one power of T, or zero."""
-        return cls({Fraction(str(exponent)): S(constant)} if constant != 0 else {})
+        return cls({Fraction(str(exponent)): _number(constant)} if constant != 0 else {})
 
     @property
     def vanishes(self) -> bool:
@@ -70,8 +72,8 @@ class PowerSum:
             if e not in terms:
                 terms[e] = c
                 continue
-            whole, size = terms[e] + c, max(abs(x.evalf(15)) for x in (c, terms[e]))
-            if whole == 0 or abs(whole.evalf(30)) <= _NEGLIGIBLE * size:
+            whole = terms[e] + c
+            if abs(whole.evalf(_DIGITS)) <= _NEGLIGIBLE * abs(c.evalf(15)):
                 del terms[e]
             else:
                 terms[e] = whole
@@ -108,7 +110,7 @@ class PowerSum:
         c = self.terms[e]
         if not q.is_Integer and c.evalf(15) < 0:
             raise DomainError(f"a power {q} needs a positive base, got a negative one")
-        front = PowerSum({e * Fraction(int(q.p), int(q.q)): c**q})
+        front = PowerSum({e * Fraction(int(q.p), int(q.q)): _number(c**q)})
         rest = PowerSum(
             {f - e: b / c for f, b in self.terms.items() if f != e}, None if self.error is None else self.error - e
         )
@@ -122,3 +124,9 @@ class PowerSum:
                 break
             total += PowerSum({f: binomial(q, k) * b for f, b in here.terms.items()}, here.error)
         return front * total
+
+
+def _number(c: Any) -> Expr:
+    """Return a constant as a rational number or with all digits."""
+    c = S(c)
+    return c if c.is_Rational else c.evalf(_DIGITS)

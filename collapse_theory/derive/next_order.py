@@ -37,7 +37,8 @@ from collapse_theory.symbols import d
 
 __all__ = ["Expansion", "expanded"]
 
-_WINDOWS = tuple(Fraction(2) ** k for k in range(-4, 4))
+_WINDOWS = tuple(Fraction(x) for x in ("1/16", "1/8", "1/4", "1/2", "1", "5/4", "5/2", "4"))
+_MOST = 60  # powers of T in one window
 
 
 def expanded(e: Expr, order: Order, asymptotics: Asymptotics, fixed: Mapping[Symbol, Expr], powers: int) -> PowerSum:
@@ -95,7 +96,7 @@ class Expansion:
             DomainError: If it has none.
         """
         if e not in self._known:
-            self._known[e] = self._of(e)
+            self._known[e] = _few(self._of(e))
         return self._known[e]
 
     def _of(self, e: Expr) -> PowerSum:
@@ -194,6 +195,8 @@ class Expansion:
             above = at.lead > here
             steps = range(int(self.window / abs(at.lead - here)) + 1)
             powers = [(m, at.power(-q - m if above else m, self.window) * _constant(binomial(-q, m))) for m in steps]
+            if len(terms) * len(powers) > _MOST:
+                raise _close()
             terms = [(x + (m if above else -q - m), c * k) for x, c in terms for m, k in powers]
         whole = sum((c * self._local(x, poles, place) for x, c in terms), PowerSum())
         first, coefficient = terms[0]
@@ -262,7 +265,7 @@ class Expansion:
         """Return the fixed point of a map that moves the remainder down, as far as the window."""
         kappa = start
         while kappa.error is not None and kappa.error > lead - self.window:
-            better = step(kappa)
+            better = _few(step(kappa))
             if better.error is not None and better.error >= kappa.error:
                 return better  # what is known of d and T
             kappa = better
@@ -283,6 +286,20 @@ def _rational(x: Fraction) -> Rational:
 
 def _constant(c: Any) -> PowerSum:
     return PowerSum.power_of(0, c)
+
+
+def _few(x: PowerSum) -> PowerSum:
+    """Return a sum that is short enough to be continued."""
+    if len(x.terms) > _MOST:
+        raise _close()
+    return x
+
+
+def _close() -> DomainError:
+    return DomainError(
+        "the next power of T is hidden by very many that lie close together at these exponents; change ell or b a little, or take "
+        "powers=1"
+    )
 
 
 def _logarithm() -> DomainError:

@@ -279,7 +279,7 @@ def _crossover(found: Rates, values: Mapping[str, Any]) -> Figure:
     axes.set_xlabel("rows $T$")
     axes.set_ylabel("test error (excess risk)")
     laws = found.scales.laws
-    size = r"\infty" if laws.dimension is None else f"T^{{{laws.dimension}}}"
+    size = r"\infty" if laws.dimension is None else "T" if laws.dimension == 1 else f"T^{{{laws.dimension}}}"
     axes.set_title(
         rf"{found.formula.name}, $\beta={latex(laws.beta)}$, $r={latex(laws.r)}$, $d={size}$"
         rf", $\lambda=T^{{{-S(found.arguments['ell'])}}}$",
