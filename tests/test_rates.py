@@ -10,6 +10,8 @@ import pytest
 import sympy as sp
 
 import collapse_theory as ct
+from collapse_theory.algebra.collect import spread
+from collapse_theory.derive.asymptotics import Asymptotics
 from collapse_theory.derive.regimes import unfolded_terms
 from collapse_theory.symbols import beta, ell, r
 
@@ -228,10 +230,16 @@ def drawn(rng):
 def far_enough(found):
     """Return the T at which all else is below 1e-4 of the leading term, none if it has more than 100 digits (15 with finite d).
 
-    The next terms are the other parts, what an effective ridge adds, and what a source near saturation adds: powers of T by how
-    far the exponents are from their boundaries.
+    The next terms are the other summands, what an effective ridge adds, and what a source near saturation adds: powers of T by
+    how far the exponents are from their boundaries.
     """
-    least, *rest = sorted(e for e in found.terms.values() if e != oo)
+    regimes = found.regimes
+    orders = Asymptotics(found.scales.laws, regimes.chamber, regimes.unfolded.definitions)
+    parts = list(regimes.parts.values())
+    if found.formula.name.startswith("random-features"):  # two powers in a bias
+        parts = [x for e in parts for x in sp.Add.make_args(spread(e).expand())]
+    summands = [orders.order(x) for x in parts]
+    least, *rest = sorted({-regimes.chamber.shown(x.exponent) for x in summands if not x.vanishes})
     laws, ridge = found.scales.laws, found.arguments["ell"]
     scales = [e for x, e in laws.scales.items() if x.name in {"T", "T0", "m"} and e is not None]
     ends = [*scales, *([] if laws.dimension is None else [laws.dimension])]

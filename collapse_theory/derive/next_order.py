@@ -41,8 +41,10 @@ _WINDOWS = tuple(Fraction(x) for x in ("1/16", "1/8", "1/4", "1/2", "1", "5/4", 
 _MOST = 60  # powers of T in one window
 
 
-def expanded(e: Expr, order: Order, asymptotics: Asymptotics, fixed: Mapping[Symbol, Expr], powers: int) -> PowerSum:
-    """Return the largest powers of T in an expression, all exponents numbers.
+def expanded(
+    e: Expr, order: Order, asymptotics: Asymptotics, fixed: Mapping[Symbol, Expr], powers: int
+) -> dict[Fraction, Expr]:
+    """Return the largest powers of T in an expression with their constants, all exponents numbers.
 
     Args:
         e: The expression.
@@ -65,7 +67,7 @@ def expanded(e: Expr, order: Order, asymptotics: Asymptotics, fixed: Mapping[Sym
     lead = Fraction(str(asymptotics.chamber.shown(order.exponent)))
     if order.exact and found.terms and found.lead != lead:
         raise AssertionError(f"the expansion of {shown(e)} needs to begin with T**{lead}, got T**{found.lead}")
-    return PowerSum(dict(found.largest[:powers]), found.error)
+    return dict(found.largest[:powers])
 
 
 @dataclass

@@ -94,7 +94,7 @@ class PredictedCurve:
         asymptotics, parts = self._written
         orders = {name: self.regimes.order(e, asymptotics) for name, e in parts.items()}
         found = [expanded(parts[k], x, asymptotics, self.fixed, powers) for k, x in orders.items() if not x.vanishes]
-        return Add(*(c * ROWS ** Rational(e.numerator, e.denominator) for x in found for e, c in x.terms.items()))
+        return Add(*(c * ROWS ** Rational(e.numerator, e.denominator) for x in found for e, c in x.items()))
 
     @property
     def _written(self) -> tuple[Asymptotics, Mapping[str, Expr]]:
