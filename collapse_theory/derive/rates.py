@@ -212,7 +212,8 @@ class Rates:
             T: Numbers, an array, or a symbol, for which an expression is returned.
             ell: The ridge exponent, a number; default the optimal one.
             powers: How many powers of T of each term: 1 is the leading one, 2 adds the next. More than one are known of traces,
-                quadratic forms and effective ridges, where no two scales are of one order.
+                quadratic forms and effective ridges, where no two scales are of one order. The gap then falls like the first power
+                left out, which may be close to the last.
             **values: One value per symbol of the formula that does not change with T, by name (``n``, ``sigma``, ...).
 
         Raises:
