@@ -289,13 +289,12 @@ def test_on_a_boundary_the_logarithm_is_that_of_the_boundary(arguments, ridge, p
     assert abs(with_another) > 1e-3
 
 
-def test_a_condition_on_d_holds_where_digits_take_over_from_float64():
-    """T0 < d = oo, and a chain beyond float64."""
-    found = ct.rates(
-        ct.catalog["ridge-replace-overparametrized"], beta=Q(21, 10), r=Q(1, 2), b=Q(301, 185), ell=Q(399, 200)
-    )
-    (gap,) = found.check([10**40], n=2, sigma=0.7, sigma0=0.6).gaps
-    assert abs(gap) < 1e-3
+def test_a_condition_on_d_holds_in_digits_with_d_infinite():
+    """T0 < d = oo: digits are also where float64 hands a point over."""
+    error = ct.catalog["ridge-replace-overparametrized"].error
+    at = {"spectrum": ct.PowerLaw(math.inf, 1.5), "target": ct.SourceTarget(0.4)}
+    at |= {"T": 50, "T0": 30, "lam": 0.01, "n": 2, "sigma": 0.3, "sigma0": 0.2}
+    assert float(error.evaluate(**at, digits=16)) == pytest.approx(error.evaluate(**at), rel=1e-13)
 
 
 def test_local_slopes_converge_to_the_exponent():
