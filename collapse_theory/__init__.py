@@ -19,6 +19,7 @@ open_doors(
         f"{cls}.{method}": f"collapse_theory.{address}"
         for cls, method, address in (
             ("Pipeline", "draw", "present.draw:draw_pipeline"),
+            ("Rates", "draw", "present.rate_figures:draw_rates"),
             ("ErrorFormula", "program", "numerics.predictor:program_of"),
             ("ErrorFormula", "compile", "numerics.predictor:predictor_of"),
             ("ErrorFormula", "break_even", "study.break_even:break_even"),

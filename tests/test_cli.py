@@ -136,5 +136,5 @@ def test_bad_input_exits_with_two_and_says_why(arguments, words, tmp_path, monke
 
 
 def test_help_of_every_command_shows_an_example():
-    for command in ("list", "show", "derive", "predict", "validate", "report"):
+    for command in ("list", "show", "derive", "predict", "rates", "validate", "report"):
         assert f"Example: collapse-theory {command}" in " ".join(call(command, "--help").stdout.split())

@@ -1,4 +1,4 @@
-"""``collapse-theory``: list, show, derive, predict, optimal-ridge, validate, check, report."""
+"""``collapse-theory``: list, show, derive, predict, rates, optimal-ridge, validate, check, report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from collapse_theory.cli.output import FAILED_CHECK, guarded, print_json, print_table, progress_bar, say
-from collapse_theory.cli.problem import claimed_problem, pairs, problem
+from collapse_theory.cli.problem import claimed_problem, pairs, problem, rate_problem
 
 __all__ = ["app", "run"]
 
@@ -162,6 +162,61 @@ def predict(
             [tuple(float(x) for x in row) for row in zip(*(c.ravel() for c in columns), strict=True)],
             title=f"{p.formula.name} ({p.formula.regime})",
         )
+
+
+@app.command(
+    epilog="Example: collapse-theory rates ridge-replace --set beta=2 --set r=0.5 --set ell=1/2 --check --set T=1e6,1e12 "
+    "--set sigma=0.5 --set sigma0=0.5 --set n=2"
+)
+def rates(
+    what: What,
+    *,
+    assign: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="beta, r and the exponents a (d = T**a), b (T0 = T**b), ell (lam = T**-ell), gamma_sigma, gamma_0 (noise "
+            "variances T**-gamma): fractions, oo, or symbols (b=b). For --check and curves also the values of what does not "
+            "change with T (sigma=0.5), and T=1e6,1e12.",
+        ),
+    ] = None,
+    scale: Annotated[
+        list[str] | None, typer.Option("--scale", metavar="NAME=EXPONENT", help="Any other symbol is T**EXPONENT.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare slopes of the test error far out; exit code 1 unless they converge.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE",
+            help="Draw (.svg, .pdf, .png): the phases in ell and b with --set b=b, else the error over T.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Derive the rate of a test error on power laws: E ~ T**-c with lam = T**-ell."""
+    from collapse_theory.present.rate_table import check_data, rate_data, rate_tables
+
+    with guarded():
+        found, values = rate_problem(what, assign or [], scale or [], curve=check or output is not None)
+        rows = values.pop("T", None)
+        observed = found.check(rows, **values) if check else None
+        if output is not None:
+            from collapse_theory.present.rate_figures import write_rates
+
+            write_rates(found, output, **values)
+        if as_json:
+            print_json(rate_data(found) | ({} if observed is None else {"check": check_data(observed)}))
+        else:
+            for table in rate_tables(found):
+                say(table.title)
+                print_table(table.head, table.rows)
+            if observed is not None:
+                say(str(observed))
+    if observed is not None and not observed.converges:
+        raise typer.Exit(FAILED_CHECK)
 
 
 @app.command(

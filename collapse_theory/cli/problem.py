@@ -1,4 +1,4 @@
-"""What a command works on: a theorem by slug or a pipeline file, with inputs and values from options."""
+"""What a command works on: a theorem by slug or a pipeline file, with inputs, values and exponents from options."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sympy import Expr, Float, Rational
 
-from collapse_theory.core.errors import ParseError, nearest, shown
+from collapse_theory import symbols
+from collapse_theory.core.errors import DomainError, ParseError, nearest, shown
 from collapse_theory.derive.formula import ErrorFormula
+from collapse_theory.derive.rates import EXPONENTS, Rates, rates
 from collapse_theory.derive.test_error import test_error
 from collapse_theory.describe import strings
 from collapse_theory.describe.files import load
+from collapse_theory.describe.grammar import formula as parsed
 from collapse_theory.describe.pipeline import Pipeline
 from collapse_theory.describe.recipe import located
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
 from collapse_theory.theorems.catalog import catalog
 
-__all__ = ["ClaimedProblem", "Problem", "claimed_problem", "pairs", "problem"]
+__all__ = ["ClaimedProblem", "Problem", "claimed_problem", "pairs", "problem", "rate_problem"]
 
 
 @dataclass(frozen=True)
@@ -123,14 +127,75 @@ def pairs(texts: list[str], option: str) -> dict[str, str]:
     return found
 
 
+def rate_problem(what: str, assignments: list[str], scales: list[str], *, curve: bool) -> tuple[Rates, dict[str, Any]]:
+    """Return the rate that a command's arguments name, and the values of what does not change with T.
+
+    Args:
+        what: A catalogue slug, or a path that ends in ``.toml``.
+        assignments: ``name=value`` texts: scale exponents by the names of :func:`.rates.rates`, and values of symbols.
+        scales: ``symbol=exponent`` texts.
+        curve: Whether values are of use: exponents do not depend on them.
+
+    Raises:
+        ParseError: If a text is not understood, a name is given twice, or a value is of no use.
+        DomainError: If the slug is unknown, an exponent is out of range, or nothing grows with T.
+    """
+    exponents: dict[str, Any] = {}
+    values: dict[str, Any] = {}
+    for text in assignments:
+        name, value = _halves(text, "--set")
+        known = values if name not in _EXPONENTS else exponents
+        if name in known:
+            raise ParseError(f"--set {name} needs to be given once, got it twice")
+        with located(f"--set {name}"):
+            known[name] = _exponent(value) if name in _EXPONENTS else strings.values(value)
+    powers: dict[str, Any] = {}
+    for text in scales:
+        name, value = _halves(text, "--scale")
+        if name in powers:
+            raise ParseError(f"--scale {name} needs to be given once, got it twice")
+        with located(f"--scale {name}"):
+            powers[name] = _exponent(value)
+    if values and not curve:
+        raise ParseError(
+            f"--set {min(values)} needs --check or -o: exponents do not depend on values; for {min(values)} = T**c write "
+            f"--scale {min(values)}=c"
+        )
+    error = problem(what, None, None, []).formula
+    found = rates(error, **exponents, scales=powers)
+    if not any(x.name in {"T", "N"} or x.name in powers for x in error.all_symbols):
+        raise DomainError(f'{error.name} needs rows that grow with T, got numbers only; write T = "T" in the file')
+    if "T" in values:
+        values["T"] = [int(x) for x in np.atleast_1d(values["T"])]
+        if len(values["T"]) < 2 or sorted(set(values["T"])) != values["T"]:
+            raise ParseError(f"--set T needs two values or more, increasing, got {values['T']}; write T=1e6,1e12,1e24")
+    return found, values
+
+
+def _exponent(text: str) -> Expr:
+    """Return an exponent: a fraction, ``oo``, or an expression in symbols with the names of exponents."""
+    value = parsed(text, {name: symbols.scale_exponent(name) for name in EXPONENTS - {"ell"}} | {"ell": symbols.ell})
+    return value.xreplace({x: Rational(str(x)) for x in value.atoms(Float)})
+
+
+_EXPONENTS = EXPONENTS | {"beta", "r"}
+
+
+def _halves(text: str, option: str) -> tuple[str, str]:
+    name, equals, value = (x.strip() for x in text.partition("="))
+    if not (equals and name and value):
+        raise ParseError(f"{option} needs NAME=VALUE, got {shown(text)}; write for example {option} beta=2")
+    return name, value
+
+
 def _known(given: Iterable[str], formula: ErrorFormula, paths: Iterable[str]) -> None:
     """Refuse names that are no symbol: they would meet the arguments of the calls that the values go to."""
-    symbols = {x.name for x in formula.free_symbols}
+    free = {x.name for x in formula.free_symbols}
     for name in given:
-        if name not in {*symbols, *paths, "d", "test_noise"}:
+        if name not in {*free, *paths, "d", "test_noise"}:
             raise ParseError(
                 f"--set needs the name of a symbol or an argument: {formula.name} has no symbol {shown(name)}"
-                f"{nearest(name, {*symbols, *paths})}"
+                f"{nearest(name, {*free, *paths})}"
             )
 
 

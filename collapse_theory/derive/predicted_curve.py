@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from mpmath import mp
-from sympy import Dummy, Expr, Integer, S, Symbol, log
+from sympy import Add, Dummy, Expr, Integer, Rational, S, Symbol, log
 
 from collapse_theory import symbols
 from collapse_theory.core.errors import DomainError, nearest
 from collapse_theory.derive.asymptotics import Asymptotics
 from collapse_theory.derive.formula import ErrorFormula
+from collapse_theory.derive.next_order import expanded
 from collapse_theory.derive.regimes import Regimes, unfolded_terms
 from collapse_theory.derive.scales import given_exponent
 from collapse_theory.describe.spectra import PowerLaw
@@ -54,29 +55,53 @@ class PredictedCurve:
             raise DomainError(f"{name} needs a value for {', '.join(missing)}, got none; pass {missing[0]}=...")
         return {x: given_exponent(values[name], name) for name, x in fixed.items()}
 
-    def expression(self) -> Expr:
-        """Return the sum of the leading parts of all terms, in :data:`ROWS`.
+    def terms(self) -> dict[str, tuple[Expr, Expr, int]]:
+        """Return the leading part of each term: its constant, its power of T, and that of ``log T``.
+
+        A term without a known constant is left out, unless it is the largest.
 
         Raises:
             DomainError: If the constant of the largest is not known.
         """
         fixed, regimes = self.fixed, self.regimes
-        terms = unfolded_terms(self.formula, int(fixed[symbols.n]) if symbols.n in fixed else None)
-        asymptotics = Asymptotics(regimes.scales.laws, regimes.chamber, terms.definitions)
+        asymptotics, parts = self._written
         leading = regimes.tree.pieces[0].value.leading
-        out = S.Zero
-        for name, e in terms.parts.items():
+        out = {}
+        for name, e in parts.items():
             x = regimes.order(e, asymptotics)
             if x.vanishes:
                 continue
             if x.constant is not None and x.exact:
-                out += x.sign * x.constant * ROWS ** regimes.chamber.shown(x.exponent) * log(ROWS) ** x.log
+                out[name] = (x.sign * x.constant.xreplace(fixed), regimes.chamber.shown(x.exponent), x.log)
             elif name in leading:
                 raise DomainError(
                     f"the constant of {name} is not known at these exponents, at which two scales are of one order; choose ell "
                     "inside a regime"
                 )
-        return out.xreplace(fixed)
+        return out
+
+    def expression(self, powers: int = 1) -> Expr:
+        """Return the sum of the largest powers of T in each term, in :data:`ROWS`.
+
+        Args:
+            powers: How many of each term; 1 are the leading parts, logarithms included.
+
+        Raises:
+            DomainError: As :meth:`terms`; for more powers than one also where an object has no expansion, or two scales tie.
+        """
+        if powers == 1:
+            return Add(*(c * ROWS**e * log(ROWS) ** k for c, e, k in self.terms().values()))
+        asymptotics, parts = self._written
+        orders = {name: self.regimes.order(e, asymptotics) for name, e in parts.items()}
+        found = [expanded(parts[k], x, asymptotics, self.fixed, powers) for k, x in orders.items() if not x.vanishes]
+        return Add(*(c * ROWS ** Rational(e.numerator, e.denominator) for x in found for e, c in x.items()))
+
+    @property
+    def _written(self) -> tuple[Asymptotics, Mapping[str, Expr]]:
+        """The terms, written out, and their orders."""
+        fixed, regimes = self.fixed, self.regimes
+        written = unfolded_terms(self.formula, int(fixed[symbols.n]) if symbols.n in fixed else None)
+        return Asymptotics(regimes.scales.laws, regimes.chamber, written.definitions), written.parts
 
     def value(self, rows: Any, digits: int | None) -> Any:
         """Return the test error itself at a number of rows."""
@@ -85,14 +110,19 @@ class PredictedCurve:
         for x in self.formula.free_symbols:
             power = laws.scales.get(x)
             if x.name not in given and x != symbols.d:
-                given[x.name] = S.Zero if power is None else Integer(rows) ** power
-        d = S.Infinity if laws.dimension is None else Integer(int(Integer(rows) ** laws.dimension))
+                given[x.name] = S.Zero if power is None else _whole(Integer(rows) ** power, integer=x.is_integer)
+        d = S.Infinity if laws.dimension is None else _whole(Integer(rows) ** laws.dimension)
         spectrum, target = PowerLaw(d, beta=laws.beta), SourceTarget(laws.r)
         return self.formula.evaluate(spectrum=spectrum, target=target, digits=digits, **given)
 
     def slope(self, rows: Any, digits: int | None) -> float:
         """Return the slope of its logarithm in that of T, from ``rows`` to twice as many."""
         return float(mp.log(self.value(2 * rows, digits) / self.value(rows, digits), 2))
+
+
+def _whole(e: Expr, *, integer: bool | None = True) -> Expr:
+    """Return the integer part of what has to be an integer."""
+    return Integer(int(e)) if integer else e
 
 
 @dataclass(frozen=True)

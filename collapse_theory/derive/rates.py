@@ -24,14 +24,15 @@ from sympy.sets.sets import Set
 
 from collapse_theory import symbols
 from collapse_theory.algebra.cases import Piece, boundaries, cases
+from collapse_theory.core.doors import through
 from collapse_theory.core.errors import DomainError
-from collapse_theory.core.numbers import real, real_array
+from collapse_theory.core.numbers import integer, real, real_array
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.predicted_curve import ROWS, PredictedCurve, RateCheck
 from collapse_theory.derive.regimes import Orders, RateLaw, Regimes, unfolded_terms
 from collapse_theory.derive.scales import Scales, scaled
 
-__all__ = ["Crossover", "Rates", "rates"]
+__all__ = ["EXPONENTS", "Crossover", "Rates", "rates"]
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,8 @@ class Rates:
         r"""Return for each noise, the others absent, where it begins to slow the optimal rate.
 
         With variance :math:`T^{-\gamma}` it does below some :math:`\gamma_\times`; a variance that does not change with T is
-        :math:`T^{-\gamma_\times}` at :math:`T_\times=\mathrm{variance}^{-1/\gamma_\times}`.
+        :math:`T^{-\gamma_\times}` at :math:`T_\times=\mathrm{variance}^{-1/\gamma_\times}`. A noise is
+        left out where the terms without the others have no power-law asymptotics.
         """
         noises = [x for x in _NOISES if self._noisy(x)]
         out = []
@@ -174,9 +176,11 @@ class Rates:
             gamma = symbols.scale_exponent(name)
             others = {x: S.Infinity for x in noises if x != name}
             alone = rates(self.formula, **{**self.arguments, **others, name: gamma})
-            for polynomial, where, below, above in boundaries(
-                alone.regimes.tree, alone._best_exponent, alone.regimes.chamber
-            ):
+            try:
+                sides_of = boundaries(alone.regimes.tree, alone._best_exponent, alone.regimes.chamber)
+            except DomainError:  # an undecided difference, which the other noises hide
+                continue
+            for polynomial, where, below, above in sides_of:
                 root = _root(polynomial.as_expr(), gamma)
                 if root is None or root == 0:
                     continue
@@ -201,18 +205,21 @@ class Rates:
         return Plateau(rates(self.formula, **at_rest), rates(self.formula, **noiseless))
 
     # ------------------------------------------------------------------ curves
-    def leading(self, T: Any, ell: Any = None, **values: Any) -> Any:
-        """Return the predicted curve with its constants: the leading part of every term.
+    def leading(self, T: Any, ell: Any = None, powers: int = 1, **values: Any) -> Any:
+        """Return the predicted curve with its constants: the leading part of every term, or more of it.
 
         Args:
             T: Numbers, an array, or a symbol, for which an expression is returned.
             ell: The ridge exponent, a number; default the optimal one.
+            powers: How many powers of T of each term: 1 is the leading one, 2 adds the next. More than one are known of traces,
+                quadratic forms and effective ridges, where no two scales are of one order. The gap then falls like the first power
+                left out, which may be close to the last.
             **values: One value per symbol of the formula that does not change with T, by name (``n``, ``sigma``, ...).
 
         Raises:
             DomainError: If a value is missing, an exponent is not a number, or the constant of the largest term is not known.
         """
-        expression = self._curve(ell, values).expression()
+        expression = self.curve(ell, **values).expression(integer(powers, "powers", least=1))
         if isinstance(T, Expr) and T.free_symbols:
             return expression.xreplace({ROWS: T})
         rows = (
@@ -237,21 +244,43 @@ class Rates:
         Raises:
             DomainError: If a value is missing or an exponent is not a number.
         """
-        curve = self._curve(ell, values)
+        curve = self.curve(ell, **values)
         rows = [10**k for k in range(3, 31, 3)] if T is None else [real(x, "T", positive=True, number=True) for x in T]
         at = curve.regimes.tree.pieces[0].value
         logs = [at.log * float(mp.log(mp.log(2 * t) / mp.log(t), 2)) for t in rows]
         observed = tuple(curve.slope(t, digits) - x for t, x in zip(rows, logs, strict=True))
         return RateCheck(tuple(rows), float(curve.regimes.chamber.shown(at.exponent)), observed)
 
-    def _curve(self, ell: Any, values: Mapping[str, Any]) -> PredictedCurve:
-        """Return the curve at one ridge exponent, all exponents numbers."""
+    def curve(self, ell: Any = None, **values: Any) -> PredictedCurve:
+        """Return the curve at one ridge exponent, term by term.
+
+        Args:
+            ell: As in :meth:`leading`.
+            **values: As in :meth:`leading`.
+
+        Raises:
+            DomainError: If an exponent is not a number.
+        """
         if names := ", ".join(str(x) for x in self.scales.symbols if x != self.scales.inner):
             raise DomainError(f"a curve needs numbers for all exponents, got the symbols {names}; give them values")
         at = self
         if self.scales.inner is not None:
             at = rates(self.formula, **{**self.arguments, "ell": self.optimal_ell if ell is None else ell})
         return PredictedCurve(self.formula, at.regimes, values)
+
+    def draw(self, **values: Any) -> Any:
+        """Return a picture, a Matplotlib figure: phases, or the crossover of a curve.
+
+        With one symbol beside ``ell`` (``b=b``) it shows the regions of both, labelled by their exponents, and the best ridge.
+        With numbers for all exponents, ``ell`` too, it shows the test error over T, the slopes of its terms and where they cross.
+
+        Args:
+            **values: For a curve, as in :meth:`leading`.
+
+        Raises:
+            DomainError: If there are other symbols, a value is missing, or the terms do not cross.
+        """
+        return through("Rates.draw")(self, **values)
 
     # ------------------------------------------------------------------ inside
     @cached_property
@@ -374,7 +403,9 @@ def rates(th_or_err: Any, beta: Any = None, r: Any = None, **scale_exponents: An
     return Rates(formula, regimes, {"beta": beta, "r": r, **scale_exponents})
 
 
-_ARGUMENTS = {"a", "b", "gamma_sigma", "gamma_0", "ell", "scales"}
+EXPONENTS = frozenset({"a", "b", "gamma_sigma", "gamma_0", "ell"})
+"""Arguments that are exponents of symbols, beside ``beta`` and ``r``."""
+_ARGUMENTS = EXPONENTS | {"scales"}
 
 
 def _piecewise(found: list[tuple[Expr, Boolean]]) -> Expr:

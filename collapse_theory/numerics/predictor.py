@@ -437,6 +437,8 @@ def _exactly(value: Any, mp: Any) -> Any:
         value = value.item()
     if hasattr(value, "_mpf_"):
         return mp.convert(value)
+    if value == math.inf:  # d, which then occurs in conditions alone
+        return mp.inf
     if isinstance(value, Expr) and not value.is_Rational:
         return exact_number(value, mp)
     q = Fraction(int(value.p), int(value.q)) if isinstance(value, Expr) else Fraction(value)
