@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from mpmath import mp
-from sympy import And, Dummy, Eq, Expr, Interval, Le, Lt, Or, Piecewise, S, Symbol, lambdify, piecewise_fold
+from sympy import And, Dummy, Eq, Expr, Float, Interval, Le, Lt, Or, Piecewise, S, Symbol, piecewise_fold
 from sympy.logic.boolalg import Boolean
 from sympy.sets.sets import Set
 
@@ -227,7 +227,7 @@ class Rates:
             if np.ndim(T)
             else np.array(float(real(T, "T", positive=True, number=True)))
         )
-        curve = np.broadcast_to(lambdify(ROWS, expression.evalf(20), "numpy")(rows), rows.shape)
+        curve = np.reshape([float(expression.xreplace({ROWS: Float(x)}).evalf(20)) for x in rows.flat], rows.shape)
         return np.array(curve) if rows.ndim else float(curve)
 
     def check(
