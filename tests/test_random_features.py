@@ -210,7 +210,9 @@ def test_only_real_rows_are_no_collapse():
 @pytest.mark.parametrize("theorem", [PLAIN, STRONG], ids=lambda th: th.slug)
 def test_statement(theorem):
     text = theorem.statement()
-    assert r"\kappa_{1}" in text
+    assert r"\left(T - \mathrm{df}_{1}(\kappa)\right) \left(m - \mathrm{df}_{1}(\kappa)\right)" in text.replace(
+        "N", "T"
+    )
     assert "Feature" not in text
     assert "Effective" not in text
     assert all(key in theorem.bibtex for key in theorem.sources)

@@ -75,7 +75,38 @@ def tokens_of(text: str) -> list[Token] | int:
         if kind is not None and kind != "skip":
             found.append(Token(_SAME.get(match.group(), match.group()), kind, at))
         at = match.end()
-    return found
+    return _derivatives(found)
+
+
+def _derivatives(tokens: list[Token]) -> list[Token]:
+    r"""Return the tokens with the derivative of a term, ``\partial_{x} B``, as a name with a subscript."""
+    out: list[Token] = []
+    i = 0
+    while i < len(tokens):
+        by = _subscript(tokens, i + 1) if tokens[i].text == r"\partial" else i + 1
+        if by == i + 1 or by >= len(tokens) or tokens[by].kind not in {"letter", "word"}:
+            out.append(tokens[i])
+            i += 1
+            continue
+        end = _subscript(tokens, by + 1)
+        inner = [x for x in (*tokens[by:end], *tokens[i + 2 : by]) if x.text not in {"{", "}", "_"}]
+        here = tokens[i].at
+        out += [Token("D", "letter", here), Token("_", "sign", here), Token("{", "sign", here), *inner]
+        out.append(Token("}", "sign", here))
+        i = end
+    return out
+
+
+def _subscript(tokens: Sequence[Token], i: int) -> int:
+    """Return where a subscript ends that starts at ``i``; ``i`` if there is none."""
+    if i >= len(tokens) or tokens[i].text != "_":
+        return i
+    depth = 0
+    for j in range(i + 1, len(tokens)):
+        depth += (tokens[j].text == "{") - (tokens[j].text == "}")
+        if not depth:
+            return j + 1
+    return i
 
 
 def spelled(tokens: Sequence[Token]) -> str:
@@ -95,6 +126,8 @@ def lines_of(tokens: Sequence[Token]) -> list[Line]:
         if starts_row:
             conditional = False
         said = _remarks(piece)
+        if any(piece[i].text.startswith(r"\text{:") for i in said):  # what a name stands for, in words
+            continue
         if said[:1] == [0]:
             conditional = bool(re.search(r"\b(for|if|when|provided|whenever|valid|on)\b", piece[0].text))
         kept = tuple(piece[1 if said[:1] == [0] else 0 : next((i for i in said if i), len(piece))])
