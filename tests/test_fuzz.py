@@ -146,6 +146,7 @@ GOOD = {
     "fit_exponents.spectrum": ct.PowerLaw(16, beta=1.5), "fit_exponents.target": ct.SourceTarget(r=0.5),
     "fit_law.errors": None, "cut": 100, "narrowed": 2.0, "vocabulary": 200, "T0": 9,
     "text": r"\frac{d}{T}", "notation": None, "claim": "sigma^2", "about": "ridge-clean", "kind": "equals", "term": None,
+    "definitions": True, "width": 80, "environment": "align", "latex.options": {"width": 80},
     "along": None, "check_claim.values": {"T": 12, "lam": 0.1}, "check_claim.target": TARGET,
     "alpha": 0.1, "extrapolate": False, "least_noise": 0.1, "rows": 12, "generators": 2, "synthetic_rows": 4,
     "th_or_err": ct.catalog["ridge-clean"], "scale_exponents": {"a": 1},

@@ -17,7 +17,7 @@ from collapse_theory.algebra.naming import implicit_equations
 from collapse_theory.core.arguments import instance, word
 from collapse_theory.core.doors import through
 from collapse_theory.core.errors import DomainError, nearest, shown
-from collapse_theory.core.numbers import real
+from collapse_theory.core.numbers import flag, real
 from collapse_theory.derive.corrected import corrected
 from collapse_theory.derive.unfold import closed_form, unfolded
 from collapse_theory.symbols import d as dimension
@@ -404,10 +404,15 @@ class ErrorFormula:
         &\text{for } n \geq p + 2,\ T_{0} \geq p + 2
         \end{aligned}
         """
-        if notation is None and not definitions and width is None and environment == "aligned":
+        if notation is not None:
+            instance(notation, Mapping, "notation", 'write {"T": "n", "lam": r"\\gamma"}', DomainError)
+        said = flag(definitions, "definitions")
+        most = None if width is None else float(real(width, "width", positive=True, number=True))
+        instance(environment, str, "environment", 'write "aligned"', DomainError)
+        if notation is None and not said and most is None and environment == "aligned":
             return self._printed
         printed: str = through("ErrorFormula.latex")(
-            self, notation=notation, definitions=definitions, width=width, environment=environment
+            self, notation=notation, definitions=said, width=most, environment=environment
         )
         return printed
 
