@@ -8,12 +8,14 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
 
-from sympy import Expr, Symbol, oo, true
+from sympy import Expr, S, Symbol, oo, true
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory.core.doors import through
-from collapse_theory.core.errors import PipelineError, nearest, shown
+from collapse_theory.core.errors import DomainError, PipelineError, nearest, shown
+from collapse_theory.derive.clean import clean_counterpart
 from collapse_theory.derive.formula import ErrorFormula
+from collapse_theory.derive.rounds import RoundTerm
 from collapse_theory.describe.pipeline import Pipeline
 from collapse_theory.symbols import NOTATION, error
 
@@ -123,6 +125,35 @@ class Theorem:
                 "describe rounds that differ as a pipeline and use test_error"
             )
         return replace(self.unfold(n, **parameters), name=self.slug, references=self.sources)
+
+    def decomposed(self, n: int | None = None) -> ErrorFormula:
+        """Return the error as what the tested fit makes of real labels, and what synthetic ones add to its bias and variance.
+
+        The terms are "bias" and "variance" of the same fit labelled by the truth, "synthetic_bias" (of either sign) and
+        "synthetic_variance"; they add up to the error.
+
+        Args:
+            n: Number of generations or rounds; needed where the tested fit depends on it.
+
+        Raises:
+            DomainError: If the theorem is about another family, or needs an ``n``.
+
+        >>> from collapse_theory.theorems.catalog import catalog
+        >>> list(catalog["ridge-chain"].decomposed().parts)
+        ['bias', 'variance', 'synthetic_bias', 'synthetic_variance']
+        """
+        whole = self.error if n is None else self.at(n)
+        if any(name.startswith("synthetic_") for name in whole.parts):
+            return whole
+        if n is None and any(e.atoms(RoundTerm) for e in whole.parts.values()):
+            raise DomainError(f"the tested fit of {self.slug} depends on n, got none; pass decomposed(n=3)")
+        counted = any(x.name == "n" for x in self.error.free_symbols)
+        clean = clean_counterpart(whole, (1 if n is None else n) if counted else None)
+        if clean is None:
+            raise DomainError(f"{self.slug} has no clean counterpart: it is no test error of a linear pipeline")
+        real = {name: clean.terms.get(name, S.Zero) for name in ("bias", "variance")}
+        added = {f"synthetic_{name}": whole.parts.get(name, S.Zero) - e for name, e in real.items()}
+        return replace(whole, parts={**real, **added})
 
     def pipeline(self, **parameters: Any) -> Pipeline:
         """Return the theorem's pipeline; parameters default to their symbols, ``n`` must be an integer.
