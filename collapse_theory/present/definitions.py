@@ -18,7 +18,7 @@ from collapse_theory.present.ridge_lines import ridge_line
 
 __all__ = ["definition_lines"]
 
-_SHORT = 24  # of a definition that is inserted where it is used once
+_FEW = 6  # operations of a definition that is inserted where it is used once
 _ONE_BY_ONE = 4  # fits up to which every entry of the recursion has its line: a page
 
 
@@ -72,7 +72,7 @@ def _inserted(definitions: dict[Symbol, Expr], error: Expr) -> tuple[dict[Symbol
     for x in list(definitions):
         users = [y for y, e in definitions.items() if x in _symbols(e)]
         last = x in _symbols(error)
-        if len(users) + last == 1 and definitions[x].count_ops() <= _SHORT // 4:
+        if len(users) + last == 1 and definitions[x].count_ops() <= _FEW:
             change = {x: definitions.pop(x)}
             if last:
                 error = replaced(error, change)
