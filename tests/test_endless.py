@@ -40,6 +40,7 @@ def test_effective_ridge_against_mpmath(beta, T, lam):
         assert abs(got / want - 1) < 4e-15
 
 
+@pytest.mark.heavy
 def test_effective_ridge_takes_arrays_of_every_depth():
     T, lam = np.array([1e3, 1e12, 1e100, 1e150]), np.array([0, 1e-5, 0, 0])
     together = ct.effective_ridge(ENDLESS, T=T, lam=lam)
@@ -95,6 +96,7 @@ def test_slow_decay_and_weak_sources_keep_their_digits():
     assert all(ref.relative(got[name], want[name]) < 1e-13 for name in want)
 
 
+@pytest.mark.heavy
 def test_a_rate_far_into_the_asymptotic_regime():
     # bias ~ kappa^(2r) Gamma(2r) Gamma(2 - 2r)/beta / (1 - df2/T), variance ~ sigma^2 df2/T, kappa ~ lam
     r, beta, T, lam = mpf(2) / 5, mpf(3) / 2, mpf(10) ** 100, mpf(10) ** -60

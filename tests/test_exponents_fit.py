@@ -82,6 +82,7 @@ def shares(level, runs=100):
     return beta, r
 
 
+@pytest.mark.heavy
 def test_intervals_cover_and_those_of_a_lower_level_do_not():
     """Of 100 runs 90 % are 90, give or take 3."""
     beta, r = shares(0.9)

@@ -82,6 +82,7 @@ def operator_error(s, w2, T, lams, sigmas):
     return (w2 * (s - 2 * u + M)).sum() + noise
 
 
+@pytest.mark.heavy
 def test_a_schedule_of_ridges_against_scipy_on_the_operator():
     d, T, T0 = 15, 30, [20, 12, 40]
     s, w2 = np.arange(1, d + 1.0) ** -1.1, np.full(d, 1 / d)
@@ -208,6 +209,7 @@ def test_every_pipeline_against_a_grid(build, over):
             assert abs(err.diff(x).evaluate(**about, **rest, **value)) * value[x] < 1e-8 * best.error
 
 
+@pytest.mark.heavy
 def test_weights_may_rest_at_an_end():
     """An isotropic target: rows that a fit of the same rows labelled are worth nothing beside the best ridge."""
     pipe = ct.Pipeline()

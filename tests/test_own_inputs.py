@@ -35,6 +35,7 @@ def pipelines(draw):
 
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(pipelines(), st.integers(0, 2**32 - 1))
+@pytest.mark.heavy
 def test_random_pipelines_against_simulation(pipe, seed):
     err = ct.test_error(pipe, method="exact")
     assert (err.regime, err.method) == ("exact", "exact")

@@ -208,6 +208,7 @@ def test_lines_define_names_and_terms():
         read.evaluate(d=10, T=11, T0=20, n=1, sigma=1, sigma0=1)
 
 
+@pytest.mark.heavy
 def test_a_long_page_keeps_its_names_and_has_a_derivative():
     err = ct.test_error(ct.workflows.accumulate(3, ct.Stage(T=T, noise=0.5, ridge=0.1)))
     text, read = assert_read_back(err, MEASURE, {"T": 30.0})
