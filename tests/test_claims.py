@@ -111,6 +111,7 @@ def test_drawn_points_are_inside_the_conditions():
         assert (doubled.d, doubled.values["N"]) == (2 * point.d, 2 * point.values["N"])
 
 
+@pytest.mark.heavy
 def test_the_published_claims_are_as_stated():
     checked = check_claims(CLAIMS, draws=25)
     assert len(checked) >= 8

@@ -194,6 +194,7 @@ def test_descriptions_pickle_and_compare():
     assert predict(T=1e3, lam=0.01, sigma=0.1) == CLEAN.evaluate(T=1e3, lam=0.01, sigma=0.1, **AT)
 
 
+@pytest.mark.heavy
 def test_slopes_and_optima():
     slope = CLEAN.diff("lam").evaluate(T=1e4, lam=1e-3, sigma=0.5, **AT)
     with mpmath.workdps(30):

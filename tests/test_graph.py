@@ -213,6 +213,7 @@ AGAIN = [pytest.param(e, marks=pytest.mark.heavy) for e in EDGES if e not in ONC
 
 
 @pytest.mark.parametrize("edge", ONCE + AGAIN, ids=name)
+@pytest.mark.heavy
 def test_the_relation_says_no_more_than_is_true(edge):
     for claim in stronger(edge):
         found = list(until_false(verdicts(claim, 7, 40 if edge.relation.kind == "bounded by" else 12)))

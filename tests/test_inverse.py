@@ -191,6 +191,7 @@ def coverage(found, value):
 
 
 @pytest.mark.parametrize("with_errors", [True, False])
+@pytest.mark.heavy
 def test_the_intervals_cover_the_truth_and_nothing_else(simulated, with_errors):
     found = inferred(simulated, "sigma0", n=2, with_errors=with_errors)
     assert 0.8 <= coverage(found, 0.4) <= 0.98

@@ -183,6 +183,7 @@ FIXED = {"lam": 0.2, "lam0": 0.1, "w": 0.6}
 
 
 @pytest.mark.parametrize(("build", "over"), OWN)
+@pytest.mark.heavy
 def test_every_pipeline_against_a_grid(build, over):
     err = ct.test_error(build())
     about = dict(LAW)

@@ -62,6 +62,7 @@ def test_the_printed_formula_has_the_value_of_the_formula(slug):
 
 @pytest.mark.parametrize("slug", ["ridge-replace", "ols-replace", "ridge-label-mix-limit", "ridge-chain"])
 @pytest.mark.parametrize("name", ["T", "sigma", "lam"])
+@pytest.mark.heavy
 def test_the_printed_derivative_has_its_value(slug, name):
     err, values = at_a_number_of_rounds(slug)
     if name not in values:

@@ -51,6 +51,7 @@ def test_a_sum_that_forgets_the_junction_is_seen():
 
 
 @pytest.mark.parametrize("bits", [110, 300])
+@pytest.mark.heavy
 def test_as_many_digits_as_the_context_has(bits):
     with exact_context(bits) as mp:
         measure = Measure.exact(ct.PowerLaw(math.inf, 1.5), ct.SourceTarget(0.25), mp, octaves=40)

@@ -120,6 +120,7 @@ def test_capacity_and_source_are_checked(arguments):
         ("ridge-chain", {"scales": {"lam0": -1}}),
     ],
 )
+@pytest.mark.heavy
 def test_phases_tile_the_frame_and_have_the_exponent_inside(slug, arguments):
     b = ct.symbols.scale_exponent("b")
     found = ct.rates(ct.catalog[slug], beta=2, r=Q(1, 2), b=b, **arguments)
@@ -143,6 +144,7 @@ def _corners(polygon):
     return kept if doubled > 0 else kept[::-1]
 
 
+@pytest.mark.heavy
 def test_the_crossover_is_where_the_leading_terms_are_equal(tmp_path):
     found = ct.rates(ct.catalog["ridge-clean"], beta=2, r=Q(1, 2), ell=Q(3, 2))
     (axes,) = found.draw(sigma=Q(1, 100)).axes

@@ -52,6 +52,7 @@ def test_every_theorem_is_read_back(slug):
 
 
 @pytest.mark.parametrize("slug", [s for s in POINTS if "n" in POINTS[s].values])
+@pytest.mark.heavy
 def test_every_theorem_at_two_rounds_is_read_back(slug):
     values = {k: v for k, v in POINTS[slug].values.items() if k != "n"}
     err = ct.catalog[slug].at(2)
@@ -76,6 +77,7 @@ def pipelines_of_the_page(seeds):
 
 
 @pytest.mark.parametrize("seeds", [[0, 2, 3, 4, 7, 12, 31, 35], pytest.param(range(8, 125), marks=pytest.mark.heavy)])
+@pytest.mark.heavy
 def test_pipelines_are_read_back(seeds):
     read = [assert_read_back(err, measure, values, rel=1e-9) for err, measure, values in pipelines_of_the_page(seeds)]
     assert len(read) >= 0.85 * len(seeds)
