@@ -110,14 +110,14 @@ LEAST_SQUARES = {
         **EXACT | {"runs": 4000},
     ),
     "ols-fresh-real": Point(
-        {"N": 60, "w": 0.6, "n": 2, "sigma": 0.5, "sigma0": 0.7},
-        {"N": (D + 1, 2 * D), "n": (-1, 0), "sigma": NOISE, "sigma0": NOISE, "w": (0.23, 0.24, *SHARE)},
-        {"N": 50, "w": 0.4, "n": 2, "sigma": 0.5, "sigma0": 0.7},
+        {"T": 36, "N": 60, "n": 2, "sigma": 0.5, "sigma0": 0.7},
+        {"T": ROWS, "N": (35, 36), "n": (-1, 0), "sigma": NOISE, "sigma0": NOISE},
+        {"T": 20, "N": 50, "n": 2, "sigma": 0.5, "sigma0": 0.7},
         **EXACT,
     ),
     "ols-fresh-real-limit": Point(
-        {"N": 60, "w": 0.6, "sigma": 0.5, "sigma0": 0.7},
-        {"N": (D + 1, 2 * D), "sigma": NOISE, "sigma0": NOISE, "w": (0.23, 0.24, *SHARE)},
+        {"T": 36, "N": 60, "sigma": 0.5, "sigma0": 0.7},
+        {"T": ROWS, "N": (35, 36), "sigma": NOISE, "sigma0": NOISE},
     ),
 }
 

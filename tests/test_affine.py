@@ -46,18 +46,22 @@ def test_the_best_share_is_the_minimum_and_the_error(precision):
     assert ct.catalog["ols-mix-precision-best"].error.evaluate(**at) == pytest.approx(want, rel=1e-9)
 
 
-@pytest.mark.parametrize("slug", ["ols-mix-fixed-design", "ols-mix-precision", "ols-fresh-real", "minnorm-fresh-mix"])
-def test_the_slope_exists_where_all_labels_are_real(slug):
-    """The ratio of the recursion vanishes at w = 1; its power has a slope there all the same."""
+@pytest.mark.parametrize(
+    ("slug", "by"),
+    [("ols-mix-fixed-design", "w"), ("ols-mix-precision", "w"), ("ols-fresh-real", "T"), ("minnorm-fresh-mix", "w")],
+)
+def test_the_slope_exists_where_all_labels_are_real(slug, by):
+    """The ratio of the recursion vanishes there; its power has a slope all the same."""
     err = ct.catalog[slug].error
     values = {"T": 31, "N": 40, "sigma": 1.0, "sigma0": 0.6, "k": 2.0, "rho2": 1.0, "n": 3}
     at = {name: v for name, v in values.items() if name in {x.name for x in err.free_symbols}}
     at = {"spectrum": ct.Isotropic(40 if slug.startswith("minnorm") else 10), **at}
-    h = 1e-6
-    backwards = (3 * err.evaluate(**at, w=1) - 4 * err.evaluate(**at, w=1 - h) + err.evaluate(**at, w=1 - 2 * h)) / (
-        2 * h
-    )
-    assert err.diff("w").evaluate(**at, w=1) == pytest.approx(backwards, rel=1e-6)
+    end = {"w": 1.0, "T": 40.0}[by]
+    at.pop(by, None)
+    h = 1e-6 * end
+    near = [err.evaluate(**at, **{by: end - i * h}) for i in range(3)]
+    backwards = (3 * near[0] - 4 * near[1] + near[2]) / (2 * h)
+    assert err.diff(by).evaluate(**at, **{by: end}) == pytest.approx(backwards, rel=1e-6)
 
 
 def test_fresh_inputs_change_the_best_share():

@@ -101,7 +101,7 @@ def test_many_rounds_are_the_theorem():
         pipe = ct.workflows.fresh_real(n, ct.Stage(T=20, noise=0.5), ct.Stage(T=12, noise=0.8))
         got = ct.test_error(pipe, method="exact").evaluate(**AT)
         theorem = ct.catalog["ols-fresh-real"].error
-        assert theorem.evaluate(spectrum=AT["spectrum"], n=n, N=32, w=0.625, sigma=0.5, sigma0=0.8) == pytest.approx(
+        assert theorem.evaluate(spectrum=AT["spectrum"], n=n, T=20, N=32, sigma=0.5, sigma0=0.8) == pytest.approx(
             got, rel=1e-12
         )
 

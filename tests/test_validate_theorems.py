@@ -84,7 +84,7 @@ POINTS = {
     },
     "ols-mix-precision": {**ROUND, "T": 80, "n": 3, "sigma": 0.3, "w": 0.4, "k": 2.5, "trials": 2000},
     "ols-mix-precision-best": {**ROUND, "T": 80, "sigma": 0.3, "k": 2.5, "trials": 2000},
-    "ols-fresh-real": {**ROUND, "N": 110, "w": 0.5, "n": 3, "sigma": 0.3, "sigma0": 0.4, "trials": 2000},
+    "ols-fresh-real": {**ROUND, "T": 55, "N": 110, "n": 3, "sigma": 0.3, "sigma0": 0.4, "trials": 2000},
     "minnorm-same-design": {**UNIT, "T0": 25, "n": 2, "sigma0": 0.3, "trials": 2500},
     "minnorm-replace": {**UNIT, "T": 25, "T0": 70, "n": 2, "sigma": 0.5, "sigma0": 0.5, "trials": 2500},
     "minnorm-fresh-mix": {**UNIT, "T": 25, "n": 2, "sigma": 0.6, "w": 0.4, "trials": 2500},

@@ -16,46 +16,47 @@ from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.labeller import Labels, PooledStage
 from collapse_theory.describe import workflows
 from collapse_theory.describe.pipeline import Pipeline, Stage
-from collapse_theory.symbols import N, d, sigma, sigma0, w
+from collapse_theory.symbols import N, T, d, sigma, sigma0
 from collapse_theory.theorems.affine import for_ever, in_rounds
 from collapse_theory.theorems.theorem import Relation, register
 
 __all__: list[str] = []
 
 
-def _fresh_real(n: Any, N: Any, w: Any, sigma: Any, sigma0: Any) -> Pipeline:
-    return workflows.fresh_real(n, Stage(T=w * N, noise=sigma), Stage(T=(1 - w) * N, noise=sigma0))
+def _fresh_real(n: Any, T: Any, N: Any, sigma: Any, sigma0: Any) -> Pipeline:
+    return workflows.fresh_real(n, Stage(T=T, noise=sigma), Stage(T=N - T, noise=sigma0))
 
 
 @register(
     "ols-fresh-real",
     title="Fresh real rows every round, pooled with rows of the model before: least squares",
-    hypotheses=r"""Gaussian inputs; a clean least-squares fit on $wN$ rows, then $n$ rounds that each pool $wN$ fresh rows
-labelled by the truth (noise $\sigma$) with $(1-w)N$ fresh rows labelled by the previous fit (noise $\sigma_0$), all rows of weight
-one. A round keeps the share $(1-w)^2+\tau w(1-w)$ of the error of the model before, where $\tau$, the cost of labellers that
-disagree, is that of \texttt{ols-strong-collapse}. The variance is split by whose labels are noisy""",
+    hypotheses=r"""Gaussian inputs; a clean least-squares fit on $T$ rows, then $n$ rounds of $N$ rows each, all of weight
+one: $T$ fresh ones labelled by the truth (noise $\sigma$) and $N-T$ fresh ones labelled by the previous fit (noise $\sigma_0$).
+With the shares $p_1=T/N$ and $p_2=1-p_1$ a round keeps $p_2^2+\tau p_1p_2$ of the error of the model before, where $\tau$, the cost
+of labellers that disagree, is that of \texttt{ols-strong-collapse}. The variance is split by whose labels are noisy""",
     build=_fresh_real,
     sources=("he2025golden", "dohmatob2024strong"),
     relations=(
         Relation("ols-fresh-real-limit", "tends to", {"n": oo}, r"$n\to\infty$"),
-        Relation("ols-replace", "equals", {"n": 0, "w": 1, "N": 60, "T": 60}, "no round"),
+        Relation("ols-replace", "equals", {"n": 0}, "no round"),
     ),
 )
 def ols_fresh_real() -> ErrorFormula:
-    r"""Derive :math:`v\leftarrow v[(1-w)^2+\tau w(1-w)]+\frac d{N-d-1}(w\sigma^2+(1-w)\sigma_0^2)` from three fits."""
+    r"""Derive :math:`v\leftarrow v[p_2^2+\tau p_1p_2]+\frac d{N-d-1}(p_1\sigma^2+p_2\sigma_0^2)` from three fits."""
     return _formula(in_rounds)
 
 
 def _formula(solved: Callable[[Sequence[Expr], Mapping[Symbol, Any]], Expr]) -> ErrorFormula:
-    clean = PooledStage(w * N, S.Zero, sigma**2, (Labels(S.One, S.One, S.Zero, {}),))
-    noise = w * sigma**2 + (1 - w) * sigma0**2
+    clean = PooledStage(T, S.Zero, sigma**2, (Labels(S.One, S.One, S.Zero, {}),))
+    real, synthetic = T / N, (N - T) / N
+    noise = real * sigma**2 + synthetic * sigma0**2
     rounds = [
-        PooledStage(N, S.Zero, noise, (Labels(w, S.One, S.Zero, {}), Labels(1 - w, S.Zero, S.Zero, {j: S.One})))
+        PooledStage(N, S.Zero, noise, (Labels(real, S.One, S.Zero, {}), Labels(synthetic, S.Zero, S.Zero, {j: S.One})))
         for j in range(2)
     ]
     tau = Dummy("tau", positive=True)
     risks = [own_inputs_risk([clean, *rounds[:j]], cost=lambda _: tau) for j in range(3)]
-    inside = {w: S.Half, N: 9, d: 1}
+    inside = {T: 5, N: 9, d: 1}
 
     def term(quiet: Symbol) -> Expr:
         e = solved([parts["variance"].xreplace({quiet: S.Zero}) for parts, _ in risks], inside)
@@ -65,7 +66,7 @@ def _formula(solved: Callable[[Sequence[Expr], Mapping[Symbol, Any]], Expr]) -> 
     return ErrorFormula(
         parts={"bias": S.Zero, "variance": term(sigma0), "synthetic_variance": term(sigma)},
         regime="exact",
-        conditions=(*risks[-1][1], Le(w, 1)),
+        conditions=(*risks[0][1], Le(T, N)),  # so that N >= d + 2 too
     )
 
 
