@@ -29,7 +29,7 @@ from collapse_theory.present.chain_lines import corrected_lines, operator_lines
 from collapse_theory.present.definitions import definition_lines
 from collapse_theory.present.environments import enclosed
 from collapse_theory.present.forms import Forms
-from collapse_theory.present.glossary import where_lines
+from collapse_theory.present.glossary import where_lines, word_lines
 from collapse_theory.present.layout import WIDTH, broken, packed
 from collapse_theory.present.layout import width as width_of
 from collapse_theory.present.notation import renamed
@@ -218,7 +218,7 @@ def _beside_words(
         return [rf"{line} && \text{{({text})}}" for line, text in zip(lines, words, strict=True)]
     said = [rf"{head}\text{{: {text}}}" for head, text in zip(heads, words, strict=True)]
     wide = width_of(r",\ ".join(said)) > most
-    return [*lines, *(f"&{x}" for x in (said if wide else [r",\ ".join(said)]))]
+    return [*lines, *word_lines(said if wide else [r",\ ".join(said)])]
 
 
 def _largest(low: Expr) -> str:
