@@ -62,3 +62,5 @@ from .study.law_fit import fit_law as fit_law
 from .study.optimum import Optimum as Optimum
 from .study.optimum import optimal_ridge as optimal_ridge
 from .theorems.catalog import catalog as catalog
+
+__version__: str

@@ -10,6 +10,7 @@ True
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 
@@ -378,3 +379,10 @@ def summation_index(name: str) -> Symbol:
     True
     """
     return Symbol(name, integer=True)
+
+
+def __getattr__(name: str) -> Symbol:
+    """Refuse a name of no symbol, with the nearest one."""
+    close = difflib.get_close_matches(name, NOTATION, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else f"; the notation has {', '.join(NOTATION)}"
+    raise AttributeError(f"collapse_theory.symbols has no symbol {name!r}{hint}", name=name)

@@ -22,6 +22,7 @@ from collapse_theory import symbols
 from collapse_theory.algebra.naming import ridge_names
 from collapse_theory.check.drawn_points import DrawnPoint, drawn_points
 from collapse_theory.core.arguments import instance
+from collapse_theory.core.attributes import Displayed
 from collapse_theory.core.errors import CollapseTheoryError, DomainError, ParseError, PipelineError, nearest, shown
 from collapse_theory.core.numbers import integer, real
 from collapse_theory.derive.formula import ErrorFormula
@@ -69,7 +70,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class ClaimCheck:
+class ClaimCheck(Displayed):
     """The verdict on a claim.
 
     Attributes:

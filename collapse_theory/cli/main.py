@@ -42,6 +42,24 @@ Assign = Annotated[
 ]
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from collapse_theory import __version__
+
+        say(f"collapse-theory {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command("list", epilog="Example: collapse-theory list --graph -o theorems.svg")
 def list_theorems(
     *,

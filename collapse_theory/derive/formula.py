@@ -15,6 +15,7 @@ from sympy.logic.boolalg import Boolean
 from collapse_theory.algebra.collect import collected, spread
 from collapse_theory.algebra.naming import implicit_equations
 from collapse_theory.core.arguments import instance, word
+from collapse_theory.core.attributes import NearNames
 from collapse_theory.core.doors import through
 from collapse_theory.core.errors import DomainError, nearest, shown
 from collapse_theory.core.numbers import flag, real
@@ -41,7 +42,7 @@ Regime = Literal["exact", "proportional", "leading order", "upper bound", "lower
 
 
 @dataclass(frozen=True)
-class ErrorFormula:
+class ErrorFormula(NearNames):
     """A test error as a derived formula.
 
     Attributes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sympy import Ge, Gt, S
 from sympy.logic.boolalg import Boolean
 
+from collapse_theory.core.arguments import choice
 from collapse_theory.core.errors import PipelineError, shown
 from collapse_theory.derive.exact import one_design_risk, own_inputs_risk, telescoped_risk
 from collapse_theory.derive.family import Described
@@ -43,8 +44,7 @@ def excess_risk(
         PipelineError: If the method does not cover the pipeline.
     """
     tested = pipeline.model(model)
-    if not isinstance(method, str) or method not in _METHODS:
-        raise PipelineError(f"method needs to be one of {', '.join(_METHODS)}, got {shown(method)}; use 'auto'")
+    choice(method, "method", _METHODS)
     copy, fit, numbers = without_literals(pipeline, tested)
     derived = None
     if test_covariance is not None:  # the other derivations measure the risk by the inputs' own covariance

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from sympy import Expr, S, Symbol, oo, true
 from sympy.logic.boolalg import Boolean
 
+from collapse_theory.core.attributes import Displayed
 from collapse_theory.core.doors import through
 from collapse_theory.core.errors import DomainError, PipelineError, nearest, shown
 from collapse_theory.derive.clean import clean_counterpart
@@ -72,7 +73,7 @@ class Relation:
 
 
 @dataclass(frozen=True)
-class Theorem:
+class Theorem(Displayed):
     """A catalogue entry; its formula is derived on first use.
 
     Attributes:
