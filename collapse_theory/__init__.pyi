@@ -1,5 +1,5 @@
 from . import symbols as symbols
-from .check.claims import ClaimCheck as ClaimCheck
+from .check.claim_verdict import ClaimCheck as ClaimCheck
 from .check.claims import check_claim as check_claim
 from .check.diagnose import diagnose as diagnose
 from .check.diagnosis import Diagnosis as Diagnosis

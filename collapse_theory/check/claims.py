@@ -1,6 +1,7 @@
 r"""Is a formula that somebody claims true? It is compared with the theory at drawn points, in digits, and as sizes grow.
 
-A claim says what its formula is to a theorem's error or a pipeline's: equal to it, above it, below it, or asymptotic to it.
+A claim says what its formula is to a theorem's error or a pipeline's: equal to it, above it, below it, asymptotic to it, or the
+rate at which it falls (:mod:`collapse_theory.check.rate_claims`).
 Points are drawn inside the conditions of both. Where the two agree to round-off they are compared again to 30 digits, so a
 small gap is not taken for none. The limit of large systems is taken along :math:`d,T\to c\,d,c\,T` with the spectrum's law fixed
 (or along one symbol), and a gap that falls like a power of :math:`c` is "leading order".
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -20,9 +21,10 @@ from sympy import Expr, Float, Symbol
 
 from collapse_theory import symbols
 from collapse_theory.algebra.naming import ridge_names
+from collapse_theory.check.claim_verdict import KINDS, Case, ClaimCheck
 from collapse_theory.check.drawn_points import DrawnPoint, drawn_points
+from collapse_theory.check.rate_claims import RATE_NAMES, check_rate
 from collapse_theory.core.arguments import instance
-from collapse_theory.core.attributes import Displayed
 from collapse_theory.core.errors import CollapseTheoryError, DomainError, ParseError, PipelineError, nearest, shown
 from collapse_theory.core.numbers import integer, real
 from collapse_theory.derive.formula import ErrorFormula
@@ -37,9 +39,8 @@ from collapse_theory.simulate.trials import simulate
 from collapse_theory.theorems.catalog import catalog
 from collapse_theory.theorems.theorem import Theorem
 
-__all__ = ["KINDS", "Case", "ClaimCheck", "check_claim", "read_claim"]
+__all__ = ["check_claim", "read_claim"]
 
-KINDS = ("equals", "upper-bounds", "lower-bounds", "asymptotic-to")
 _DIGITS = 30
 _CLOSE = 1e-9  # relative gap in float64 below which digits decide
 _SAME = 1e-25  # relative gap that is none, in digits
@@ -49,72 +50,8 @@ _FALLS = 0.6  # a gap that falls by less than this factor at each step is not ta
 _SMALL = 0.02  # what is left of it at the largest size
 _DIRECTIONS = 1 << 20  # of the largest system
 _LIMITS = 8  # points at which the limit is looked at
+_NOTED = {"beta", "r", "ell"}  # scale exponents that are in the notation table
 _CHANCE = 4.0  # standard errors that chance alone explains
-
-
-@dataclass(frozen=True)
-class Case:
-    """A claim at one point.
-
-    Attributes:
-        values: The values of the symbols, ``d`` among them.
-        claimed: The value of the formula that is claimed; None where it has none.
-        true: The value of the theory, or the mean of a simulation.
-        gap: Relative difference, claimed less true.
-    """
-
-    values: Mapping[str, Any]
-    claimed: float | None
-    true: float
-    gap: float
-
-
-@dataclass(frozen=True)
-class ClaimCheck(Displayed):
-    """The verdict on a claim.
-
-    Attributes:
-        claim: The formula as it was given.
-        kind: What it is claimed to be.
-        about: The theorem or pipeline.
-        verdict: "holds" if the claim as made is true; else "leading-order" if the gap vanishes as sizes grow, "bound" if the
-            formula is never on the other side of the theory, or "fails".
-        points: How many points were compared.
-        worst: The point that speaks most against the claim.
-        side: "upper" or "lower" if the formula bounds the theory at all points, "both" if equal, else "".
-        regime: That of the theory, or "simulation".
-        order: Power of 1/size with which the gap falls at the slowest point, if it vanishes as sizes grow.
-    """
-
-    claim: str
-    kind: str
-    about: str
-    verdict: str
-    points: int
-    worst: Case
-    side: str
-    regime: str
-    order: float | None = None
-
-    @property
-    def holds(self) -> bool:
-        """Whether the claim as made is true at all points."""
-        return self.verdict == "holds"
-
-    def __str__(self) -> str:
-        case = self.worst
-        at = ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in case.values.items())
-        claimed = "no value" if case.claimed is None else f"{case.claimed:.6g}"
-        words = {
-            "holds": "the claim is true at all of them",
-            "leading-order": "false as it stands, true as sizes grow",
-            "bound": f"false as it stands, the formula is {'an upper' if self.side == 'upper' else 'a lower'} bound",
-            "fails": "false",
-        }[self.verdict]
-        return (
-            f"{self.verdict}: {self.claim} {self.kind} {self.about} ({self.regime})\n{self.points} points: {words}\n"
-            f"worst: claimed {claimed}, theory {case.true:.6g} ({100 * case.gap:+.3g} %) at {at or 'any point'}"
-        )
 
 
 def check_claim(
@@ -138,7 +75,8 @@ def check_claim(
         claim: A text formula, LaTeX, or an expression. :math:`\kappa` is the effective ridge that the theory's own print calls so.
         about: A catalogue slug, a theorem, a formula or a pipeline. A pipeline that no theory covers is simulated at the given
             spectrum, target and values.
-        kind: "equals", "upper-bounds", "lower-bounds" or "asymptotic-to".
+        kind: "equals", "upper-bounds", "lower-bounds", "asymptotic-to", or "has-rate": the formula is a rate such as
+            ``T^(-2*r*beta/(1+2*r*beta))``, at the best ridge unless ``ell`` is in it or given.
         term: Compare with one term of the error ("bias", "variance", ...) instead of the whole.
         along: The symbol that grows in a limit; by default the dimension and all rows grow in proportion.
         notation: Printed name by code name, for LaTeX.
@@ -147,7 +85,7 @@ def check_claim(
         draws: Number of points, positive.
         seed: Seed of the points, >= 0.
         trials: Runs of the simulation, where there is no theory.
-        **values: Values of symbols that are not drawn.
+        **values: Values of symbols that are not drawn; for a rate its scale exponents, as ``ct.rates`` takes them.
 
     Raises:
         ParseError: If the formula is not readable, or has a symbol that nothing binds.
@@ -158,7 +96,8 @@ def check_claim(
     ('bound', 'upper', True)
     """
     kind = _given(kind, "claim", KINDS)
-    values = {k: _number(v, k) for k, v in values.items()}
+    if kind != "has-rate":
+        values = {k: _number(v, k) for k, v in values.items()}
     _measure(spectrum, target)
     draws, seed = integer(draws, "draws", least=1, most=10_000), integer(seed, "seed", least=0)
     theory, name = _theory(about)
@@ -173,6 +112,13 @@ def check_claim(
         )
     if term is not None:
         theory = replace(theory, parts={_given(term, "term", theory.parts): theory.parts[term]})
+    if kind == "has-rate":
+        names = {x: symbols.declared(x) for x in values} | {x: symbols.scale_exponent(x) for x in RATE_NAMES - _NOTED}
+        rate = _parsed(claim, theory, notation, names)
+        if not isinstance(rate, Expr):
+            raise ParseError(f"a rate needs one expression, got lines {shown_claim(claim)}; write for example T^(-1/2)")
+        how: dict[str, Any] = {"spectrum": spectrum, "target": target, "draws": draws, "seed": seed, "given": values}
+        return check_rate(rate, theory, shown_claim(claim), along=along, **how)
     if along is not None:
         _given(along, "along", [x.name for x in theory.free_symbols])
     formula = read_claim(claim, theory, notation, values)
@@ -230,14 +176,7 @@ def read_claim(
     Raises:
         ParseError: If it is not readable, or has a symbol that nothing binds.
     """
-    if isinstance(claim, str):
-        latex = "\\" in claim or "{" in claim
-        declared = {x.name: x for x in (() if theory is None else theory.free_symbols)}
-        read = read_latex(claim, notation) if latex else grammar.formula(claim, declared)
-    else:
-        read = claim
-    if not isinstance(read, Expr | ErrorFormula):
-        raise ParseError(f"claim needs text, LaTeX or an expression, got {shown(claim)}; quote it")
+    read = _parsed(claim, theory, notation, {x: symbols.declared(x) for x in values})
     formula = read if isinstance(read, ErrorFormula) else ErrorFormula({"claim": read}, "exact", name="the claim")
     if theory is None:
         bound = {*values, symbols.d.name}
@@ -255,6 +194,20 @@ def read_claim(
             f"the claim has the symbol {shown(loose[0])} that nothing binds{nearest(loose[0], bound)}; give it a value"
         )
     return formula
+
+
+def _parsed(
+    claim: Any, theory: ErrorFormula | None, notation: Mapping[str, str] | None, names: Mapping[str, Expr]
+) -> Expr | ErrorFormula:
+    """Return text or LaTeX as what it says; names are those of the theory's symbols and others."""
+    read = claim
+    if isinstance(claim, str):
+        latex = "\\" in claim or "{" in claim
+        declared = {x.name: x for x in (() if theory is None else theory.free_symbols)}
+        read = read_latex(claim, notation) if latex else grammar.formula(claim, {**names, **declared})
+    if not isinstance(read, Expr | ErrorFormula):
+        raise ParseError(f"claim needs text, LaTeX or an expression, got {shown(claim)}; quote it")
+    return read
 
 
 def _theory(about: Any) -> tuple[ErrorFormula | None, str]:
@@ -391,10 +344,8 @@ def _simulated(
     values: Mapping[str, Any],
 ) -> ClaimCheck:
     """Return the comparison with a simulation at one point: chance may explain four standard errors."""
-    if kind == "asymptotic-to":
-        raise DomainError(
-            "asymptotic-to needs theory, got a pipeline that only a simulation covers; claim what it equals"
-        )
+    if kind in {"asymptotic-to", "has-rate"}:
+        raise DomainError(f"{kind} needs theory, got a pipeline that only a simulation covers; claim what it equals")
     used = {x.name for x in pipe.free_symbols}
     point = DrawnPoint(dict(values), spectrum, target)
     run = simulate(

@@ -327,7 +327,7 @@ def check(
     ],
     *,
     kind: Annotated[
-        str, typer.Option("--claim", help="equals, upper-bounds, lower-bounds or asymptotic-to.")
+        str, typer.Option("--claim", help="equals, upper-bounds, lower-bounds, asymptotic-to or has-rate.")
     ] = "equals",
     what: Annotated[
         str | None, typer.Option("--theorem", metavar="SLUG-or-FILE", help="What the claim is about.")
@@ -367,7 +367,7 @@ def check(
                 )  # fmt: skip
             good = all(c.as_stated for c in checked)
         else:
-            p = claimed_problem(what, spectrum, target, assign or [])
+            p = claimed_problem(what, spectrum, target, assign or [], rate=kind == "has-rate")
             found = check_claim(
                 claim, p.about, kind, term=term, along=along, notation=pairs(notation or [], "--notation"), draws=draws,
                 seed=seed, trials=trials, spectrum=p.spectrum, target=p.target, **p.values,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from sympy import Expr, latex
 
-from collapse_theory.check.claims import ClaimCheck
+from collapse_theory.check.claim_verdict import ClaimCheck
 from collapse_theory.check.diagnosis import THRESHOLDS, Diagnosis
 from collapse_theory.check.verdict import Validation
 from collapse_theory.derive.rates import Rates
