@@ -47,6 +47,7 @@ class ClaimCheck(Displayed):
             everywhere is an upper bound.
         regime: That of the theory, "scaling" for a derived rate, or "simulation".
         order: Power of 1/size with which the gap falls at the slowest point, if it vanishes as sizes grow.
+        detectable: The relative error of the formula that a simulation would have seen; None where there is theory.
     """
 
     claim: str
@@ -58,27 +59,37 @@ class ClaimCheck(Displayed):
     side: str
     regime: str
     order: float | None = None
+    detectable: float | None = None
 
     @property
     def holds(self) -> bool:
         """Whether the claim as made is true at all points."""
         return self.verdict == "holds"
 
+    @property
+    def worst_gap(self) -> str:
+        """The gap at the worst point, in words."""
+        case = self.worst
+        if self.kind != "has-rate":
+            return f"{100 * case.gap:+.3g} %"
+        return "another power of log T" if case.claimed == case.true and case.gap else f"{case.gap:+.3g}"
+
     def __str__(self) -> str:
         case = self.worst
         at = ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in case.values.items())
         claimed = "no value" if case.claimed is None else f"{case.claimed:.6g}"
-        gap = f"{100 * case.gap:+.3g} %"
-        if self.kind == "has-rate":
-            claimed = f"T**-c with c = {claimed}"
-            gap = "another power of log T" if case.claimed == case.true and case.gap else f"{case.gap:+.3g}"
+        claimed = f"T**-c with c = {claimed}" if self.kind == "has-rate" else claimed
         words = {
             "holds": "the claim is true at all of them",
             "leading-order": "false as it stands, true as sizes grow",
             "bound": f"false as it stands, the formula is {'an upper' if self.side == 'upper' else 'a lower'} bound",
             "fails": "false",
         }[self.verdict]
+        where = f"{self.points} points: {words}"
+        if self.detectable is not None:
+            where = f"one simulated point, which would have shown an error of {100 * self.detectable:.2g} %: {self.verdict} there"
+        true = "theory" if self.detectable is None else "simulation"
         return (
-            f"{self.verdict}: {self.claim} {self.kind} {self.about} ({self.regime})\n{self.points} points: {words}\n"
-            f"worst: claimed {claimed}, theory {case.true:.6g} ({gap}) at {at or 'any point'}"
+            f"{self.verdict}: {self.claim} {self.kind} {self.about} ({self.regime})\n{where}\n"
+            f"worst: claimed {claimed}, {true} {case.true:.6g} ({self.worst_gap}) at {at or 'any point'}"
         )

@@ -12,6 +12,7 @@ Drawn points refute a claim for certain, and support it without proving it.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -25,7 +26,15 @@ from collapse_theory.check.claim_verdict import KINDS, Case, ClaimCheck
 from collapse_theory.check.drawn_points import DrawnPoint, drawn_points
 from collapse_theory.check.rate_claims import RATE_NAMES, check_rate
 from collapse_theory.core.arguments import instance
-from collapse_theory.core.errors import CollapseTheoryError, DomainError, ParseError, PipelineError, nearest, shown
+from collapse_theory.core.errors import (
+    CollapseTheoryError,
+    DomainError,
+    ParseError,
+    PipelineError,
+    ValidationWarning,
+    nearest,
+    shown,
+)
 from collapse_theory.core.numbers import integer, real
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.read_latex import read_latex
@@ -51,6 +60,8 @@ _SMALL = 0.02  # what is left of it at the largest size
 _DIRECTIONS = 1 << 20  # of the largest system
 _LIMITS = 8  # points at which the limit is looked at
 _NOTED = {"beta", "r", "ell"}  # scale exponents that are in the notation table
+_PRINTED = {"gamma_0": r"\gamma_0", "gamma_sigma": r"\gamma_\sigma"}
+_COARSE = 0.1  # relative error that a simulation should see
 _CHANCE = 4.0  # standard errors that chance alone explains
 
 
@@ -59,6 +70,7 @@ def check_claim(
     about: str | Theorem | ErrorFormula | Pipeline,
     kind: str = "equals",
     *,
+    family: Any = None,
     term: str | None = None,
     along: str | None = None,
     notation: Mapping[str, str] | None = None,
@@ -77,6 +89,7 @@ def check_claim(
             spectrum, target and values.
         kind: "equals", "upper-bounds", "lower-bounds", "asymptotic-to", or "has-rate": the formula is a rate such as
             ``T^(-2*r*beta/(1+2*r*beta))``, at the best ridge unless ``ell`` is in it or given.
+        family: The family of models of a pipeline; linear regression if None.
         term: Compare with one term of the error ("bias", "variance", ...) instead of the whole.
         along: The symbol that grows in a limit; by default the dimension and all rows grow in proportion.
         notation: Printed name by code name, for LaTeX.
@@ -100,12 +113,12 @@ def check_claim(
         values = {k: _number(v, k) for k, v in values.items()}
     _measure(spectrum, target)
     draws, seed = integer(draws, "draws", least=1, most=10_000), integer(seed, "seed", least=0)
-    theory, name = _theory(about)
+    theory, name = _theory(about, family)
     if theory is None:
         if not isinstance(about, Pipeline):
             raise AssertionError("what is not covered by theory is a pipeline")
         formula = read_claim(claim, None, notation, values)
-        return _simulated(formula, about, kind, shown_claim(claim), spectrum, target, trials, seed, values)
+        return _simulated(formula, about, kind, shown_claim(claim), spectrum, target, trials, seed, values, family)
     if theory.regime in {"upper bound", "lower bound"} and kind not in {"equals", f"{theory.regime.split()[0]}-bounds"}:
         raise DomainError(
             f"{name} is itself an {theory.regime}, got the claim {kind!r}; claim that it equals or {theory.regime}s it"
@@ -204,13 +217,14 @@ def _parsed(
     if isinstance(claim, str):
         latex = "\\" in claim or "{" in claim
         declared = {x.name: x for x in (() if theory is None else theory.free_symbols)}
-        read = read_latex(claim, notation) if latex else grammar.formula(claim, {**names, **declared})
+        printed = {x: _PRINTED.get(x, x) for x in names if x not in symbols.NOTATION} | dict(notation or {})
+        read = read_latex(claim, printed or None) if latex else grammar.formula(claim, {**names, **declared})
     if not isinstance(read, Expr | ErrorFormula):
         raise ParseError(f"claim needs text, LaTeX or an expression, got {shown(claim)}; quote it")
     return read
 
 
-def _theory(about: Any) -> tuple[ErrorFormula | None, str]:
+def _theory(about: Any, family: Any) -> tuple[ErrorFormula | None, str]:
     if isinstance(about, str):
         about = catalog[about]
     if isinstance(about, Theorem):
@@ -219,7 +233,7 @@ def _theory(about: Any) -> tuple[ErrorFormula | None, str]:
         return about, about.name
     if isinstance(about, Pipeline):
         try:
-            return test_error(about), "the pipeline"
+            return test_error(about, family=family), "the pipeline"
         except PipelineError:
             return None, "the pipeline"
     raise DomainError(
@@ -342,14 +356,20 @@ def _simulated(
     trials: int,
     seed: int,
     values: Mapping[str, Any],
+    family: Any,
 ) -> ClaimCheck:
-    """Return the comparison with a simulation at one point: chance may explain four standard errors."""
+    """Return the comparison with a simulation at one point: chance may explain four standard errors.
+
+    One point refutes, and what it supports it supports there: equality, never a bound at all points.
+    """
     if kind in {"asymptotic-to", "has-rate"}:
         raise DomainError(f"{kind} needs theory, got a pipeline that only a simulation covers; claim what it equals")
+    trials = integer(trials, "trials", least=2, remedy="one run says nothing about chance")
     used = {x.name for x in pipe.free_symbols}
     point = DrawnPoint(dict(values), spectrum, target)
     run = simulate(
         pipe,
+        family=family,
         spectrum=spectrum,
         target=target,
         trials=trials,
@@ -357,9 +377,18 @@ def _simulated(
         **{k: v for k, v in values.items() if k in used},
     )
     claimed = float(_value(formula, point))
-    z = (claimed - run.mean) / run.sem
-    case = Case(point.shown(), claimed, run.mean, (claimed - run.mean) / run.mean)
-    true = {"equals": abs(z) <= _CHANCE, "upper-bounds": z >= -_CHANCE, "lower-bounds": z <= _CHANCE}[kind]
-    side = "both" if abs(z) <= _CHANCE else "upper" if z > 0 else "lower"
-    verdict = "holds" if true else "bound" if kind == "equals" else "fails"
-    return ClaimCheck(claim, kind, "the pipeline", verdict, 1, case, side, "simulation")
+    chance, gap = _CHANCE * run.sem, claimed - run.mean
+    relative, detectable = (
+        (x / run.mean if run.mean else math.copysign(math.inf, x) if x else 0.0) for x in (gap, chance)
+    )
+    if detectable > _COARSE:
+        warnings.warn(
+            f"this simulation could not have seen a relative error of the formula below {detectable:.0%}; use more trials",
+            ValidationWarning,
+            stacklevel=3,
+        )
+    true = {"equals": abs(gap) <= chance, "upper-bounds": gap >= -chance, "lower-bounds": gap <= chance}[kind]
+    side = "both" if abs(gap) <= chance else "upper" if gap > 0 else "lower"
+    case = Case(point.shown(), claimed, run.mean, relative)
+    verdict = "holds" if true else "fails"
+    return ClaimCheck(claim, kind, "the pipeline", verdict, 1, case, side, "simulation", detectable=detectable)

@@ -28,6 +28,7 @@ from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.rates import EXPONENTS, Rates, rates
 from collapse_theory.derive.scales import INFINITE, given_exponent
 from collapse_theory.describe import grammar
+from collapse_theory.describe.recipe import located
 
 __all__ = ["RATE_NAMES", "check_rate"]
 
@@ -37,7 +38,9 @@ RATE_NAMES = EXPONENTS | {"beta", "r"}
 _TRIES = 20  # draws for each point that is wanted
 _GRID = 997  # of rational points, prime: away from the boundaries of cases
 _FAR = (10, 20, 40)  # logarithms to base 2 of the factors by which T grows
-_SHRINKS = 0.45  # of a gap between these; one that falls like 1/log T, as of a wrong power of log T, keeps more than half
+_SHRINKS = (
+    0.45  # of a gap between these; one that falls like 1/log T, as of a wrong power of log T, keeps more than half
+)
 _NONE = 1e-6  # a gap of slopes that is round-off
 _SLOPES = 8  # points at which slopes are followed
 
@@ -112,8 +115,8 @@ def _exact(value: Any, name: str) -> Any:
         return {k: _exact(v, f"the scale of {k}") for k, v in value.items()}
     if not isinstance(value, str):
         return value
-    names = {x: symbols.scale_exponent(x) for x in EXPONENTS - {"ell"}}
-    return grammar.formula(value, {**names, name: symbols.declared(name)} if name in RATE_NAMES else names)
+    with located(name):
+        return grammar.formula(value, {x: symbols.scale_exponent(x) for x in EXPONENTS - {"ell"}})
 
 
 # ---------------------------------------------------------------------- by cases
@@ -191,7 +194,7 @@ def _in_powers(claim: Expr, found: Rates) -> Expr:
                 raise ParseError(
                     f"the claim has {x.name}, which is zero or infinite at these scales; write it as a power of T"
                 )
-            change[x] = symbols.T**e
+            change[x] = x if e == 0 else symbols.T**e
         else:
             known = {*own, *given, *named, "T"}
             raise ParseError(
@@ -208,7 +211,7 @@ def _order(e: Expr) -> tuple[Expr, Expr] | None:
     """
     T = symbols.T
     if T not in e.free_symbols:
-        return (S.Zero, S.Zero)
+        return None if e == 0 else (S.Zero, S.Zero)
     if e == T:
         return (S.One, S.Zero)
     if isinstance(e, log):

@@ -361,7 +361,7 @@ def check(
                     ("verdict", "as stated", "claim", "about", "worst gap", "source"),
                     [
                         (c.found.verdict, "yes" if c.as_stated else f"no, {c.expected}", c.found.kind, c.found.about,
-                         f"{100 * c.found.worst.gap:+.3g} %", c.source)
+                         c.found.worst_gap, c.source)
                         for c in checked
                     ],
                 )  # fmt: skip
@@ -384,9 +384,9 @@ def check(
 def _claim_data(found: Any) -> dict[str, Any]:
     return {
         "verdict": found.verdict, "formula": found.claim, "claim": found.kind, "about": found.about, "regime": found.regime,
-        "points": found.points, "side": found.side, "order": found.order,
+        "points": found.points, "side": found.side, "order": found.order, "detectable": found.detectable,
         "worst": {"values": found.worst.values, "claimed": found.worst.claimed, "theory": found.worst.true,
-                  "relative_gap": found.worst.gap},
+                  "exponent_gap" if found.kind == "has-rate" else "relative_gap": found.worst.gap},
     }  # fmt: skip
 
 
