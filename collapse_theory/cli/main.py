@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from collapse_theory.cli.output import FAILED_CHECK, guarded, print_json, print_table, progress_bar, say
+from collapse_theory.cli.output import FAILED_CHECK, guarded, hint, print_json, print_table, progress_bar, say
 from collapse_theory.cli.problem import claimed_problem, pairs, problem, rate_problem
 
 __all__ = ["app", "run"]
@@ -399,7 +399,7 @@ def report(
 ) -> None:
     """Write a report: LaTeX (and PDF with a TeX engine), figures, CSV and JSON, of a pipeline file or a text."""
     from collapse_theory.describe.files import load
-    from collapse_theory.present.report import study_data, write_report
+    from collapse_theory.present.report import not_compiled, study_data, write_report
     from collapse_theory.present.text_report import largest_z, read_text_settings, text_data, write_text_report
 
     with guarded():
@@ -407,6 +407,7 @@ def report(
         if about_text is not None:
             with progress_bar() as move:
                 points, files = write_text_report(about_text, output, move)
+            hint(not_compiled(files))
             if as_json:
                 print_json({**text_data(about_text, points), "files": [str(f) for f in files]})
                 return
@@ -416,6 +417,7 @@ def report(
         _, settings = load(_toml(file))
         with progress_bar() as move:
             study, files = write_report(settings, output, move)
+        hint(not_compiled(files))
         if as_json:
             print_json({**study_data(study), "files": [str(f) for f in files]})
             return

@@ -8,7 +8,7 @@ import json
 import math
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,16 @@ from collapse_theory.present.figures import draw_study
 from collapse_theory.simulate.trial import digest
 from collapse_theory.study.report_study import Study, run_study
 
-__all__ = ["REPORT_FILES", "TEX_ENGINES", "compile_tex", "save_figure", "study_data", "write_json", "write_report"]
+__all__ = [
+    "REPORT_FILES",
+    "TEX_ENGINES",
+    "compile_tex",
+    "not_compiled",
+    "save_figure",
+    "study_data",
+    "write_json",
+    "write_report",
+]
 
 TEX_ENGINES = ("pdflatex", "lualatex", "xelatex", "tectonic")
 _ENDS = {"figure": ("pdf", "png"), "pipeline": ("pdf", "png"), "report": ("csv", "json", "pdf", "tex")}
@@ -118,6 +127,23 @@ def compile_tex(source: Path) -> Path | None:
     if failures:
         raise RuntimeError("\n".join(failures))
     return None
+
+
+def not_compiled(files: Iterable[Path]) -> str:
+    """Return what to install if a document among written files has no PDF, else nothing.
+
+    >>> not_compiled([Path("out/report.tex"), Path("out/report.pdf")])
+    ''
+    """
+    files = set(files)
+    sources = sorted(f.name for f in files if f.suffix == ".tex" and f.with_suffix(".pdf") not in files)
+    if not sources:
+        return ""
+    return (
+        f"no TeX engine was found, so {', '.join(sources)} is not compiled; everything else is there. Install one of "
+        f"{', '.join(TEX_ENGINES)} (Debian: texlive-latex-base texlive-latex-recommended; macOS: MacTeX; Windows: MiKTeX; or "
+        "conda install tectonic) and run the command again"
+    )
 
 
 def _failure(engine: str, source: Path) -> str | None:

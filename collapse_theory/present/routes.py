@@ -25,7 +25,7 @@ from sympy import Expr, Rational, S
 
 from collapse_theory.describe.pipeline import TRUTH, Fit, OneOf, Pipeline, Sample
 
-__all__ = ["PILL", "Arrow", "Edge", "Layout", "Rail", "Spot", "arranged", "crossings", "generations"]
+__all__ = ["PILL", "Arrow", "Flow", "Layout", "Rail", "Spot", "arranged", "crossings", "generations"]
 
 BOX = (0.57, 0.36)  # half width and height of a sample, in inches
 RADIUS = 0.40
@@ -54,7 +54,7 @@ class Spot:
 
 
 @dataclass(frozen=True)
-class Edge:
+class Flow:
     """Who gives what to whom: rows to a fit, labels to a sample, rows to a subsample."""
 
     source: Node
@@ -89,7 +89,7 @@ class Rail:
         leaves: From the trunk to each target.
     """
 
-    edges: tuple[Edge, ...]
+    edges: tuple[Flow, ...]
     trunk: tuple[Point, Point]
     joins: tuple[tuple[Point, ...], ...]
     leaves: tuple[Arrow, ...]
@@ -107,7 +107,7 @@ class Layout:
 
     places: dict[Node, Spot]
     truths: dict[Sample, tuple[Spot, Expr]]
-    arrows: dict[Edge, Arrow]
+    arrows: dict[Flow, Arrow]
     rails: list[Rail]
 
 
@@ -192,29 +192,29 @@ def _labels(sample: Sample) -> dict[Any, Expr]:
     return dict(sample.source)
 
 
-def _edges(pipeline: Pipeline) -> Iterator[Edge]:
+def _edges(pipeline: Pipeline) -> Iterator[Flow]:
     for node in pipeline.nodes:
         if isinstance(node, Fit):
             for s, weight in zip(node.samples, node.weights, strict=True):
-                yield Edge(s, node, weight, "fits on")
+                yield Flow(s, node, weight, "fits on")
         elif node.pool:
             for s in node.pool:
-                yield Edge(s, node, S.One, "drawn from")
+                yield Flow(s, node, S.One, "drawn from")
         else:
             for m, c in _labels(node).items():
                 if isinstance(m, Fit):
-                    yield Edge(m, node, c, "labels")
+                    yield Flow(m, node, c, "labels")
 
 
 def _split(
-    edges: list[Edge], places: dict[Node, Spot], generation: dict[Node, int]
-) -> tuple[dict[Edge, Arrow], list[list[Edge]]]:
+    edges: list[Flow], places: dict[Node, Spot], generation: dict[Node, int]
+) -> tuple[dict[Flow, Arrow], list[list[Flow]]]:
     """Return the edges that go straight, and the others by rail."""
-    by_source: dict[tuple[Node, Kind], list[Edge]] = {}
+    by_source: dict[tuple[Node, Kind], list[Flow]] = {}
     for e in sorted(edges, key=lambda e: (_order(places[e.source]), _order(places[e.target]))):
         by_source.setdefault((e.source, e.kind), []).append(e)
-    straight: dict[Edge, Arrow] = {}
-    rails: list[list[Edge]] = []
+    straight: dict[Flow, Arrow] = {}
+    rails: list[list[Flow]] = []
     for (source, kind), uses in by_source.items():
         if len(uses) == 1 or _same_uses(rails, uses, places[source], places) is None:
             a, b = source, uses[0].target
@@ -237,7 +237,7 @@ def _order(spot: Spot) -> tuple[float, float]:
     return -spot.y, spot.x
 
 
-def _same_uses(rails: list[list[Edge]], uses: list[Edge], at: Spot, places: dict[Node, Spot]) -> list[Edge] | None:
+def _same_uses(rails: list[list[Flow]], uses: list[Flow], at: Spot, places: dict[Node, Spot]) -> list[Flow] | None:
     """Return the rail whose uses below a place are the same, with the same coefficients."""
     wanted = {(e.kind, e.target, e.coefficient) for e in uses}
     for rail in rails:
@@ -247,7 +247,7 @@ def _same_uses(rails: list[list[Edge]], uses: list[Edge], at: Spot, places: dict
     return None
 
 
-def _straight(e: Edge, places: dict[Node, Spot]) -> Arrow:
+def _straight(e: Flow, places: dict[Node, Spot]) -> Arrow:
     """Return an edge on its own: from a lane to the right, or from a fit down to the row of a sample and left to it."""
     a, b = places[e.source], places[e.target]
     if e.kind != "labels":
@@ -271,7 +271,7 @@ def _level(row: float, use: str) -> float:
     return row - BOX[1] - _LEVELS[use] * _LEVEL
 
 
-def _free(e: Edge, arrow: Arrow, others: dict[Edge, Arrow], places: dict[Node, Spot]) -> bool:
+def _free(e: Flow, arrow: Arrow, others: dict[Flow, Arrow], places: dict[Node, Spot]) -> bool:
     """Whether an arrow meets no other arrow and no node."""
     if any(_meets(arrow.pieces, x.pieces) for x in others.values()):
         return False
@@ -301,7 +301,7 @@ def _port(node: Node, p: Spot, x: float, *, left: bool, out: bool) -> tuple[Poin
     return (own, p.y + p.half[1]), (own, y), (x, y)
 
 
-def _rail(edges: list[Edge], places: dict[Node, Spot], x: float, *, left: bool) -> Rail:
+def _rail(edges: list[Flow], places: dict[Node, Spot], x: float, *, left: bool) -> Rail:
     """Return a rail on a track; a coefficient is written where it leaves the rail."""
     joins = [_port(s, places[s], x, left=left, out=True) for s in dict.fromkeys(e.source for e in edges)]
     leaves = []
@@ -317,7 +317,7 @@ def _rail(edges: list[Edge], places: dict[Node, Spot], x: float, *, left: bool) 
     return Rail(tuple(edges), ((x, max(ends)), (x, min(ends))), tuple(joins), tuple(leaves))
 
 
-def _on_rails(shared: list[list[Edge]], arrows: dict[Edge, Arrow], places: dict[Node, Spot]) -> list[Rail]:
+def _on_rails(shared: list[list[Flow]], arrows: dict[Flow, Arrow], places: dict[Node, Spot]) -> list[Rail]:
     """Place the rails, short ones first, each where it crosses least; then each anew, in case a later one gave way."""
     left = -BOX[0] - _STUB - 2 * PILL[0] - 0.15
     right = max((p.x + p.half[0] for p in places.values()), default=0.0) + 0.25
