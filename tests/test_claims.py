@@ -205,6 +205,8 @@ def test_a_rate_of_a_pipeline_of_ones_own():
     assert not ct.check_claim("T^(-beta/(2+beta))", pipe, "has-rate", r="1/2", draws=10).holds
     gaussian = ct.workflows.replace(1, ct.Stage(T=ct.symbols.T), ct.Stage(T=ct.symbols.T))
     assert ct.check_claim("1-(1-1/T)^2", gaussian, family=ct.Gaussian(), draws=10).holds
+    with pytest.raises(ct.DomainError, match="family belongs to a pipeline"):
+        ct.check_claim("1/T", "token-replace", family=ct.Gaussian())
     numbers = ct.workflows.replace(1, ct.Stage(T=9), ct.Stage(T=9))
     with pytest.raises(ct.DomainError, match="rows that grow with T"):
         ct.check_claim("1/T", numbers, "has-rate")

@@ -217,14 +217,18 @@ def _parsed(
     if isinstance(claim, str):
         latex = "\\" in claim or "{" in claim
         declared = {x.name: x for x in (() if theory is None else theory.free_symbols)}
-        printed = {x: _PRINTED.get(x, x) for x in names if x not in symbols.NOTATION} | dict(notation or {})
-        read = read_latex(claim, printed or None) if latex else grammar.formula(claim, {**names, **declared})
+        own = {x: _PRINTED.get(x, x) for x in names if x not in symbols.NOTATION}
+        if own and isinstance(notation, Mapping | None):
+            notation = {**own, **(notation or {})}
+        read = read_latex(claim, notation) if latex else grammar.formula(claim, {**names, **declared})
     if not isinstance(read, Expr | ErrorFormula):
         raise ParseError(f"claim needs text, LaTeX or an expression, got {shown(claim)}; quote it")
     return read
 
 
 def _theory(about: Any, family: Any) -> tuple[ErrorFormula | None, str]:
+    if family is not None and not isinstance(about, Pipeline):
+        raise DomainError(f"family belongs to a pipeline, got {shown(family)} about {shown(about)}; leave it out")
     if isinstance(about, str):
         about = catalog[about]
     if isinstance(about, Theorem):
