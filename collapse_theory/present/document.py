@@ -123,7 +123,7 @@ def _setting(study: Study) -> str:
         r"The test error is the excess risk $\mathbb{E}\|\hat w-w_0\|_\Sigma^2$ of the last fit, without the label noise of "
         rf"the test point, for {where}.{swept} Figure~\ref{{fig:pipeline}} shows the pipeline of \emph{{{first}}}."
         "\n\n" + figure("pipeline.pdf", "Who labels which samples, who fits on what.", "fig:pipeline",
-                      r"width=\linewidth,height=0.32\textheight,keepaspectratio")
+                      r"width=\linewidth,height=0.45\textheight,keepaspectratio")
     )  # fmt: skip
 
 
