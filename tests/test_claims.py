@@ -195,6 +195,7 @@ def test_slopes_are_followed_where_no_rate_is_derived():
     assert verdict("1/T", **fixed) == "holds"
     assert [verdict(x, **fixed) for x in ("T^(-11/10)", "T^(-9/10)", "log(T)/T")] == ["bound"] * 3
     assert verdict("1", along="n", d=5, T=30) == "holds"
+    assert verdict("sigma^2*d/T", along="n", d=5, T=30) == "holds"  # a constant, as n grows
     assert verdict("1/n", along="n", d=5, T=30) == "bound"
 
 
@@ -218,6 +219,11 @@ def test_rates_from_the_command_line():
     found = call_json("check", *rate, "--set", "c=0.7", code=1)
     assert (found["verdict"], found["side"]) == ("bound", "lower")
     assert found["worst"]["exponent_gap"] == pytest.approx(0.7 - 2 / 3)
+    found = call_json("check", "T**-2", "--claim", "has-rate", "--theorem", "ridge-clean", "--set", "r=1/2", code=1)
+    beta = F(found["worst"]["values"]["beta"])  # exact
+    assert found["worst"]["theory"] == pytest.approx(float(beta / (1 + beta)), rel=1e-12)
+    rate = ("sigma^2*d/T", "--claim", "has-rate", "--theorem", "ols-accumulate", "--set", "d=5", "--set", "n=3")
+    assert call_json("check", *rate)["worst"]["values"]["d"] == 5
 
 
 def test_a_file_whose_verdict_is_wrong_fails(tmp_path):

@@ -23,7 +23,7 @@ from sympy import Expr, Float, Symbol
 from collapse_theory import symbols
 from collapse_theory.algebra.naming import ridge_names
 from collapse_theory.check.claim_verdict import KINDS, Case, ClaimCheck
-from collapse_theory.check.drawn_points import DrawnPoint, drawn_points
+from collapse_theory.check.drawn_points import DrawnPoint, drawn_points, plain_number
 from collapse_theory.check.rate_claims import RATE_NAMES, check_rate
 from collapse_theory.core.arguments import instance
 from collapse_theory.core.errors import (
@@ -35,7 +35,7 @@ from collapse_theory.core.errors import (
     nearest,
     shown,
 )
-from collapse_theory.core.numbers import integer, real
+from collapse_theory.core.numbers import integer
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.read_latex import read_latex
 from collapse_theory.derive.test_error import test_error
@@ -110,7 +110,7 @@ def check_claim(
     """
     kind = _given(kind, "claim", KINDS)
     if kind != "has-rate":
-        values = {k: _number(v, k) for k, v in values.items()}
+        values = {k: plain_number(v, k) for k, v in values.items()}
     _measure(spectrum, target)
     draws, seed = integer(draws, "draws", least=1, most=10_000), integer(seed, "seed", least=0)
     theory, name = _theory(about, family)
@@ -158,11 +158,6 @@ def _given(value: Any, name: str, valid: Iterable[str]) -> str:
         hint = nearest(value, valid) if isinstance(value, str) else f"; choose one of {', '.join(valid)}"
         raise ParseError(f"{name} needs to be one of {', '.join(valid)}, got {shown(value)}{hint}")
     return value
-
-
-def _number(value: Any, name: str) -> int | float:
-    exact = real(value, name, number=True)
-    return int(exact) if exact.is_Integer else float(exact)
 
 
 def _measure(spectrum: Any, target: Any) -> None:

@@ -17,12 +17,12 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from sympy import Add, Expr, Integer, Mul, Piecewise, Pow, Rational, S, Symbol, cancel, log
+from sympy import Add, Dummy, Expr, Integer, Mul, Piecewise, Pow, Rational, S, Symbol, cancel, log
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory import symbols
 from collapse_theory.check.claim_verdict import Case, ClaimCheck
-from collapse_theory.check.drawn_points import DrawnPoint, drawn_points
+from collapse_theory.check.drawn_points import DrawnPoint, drawn_points, plain_number
 from collapse_theory.core.errors import CollapseTheoryError, DomainError, ParseError, nearest, shown
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.rates import EXPONENTS, Rates, rates
@@ -78,7 +78,7 @@ def check_rate(
     exponents = {k: _exact(v, k) for k, v in given.items() if k in {*RATE_NAMES, "scales"}}
     own = {x.name for x in about.free_symbols} | {symbols.d.name}
     constants = {k: given_exponent(_exact(v, k), k) for k, v in given.items() if k not in exponents and k not in own}
-    fixed = {k: v for k, v in given.items() if k not in exponents and k not in constants}
+    fixed = {k: plain_number(v, k) for k, v in given.items() if k not in exponents and k not in constants}
     for name in sorted(set(constants) - {x.name for x in claim.free_symbols}):
         raise ParseError(f"{about.name} has no symbol {shown(name)}{nearest(name, {*own, *RATE_NAMES})}")
     claim = claim.xreplace({x: constants[x.name] for x in claim.free_symbols if x.name in constants})
@@ -263,13 +263,16 @@ def _by_slopes(
 ) -> ClaimCheck:
     """Follow local slopes at drawn values, all else fixed while one symbol grows."""
     grows = about.symbol(along)
-    loose = sorted(x.name for x in claim.free_symbols if x.name != along)
+    known = {x.name for x in about.free_symbols} | {symbols.d.name, along}
+    loose = sorted({x.name for x in claim.free_symbols} - known)
     if loose:
         raise ParseError(
             f"the claim has the symbol {shown(loose[0])} that nothing binds: no rate of {about.name} is derived here, and slopes "
             f"are followed for numbers; write a number"
         )
-    order = _order(claim.xreplace(dict.fromkeys(claim.free_symbols, symbols.T)))
+    order = _order(
+        claim.xreplace({x: symbols.T if x.name == along else Dummy(positive=True) for x in claim.free_symbols})
+    )
     if order is None:
         raise ParseError(f"the claim {shown(text)} needs terms whose leading powers do not cancel; write a product")
     cases = []

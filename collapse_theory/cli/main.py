@@ -385,7 +385,8 @@ def _claim_data(found: Any) -> dict[str, Any]:
     return {
         "verdict": found.verdict, "formula": found.claim, "claim": found.kind, "about": found.about, "regime": found.regime,
         "points": found.points, "side": found.side, "order": found.order, "detectable": found.detectable,
-        "worst": {"values": found.worst.values, "claimed": found.worst.claimed, "theory": found.worst.true,
+        "worst": {"values": {k: v if isinstance(v, int | float) else str(v) for k, v in found.worst.values.items()},
+                  "claimed": found.worst.claimed, "theory": found.worst.true,
                   "exponent_gap" if found.kind == "has-rate" else "relative_gap": found.worst.gap},
     }  # fmt: skip
 
