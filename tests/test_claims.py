@@ -96,7 +96,7 @@ def test_a_pipeline_without_theory_is_simulated(monkeypatch):
     monkeypatch.setattr("collapse_theory.check.claims.test_error", refuse)
     pipe = ct.Pipeline()
     pipe.fit(pipe.sample(T=40, noise=0.5))
-    where = {"spectrum": ct.Isotropic(5), "target": ct.RandomTarget(), "trials": 3000}
+    where = {"spectrum": ct.Isotropic(5), "target": ct.RandomTarget(), "trials": 1000}
     true, wrong = "0.5^2*d/(40-d-1)", "1.2*0.5^2*d/(40-d-1)"
     assert ct.check_claim(true, pipe, **where).regime == "simulation"
     kinds = ("equals", "upper-bounds", "lower-bounds")
@@ -175,7 +175,7 @@ def test_rates_are_compared_case_by_case(claim, about, where, verdict, side):
         assert found.worst.claimed != found.worst.true or "another power of log T" in str(found)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.fractions(F(6, 5), F(3), max_denominator=7), st.fractions(F(1, 8), F(2), max_denominator=8), st.booleans())
 def test_a_wrong_exponent_is_refuted(beta, r, wrong):
     """The rate by its textbook formula, which the package does not contain."""
