@@ -23,7 +23,10 @@ put back, it gives, with lower triangular matrices over the fits,
    Q_D=w_0^\top\Sigma_DFF^\top w_0+\operatorname{tr}\Sigma_DK,\qquad m_k=a_kT_D/N_k .
 
 :math:`\theta_{kl}` and :math:`Q_{kl}` occur on both sides of an equation that is linear in them once those of earlier fits are
-known; only the diagonals, the effective ridges, are not. The test error is the last entry of :math:`Q`.
+known; only the diagonals, the effective ridges, are not. The test error of a fit is its entry of :math:`Q`, that of a
+combination of fits a sum of entries. The residuals of a fit on its own rows are :math:`qr`, so that their mean square is
+:math:`q^2V`. Labels of its rows that it does not see as they are (samples that share inputs are averaged) are one more row of
+:math:`C` with :math:`q=1` and no force.
 
 Source: the cavity method, Mezard, Parisi, Virasoro, Spin Glass Theory and Beyond, 1987; for algorithms that reuse their data,
 Celentano, Cheng, Montanari, The high-dimensional asymptotics of first order methods with random data, 2021. The recursion over
@@ -38,9 +41,9 @@ from typing import Any, Protocol
 
 from sympy import Expr
 
-from collapse_theory.derive.pooled import PooledDesign, PooledSystem
+from collapse_theory.derive.pooled import Combination, Noise, PooledDesign, PooledSystem, Residuals
 
-__all__ = ["Cavity", "Design", "Field", "OwnFit", "Pair"]
+__all__ = ["Cavity", "Design", "Field", "OwnFit", "Pair", "unlabelled"]
 
 Pair = tuple[int, int]
 """A fit and one before it, or itself, by position."""
@@ -55,12 +58,14 @@ class OwnFit:
         kept: :math:`p_kR_{kk}`, a function of the eigenvalues: what the fit alone misses of the true coefficients.
         response: :math:`L_{kk}` on each of its designs.
         reach: :math:`\rho_k` on each of its designs: a function of the eigenvalues, or the integer 1.
+        left: :math:`q_k` on each of its designs: the share of a residual that is left to see.
     """
 
     kernel: Any
     kept: Any
     response: Sequence[Any]
     reach: Sequence[Any]
+    left: Sequence[Any]
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,21 @@ class Design:
     inputs: int
     covariance: str
     place: dict[int, int]
+
+
+@dataclass(frozen=True)
+class Row:
+    r"""A residual of a row of a design, :math:`\xi-Cg-t\,x^\top w_0`.
+
+    Attributes:
+        weights: Position of a fit and its entry of :math:`C`.
+        unlabelled: :math:`t`; None is zero.
+        noises: The label noises in :math:`\xi`.
+    """
+
+    weights: tuple[tuple[int, Any], ...]
+    unlabelled: Any = None
+    noises: tuple[Noise, ...] = ()
 
 
 class Field(Protocol):
@@ -124,22 +144,23 @@ class Cavity:
         self.designs = list(found.values())
         self._numbers: dict[Expr, Any] = {}
         self._per_design: dict[tuple[int, int], tuple[Any, Any]] = {}
+        self._row: dict[tuple[int, int], Row] = {}
         self._seen = {k: [D for D in self.designs if k in D.place] for k in range(len(system.fits))}
         self._overlaps: dict[tuple[Any, ...], Any] = {}
         self.responses = _Responses(self)
         self.means = self._means()
 
-    def test_error(self) -> Any:
-        """Return the whole test error; None is zero."""
-        return _SecondMoments(self, _Both(self)).test_error()
+    def error(self) -> Any:
+        """Return the whole of what the system asks for; None is zero."""
+        return _SecondMoments(self, _Both(self)).measured()
 
     def bias(self) -> Any:
-        """Return the part of the test error that the true coefficients make; None is zero."""
-        return _SecondMoments(self, _Truth(self)).test_error()
+        """Return the part of it that the true coefficients make; None is zero."""
+        return _SecondMoments(self, _Truth(self)).measured()
 
     def variance(self) -> Any:
         """Return the part that the label noises make; None is zero."""
-        return _SecondMoments(self, _Noise(self)).test_error()
+        return _SecondMoments(self, _Noise(self)).measured()
 
     def _means(self) -> list[Any]:
         """Return ``F_k``, functions of the eigenvalues: the mean error of each fit is ``-F_k w0``."""
@@ -149,7 +170,7 @@ class Cavity:
                 _product(
                     self.mass(k, D),
                     self.force(k, D),
-                    total(_product(self.responses.L[D.inputs].get((k, m)), self.unlabelled(m, D)) for m in D.place),
+                    total(_product(self.responses.L[D.inputs].get((k, m)), self.row(m, D).unlabelled) for m in D.place),
                 )
                 for D in self.common(k)
             )
@@ -173,21 +194,34 @@ class Cavity:
         """Return the designs that a fit, or two, see."""
         return [D for D in self._seen[fits[0]] if fits[-1] in D.place]
 
-    def labels(self, k: int, D: Design) -> Iterator[tuple[int, Any]]:
-        """Return row ``k`` of ``C``: one for the fit itself, minus the coefficient of each labeller."""
-        yield k, 1
-        for at, c in self.pooled(k, D).labellers:
-            yield at, -self.number(c)
+    def row(self, k: int, D: Design) -> Row:
+        """Return the residual of a fit on a design: one for the fit itself, minus the coefficient of each labeller."""
+        if (k, D.inputs) not in self._row:
+            self._row[k, D.inputs] = self._residual(self.pooled(k, D), k)
+        return self._row[k, D.inputs]
 
-    def unlabelled(self, k: int, D: Design) -> Any:
-        """Return ``t_k``; None is zero."""
-        x = self.pooled(k, D)
-        surplus = 1 - x.truth - sum(c for _, c in x.labellers)
-        return None if surplus == 0 else self.number(surplus)
+    def deviation(self, x: PooledDesign) -> Row:
+        """Return labels themselves as a residual."""
+        return self._residual(x)
+
+    def combination(self, x: Combination) -> Row:
+        """Return what a combination of models misses of the truth as a residual without labels."""
+        surplus = unlabelled(1 - x.truth, x.fits)
+        t = None if surplus == 0 else self.number(surplus)
+        return Row(tuple((at, 1 if c == 1 else self.number(c)) for at, c in x.fits), None if t is None else -1 * t)
+
+    def _residual(self, x: PooledDesign, *fit: int) -> Row:
+        surplus = unlabelled(len(fit) - x.truth, x.labellers)
+        weights = (*((k, 1) for k in fit), *((at, -1 * self.number(c)) for at, c in x.labellers))
+        return Row(weights, None if surplus == 0 else self.number(surplus), x.noises)
 
     def response(self, k: int, D: Design) -> Any:
         """Return ``L_kk``."""
         return self.own[k].response[D.place[k]]
+
+    def left(self, k: int, D: Design) -> Any:
+        """Return ``q_k``."""
+        return self.own[k].left[D.place[k]]
 
     def reach(self, k: int, D: Design) -> Any:
         """Return ``rho_k``."""
@@ -319,9 +353,20 @@ class _Responses:
             _product(weight, theta.get((at, m)), L.get((m, other)))
             for m in D.place
             if other <= m < k
-            for at, weight in c.labels(k, D)
+            for at, weight in c.row(k, D).weights
         )
         return _product(-1 * c.response(k, D), total(taken))
+
+    def moved(self, row: Row, other: int, D: Design) -> Any:
+        """Return the entry of ``L`` of labels that no fit sees, for an earlier fit."""
+        L, theta = self.L[D.inputs], self._theta[D.inputs]
+        taken = total(
+            _product(weight, theta.get((at, m)), L.get((m, other)))
+            for m in D.place
+            if m >= other
+            for at, weight in row.weights
+        )
+        return _product(-1, taken)
 
     def _combined(self, k: int, other: int, D: Design, entry: Any) -> Any:
         """Return ``(LC)_kl``, given the entry ``L_kl`` if the earlier fit sees the design."""
@@ -330,7 +375,7 @@ class _Responses:
             _product(entry if m == other else L.get((k, m)), weight)
             for m in D.place
             if other <= m <= k
-            for at, weight in self.cavity.labels(m, D)
+            for at, weight in self.cavity.row(m, D).weights
             if at == other
         )
         return total(terms)
@@ -349,14 +394,14 @@ class _Truth:
         """Return what the mean errors give."""
         return self._form(covariance, k, other)
 
-    def drawn(self, k: int, other: int, D: Design) -> Any:
-        """Return what labels that do not add up to one give to the residuals."""
-        c, out = self._cavity, []
-        for a, t in ((k, c.unlabelled(other, D)), (other, c.unlabelled(k, D))):
+    def drawn(self, a: Row, b: Row, covariance: str) -> Any:
+        """Return what labels that do not add up to one give to the covariance of two residuals."""
+        out = []
+        for row, t in ((a, b.unlabelled), (b, a.unlabelled)):
             if t is not None:
-                out += [-1 * weight * t * self._form(D.covariance, at) for at, weight in c.labels(a, D)]
-        both = _product(c.unlabelled(k, D), c.unlabelled(other, D))
-        return total([*out, None if both is None else both * self._form(D.covariance)])
+                out += [-1 * weight * t * self._form(covariance, at) for at, weight in row.weights]
+        both = _product(a.unlabelled, b.unlabelled)
+        return total([*out, None if both is None else both * self._form(covariance)])
 
     def _form(self, covariance: str, *fits: int) -> Any:
         key = (covariance, *sorted(fits))
@@ -379,15 +424,10 @@ class _Noise:
     def spread(self, k: int, other: int, covariance: str) -> Any:
         """Return nothing: no direction of the errors is preferred."""
 
-    def drawn(self, k: int, other: int, D: Design) -> Any:
+    def drawn(self, a: Row, b: Row, covariance: str) -> Any:  # noqa: ARG002 - noise has no direction
         """Return the covariance of the label noises."""
-        c = self._cavity
-        return total(
-            c.number(a.share * b.share * a.sigma**2)
-            for a in c.pooled(k, D).noises
-            for b in c.pooled(other, D).noises
-            if a.sample == b.sample
-        )
+        number = self._cavity.number
+        return total(number(x.share * y.share * x.sigma**2) for x in a.noises for y in b.noises if x.sample == y.sample)
 
 
 class _Both(_Truth):
@@ -399,9 +439,9 @@ class _Both(_Truth):
         super().__init__(cavity)
         self._noise = _Noise(cavity)
 
-    def drawn(self, k: int, other: int, D: Design) -> Any:
-        """Return what both give to the residuals."""
-        return total([super().drawn(k, other, D), self._noise.drawn(k, other, D)])
+    def drawn(self, a: Row, b: Row, covariance: str) -> Any:
+        """Return what both give to the covariance of two residuals."""
+        return total([super().drawn(a, b, covariance), self._noise.drawn(a, b, covariance)])
 
 
 class _SecondMoments:
@@ -418,10 +458,60 @@ class _SecondMoments:
             for other in range(k + 1):
                 self._solve(k, other)
 
-    def test_error(self) -> Any:
-        """Return the last entry for the covariance of the test inputs."""
-        last = len(self.cavity.own) - 1
-        return self.Q[self.cavity.system.test_covariance].get((last, last))
+    def measured(self) -> Any:
+        """Return what the system asks for."""
+        asked = self.cavity.system.measured
+        if isinstance(asked, Combination):
+            row = self.cavity.combination(asked)
+            return self._covariance(row, row, self.cavity.system.test_covariance)
+        return self._cross_validated(asked) if asked.validated else self._residuals(asked)
+
+    def _residuals(self, asked: Residuals) -> Any:
+        """Return the mean square of the residuals of a fit."""
+        c, k = self.cavity, asked.fit
+        fitted = (_product(c.mass(k, D), c.left(k, D), c.left(k, D), self._seen(k, D)) for D in c.common(k))
+        return total([*fitted, *(self._deviation(x, k) for x in asked.deviations)])
+
+    def _cross_validated(self, asked: Residuals) -> Any:
+        r"""Return their mean square over :math:`(1-\mathrm{df}/N)^2`, where the degrees of freedom of a row are ``1 - q L``.
+
+        A fit leaves the same share of the residuals on all its designs unless it has no ridge and interpolates some of them:
+        with no deviations the share cancels, and what is left holds without a ridge too.
+        """
+        c, k = self.cavity, asked.fit
+        N = c.number(c.system.fits[k].N)
+        designs = [(D, c.number(c.pooled(k, D).T)) for D in c.common(k)]
+        if not asked.deviations and not any(c.reaches(k, D) for D, _ in designs):
+            whole = total(_product(c.mass(k, D), self._seen(k, D)) for D, _ in designs)
+            free = total(T / N * c.response(k, D) for D, T in designs)
+        else:
+            whole = self._residuals(asked)
+            rows = sum(c.pooled(k, D).T for D, _ in designs)
+            again = c.system.fits[k].N - rows  # rows counted again, by samples on the same inputs
+            seen = (T / N * c.left(k, D) * c.response(k, D) for D, T in designs)
+            free = total([*seen, None if again == 0 else c.number(again) / N])
+        return _product(whole, 1 / free**2)
+
+    def _seen(self, k: int, D: Design) -> Any:
+        """Return the mean square ``V_kk`` of a fit on a design."""
+        L, left = self.cavity.responses.L[D.inputs], self._left[D.inputs]
+        return total(_product(left.get((k, m)), L.get((k, m))) for m in D.place if m <= k)
+
+    def _deviation(self, x: PooledDesign, k: int) -> Any:
+        """Return the share of the mean square that labels on a design of a fit have around those that it fits."""
+        c = self.cavity
+        D = next(D for D in c.designs if D.inputs == x.inputs)
+        row, residual = c.deviation(x), self._residual[x.inputs]
+        moved = {m: L for m in D.place if (L := c.responses.moved(row, m, D)) is not None}
+        single = (_product(2, L, self._covariance(row, c.row(m, D), x.covariance)) for m, L in moved.items())
+        both = (_product(a, b, self._entry(residual, m, n)) for m, a in moved.items() for n, b in moved.items())
+        mean_square = total([self._covariance(row, row, x.covariance), *single, *both])
+        return _product(c.number(x.weight * x.T / c.system.fits[k].N), mean_square)
+
+    def _covariance(self, a: Row, b: Row, covariance: str) -> Any:
+        """Return the covariance of two residuals of a row that no fit has seen."""
+        seen = (_product(x, y, self._entry(self.Q[covariance], i, j)) for i, x in a.weights for j, y in b.weights)
+        return total([self.source.drawn(a, b, covariance), *seen])
 
     def _solve(self, k: int, other: int) -> None:
         c, R, shared = self.cavity, self.cavity.responses.R, self.cavity.common(k, other)
@@ -471,14 +561,14 @@ class _SecondMoments:
 
     def _drawn(self, k: int, other: int, D: Design) -> Any:
         """Return the covariance of two rows' residuals before the response, but for the entry of the two fits."""
-        c = self.cavity
+        a, b = self.cavity.row(k, D), self.cavity.row(other, D)
         seen = (
-            _product(a, b, self._entry(self.Q[D.covariance], i, j))
-            for i, a in c.labels(k, D)
-            for j, b in c.labels(other, D)
+            _product(x, y, self._entry(self.Q[D.covariance], i, j))
+            for i, x in a.weights
+            for j, y in b.weights
             if (i, j) != (k, other)
         )
-        return total([self.source.drawn(k, other, D), *seen])
+        return total([self.source.drawn(a, b, D.covariance), *seen])
 
     def _times_response(self, k: int, other: int, D: Design, entry: Any) -> Any:
         L, residual = self.cavity.responses.L[D.inputs], self._residual[D.inputs]
@@ -525,6 +615,11 @@ class _SecondMoments:
     def _entry(entries: Mapping[Pair, Any], k: int, other: int) -> Any:
         """Return an entry of a symmetric matrix."""
         return entries.get((max(k, other), min(k, other)))
+
+
+def unlabelled(share: Expr, labellers: Iterable[tuple[int, Expr]]) -> Expr:
+    """Return what a share of the truth is less the coefficients of fits."""
+    return share - sum(c for _, c in labellers)
 
 
 def total(terms: Iterable[Any]) -> Any:

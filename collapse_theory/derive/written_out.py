@@ -70,7 +70,7 @@ def write_out(system: PooledSystem, *, terms: bool = False) -> WrittenOut:
     """
     field = _Expressions(system)
     cavity = Cavity(system, field)
-    found = (cavity.bias(), cavity.variance()) if terms else (cavity.test_error(),)
+    found = (cavity.bias(), cavity.variance()) if terms else (cavity.error(),)
     results = tuple(S.Zero if x is None else x for x in found)
     return WrittenOut(results, field.used(*results), tuple(field.ridges), field.equations)
 
@@ -138,7 +138,8 @@ class _Expressions:
         kappa = EffectiveRidge(rows, f.ridge / mass)
         self.ridges.setdefault(kappa)
         response = [1 / mass] * len(f.designs)
-        return OwnFit(1 / (eigenvalue + kappa), kappa / (eigenvalue + kappa), response, [1] * len(f.designs))
+        left = [mass * (1 - df(1, kappa) / rows)] * len(f.designs)
+        return OwnFit(1 / (eigenvalue + kappa), kappa / (eigenvalue + kappa), response, [1] * len(f.designs), left)
 
     def _weighted(self, f: PooledFit) -> OwnFit:
         name = symbols.implicit_scalar(len(self.equations) + 1)
@@ -149,6 +150,7 @@ class _Expressions:
             name / (eigenvalue + name),
             [f.N * name / seen[x.weight] for x in f.designs],
             [1] * len(f.designs),
+            [f.ridge / name] * len(f.designs),
         )
 
     def _several_scalars(self, f: PooledFit) -> OwnFit:
@@ -162,7 +164,8 @@ class _Expressions:
         for (weight, covariance), name in names.items():
             seen = SpectralTrace(eigenvalue_of(covariance) * kernel)
             self.equations[name] = Eq(name, 1 / (f.ridge + weight / f.N * seen), evaluate=False)
-        return OwnFit(kernel, kernel, [names[x.weight, x.covariance] for x in f.designs], [1] * len(f.designs))
+        response = [names[x.weight, x.covariance] for x in f.designs]
+        return OwnFit(kernel, kernel, response, [1] * len(f.designs), [f.ridge] * len(f.designs))
 
     # ------------------------------------------------------------------ between fits
     def coupled(

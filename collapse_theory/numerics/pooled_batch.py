@@ -78,7 +78,8 @@ def _solved(
     kappa, share = kappa * (unit * (1 + off)), share * (1 - off)
     kernel = 1 / (s[COMMON] + kappa)
     response = 1 / mass + 0 * kappa
-    own = OwnFit(kernel, kappa * kernel, [response] * len(f.designs), [1] * len(f.designs))
+    size = len(f.designs)
+    own = OwnFit(kernel, kappa * kernel, [response] * size, [1] * size, [mass * share] * size)
     load = np.concatenate([number[x.T] / rows + 0 * kappa for x in f.designs], axis=-1)
     offset = np.concatenate([share] * len(f.designs), axis=-1)
     return SolvedFit(own, uniform=True, s=s, load=load, offset=offset)

@@ -112,11 +112,13 @@ def solved_fit(
     mass = reals.array([number[x.weight] * number[x.T] / number[f.N] for x in f.designs])
     kernel, penalty = np.stack([r.error for r in found]), np.stack([r.penalty for r in found])
     response = np.stack([1 / r.scale for r in found])
+    left = np.stack([r.constant for r in found])
     own = OwnFit(
         kernel,
         kernel * penalty,
         [response[:, n : n + 1] for n in range(len(f.designs))],
         [1 if uniform or not is_open else penalty for is_open in opened.designs],
+        [left[:, n : n + 1] for n in range(len(f.designs))],
     )
     return SolvedFit(
         own, uniform, s, np.stack([mass / r.scale for r in found]), np.stack([r.constant / r.scale for r in found])

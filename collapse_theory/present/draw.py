@@ -16,7 +16,7 @@ import numpy as np
 from sympy import Expr, Float, latex
 
 from collapse_theory.core.numbers import show
-from collapse_theory.describe.pipeline import TRUTH, Fit, OneOf, Pipeline, Sample, Truth
+from collapse_theory.describe.pipeline import TRUTH, Features, Fit, OneOf, Pipeline, Sample
 from collapse_theory.present.fonts import drawable
 from collapse_theory.symbols import LATEX, NOTATION
 
@@ -85,7 +85,7 @@ def draw_pipeline(pipeline: Pipeline) -> Figure:
             _arrow(axes, places[sample], places[fit], "" if (weight - 1).is_zero else _math(weight), _INK, "-")
     _shared_inputs(axes, pipeline, places)
     _node(axes, TRUTH, places[TRUTH])
-    for node in pipeline.nodes:
+    for node in (*pipeline.samples, *pipeline.fits):
         _node(axes, node, places[node])
     _legend(axes, pipeline)
     return figure
@@ -121,6 +121,8 @@ def _rounds(pipeline: Pipeline) -> dict[Sample | Fit, int]:
     """Return the column of each node: fits by their longest chain of labellers, samples where they are first used."""
     rounds: dict[Any, int] = {TRUTH: -1}
     for node in pipeline.nodes:
+        if isinstance(node, Features):
+            continue
         before: Iterable[Any] = node.samples if isinstance(node, Fit) else (*node.labellers, *node.pool)
         step = 1 if isinstance(node, Sample) and not node.pool else 0
         rounds[node] = max((rounds[b] + step for b in before), default=0)
@@ -142,7 +144,7 @@ def _arrows_to_sample(axes: Axes, sample: Sample, places: dict[Any, _Spot]) -> N
         for labeller in sample.labellers:
             _arrow(axes, places[labeller], places[sample], share, _LABEL, "--")
     else:
-        for labeller, c in sample.source:
+        for labeller, c in sample.resolved.signal:
             _arrow(axes, places[labeller], places[sample], "" if (c - 1).is_zero else _math(c), _LABEL, "--")
 
 
@@ -173,7 +175,7 @@ def _shared_inputs(axes: Axes, pipeline: Pipeline, places: dict[Any, _Spot]) -> 
 
 
 # ---------------------------------------------------------------------- nodes
-def _node(axes: Axes, node: Truth | Sample | Fit, place: _Spot) -> None:
+def _node(axes: Axes, node: Any, place: _Spot) -> None:
     from matplotlib.patches import Circle, FancyBboxPatch, Patch
 
     a, b = place.half
