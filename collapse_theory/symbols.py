@@ -238,6 +238,10 @@ _LITERAL_ASSUMPTIONS = {
     "noise": {"positive": True},
     "ridge": {"positive": True},
     "weight": {"positive": True},
+    "m": {"positive": True},
+    "time": {"positive": True},
+    "step": {"positive": True},
+    "steps": {"positive": True},
     "number": {"real": True},
 }
 
