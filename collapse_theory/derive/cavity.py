@@ -206,9 +206,14 @@ class Cavity:
             return out
         for k, own in enumerate(self.own):
             drifts = (
-                _product(-1, self.mass(k, D), self.force(k, D), L.get((k, m)), self.row(m, D).unlabelled)
+                _product(
+                    -1,
+                    self.mass(k, D),
+                    self.force(k, D),
+                    self.responses.L[D.inputs].get((k, m)),
+                    self.row(m, D).unlabelled,
+                )
                 for D in self.common(k)
-                for L in (self.responses.L[D.inputs],)
                 for m in D.place
             )
             labelled = (self.responses.design.get((k, m)) for m in range(k))
@@ -408,12 +413,13 @@ class _Responses:
     def _drag(self, k: int, other: int, start: Any) -> Any:
         """Return ``tr PRP`` between two fits but for what the entry of ``P`` between them does."""
         c, P = self.cavity, self.P
-        terms = [_product(P[k, k], start, P[other, other])]
-        for a in c.sharing(k, k):
-            for b in c.sharing(k, a):
-                if other <= b and (a, b) not in {(k, other), (k, k)} and a != other:
-                    terms.append(_product(P.get((k, a)), self.R.get((a, b)), P.get((b, other))))
-        whole = total(terms)
+        between = (
+            _product(P.get((k, a)), self.R.get((a, b)), P.get((b, other)))
+            for a in c.sharing(k, k)
+            for b in c.sharing(k, a)
+            if other <= b < k and a != other and (a, b) != (k, other)
+        )
+        whole = total([_product(P[k, k], start, P[other, other]), *between])
         return None if whole is None else c.field.trace(whole)
 
     def _feature_feedback(self, k: int, other: int, sight: tuple[str, bool] | None) -> Any:

@@ -129,7 +129,8 @@ class _Expressions:
         r"""Return a fit with a name for its kernel: :math:`A_k=\Sigma R_{kk}`, which is :math:`I-p_kR_{kk}`, on one covariance."""
         if self.one:
             A = self._name("A", (k,), eigenvalue * own.kernel)
-            return replace(own, kernel=A / eigenvalue, kept=1 - A)
+            kept = 1 - A if own.penalty is None else own.penalty * A / eigenvalue
+            return replace(own, kernel=A / eigenvalue, kept=kept)
         G = self._name("G", (k,), own.kernel)
         return replace(own, kernel=G, kept=own.kept / own.kernel * G)
 
