@@ -29,8 +29,8 @@ combination of fits a sum of entries. The residuals of a fit on its own rows are
 :math:`C` with :math:`q=1` and no force.
 
 Rows and features enter alike. A fit on features, :math:`\hat w=Fv` with i.i.d. :math:`N(0,1/m)` entries of :math:`F`, has
-:math:`\varsigma v=F^\top u` for the force :math:`u=\sum_D\frac{a_D}{N}\rho X_D^\top r`. One feature left out of all fits that see it
-and put back gives, with lower triangular matrices over the fits that share features,
+:math:`\varsigma v=F^\top u` for the force :math:`u=\sum_D\frac{a_D}{N}\rho X_D^\top r`. One feature, left out of all fits that see
+it and put back, gives, with lower triangular matrices over the fits that share features,
 
 .. math:: P\,\hat w=u+Pz,\qquad P=\varsigma+\tfrac1m\operatorname{tr}[P-PRP],\qquad\operatorname{Cov}z=\zeta\,I,\qquad
    m\,\zeta=\operatorname{tr}\mathbb E(\hat w-z)(\hat w-z)^\top,
@@ -344,7 +344,7 @@ class _Responses:
                 self._solve(k, other)
 
     def _solve(self, k: int, other: int) -> None:
-        """Solve the response of a fit to the forces on an earlier one; they meet in the designs, and the features, that both see."""
+        """Solve the response of a fit to the forces on an earlier one; they meet in designs and features that both see."""
         c, shared, m = self.cavity, self.cavity.common(k, other), self.cavity.features(k, other)
         before = {D.inputs: self._before(k, other, D) for D in shared}
         start = self._response(k, other, self._push(k, other, before))
