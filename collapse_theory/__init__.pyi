@@ -13,6 +13,9 @@ from .core.errors import ParseError as ParseError
 from .core.errors import PipelineError as PipelineError
 from .core.errors import ValidationWarning as ValidationWarning
 from .derive.formula import ErrorFormula as ErrorFormula
+from .derive.inside import distance as distance
+from .derive.inside import gcv as gcv
+from .derive.inside import training_error as training_error
 from .derive.rates import Rates as Rates
 from .derive.rates import rates as rates
 from .derive.read_latex import read_latex as read_latex
@@ -21,6 +24,8 @@ from .describe import workflows as workflows
 from .describe.data import from_data as from_data
 from .describe.data import from_kernel as from_kernel
 from .describe.files import load as load
+from .describe.filters import GradientDescent as GradientDescent
+from .describe.filters import GradientFlow as GradientFlow
 from .describe.pipeline import TRUTH as TRUTH
 from .describe.pipeline import Fit as Fit
 from .describe.pipeline import Pipeline as Pipeline

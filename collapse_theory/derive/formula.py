@@ -20,12 +20,13 @@ from collapse_theory.core.doors import through
 from collapse_theory.core.errors import DomainError, nearest, shown
 from collapse_theory.core.numbers import flag, real
 from collapse_theory.derive.corrected import corrected
+from collapse_theory.derive.pooled import Measured
 from collapse_theory.derive.unfold import closed_form, unfolded
 from collapse_theory.symbols import d as dimension
 from collapse_theory.symbols import is_literal
 
 if TYPE_CHECKING:
-    from collapse_theory.describe.pipeline import Fit, Pipeline
+    from collapse_theory.describe.pipeline import Fit, Pipeline, Source
     from collapse_theory.describe.spectra import Spectrum
     from collapse_theory.describe.targets import Target
     from collapse_theory.numerics.measure import Spectra
@@ -54,7 +55,7 @@ class ErrorFormula(NearNames):
         method: The derivation: "exact", "operator", ...
         numbers: The number behind each symbol that stands for one; exact binary values.
         pipeline: Returns the pipeline the formula describes from values of its structural parameters (``n``), for simulation.
-        model: The tested fit of ``pipeline``; None means its last.
+        model: The tested fit of ``pipeline``, or a combination of fits; None means its last.
         name: Slug of the theorem, or "pipeline".
         family: The family of models that is simulated; None is linear regression.
         test_covariance: Name of the covariance of the test inputs; None is the common one.
@@ -64,6 +65,7 @@ class ErrorFormula(NearNames):
         remedies: What to do where a condition fails, by condition.
         isotropic: Whether it holds only where all live eigenvalues are equal.
         derivative: The symbols by which an error was differentiated to give this formula, in order.
+        measured: What it is: "test error", "training error" or "cross-validation".
     """
 
     parts: Mapping[str, Expr]
@@ -73,7 +75,7 @@ class ErrorFormula(NearNames):
     method: str = "exact"
     numbers: Mapping[Symbol, Expr] = field(default_factory=lambda: MappingProxyType({}))
     pipeline: Callable[..., Pipeline] | None = None
-    model: Fit | None = None
+    model: Fit | Source | None = None
     name: str = "pipeline"
     family: Any = None
     test_covariance: str | None = None
@@ -82,6 +84,7 @@ class ErrorFormula(NearNames):
     remedies: Mapping[Boolean, str] = field(default_factory=lambda: MappingProxyType({}))
     isotropic: bool = False
     derivative: tuple[Symbol, ...] = ()
+    measured: Measured = "test error"
 
     def __post_init__(self) -> None:
         """Freeze the mappings; refuse two symbols of one name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sympy import Ge, Gt, S
+from sympy import Expr, Ge, Gt, S
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory.core.arguments import choice
@@ -13,11 +13,11 @@ from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.labeller import pooled_stages
 from collapse_theory.derive.labeller_scalars import chain_scalars, pooled_scalars
 from collapse_theory.derive.operator import Generation
-from collapse_theory.derive.pooled import pooled_system
+from collapse_theory.derive.pooled import Measured, pooled_system
 from collapse_theory.derive.pooled_scalars import pipeline_scalars
 from collapse_theory.describe.literals import without_literals
-from collapse_theory.describe.pipeline import Fit, Pipeline, Source, Truth
-from collapse_theory.describe.recognise import chain, increments, is_least_squares, one_design, own_inputs
+from collapse_theory.describe.pipeline import Fit, Pipeline, Sample, Source, Truth
+from collapse_theory.describe.recognise import chain, increments, is_least_squares, is_ridge, one_design, own_inputs
 
 __all__ = ["excess_risk"]
 
@@ -26,30 +26,38 @@ _METHODS = ("auto", "exact", "operator", "free-probability")
 
 def excess_risk(
     pipeline: Pipeline,
-    model: Fit | None = None,
+    model: Fit | Source | None = None,
     method: str = "auto",
     test_covariance: str | None = None,
+    measured: Measured = "test error",
 ) -> ErrorFormula:
-    """Return the excess risk of ``model`` as a derived formula.
+    """Return the excess risk of ``model`` as a derived formula, or what else is measured of it.
 
     Args:
         pipeline: The training procedure.
-        model: The tested fit; default the last.
+        model: The tested fit, or a linear combination of fits and the truth; default the last fit.
         method: "exact" (least squares), "operator" (inputs used by one fit each), "free-probability" (every linear
             pipeline), or "auto": the strongest that applies. Where fits pool several earlier fits, the exact error of more
             than six fits is written out only when it is asked for.
         test_covariance: Name of the covariance of the test inputs; None is the common one.
+        measured: "test error", or of a fit "training error" or "cross-validation".
 
     Raises:
         PipelineError: If the method does not cover the pipeline.
     """
-    tested = pipeline.model(model)
+    tested = pipeline.tested(model)
     choice(method, "method", _METHODS)
     copy, fit, numbers = without_literals(pipeline, tested)
     derived = None
     if test_covariance is not None:  # the other derivations measure the risk by the inputs' own covariance
         if method not in {"auto", "free-probability"}:
             raise PipelineError(f'test_covariance needs method="free-probability", got {shown(method)}; use "auto"')
+        method = "free-probability"
+    if isinstance(fit, Source) or measured != "test error" or not is_ridge(copy.ancestors(fit)):
+        if method not in {"auto", "free-probability"}:
+            raise PipelineError(
+                f'method={shown(method)} covers the test error of one ridge regression, got {_asked(tested, measured)}; use "auto"'
+            )
         method = "free-probability"
     if method in {"auto", "exact"}:
         derived = _exact(copy, fit)
@@ -58,7 +66,7 @@ def excess_risk(
     if derived is None and method in {"auto", "operator"}:
         derived = _operator(copy, fit)
     if derived is None and method in {"auto", "free-probability"}:
-        derived = _free_probability(copy, fit, test_covariance)
+        derived = _free_probability(copy, fit, test_covariance, measured)
     if derived is None:
         raise PipelineError(_not_covered(fit, method))
     return ErrorFormula(
@@ -71,7 +79,12 @@ def excess_risk(
         pipeline=Described(pipeline),
         model=tested,
         test_covariance=test_covariance,
+        measured=measured,
     )
+
+
+def _asked(tested: Fit | Source, measured: str) -> str:
+    return f"{measured} of {tested if isinstance(tested, Source) else tested.name}"
 
 
 def _exact(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
@@ -137,20 +150,24 @@ def _pooled(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
     return ErrorFormula({"bias": bias, "variance": variance}, "proportional", (), sources, "operator")
 
 
-def _free_probability(pipeline: Pipeline, fit: Fit, test_covariance: str | None) -> ErrorFormula:
-    bias, variance = pipeline_scalars(pooled_system(pipeline, fit, test_covariance))
+def _free_probability(
+    pipeline: Pipeline, model: Fit | Source, test_covariance: str | None, measured: Measured
+) -> ErrorFormula:
+    bias, variance = pipeline_scalars(pooled_system(pipeline, model, test_covariance, measured))
     return ErrorFormula(
         {"bias": bias, "variance": variance}, "proportional", (), ("subramonian2025autofpt",), "free-probability"
     )
 
 
-def _domain(pipeline: Pipeline, fit: Fit) -> tuple[Boolean, ...]:
+def _domain(pipeline: Pipeline, model: Fit | Source) -> tuple[Boolean, ...]:
     """Return the ranges of rows, noise, ridge and weights that the symbols' assumptions do not already grant."""
     conditions: list[Boolean] = []
-    for f in pipeline.ancestors(fit):
-        for s in f.samples:
-            conditions += [Gt(s.inputs.T, 0), Ge(s.noise or S.Zero, 0)]
-        conditions += [Ge(f.ridge or S.Zero, 0), *(Ge(a, 0) for a in f.weights)]
+    for f in pipeline.ancestors(model):
+        totals: dict[Sample, Expr] = {}
+        for s, a in zip(f.samples, f.weights, strict=True):
+            conditions += [Gt(s.inputs.T, 0), *(Ge(x.noise or S.Zero, 0) for x in (s, *s.relabelled))]
+            totals[s.inputs] = totals.get(s.inputs, S.Zero) + a
+        conditions += [Ge(f.ridge or S.Zero, 0), *(Ge(a, 0) for a in totals.values())]
     return tuple(c for c in dict.fromkeys(conditions) if c is not S.true)
 
 

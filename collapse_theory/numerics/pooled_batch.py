@@ -29,7 +29,7 @@ __all__ = ["has_one_ridge_each", "pooled_batch"]
 
 def has_one_ridge_each(system: PooledSystem, measure: Measure) -> bool:
     """Return whether every fit has one weight and the common covariance, and no direction is without variance."""
-    alike = all(len({x.weight for x in f.designs}) == 1 for f in system.fits)
+    alike = all(len({x.weight for x in f.designs}) == 1 and f.features is None for f in system.fits)
     return alike and system.covariances == (COMMON,) and bool((measure.nodes > 0).all())
 
 
@@ -58,7 +58,7 @@ def pooled_batch(
     alike: dict[tuple[Any, ...], SolvedFit] = {}
     fits = []
     for f in system.fits:
-        key = (f.ridge, f.N, tuple((x.T, x.weight) for x in f.designs))
+        key = f.alone
         if key not in alike:
             alike[key] = _solved(f, number, measure, s, unit, nudge * numbers.epsilon)
         fits.append(alike[key])
@@ -78,7 +78,8 @@ def _solved(
     kappa, share = kappa * (unit * (1 + off)), share * (1 - off)
     kernel = 1 / (s[COMMON] + kappa)
     response = 1 / mass + 0 * kappa
-    own = OwnFit(kernel, kappa * kernel, [response] * len(f.designs), [1] * len(f.designs))
+    size = len(f.designs)
+    own = OwnFit(kernel, kappa * kernel, [response] * size, [1] * size, [mass * share] * size)
     load = np.concatenate([number[x.T] / rows + 0 * kappa for x in f.designs], axis=-1)
     offset = np.concatenate([share] * len(f.designs), axis=-1)
     return SolvedFit(own, uniform=True, s=s, load=load, offset=offset)

@@ -10,7 +10,7 @@ from sympy import Expr, Float, latex
 from collapse_theory.core.arguments import instance
 from collapse_theory.core.errors import DomainError
 from collapse_theory.core.numbers import show
-from collapse_theory.describe.pipeline import Fit, Pipeline, Sample
+from collapse_theory.describe.pipeline import TRUTH, Features, Fit, GradientFlow, Pipeline, Sample, Truth
 from collapse_theory.present.fonts import drawable
 from collapse_theory.present.routes import PILL, Arrow, Layout, Point, Rail, Spot, arranged
 from collapse_theory.symbols import LATEX, NOTATION
@@ -68,8 +68,8 @@ def draw_pipeline(pipeline: Pipeline, ax: Axes | None = None) -> Figure:
         pen.arrow(arrow)
     for rail in layout.rails:
         pen.rail(rail)
-    for sample, (spot, share) in layout.truths.items():
-        pen.truth(spot, layout.places[sample], share)
+    for sample, (spot, shares) in layout.truths.items():
+        pen.truth(spot, layout.places[sample], shares)
     for node, spot in layout.places.items():
         pen.node(node, spot)
     pen.legend(layout, (left + right) / 2, low)
@@ -122,8 +122,8 @@ class _Pen:
         for arrow in rail.leaves:
             self.arrow(arrow, [(x, arrow.points[0][1] + 2 * _BEND)])
 
-    def truth(self, spot: Spot, sample: Spot, share: Expr) -> None:
-        """Draw the truth beside a sample that it labels."""
+    def truth(self, spot: Spot, sample: Spot, shares: Mapping[Truth, Expr]) -> None:
+        """Draw the truth, or several, beside a sample that they label."""
         from matplotlib.patches import FancyBboxPatch
 
         start, end = spot.x + spot.half[0], sample.x - sample.half[0]
@@ -131,8 +131,10 @@ class _Pen:
         (a, b), corner = PILL, (spot.x - PILL[0], spot.y - PILL[1])
         outline = FancyBboxPatch(corner, 2 * a, 2 * b, "round,pad=0,rounding_size=0.15", facecolor=_FILL["truth"])
         self.outlined(outline)
-        self.text(spot.x, spot.y, "truth", 7.5, width=2 * a - 0.08)
-        if not (share - 1).is_zero:
+        names = ", ".join("truth" if x == TRUTH else _name(x.name) for x in shares)
+        self.text(spot.x, spot.y, names, 7.5, width=2 * a - 0.08)
+        share = next(iter(shares.values()))
+        if len(shares) == 1 and not (share - 1).is_zero:
             self.text((start + end) / 2 - 0.03, spot.y, _math(share), 7.5, color=_LABEL, paper=True)
 
     def node(self, node: Sample | Fit, spot: Spot) -> None:
@@ -141,7 +143,7 @@ class _Pen:
         a, b = spot.half
         if isinstance(node, Fit):
             outline: Patch = Circle((spot.x, spot.y), a, facecolor=_FILL["fit"])
-            lines = [_name(node.name)] + ([] if node.ridge is None else [_quantity(r"\lambda", node.ridge)])
+            lines = [_name(node.name), *_how(node)]
         else:
             fill = _FILL["subsample" if node.pool else "sample"]
             corner = (spot.x - a, spot.y - b)
@@ -225,6 +227,19 @@ def _quantity(symbol: str, value: Expr) -> str:
     body = _math(value).strip("$")
     own = any(_math(s).strip("$").startswith(symbol) for s in value.free_symbols)
     return f"${body}$" if own else f"${symbol} = {body}$"
+
+
+def _how(fit: Fit) -> list[str]:
+    """Return what is written into a fit: its ridge or its filter, and its features."""
+    out = [] if fit.ridge is None else [_quantity(r"\lambda", fit.ridge)]
+    if fit.filter is not None:
+        names = ("t",) if isinstance(fit.filter, GradientFlow) else (r"\eta", "k")
+        out += [_quantity(name, e) for name, e in zip(names, fit.filter.parameters, strict=True)]
+    if isinstance(fit.features, Features):
+        out.append(f"on {_name(fit.features.name)}")
+    elif fit.features is not None:
+        out.append(_quantity("m", fit.features))
+    return out
 
 
 def _name(name: str) -> str:

@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from sympy import Expr, Rational, S
 
-from collapse_theory.describe.pipeline import TRUTH, Fit, OneOf, Pipeline, Sample
+from collapse_theory.describe.pipeline import Fit, Labels, OneOf, Pipeline, Sample, Truth
 
 __all__ = ["PILL", "Arrow", "Flow", "Layout", "Rail", "Spot", "arranged", "crossings", "generations"]
 
@@ -103,10 +103,10 @@ class Rail:
 
 @dataclass(frozen=True)
 class Layout:
-    """A picture: nodes, the truth beside its samples with its coefficient, single arrows with their edges, and rails."""
+    """A picture: nodes, the truths beside their samples with their coefficients, single arrows with their edges, and rails."""
 
     places: dict[Node, Spot]
-    truths: dict[Sample, tuple[Spot, Expr]]
+    truths: dict[Sample, tuple[Spot, dict[Truth, Expr]]]
     arrows: dict[Flow, Arrow]
     rails: list[Rail]
 
@@ -122,10 +122,10 @@ def arranged(pipeline: Pipeline) -> Layout:
     places = _places(pipeline)
     truths = {}
     for s in pipeline.samples:
-        share = _labels(s).get(TRUTH)
-        if share is not None:
+        shares = {x: c for x, c in _labels(s).items() if isinstance(x, Truth)}
+        if shares:
             at = places[s]
-            truths[s] = (Spot(at.x - BOX[0] - _STUB - PILL[0], at.y + 0.12, PILL), share)
+            truths[s] = (Spot(at.x - BOX[0] - _STUB - PILL[0], at.y + 0.12, PILL), shares)
     arrows, shared = _split(list(_edges(pipeline)), places, generations(pipeline))
     return Layout(places, truths, arrows, _on_rails(shared, arrows, places))
 
@@ -139,18 +139,22 @@ def crossings(layout: Layout) -> int:
 # ---------------------------------------------------------------------- nodes
 def generations(pipeline: Pipeline) -> dict[Node, int]:
     """Return the generation of each node: fits by their longest chain of labellers, samples where they are first used."""
-    found: dict[Any, int] = {TRUTH: -1}
-    for node in pipeline.nodes:
+    found: dict[Any, int] = dict.fromkeys(pipeline.truths, -1)
+    for node in _nodes(pipeline):
         before: Iterable[Any] = node.samples if isinstance(node, Fit) else (*node.labellers, *node.pool)
         step = 1 if isinstance(node, Sample) and not node.pool else 0
         found[node] = max((found[b] + step for b in before), default=0)
-    for node in reversed(pipeline.nodes):
+    for node in reversed(_nodes(pipeline)):
         if isinstance(node, Sample):
             users = [found[f] for f in pipeline.fits if node in f.samples]
             users += [found[s] for s in pipeline.samples if node in s.pool]
             found[node] = max(found[node], min(users, default=found[node]))
-    del found[TRUTH]
-    return found
+    return {node: g for node, g in found.items() if not isinstance(node, Truth)}
+
+
+def _nodes(pipeline: Pipeline) -> list[Node]:
+    """Return the samples and fits; features are written into the fits that see them."""
+    return [node for node in pipeline.nodes if isinstance(node, (Sample, Fit))]
 
 
 def _places(pipeline: Pipeline) -> dict[Node, Spot]:
@@ -167,7 +171,7 @@ def _places(pipeline: Pipeline) -> dict[Node, Spot]:
         return min(users, default=len(order)), not any(isinstance(m, Fit) for m in s.labellers)
 
     for g in sorted(set(generation.values())):
-        here = [node for node in pipeline.nodes if generation[node] == g]
+        here = [node for node in _nodes(pipeline) if generation[node] == g]
         samples = sorted((s for s in here if isinstance(s, Sample) and not s.pool), key=first_use)
         drawn = [s for s in here if isinstance(s, Sample) and s.pool]
         fits = [f for f in here if isinstance(f, Fit)]
@@ -193,7 +197,7 @@ def _labels(sample: Sample) -> dict[Any, Expr]:
 
 
 def _edges(pipeline: Pipeline) -> Iterator[Flow]:
-    for node in pipeline.nodes:
+    for node in _nodes(pipeline):
         if isinstance(node, Fit):
             for s, weight in zip(node.samples, node.weights, strict=True):
                 yield Flow(s, node, weight, "fits on")
@@ -202,8 +206,8 @@ def _edges(pipeline: Pipeline) -> Iterator[Flow]:
                 yield Flow(s, node, S.One, "drawn from")
         else:
             for m, c in _labels(node).items():
-                if isinstance(m, Fit):
-                    yield Flow(m, node, c, "labels")
+                if not isinstance(m, Truth):
+                    yield Flow(m.sample if isinstance(m, Labels) else m, node, c, "labels")
 
 
 def _split(
@@ -218,7 +222,9 @@ def _split(
     for (source, kind), uses in by_source.items():
         if len(uses) == 1 or _same_uses(rails, uses, places[source], places) is None:
             a, b = source, uses[0].target
-            near = kind == "labels" or (generation[a] == generation[b] and places[a].x < places[b].x)
+            near = (kind == "labels" and isinstance(a, Fit)) or (
+                generation[a] == generation[b] and places[a].x < places[b].x
+            )
             arrow = _straight(uses[0], places)
             if near and _free(uses[0], arrow, straight, places):
                 straight[uses[0]] = arrow
