@@ -416,6 +416,22 @@ class ErrorFormula:
         )
         return printed
 
+    def to_json(self) -> str:
+        """Return the formula as JSON text: all that it says, for :func:`~collapse_theory.present.json_formula.from_json`.
+
+        What is read back has the same expressions, hence the same values, derivatives and LaTeX.
+
+        Raises:
+            DomainError: If text cannot say a part of it: a model or a family of a user's own.
+
+        >>> import collapse_theory as ct
+        >>> err = ct.catalog["ridge-clean"].error
+        >>> ct.from_json(err.to_json()) == err
+        True
+        """
+        written: str = through("ErrorFormula.to_json")(self)
+        return written
+
     @cached_property
     def _printed(self) -> str:
         """The print without options, made once."""
