@@ -416,6 +416,26 @@ class ErrorFormula:
         )
         return printed
 
+    def code(self, language: str = "numpy") -> str:
+        r"""Return source that computes the test error without this package, from the plan by which it is evaluated.
+
+        Args:
+            language: "numpy" or "julia": a function ``test_error`` of the eigenvalues ``s``, the energies ``w2`` and the
+                parameters by name, with solvers for what is implicit, which needs NumPy alone or base Julia; conditions are
+                checked. "sympy": the expressions and equations in plain SymPy. "unicode": text for a terminal.
+
+        Raises:
+            DomainError: If there is no such language, or the formula has a part without source in it (the message says which
+                and what to do instead).
+
+        >>> import collapse_theory as ct
+        >>> print(ct.catalog["ols-replace"].error.subs({"n": 0}).code("unicode"))
+        E = d σ² / (T - d - 1)
+          for T ≥ d + 2, T₀ ≥ d + 2
+        """
+        written: str = through("ErrorFormula.code")(self, language)
+        return written
+
     def to_json(self) -> str:
         """Return the formula as JSON text: all that it says, for :func:`~collapse_theory.present.json_formula.from_json`.
 
