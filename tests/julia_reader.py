@@ -118,7 +118,8 @@ def _total(x, init=None):
 
 BASE = {
     "min": min, "max": max, "abs": np.abs, "sqrt": np.sqrt, "exp": np.exp, "log": np.log, "log1p": np.log1p, "expm1": np.expm1,
-    "sin": np.sin, "cos": np.cos, "tan": np.tan, "pi": math.pi, "Inf": math.inf, "ceil": np.ceil, "isfinite": np.isfinite,
+    "sin": np.sin,
+    "sign": np.sign, "cos": np.cos, "tan": np.tan, "pi": math.pi, "Inf": math.inf, "ceil": np.ceil, "isfinite": np.isfinite,
     "float": lambda x: np.asarray(x, dtype=float) if isinstance(x, np.ndarray) else float(x), "length": len,
     "Int": lambda x: int(x) if x == int(x) else _raise("InexactError"), "isinteger": lambda x: x == int(x),
     "count": lambda x: int(np.sum(x)), "sum": _total, "prod": math.prod, "maximum": np.max, "minimum": np.min,

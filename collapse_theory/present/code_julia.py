@@ -19,7 +19,7 @@ _KEYWORDS = """abstract baremodule begin break catch const continue do else else
     import importall in isa let local macro module mutable outer primitive quote return struct true try type using where
     while"""
 _BASE = """abs all ceil clamp copy count cos enumerate error exp expm1 fill float im inv isfinite isinteger length log log1p max
-    min pi prod push sides sin sqrt sum tan vcat w2 zeros ones zip x live fits designs test_error Int Inf e"""
+    min pi prod push sides sin sqrt sum tan value vcat w2 zeros ones zip x live fits designs test_error Int Inf e"""
 
 
 @cache
@@ -74,7 +74,8 @@ class JuliaWriter(SourceWriter):
         given = [*map(self.names.of, self.source.parameters)]
         signature = ", ".join(self.arrays) + ("; " + ", ".join(given) if given else "")
         body = [*self._spectrum(), *self.constants(), *self._checks(given), *self.block(self.source.block)]
-        body.append(f"return {self.say(self.source.result)}")
+        body += [f"value = {self.say(self.source.result)}"]
+        body += [f'isfinite(value) || error("{self.source.name} has no finite value there")', "return value"]
         return ['"""', *self.about, '"""', f"function test_error({signature})", *self.indented(body), "end"]
 
     def _spectrum(self) -> list[str]:
@@ -105,6 +106,10 @@ class JuliaWriter(SourceWriter):
     def loop(self, index: str, first: str, last: str, lines: list[str]) -> list[str]:
         """Return a loop over whole numbers."""
         return [f"for {index} in {first}:Int({last})", *self.indented(lines), "end"]
+
+    def either(self, holds: str, lines: list[str], others: list[str]) -> list[str]:
+        """Return a choice between two blocks."""
+        return [f"if {holds}", *self.indented(lines), "else", *self.indented(others), "end"]
 
     def array(self, e: Expr) -> str:
         """Return a function of the eigenvalues, an array even if it is constant."""

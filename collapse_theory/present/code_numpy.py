@@ -45,7 +45,7 @@ class NumpyWriter(SourceWriter):
 
     reserved = frozenset(
         {*keyword.kwlist, *numpy_parts.__all__, "np", "math", "w2", "abs", "max", "min", "int", "range", "len", "test_error",
-         "fits", "designs", "live", "sides", "x", "holds", "need"}
+         "fits", "designs", "live", "sides", "x", "holds", "need", "error", "float"}
     )  # fmt: skip
     printer = _NumpyPrinter
 
@@ -66,7 +66,11 @@ class NumpyWriter(SourceWriter):
         first, *others = self.about
         said = [f'"""{first}', *others, '"""'] if others else [f'"""{first}"""']
         body = [*said, *self._spectrum(), *self.constants(), *self._checks(given), *self.block(self.source.block)]
-        body.append(f"return {self.say(self.source.result)}")
+        body += [f"error = {self.say(self.source.result)}", "if not np.isfinite(error):"]
+        body += [
+            f'{self.tab}raise ArithmeticError("{self.source.name} has no finite value there")',
+            "return float(error)",
+        ]
         return [f"def test_error({signature}):", *self.indented(body)]
 
     def _spectrum(self) -> list[str]:
@@ -100,6 +104,10 @@ class NumpyWriter(SourceWriter):
     def loop(self, index: str, first: str, last: str, lines: list[str]) -> list[str]:
         """Return a loop over whole numbers."""
         return [f"for {index} in range({first}, int({last}) + 1):", *self.indented(lines)]
+
+    def either(self, holds: str, lines: list[str], others: list[str]) -> list[str]:
+        """Return a choice between two blocks."""
+        return [f"if {holds}:", *self.indented(lines), "else:", *self.indented(others)]
 
     def array(self, e: Expr) -> str:
         """Return a function of the eigenvalues, an array even if it is constant."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sympy import Add, Expr, Integer, S, Symbol
+from sympy import Add, Eq, Expr, Integer, S, Symbol
 from sympy.core.relational import Relational
 
 from collapse_theory import symbols
@@ -33,7 +33,17 @@ from collapse_theory.numerics.steps import (
     SolveRidge,
     Unroll,
 )  # fmt: skip
-from collapse_theory.present.code_statements import Call, FixedPoint, For, Let, Recursion, Source, Statement
+from collapse_theory.present.code_statements import (
+    Block,
+    Call,
+    Either,
+    FixedPoint,
+    For,
+    Let,
+    Recursion,
+    Source,
+    Statement,
+)  # fmt: skip
 from collapse_theory.symbols import Eigenvalue, eigenvalue, eigenvalue_of, intermediate, ordered
 from collapse_theory.symbols import d as dimension
 from collapse_theory.theorems.catalog import catalog
@@ -250,7 +260,9 @@ class _Lines:
     def _pooled(self, system: PooledSystem, given: Mapping[Expr, Expr]) -> tuple[Expr, ...]:
         recursion = fit_recursion(system) if len(system.fits) > _LINES else None
         if recursion is not None:
-            return self._recursion(recursion, given)
+            names = (self.new("bias"), self.new("variance"))
+            self.block += self._recursion(recursion, given, names)
+            return names
         written = write_out(system, terms=True)
         known: dict[Expr, Expr] = dict(given)
         self._solve_fits(written, known)
@@ -298,8 +310,15 @@ class _Lines:
         recursion = _recursion_of(self.formula, step.rule)
         if recursion is None:
             raise DomainError(_refusal(self.formula.name, step))
-        given |= {symbols.n: rounds}
-        self._results(step.names, self._recursion(recursion, given))
+        names = (self.new("bias"), self.new("variance"))
+        block = self._recursion(recursion, {**given, symbols.n: rounds}, names)
+        for c in reversed(range(step.rule.least, recursion.least)):  # the law of the others does not hold there
+            inner = self.inner()
+            terms = (inner._planned(step.rule.term(x, c, step.orders).xreplace(given)) for x in step.rule.terms)
+            inner.say(Let(names, tuple(terms)))
+            block = (Either(Eq(rounds, c), tuple(inner.block), block),)
+        self.block += block
+        self._results(step.names, names)
 
     def _round_sum(self, terms: RoundSum, given: Mapping[Expr, Expr], rounds: Expr) -> Expr:
         total = self.let("total", self._planned(terms.before.xreplace(dict(given))))
@@ -317,22 +336,16 @@ class _Lines:
         inner.follow(plan)
         return inner.said(plan.outputs[0][1])
 
-    def _recursion(self, recursion: FitRecursion, given: Mapping[Expr, Expr]) -> tuple[Expr, ...]:
+    def _recursion(self, recursion: FitRecursion, given: Mapping[Expr, Expr], names: tuple[Symbol, ...]) -> Block:
+        """Return the recursion over fits and designs at the values of its symbols."""
         found = recursion.mapped(given)
-        names = (self.new("bias"), self.new("variance"))
         designs = []
         for x in found.designs:
             rows, seers, *common = x.element
             designs.append(
                 (*_run(x), rows, seers, tuple(common) or None, None if common else found.relabelled[x.index])
             )
-        if recursion.least:
-            self.say(
-                Call((), "at_least", (found.count, recursion.count.xreplace({symbols.n: Integer(recursion.least)})))
-            )
-        fits = tuple((*_run(x), *x.element) for x in found.fits)
-        self.say(Recursion(names, found.count, fits, tuple(designs)))
-        return names
+        return (Recursion(names, tuple((*_run(x), *x.element) for x in found.fits), tuple(designs)),)
 
 
 def _run(run: Stretch) -> tuple[Expr, Expr, Expr]:

@@ -10,7 +10,7 @@ from sympy.core.relational import Relational
 
 from collapse_theory.symbols import Eigenvalue
 
-__all__ = ["Block", "Call", "FixedPoint", "For", "Let", "Recursion", "Source", "Statement"]
+__all__ = ["Block", "Call", "Either", "FixedPoint", "For", "Let", "Recursion", "Source", "Statement"]
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Call:
     Attributes:
         names: The names.
         part: Which part.
-        arguments: Expressions; text stands for itself.
+        arguments: Expressions.
     """
 
     names: tuple[Symbol, ...]
     part: str
-    arguments: tuple[Any, ...]
+    arguments: tuple[Expr, ...]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,21 @@ class For:
     first: Expr
     last: Expr
     block: Block
+
+
+@dataclass(frozen=True)
+class Either:
+    """Run one of two blocks.
+
+    Attributes:
+        holds: When the first is run.
+        block: The first.
+        otherwise: The second.
+    """
+
+    holds: Relational
+    block: Block
+    otherwise: Block
 
 
 @dataclass(frozen=True)
@@ -79,19 +94,17 @@ class Recursion:
 
     Attributes:
         names: The two names.
-        count: Number of fits.
         fits: Runs of fits: index, first, last, rows and ridge.
         designs: Runs of designs: index, first, last, rows, runs of fits that see it; then labels and noise variance that all of
             these have there, or None and the runs of those that each has.
     """
 
     names: tuple[Symbol, ...]
-    count: Expr
     fits: tuple[tuple[Any, ...], ...]
     designs: tuple[tuple[Any, ...], ...]
 
 
-Statement = Let | Call | For | FixedPoint | Recursion
+Statement = Let | Call | For | Either | FixedPoint | Recursion
 Block = tuple[Statement, ...]
 
 

@@ -12,7 +12,7 @@ from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.pycode import PythonCodePrinter
 
 from collapse_theory.core.errors import DomainError
-from collapse_theory.present.code_statements import Block, Call, FixedPoint, For, Let, Recursion, Source
+from collapse_theory.present.code_statements import Block, Call, Either, FixedPoint, For, Let, Recursion, Source
 from collapse_theory.symbols import Eigenvalue, eigenvalue
 from collapse_theory.symbols import d as dimension
 
@@ -150,6 +150,10 @@ class SourceWriter:
         """Return a loop over whole numbers."""
         raise NotImplementedError
 
+    def either(self, holds: str, lines: list[str], others: list[str]) -> list[str]:
+        """Return a choice between two blocks."""
+        raise NotImplementedError
+
     def array(self, e: Expr) -> str:
         """Return a function of the eigenvalues as an array."""
         raise NotImplementedError
@@ -234,10 +238,11 @@ class SourceWriter:
             ]
             return [f"{', '.join(map(names, line.names))} = {', '.join(values)}"]
         if isinstance(line, Call):
-            said = f"{line.part}({', '.join(map(self.say, line.arguments))})"
-            return [f"{names(line.names[0])} = {said}" if line.names else said]
+            return [f"{names(line.names[0])} = {line.part}({', '.join(map(self.say, line.arguments))})"]
         if isinstance(line, For):
             return self.loop(names(line.index), self.say(line.first), self.say(line.last), self.block(line.block))
+        if isinstance(line, Either):
+            return self.either(self.say(line.holds), self.block(line.block), self.block(line.otherwise))
         if isinstance(line, FixedPoint):
             return self.equations([*map(names, line.unknowns)], self.block(line.block), [*map(self.say, line.sides)])
         return self._recursion(line)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "at_least",
     "design_matrices",
     "design_responses",
     "digamma_difference",
@@ -95,7 +94,7 @@ def fixed_point(sides: Callable[[np.ndarray], Sequence[float]], count: int) -> n
     x = np.ones(count)
     for step in range(500):
         f = np.array(sides(x), dtype=float)
-        if not np.all(np.isfinite(f) & (f > 0)):
+        if not np.all(np.isfinite(f) & (f > 1e-200)):  # without a ridge they go to zero
             break
         if np.all(np.abs(f - x) <= 2e-16 * x):
             return f
@@ -107,8 +106,10 @@ def fixed_point(sides: Callable[[np.ndarray], Sequence[float]], count: int) -> n
             up, down = x * np.where(np.arange(count) == j, 1 + h, 1), x * np.where(np.arange(count) == j, 1 - h, 1)
             slopes[:, j] = (np.log(sides(up)) - np.log(sides(down))) / (2 * h)
         change = np.linalg.solve(np.eye(count) - slopes, np.log(f / x))
+        if count == 1:  # f / x decreases, so that its sign says where the root is
+            change = np.sign(f - x) * np.abs(change)
         x = x * np.exp(np.clip(change, -2, 2))
-        if np.all(np.abs(change) < 1e-14):
+        if np.all(np.abs(change) < 1e-11):
             return x
     raise ArithmeticError(f"the equations of a fit do not settle, the last values are {x}; give it a positive ridge")
 
@@ -120,6 +121,11 @@ def shared_designs(s: np.ndarray, w2: np.ndarray, fits: list[Any], designs: list
     labels), where labels are pairs of a list (labeller, coefficient) and a noise variance, one for each fit or one for all.
     """
     K, N = len(fits), np.array([rows for rows, _ in fits], dtype=float)
+    for rows, ridge in fits:
+        if ridge == 0 and rows == np.sum(s > 0):
+            raise ValueError(
+                f"without a ridge rows need to differ from the rank, got {rows}: the error is infinite there"
+            )
     shared = [design_matrices(K, *design) for design in designs]
     A, F, L = design_responses(s, fits, N, shared)
     forms = [[np.sum(w2 * s * F[k] * F[other]) for other in range(K)] for k in range(K)]
@@ -168,7 +174,7 @@ def design_responses(
 
     def rows() -> list[np.ndarray]:
         own = np.diag(np.diag(theta))
-        return [np.linalg.inv(np.eye(K) + sees * (C @ theta) - own) * sees for _, sees, C, _ in shared]
+        return [np.linalg.inv(np.eye(K) + sees * (C @ theta - own)) * sees for _, sees, C, _ in shared]
 
     for k in range(K):
         A[k, k] = s / (s + kappas[k])
@@ -190,12 +196,6 @@ def linear_root(f: Callable[[float], float]) -> float:
     """Return the x with x = f(x), where f is linear."""
     start = f(0.0)
     return start / (1 - (f(1.0) - start))
-
-
-def at_least(value: float, least: float) -> None:
-    """Refuse a number of fits that is too small for a law."""
-    if value < least:
-        raise ValueError(f"the number of fits needs to be at least {least}, got {value}")
 
 
 def gamma_ratio(x: float, h: float) -> float:

@@ -73,7 +73,7 @@ function fixed_point(sides, count)
     x = ones(count)
     for step in 1:500
         f = sides(x)
-        if !all(isfinite.(f) .& (f .> 0))
+        if !all(isfinite.(f) .& (f .> 1e-200))  # without a ridge they go to zero
             break
         end
         if all(abs.(f .- x) .<= 2e-16 .* x)
@@ -92,8 +92,11 @@ function fixed_point(sides, count)
         end
         unit = [i == j ? 1.0 : 0.0 for i in 1:count, j in 1:count]
         change = (unit - slopes) \ log.(f ./ x)
+        if count == 1  # f / x decreases, so that its sign says where the root is
+            change = sign.(f .- x) .* abs.(change)
+        end
         x = x .* exp.(clamp.(change, -2, 2))
-        if all(abs.(change) .< 1e-14)
+        if all(abs.(change) .< 1e-11)
             return x
         end
     end
@@ -108,6 +111,11 @@ labels), where labels are pairs of a list (labeller, coefficient) and a noise va
 """
 function shared_designs(s, w2, fits, designs)
     K, N = length(fits), [float(rows) for (rows, _) in fits]
+    for (rows, ridge) in fits
+        if ridge == 0 && rows == count(s .> 0)
+            error("without a ridge rows need to differ from the rank, got $rows: the error is infinite there")
+        end
+    end
     shared = [design_matrices(K, design...) for design in designs]
     A, F, L = design_responses(s, fits, N, shared)
     pairs = N * N'
@@ -150,7 +158,7 @@ function design_responses(s, fits, N, shared)
     theta, g, A, F = zeros(K, K), zeros(K, K), zeros(K, K, length(s)), zeros(K, length(s))
     unit = [i == j ? 1.0 : 0.0 for i in 1:K, j in 1:K]
     function rows()
-        return [inv(unit + sees .* (C * theta) - unit .* theta) .* sees for (_, sees, C, _) in shared]
+        return [inv(unit + sees .* (C * theta - unit .* theta)) .* sees for (_, sees, C, _) in shared]
     end
     for k in 1:K
         A[k, k, :] = s ./ (s .+ kappas[k])
@@ -176,13 +184,6 @@ end
 function linear_root(f)
     start = f(0.0)
     return start / (1 - (f(1.0) - start))
-end
-
-"Refuse a number of fits that is too small for a law."
-function at_least(value, least)
-    if value < least
-        error("the number of fits needs to be at least $least, got $value")
-    end
 end
 
 "Return Gamma(x) for x > 0."
