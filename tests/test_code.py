@@ -177,6 +177,17 @@ def test_source_of_longer_pipelines(name):
     assert got == pytest.approx(want, rel=1e-10)
 
 
+@pytest.mark.parametrize("slug", ["ridge-replace", "ridge-clean"])
+def test_source_of_derivatives_and_of_what_is_read(slug):
+    err = ct.catalog[slug].error.diff("lam")
+    values = {"T": 20, "T0": 30, "n": 2, "lam": 0.1, "sigma": 0.5, "sigma0": 0.3}
+    values = {k: v for k, v in values.items() if k in {x.name for x in err.free_symbols | set(err.dropped)}}
+    own = {k: v for k, v in values.items() if k in {x.name for x in err.free_symbols}}
+    want = value(err, {"Sigma": SPECTRUM}, values)
+    for one in (err, ct.read_latex(err.latex())):
+        assert function(one)(eigenvalues(SPECTRUM), ENERGIES, **own) == pytest.approx(want, rel=1e-10)
+
+
 def test_what_numpy_source_refuses():
     with pytest.raises(ValueError, match="ols-replace needs T >= d \\+ 2, got T=5, T0=40, d=10, n=1"):
         function(ct.catalog["ols-replace"].error)(T=5, T0=40, d=10, n=1, sigma=1, sigma0=1)
@@ -218,7 +229,7 @@ def test_a_name_that_a_language_has_taken_gets_another():
         (
             lambda: ct.catalog["ridge-chain"].error.diff("lam"),
             "numpy",
-            "got a derivative of one in ridge-chain; evaluate it",
+            "got a derivative of one in ridge-chain; take differences",
         ),
         (
             lambda: ct.catalog["ridge-accumulate"].error.diff("lam"),

@@ -52,6 +52,27 @@ def test_derivatives_and_single_rounds_are_read_back(slug):
     assert back(err).diff(name).parts == err.diff(name).parts
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ct.read_latex(ct.catalog["ridge-replace"].error.latex()),
+        lambda: ct.catalog["ridge-chain"].error.diff("lam"),
+        ct.catalog["ridge-chain"].error.corrected,
+        lambda: ct.catalog["ridge-replace"].error.subs({"lam": 2 * lam, "T": 30}),
+        lambda: ct.catalog["ridge-clean"].error.doit(ct.Spiked(d=9, spikes=[3.0], bulk=1.0)),
+        pytest.param(
+            lambda: ct.catalog["ridge-chain"].error.doit(ct.Spiked(d=9, spikes=[3.0], bulk=1.0)),
+            marks=pytest.mark.heavy,
+        ),
+        lambda: ct.read_latex(drawn(3)[0].latex()),
+        lambda: drawn(1)[0].diff("lam"),
+    ],
+)
+def test_formulas_of_every_kind_are_read_back(make):
+    err = make()
+    same(back(err), err)
+
+
 @pytest.mark.heavy
 @pytest.mark.parametrize("slug", sorted(ct.catalog))
 def test_every_theorem_prints_alike(slug):

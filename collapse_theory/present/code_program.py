@@ -40,8 +40,8 @@ from collapse_theory.present.code_statements import (
     FixedPoint,
     For,
     Let,
+    Listing,
     Recursion,
-    Source,
     Statement,
 )  # fmt: skip
 from collapse_theory.symbols import Eigenvalue, eigenvalue, eigenvalue_of, intermediate, ordered
@@ -51,10 +51,9 @@ from collapse_theory.theorems.catalog import catalog
 __all__ = ["source_of"]
 
 _LINES = 4  # fits up to which shared rows are written out line by line; more are a recursion
-_REMEDY = "evaluate it, or write the formula with latex() or to_json()"
 
 
-def source_of(formula: ErrorFormula) -> Source:
+def source_of(formula: ErrorFormula) -> Listing:
     """Return the lines of a formula.
 
     Raises:
@@ -68,7 +67,7 @@ def source_of(formula: ErrorFormula) -> Source:
     for name, e in plan.outputs:
         term = lines.said(e)
         result += term if term.is_Atom else lines.let(name, term)
-    return Source(
+    return Listing(
         formula.name,
         formula.regime,
         tuple(x for x in ordered(formula.free_symbols) if x != dimension or not spectra),
@@ -362,13 +361,18 @@ def _recursion_of(formula: ErrorFormula, rule: RoundRule) -> FitRecursion | None
 
 
 def _refusal(about: str, step: Any) -> str:
+    """Return what cannot be written line by line, and what to do instead."""
     if getattr(step, "along", ()) or any(getattr(step, "orders", ())):
-        return f"code needs a formula whose recursion can be written line by line, got a derivative of one in {about}; {_REMEDY}"
-    if isinstance(step, OnAtoms):
-        return f"code needs eigenvalues as an array, got a closed form on a few in {about}; write the formula before doit(spectrum)"
-    if isinstance(step, Recurse):
-        return f"code needs a formula without finite-size correction, got one in {about}; write the formula before corrected()"
-    return f"code needs a formula that can be written line by line, got {type(step).__name__} in {about}; {_REMEDY}"
+        what = f"a recursion as it is, got a derivative of one in {about}; take differences of values of the source"
+    elif isinstance(step, OnAtoms):
+        what = (
+            f"eigenvalues as an array, got a closed form on a few in {about}; write the formula before doit(spectrum)"
+        )
+    elif isinstance(step, Recurse):
+        what = f"a formula without finite-size correction, got one in {about}; write the formula before corrected()"
+    else:
+        what = f"a formula of the theory, got {type(step).__name__} in {about}; print it with latex()"
+    return f"code needs {what}"
 
 
 # ---------------------------------------------------------------------- pieces of the law of a fit

@@ -10,7 +10,7 @@ from sympy.core.relational import Relational
 
 from collapse_theory.symbols import Eigenvalue
 
-__all__ = ["Block", "Call", "Either", "FixedPoint", "For", "Let", "Recursion", "Source", "Statement"]
+__all__ = ["Block", "Call", "Either", "FixedPoint", "For", "Let", "Listing", "Recursion", "Statement"]
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ Block = tuple[Statement, ...]
 
 
 @dataclass(frozen=True)
-class Source:
+class Listing:
     """Everything that the source of a formula says.
 
     Attributes:

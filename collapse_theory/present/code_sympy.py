@@ -17,7 +17,7 @@ from collapse_theory.algebra.effective import (
 )
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge, feature_ridge_equation
 from collapse_theory.core.errors import DomainError
-from collapse_theory.present.code_statements import Call, FixedPoint, Let, Source
+from collapse_theory.present.code_statements import Call, FixedPoint, Let, Listing
 from collapse_theory.present.code_writer import ArithmeticPrinter, Names
 from collapse_theory.symbols import Eigenvalue, intermediate, spelled
 from collapse_theory.symbols import d as dimension
@@ -85,7 +85,7 @@ class SympyWriter:
 
     reserved = frozenset({*keyword.kwlist, *_SYMPY.split(), *_OWN.split()})
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Listing) -> None:
         self.source = source
         self.names = Names(self.reserved, source)
         self._inner: dict[Symbol, Symbol] = {}

@@ -12,7 +12,7 @@ from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.pycode import PythonCodePrinter
 
 from collapse_theory.core.errors import DomainError
-from collapse_theory.present.code_statements import Block, Call, Either, FixedPoint, For, Let, Recursion, Source
+from collapse_theory.present.code_statements import Block, Call, Either, FixedPoint, For, Let, Listing, Recursion
 from collapse_theory.symbols import Eigenvalue, eigenvalue
 from collapse_theory.symbols import d as dimension
 
@@ -25,7 +25,7 @@ EQUAL = 1e-12
 class Names:
     """One identifier for each symbol, no two alike: the parameters have theirs first."""
 
-    def __init__(self, reserved: frozenset[str], source: Source) -> None:
+    def __init__(self, reserved: frozenset[str], source: Listing) -> None:
         self._known: dict[Symbol, str] = {}
         self._taken = set(reserved)
         for x in source.spectra:
@@ -132,7 +132,7 @@ class SourceWriter:
     reserved: ClassVar[frozenset[str]]
     printer: ClassVar[type[ArithmeticPrinter]]
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Listing) -> None:
         self.source = source
         self.names = Names(self.reserved, source)
         self._printer = self.printer(self.names)
