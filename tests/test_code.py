@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 
 import collapse_theory as ct
 from collapse_theory.present import code_julia, numpy_parts
-from collapse_theory.symbols import declared, lam, sigma
+from collapse_theory.symbols import declared, lam, sigma, symbol_of
 from tests.helpers import OTHER, SPECTRUM, TARGET, D, drawn, problems, theorem
 from tests.julia_reader import Julia, JuliaError
 
@@ -208,6 +209,7 @@ def test_a_name_that_a_language_has_taken_gets_another():
     pipe.fit(pipe.sample(T=declared("end"), noise=declared("lambda")), ridge=declared("kappa"))
     err = ct.test_error(pipe)
     assert "def test_error(s, w2, *, end, kappa, lambda_):" in err.code("numpy")
+    assert "lambda_ stands for lambda." in err.code("numpy")
     assert "function test_error(s, w2; end_, kappa, lambda)" in err.code("julia")
     got = function(err)(np.ones(4), np.ones(4), end=9, lambda_=0.1, kappa=0.2)
     assert got == pytest.approx(
@@ -215,6 +217,18 @@ def test_a_name_that_a_language_has_taken_gets_another():
             spectrum=ct.Isotropic(4), target=ct.Energies(np.ones(4)), **{"end": 9, "lambda": 0.1, "kappa": 0.2}
         )
     )
+
+
+def test_a_name_never_becomes_code():
+    """Names come from users and from files: they stand in strings, comments and identifiers."""
+    bad = symbol_of("parameter", '"); raise SystemExit("', {"nonnegative": True})
+    err = replace(CLEAN.subs({"sigma": bad}), name='x"""\nraise SystemExit #')
+    for language in ("numpy", "sympy"):
+        exec(err.code(language), {})
+    assert "\nraise" not in err.code("julia")
+    assert sympy_value(
+        err.code("sympy"), {"Sigma": SPECTRUM}, {"T": 20, "lam": 0.1, "raiseSystemExit": 0.5}
+    ) == pytest.approx(value(CLEAN, {"Sigma": SPECTRUM}, {"T": 20, "lam": 0.1, "sigma": 0.5}))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from sympy.core.relational import Relational
 from collapse_theory import symbols
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral, SpectralTrace, df
 from collapse_theory.algebra.progressions import Stretch
-from collapse_theory.core.errors import DomainError
+from collapse_theory.core.errors import DomainError, shown
 from collapse_theory.derive.fit_recursion import FitRecursion, fit_recursion, fit_recursion_in_rounds
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.labeller import FitStep, Fluctuation, Integrals, Labels, Law, fitted, risk
@@ -59,6 +60,9 @@ def source_of(formula: ErrorFormula) -> Listing:
     Raises:
         DomainError: If a part of it has no lines: a derivative of a recursion, a finite-size correction.
     """
+    for c in formula.conditions:
+        if not isinstance(c, Relational):
+            raise DomainError(f"code needs conditions that are relations, got {shown(c)} in {formula.name}; split it")
     plan = formula.program.plan
     spectra = _spectra(formula)
     lines = _Lines(formula, {x.name for x in spectra})
@@ -68,14 +72,14 @@ def source_of(formula: ErrorFormula) -> Listing:
         term = lines.said(e)
         result += term if term.is_Atom else lines.let(name, term)
     return Listing(
-        formula.name,
+        re.sub(r"[^\w .-]", "", formula.name),  # it stands in strings and comments
         formula.regime,
         tuple(x for x in ordered(formula.free_symbols) if x != dimension or not spectra),
         tuple((x, formula.numbers[x]) for x in ordered(formula.numbers)),
         spectra,
         plan.needs_target,
         formula.isotropic,
-        tuple(c for c in formula.conditions if isinstance(c, Relational)),
+        formula.conditions,
         tuple(lines.block),
         result,
     )
@@ -168,9 +172,8 @@ class _Lines:
     def _integrate(self, step: Integrate) -> None:
         for name, f, energy in zip(step.names, step.integrands, step.energy, strict=True):
             integral = self.said((QuadraticForm if energy else SpectralTrace).written(f))
-            self.names[name] = (
-                integral if not isinstance(integral, SpectralIntegral) else self.let(_stem(integral), integral)
-            )
+            whole = isinstance(integral, SpectralIntegral)
+            self.names[name] = self.let(_stem(integral), integral) if whole else integral
 
     def _add_up(self, step: AddUp) -> None:
         total, index = self.let("total", S.Zero), self.new("i")

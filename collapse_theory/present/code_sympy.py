@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import keyword
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -114,7 +115,7 @@ class SympyWriter:
 
     def _symbol(self, x: Symbol) -> str:
         assumptions = "".join(f", {k}={v}" for k, v in spelled(x)[2].items())
-        return f'{self.names.of(x)} = Symbol("{x.name}"{assumptions})'
+        return f"{self.names.of(x)} = Symbol({json.dumps(x.name)}{assumptions})"
 
     def _spectrum(self) -> list[str]:
         if not self.source.spectra:

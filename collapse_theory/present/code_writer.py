@@ -188,15 +188,15 @@ class SourceWriter:
     def about(self) -> list[str]:
         """What the function returns and takes, in words."""
         said = [f"Return the test error of {self.source.name} ({self.source.regime})."]
+        renamed = [(self.names.of(x), re.sub(r"\W", "", x.name)) for x in self.source.parameters]
+        notes = [f"{own} stands for {name}." for own, name in renamed if own != name]
         if not self.arrays:
-            return said
+            return [*said, *(["", *notes] if notes else [])]
         spectra = self.arrays[:-1] if self.source.target else self.arrays
         what = f"{', '.join(spectra)} {'holds' if len(spectra) == 1 else 'hold'} the eigenvalues of the covariance"
         what += "." if len(spectra) == 1 else "s in their common basis."
-        energies = (
-            ["w2 holds the squared coefficients of the target along the eigenvectors."] if self.source.target else []
-        )
-        return [*said, "", what, *energies]
+        energies = ["w2 holds the squared coefficients of the target along the eigenvectors."]
+        return [*said, "", what, *(energies if self.source.target else []), *notes]
 
     def constants(self) -> list[str]:
         """Return the lines that name the numbers."""
