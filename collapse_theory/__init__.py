@@ -28,6 +28,8 @@ open_doors(
             ("ErrorFormula", "optimum", "study.optimum:optimal_ridge"),
             ("ErrorFormula", "infer", "study.inverse:infer"),
             ("ErrorFormula", "latex", "present.latex:formula_latex"),
+            ("ErrorFormula", "code", "present.code:formula_code"),
+            ("ErrorFormula", "to_json", "present.json_formula:formula_json"),
             ("DeterministicEquivalent", "evaluate", "numerics.equivalent_values:evaluate"),
             ("DeterministicEquivalent", "solve", "numerics.equivalent_values:solve_equivalent"),
             ("DeterministicEquivalent", "latex", "present.latex:equivalent_latex"),

@@ -55,6 +55,7 @@ from .families.regular import Regular as Regular
 from .families.tails import Tails as Tails
 from .numerics.effective_ridge import degrees_of_freedom as degrees_of_freedom
 from .numerics.effective_ridge import effective_ridge as effective_ridge
+from .present.json_formula import from_json as from_json
 from .simulate.trials import Simulation as Simulation
 from .simulate.trials import simulate as simulate
 from .study.break_even import BreakEven as BreakEven

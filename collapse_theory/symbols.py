@@ -11,7 +11,7 @@ True
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 
 from sympy import Symbol
@@ -67,8 +67,10 @@ __all__ = [
     "scale_exponent",
     "sigma",
     "sigma0",
+    "spelled",
     "step",
     "summation_index",
+    "symbol_of",
     "trace_scalar",
     "unknown_name",
     "unshared",
@@ -383,6 +385,54 @@ def summation_index(name: str) -> Symbol:
     True
     """
     return Symbol(name, integer=True)
+
+
+_KINDS: Mapping[str, tuple[type[Symbol], Callable[..., Symbol]]] = MappingProxyType(
+    {
+        "parameter": (Symbol, Symbol),
+        "generated": (Generated, Generated),
+        "eigenvalue": (Eigenvalue, Eigenvalue),
+        "perturbation": (Perturbation, lambda _: Perturbation()),
+        "secular root": (SecularRoot, lambda name: SecularRoot(int(name[2:] or 0))),
+        "line": (LineName, line_name),
+        "unknown": (UnknownName, unknown_name),
+    }
+)
+"""The class of each kind of symbol, and what makes one of a name; the first two kinds take assumptions."""
+
+_USUAL = ("real", "integer", "nonnegative", "positive")
+
+
+def spelled(x: Symbol) -> tuple[str, str, dict[str, bool]]:
+    """Return the kind of a symbol, its name, and the fewest assumptions from which its others follow.
+
+    >>> spelled(n)
+    ('parameter', 'n', {'integer': True, 'nonnegative': True})
+    """
+    kind = next(kind for kind, (cls, _) in _KINDS.items() if type(x) is cls)
+    kept = dict(x.assumptions0) if type(x) in (Symbol, Generated) else {}
+    for key in sorted(kept, key=lambda key: (key in _USUAL, key in _USUAL and _USUAL.index(key), key)):
+        fewer = {k: v for k, v in kept.items() if k != key}
+        if type(x)(x.name, **fewer) == x:
+            kept = fewer
+    return kind, x.name, dict(sorted(kept.items()))
+
+
+def symbol_of(kind: str, name: str, assumptions: Mapping[str, bool]) -> Symbol:
+    """Return the symbol of a spelling, see :func:`spelled`.
+
+    Raises:
+        KeyError: If there is no such kind.
+        ValueError: If the assumptions contradict each other, or no symbol of the kind has the name.
+        TypeError: If a symbol of the kind has no assumptions of its own.
+
+    >>> symbol_of("parameter", "n", {"nonnegative": True, "integer": True}) == n
+    True
+    """
+    x = _KINDS[kind][1](name, **assumptions)
+    if x.name != name:
+        raise ValueError(f"no {kind} has the name {name}")
+    return x
 
 
 def __getattr__(name: str) -> Symbol:

@@ -420,6 +420,42 @@ class ErrorFormula(NearNames):
         )
         return printed
 
+    def code(self, language: str = "numpy") -> str:
+        r"""Return source that computes the test error without this package, from the plan by which it is evaluated.
+
+        Args:
+            language: "numpy" or "julia": a function ``test_error`` of the eigenvalues ``s``, the energies ``w2`` and the
+                parameters by name, with solvers for what is implicit, which needs NumPy alone or base Julia; conditions are
+                checked. "sympy": the expressions and equations in plain SymPy. "unicode": text for a terminal.
+
+        Raises:
+            DomainError: If there is no such language, or the formula has a part without source in it (the message says which
+                and what to do instead).
+
+        >>> import collapse_theory as ct
+        >>> print(ct.catalog["ols-replace"].error.subs({"n": 0}).code("unicode"))
+        E = d σ² / (T - d - 1)
+          for T ≥ d + 2, T₀ ≥ d + 2
+        """
+        written: str = through("ErrorFormula.code")(self, language)
+        return written
+
+    def to_json(self) -> str:
+        """Return the formula as JSON text: all that it says, for :func:`~collapse_theory.present.json_formula.from_json`.
+
+        What is read back has the same expressions, hence the same values, derivatives and LaTeX.
+
+        Raises:
+            DomainError: If text cannot say a part of it: a model or a family of a user's own.
+
+        >>> import collapse_theory as ct
+        >>> err = ct.catalog["ridge-clean"].error
+        >>> ct.from_json(err.to_json()) == err
+        True
+        """
+        written: str = through("ErrorFormula.to_json")(self)
+        return written
+
     @cached_property
     def _printed(self) -> str:
         """The print without options, made once."""
