@@ -59,7 +59,7 @@ def list_theorems(
         return
     if output is not None:
         raise typer.BadParameter("needs --graph: a list is printed, the graph is drawn", param_hint="-o")
-    rows = [(slug, th.error.regime, th.title) for slug, th in catalog.items()]
+    rows = [(slug, th.regime, th.title) for slug, th in catalog.items()]
     if as_json:
         print_json([{"slug": s, "regime": r, "title": t} for s, r, t in rows])
     else:
