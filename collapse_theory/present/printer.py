@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sympy import Add, Expr, Float, Integer, Mul, Pow, Rational, S, Symbol
+from sympy import Add, Basic, Expr, Float, Integer, Mul, Pow, Rational, S, Symbol
 from sympy.core.function import AppliedUndef
 from sympy.printing.latex import LatexPrinter
 
@@ -39,6 +39,7 @@ class TheoryLatexPrinter(LatexPrinter):
             "symbol_names": {}, "full_prec": False, "fold_short_frac": False, "mul_symbol": None, "ln_notation": False,
         })  # fmt: skip
         self._decimals, self._slashes = decimals, False
+        self._known: dict[tuple[Basic, bool], str] = {}
 
     @contextmanager
     def _slashed(self) -> Iterator[None]:
@@ -48,6 +49,15 @@ class TheoryLatexPrinter(LatexPrinter):
             yield
         finally:
             self._slashes = before
+
+    def _print(self, expr: Any, **options: Any) -> str:
+        """Print an expression, once: the search for a short form measures the same parts in many of them."""
+        if options or not isinstance(expr, Basic):
+            return str(super()._print(expr, **options))
+        key = (expr, self._slashes)
+        if key not in self._known:
+            self._known[key] = str(super()._print(expr))
+        return self._known[key]
 
     def _small(self, e: Any) -> str:
         with self._slashed():
