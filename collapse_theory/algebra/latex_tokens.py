@@ -79,10 +79,17 @@ def tokens_of(text: str) -> list[Token] | int:
 
 
 def _derivatives(tokens: list[Token]) -> list[Token]:
-    r"""Return the tokens with the derivative of a term, ``\partial_{x} B``, as a name with a subscript."""
+    r"""Return the tokens with ``\partial_{x} B`` as a name with a subscript, and ``\dot{t}_{21}`` as one with a prime."""
     out: list[Token] = []
     i = 0
     while i < len(tokens):
+        if tokens[i].text == r"\dot":
+            head = _group(tokens, i + 1)
+            end = _subscript(tokens, head)
+            out += [*(x for x in tokens[i + 1 : head] if x.text not in {"{", "}"}), *tokens[head:end]]
+            out.append(Token("'", "sign", tokens[i].at))
+            i = end
+            continue
         by = _subscript(tokens, i + 1) if tokens[i].text == r"\partial" else i + 1
         if by == i + 1 or by >= len(tokens) or tokens[by].kind not in {"letter", "word"}:
             out.append(tokens[i])
@@ -99,10 +106,13 @@ def _derivatives(tokens: list[Token]) -> list[Token]:
 
 def _subscript(tokens: Sequence[Token], i: int) -> int:
     """Return where a subscript ends that starts at ``i``; ``i`` if there is none."""
-    if i >= len(tokens) or tokens[i].text != "_":
-        return i
+    return _group(tokens, i + 1) if i < len(tokens) and tokens[i].text == "_" else i
+
+
+def _group(tokens: Sequence[Token], i: int) -> int:
+    """Return where a token ends that starts at ``i``, or a group in braces."""
     depth = 0
-    for j in range(i + 1, len(tokens)):
+    for j in range(i, len(tokens)):
         depth += (tokens[j].text == "{") - (tokens[j].text == "}")
         if not depth:
             return j + 1

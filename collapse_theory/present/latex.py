@@ -22,6 +22,7 @@ from collapse_theory.derive.labeller_scalars import PooledScalar
 from collapse_theory.derive.pooled import PooledSystem, pooled_system
 from collapse_theory.derive.pooled_scalars import PipelineScalar, pipeline_scalars
 from collapse_theory.derive.rounds import RoundTerm
+from collapse_theory.derive.slopes import Slope
 from collapse_theory.describe.literals import without_literals
 from collapse_theory.engine.equivalent import DeterministicEquivalent
 from collapse_theory.engine.guard import Existence
@@ -33,7 +34,7 @@ from collapse_theory.present.glossary import where_lines
 from collapse_theory.present.layout import WIDTH, broken, packed
 from collapse_theory.present.layout import width as width_of
 from collapse_theory.present.notation import renamed
-from collapse_theory.present.printer import TheoryLatexPrinter, to_latex, tokens
+from collapse_theory.present.printer import TheoryLatexPrinter, derivative_of, to_latex, tokens
 from collapse_theory.present.ridge_lines import ridge_lines, used
 from collapse_theory.present.round_lines import round_lines
 from collapse_theory.present.stated import stated
@@ -94,7 +95,7 @@ def _lines(formula: ErrorFormula, most: float) -> list[str]:
         return _lines(formula.doit(), most)
     system = _whole_system(formula)
     if system is not None:
-        return definition_lines(system, formula.numbers, TheoryLatexPrinter(), most)
+        return definition_lines(system, formula.numbers, TheoryLatexPrinter(), most, *formula.derivative)
     by_rounds = round_lines(formula, term_names(formula), TheoryLatexPrinter())
     if by_rounds is not None:
         return by_rounds
@@ -108,12 +109,15 @@ def _lines(formula: ErrorFormula, most: float) -> list[str]:
 
 
 def _whole_system(formula: ErrorFormula) -> PooledSystem | None:
-    """Return the system of fits whose whole test error a formula is, if it is one of several fits."""
+    """Return the system of fits whose whole test error a formula is, or its derivative, if it is one of several fits."""
     whole = Add(*formula.parts.values())
-    for x in whole.atoms(PipelineScalar):
-        system = x.system
-        if len(system.fits) > 1 and whole == Add(*pipeline_scalars(system)):
-            return system
+    slopes = whole.atoms(Slope)
+    for x in {y.scalar for y in slopes} or whole.atoms(PipelineScalar):
+        if not isinstance(x, PipelineScalar) or len(x.system.fits) < 2:
+            continue
+        both = pipeline_scalars(x.system)
+        if whole == Add(*(map(Slope, both) if slopes else both)):
+            return x.system
     return None
 
 
@@ -188,11 +192,9 @@ def _heads(formula: ErrorFormula, terms: list[str]) -> list[str]:
     r"""Return the left-hand sides: of the sum, and of the terms; those of a derivative are :math:`\partial E/\partial x`."""
     if not formula.derivative:
         return ["E", *terms]
-    by = [to_latex(x) for x in formula.derivative]
-    order = f"^{{{len(by)}}}" if len(by) > 1 else ""
-    below = " ".join(rf"\partial {x}" + (f"^{{{by.count(x)}}}" if by.count(x) > 1 else "") for x in dict.fromkeys(by))
-    before = "".join(rf"\partial_{{{x}}}" for x in by)
-    return [rf"\frac{{\partial{order} E}}{{{below}}}", *(f"{before} {x}" for x in terms)]
+    before = "".join(rf"\partial_{{{to_latex(x)}}}" for x in formula.derivative)
+    whole = derivative_of("E", formula.derivative, TheoryLatexPrinter())
+    return [whole, *(f"{before} {x}" for x in terms)]
 
 
 def _sum_line(formula: ErrorFormula, heads: list[str], single: bool) -> list[str]:
