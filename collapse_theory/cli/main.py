@@ -121,6 +121,17 @@ def show(
                 say(edge.words())
 
 
+@app.command(epilog=r"Example: collapse-theory macros > macros.tex, then \input{macros} and err.latex(macros=True)")
+def macros(*, as_json: Json = False) -> None:
+    """Print the LaTeX commands that formulas use with macros=True."""
+    from collapse_theory.present.macros import MACROS, macro_file
+
+    if as_json:
+        print_json(MACROS)
+    else:
+        say(macro_file())
+
+
 @app.command(epilog="Example: collapse-theory derive examples/mixed.toml --latex")
 def derive(
     file: File,

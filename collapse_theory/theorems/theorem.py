@@ -191,7 +191,8 @@ class Theorem:
         """Return the LaTeX of the formula; see :meth:`~collapse_theory.derive.formula.ErrorFormula.latex`.
 
         Args:
-            **options: ``notation``, ``definitions``, ``width``, ``environment``; as a theorem it is the whole statement.
+            **options: ``notation``, ``definitions``, ``width``, ``environment``, ``underbrace``, ``macros``; as a theorem it is
+                the whole statement.
         """
         if options == {"environment": "theorem"}:
             return self.statement()
