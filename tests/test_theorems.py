@@ -31,7 +31,7 @@ def measure(slug):
 def test_every_theorem_has_a_point_and_no_other():
     assert set(POINTS) == set(SLUGS)
     for slug, point in POINTS.items():
-        assert set(point.values) == names_of(ct.catalog[slug].error), slug
+        assert set(point.values) == names_of(ct.catalog[slug].error) == ct.catalog[slug].parameters, slug
 
 
 def names_of(err):

@@ -11,6 +11,7 @@ on Mathematics of Data Science 2024.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from sympy import Dummy, Eq, Expr, Symbol, factor
@@ -144,9 +145,15 @@ class ResidualDegrees(Residual):
 
 def residual_degrees(T: Expr, x: Expr) -> Expr:
     """Return ``T - df2(x)``: the slope in ``x`` of the equation that defines the effective ridge."""
-    y, lam = Dummy(positive=True), Dummy()
-    slope = (T * (y - lam)).diff(y) - SpectralTrace(factor(_explained(y).diff(y)))
-    return slope.xreplace({y: x})
+    y, responding = _responding()
+    return T - responding.xreplace({y: x})
+
+
+@lru_cache(maxsize=1)
+def _responding() -> tuple[Dummy, Expr]:
+    r"""Return a variable and the derivative of :math:`\kappa\,\mathrm{df}_1(\kappa)` there."""
+    y = Dummy(positive=True)
+    return y, SpectralTrace(factor(_explained(y).diff(y)))
 
 
 def shared_degrees(T: Expr, lam1: Expr, lam2: Expr) -> tuple[Expr, Expr]:

@@ -77,7 +77,7 @@ def list_theorems(
         return
     if output is not None:
         raise typer.BadParameter("needs --graph: a list is printed, the graph is drawn", param_hint="-o")
-    rows = [(slug, th.error.regime, th.title) for slug, th in catalog.items()]
+    rows = [(slug, th.regime, th.title) for slug, th in catalog.items()]
     if as_json:
         print_json([{"slug": s, "regime": r, "title": t} for s, r, t in rows])
     else:
@@ -137,6 +137,17 @@ def show(
             _print_formula(formula)
             for edge in (*outgoing(slug), *incoming(slug)):
                 say(edge.words())
+
+
+@app.command(epilog=r"Example: collapse-theory macros > macros.tex, then \input{macros} and err.latex(macros=True)")
+def macros(*, as_json: Json = False) -> None:
+    """Print the LaTeX commands that formulas use with macros=True."""
+    from collapse_theory.present.macros import MACROS, macro_file
+
+    if as_json:
+        print_json(MACROS)
+    else:
+        say(macro_file())
 
 
 @app.command(epilog="Example: collapse-theory derive examples/mixed.toml --latex")

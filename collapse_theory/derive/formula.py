@@ -389,6 +389,8 @@ class ErrorFormula(NearNames):
         definitions: bool = False,
         width: float | None = None,
         environment: str = "aligned",
+        underbrace: bool = False,
+        macros: bool = False,
     ) -> str:
         r"""Return the named terms, the equations of the implicit scalars and the conditions, ready to paste.
 
@@ -397,6 +399,8 @@ class ErrorFormula(NearNames):
             definitions: Whether what the symbols mean is said below.
             width: About how many characters a line may have; None fits a page.
             environment: "aligned" (to paste into a display), "align", "align*", "equation", "equation*" or "theorem".
+            underbrace: Whether each term stands above a brace that says what it is.
+            macros: Whether operators are commands such as ``\tr``, which ``collapse-theory macros`` defines.
 
         Raises:
             DomainError: If a name is unknown, two symbols would print alike, or there is no such environment.
@@ -413,10 +417,17 @@ class ErrorFormula(NearNames):
         said = flag(definitions, "definitions")
         most = None if width is None else float(real(width, "width", positive=True, number=True))
         instance(environment, str, "environment", 'write "aligned"', DomainError)
-        if notation is None and not said and most is None and environment == "aligned":
+        braces, short = flag(underbrace, "underbrace"), flag(macros, "macros")
+        if notation is None and not (said or braces or short) and most is None and environment == "aligned":
             return self._printed
         printed: str = through("ErrorFormula.latex")(
-            self, notation=notation, definitions=said, width=most, environment=environment
+            self,
+            notation=notation,
+            definitions=said,
+            width=most,
+            environment=environment,
+            underbrace=braces,
+            macros=short,
         )
         return printed
 

@@ -74,8 +74,13 @@ def study_document(study: Study) -> str:
         _figure(study),
         _findings(study),
         _table(study),
-        references={k for s in study.series for k in s.formula.references},
+        references=study_sources(study),
     )
+
+
+def study_sources(study: Study) -> list[str]:
+    """Return the keys of the sources of a study's formulas."""
+    return sorted({k for s in study.series for k in s.formula.references})
 
 
 def document(title: str, *parts: str, references: Iterable[str]) -> str:

@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from collapse_theory.check.diagnosis import Diagnosis
 from collapse_theory.core.writing import whole_folder, write_file
 from collapse_theory.describe.files import Settings
-from collapse_theory.present.document import beyond_latin, study_document
+from collapse_theory.present.bibliography import bibtex
+from collapse_theory.present.document import beyond_latin, study_document, study_sources
 from collapse_theory.present.figures import draw_study
 from collapse_theory.simulate.trial import digest
 from collapse_theory.study.report_study import Study, run_study
@@ -65,6 +66,7 @@ def write_report(
         _write_csv(study, scratch / "report.csv")
         write_json(study_data(study), scratch / "report.json")
         write_file(scratch / "report.tex", study_document(study), "report")
+        write_file(scratch / "report.bib", bibtex(study_sources(study)) + "\n", "report")
         compile_tex(scratch / "report.tex")
         names = sorted(p.name for p in scratch.iterdir())
     return study, [folder / name for name in names]

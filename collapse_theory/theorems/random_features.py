@@ -6,7 +6,7 @@ Features :math:`S^\top x` with a Gaussian :math:`d\times m` matrix S, entries i.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from sympy import Add, Eq, Expr, Ge, factor, oo
 
@@ -22,7 +22,7 @@ from collapse_theory.theorems.theorem import Relation, register
 __all__: list[str] = []
 
 
-def _no_pipeline(**_parameters: Any) -> NoReturn:
+def _no_pipeline() -> NoReturn:
     raise PipelineError(
         "random features are not a pipeline: a pipeline's fits see the inputs themselves, got a fit on m random features; "
         "use the theorem's error, or for m -> oo the pipeline of ridge-clean"
@@ -36,8 +36,9 @@ $N(0,1/m)$ entries: $\hat w=S(S^\top X^\top XS/T+\lambda)^{-1}S^\top X^\top y/T$
 @register(
     "random-features-ridge",
     title="Ridge regression on random features: the size of the model as a parameter",
+    regime="proportional",
     hypotheses=_SETTING + r", on $T$ fresh rows labelled by the truth; $d,T,m\to\infty$ together",
-    build=_no_pipeline,
+    build=lambda T, lam, m, sigma: _no_pipeline(),  # noqa: ARG005 - what it would take
     sources=("adlam2020triple", "dohmatob2024strong"),
     relations=(Relation("ridge-clean", "tends to", {"m": oo}, "as many features as one likes"),),
     simulates=False,
@@ -69,10 +70,11 @@ def _gain(rows: Expr) -> Expr:
 @register(
     "random-features-strong-collapse",
     title="Strong collapse on random features: does a larger model make it worse?",
+    regime="proportional",
     hypotheses=_SETTING.replace("/T", "/N")
     + r""", on $N$ rows, a share $p_1$ labelled by the truth and a share $p_2=1-p_1$ by $w_0$ plus a zero-mean
 offset of covariance $\Delta$ that is independent of $w_0$ and diagonal in the eigenbasis of $\Sigma$; $d,N,m\to\infty$ together""",
-    build=_no_pipeline,
+    build=lambda N, lam, m, p1, p2, sigma: _no_pipeline(),  # noqa: ARG005
     sources=("dohmatob2024strong",),
     relations=(
         Relation("strong-collapse", "tends to", {"m": oo}, "as many features as one likes"),
