@@ -1,0 +1,550 @@
+r"""Plans in balls: every number is an interval that contains the exact value, so the result is a proof of its digits.
+
+Arb's balls round outward in every operation; comparisons answer "yes" only where it is certain. What is left are roots, and
+decisions. **Roots** are enclosed by interval Newton steps: from a point :math:`x_0` and a ball X around it,
+
+.. math:: N=x_0-f(x_0)/f'(X),\qquad N\subset\operatorname{int}X\ \Rightarrow\ f\text{ has exactly one root in }X,\text{ and it is in }N,
+
+for systems with the inverse of the matrix :math:`f'(X)`. The balls of the parameters are inside f, so this holds for each of
+their values. That no other root is meant is known of each equation, and is said where it is solved. Float64, or mpmath where
+float64 is too coarse, proposes :math:`x_0`; a wrong proposal fails the test, it cannot make a wrong ball. **Decisions** (a ridge
+of zero, rows against a rank) are taken of balls that are disjoint or exact. What cannot be decided or enclosed is computed
+again with twice the bits.
+
+python-flint, the optional extra ``certified``, has one working precision for all of its users. It is set here under a lock and put
+back; a ball is right at any precision.
+
+Source: Moore, Kearfott, Cloud, Introduction to Interval Analysis, 2009, ch. 8; Neumaier, Interval Methods for Systems of
+Equations, 1990, theorem 5.1.7; Johansson, Arb: Efficient Arbitrary-Precision Midpoint-Radius Interval Arithmetic, IEEE
+Transactions on Computers 2017.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
+from threading import RLock
+from typing import Any
+
+import mpmath
+import numpy as np
+from mpmath.libmp import from_man_exp, mpf_add, mpf_shift, mpf_sub
+from sympy import Float, NumberSymbol, Rational, Symbol
+
+from collapse_theory.core.errors import CollapseTheoryError, ConvergenceError, DomainError
+from collapse_theory.core.precision import private_context
+from collapse_theory.numerics.digits import Digits
+from collapse_theory.numerics.effective_ridge import exact_ridge, solve_effective_ridge
+from collapse_theory.numerics.feature_ridge import exact_features, solve_features
+from collapse_theory.numerics.interpreter import interpret
+from collapse_theory.numerics.kernels import mpmath_kernels
+from collapse_theory.numerics.measure import COMMON, Measure
+from collapse_theory.numerics.plan import Plan
+from collapse_theory.numerics.points import PointArithmetic
+from collapse_theory.numerics.ranks import openness
+from collapse_theory.numerics.resolvents import Resolvent
+from collapse_theory.numerics.solved_fits import FitNumbers
+from collapse_theory.numerics.steps import Unroll
+
+__all__ = ["Enclosure", "evaluate_certified"]
+
+_BITS = 128
+_MOST_BITS = 1 << 13
+_ACCURATE = 90  # bits that an accepted result has: a relative radius of 1e-27
+_LOCK = RLock()  # python-flint has one precision
+_PASSES = 12
+
+
+@dataclass(frozen=True)
+class Enclosure:
+    """An interval that contains an exact value.
+
+    Attributes:
+        lower: The lower end, an mpmath number.
+        upper: The upper end.
+
+    >>> box = Enclosure(mpmath.mpf("0.25"), mpmath.mpf("0.75"))
+    >>> box.mid, box.radius, 0.3 in box
+    (mpf('0.5'), mpf('0.25'), True)
+    """
+
+    lower: Any
+    upper: Any
+
+    @property
+    def mid(self) -> Any:
+        """The middle, exactly."""
+        return mpmath.mp.make_mpf(mpf_shift(mpf_add(self.lower._mpf_, self.upper._mpf_), -1))
+
+    @property
+    def radius(self) -> Any:
+        """Half the width, exactly."""
+        return mpmath.mp.make_mpf(mpf_shift(mpf_sub(self.upper._mpf_, self.lower._mpf_), -1))
+
+    def __contains__(self, x: Any) -> bool:
+        return bool(self.lower <= x <= self.upper)
+
+    def __float__(self) -> float:
+        return float(self.mid)
+
+    def __str__(self) -> str:
+        return f"{mpmath.nstr(self.mid, 30)} ± {mpmath.nstr(self.radius, 2)}"
+
+
+class UndecidedError(Exception):
+    """The balls are too wide to decide or to enclose something; the message says what."""
+
+
+def evaluate_certified(
+    plan: Plan,
+    measure: Callable[[Any], Measure | None],
+    values: Callable[[Any], Mapping[Any, Any]],
+    noise: Callable[[Any], Any] | None = None,
+) -> tuple[dict[str, Enclosure], Enclosure]:
+    """Return enclosures of the outputs of a plan and of their sum, with at least 27 digits.
+
+    An output that vanishes, or nearly, beside the others has its digits relative to the sum.
+
+    Args:
+        plan: The steps and outputs.
+        measure: Gives the measure in a context of balls.
+        values: Gives the inputs in a context of balls.
+        noise: Gives the standard deviation of the test point's label noise, whose square is one more output.
+
+    Raises:
+        DomainError: Without python-flint, and at an interpolation threshold, where outputs are limits.
+        ConvergenceError: If a decision or an enclosure fails with any number of bits.
+    """
+    why = ""
+    for bits in _doubled():
+        with _precision(bits) as context:
+            try:
+                outputs = interpret(plan, Balls(context), measure(context), values(context))
+            except UndecidedError as e:
+                why = str(e)
+                continue
+            if noise is not None:
+                outputs["test noise"] = noise(context) ** 2
+            total = sum(outputs.values(), context.mpf(0))
+            last = bits == _MOST_BITS
+            if all(x.is_finite() for x in outputs.values()) and (last or _settled(total, outputs.values())):
+                return {name: _enclosure(x) for name, x in outputs.items()}, _enclosure(total)
+            why = "an output is not bounded" if last else why
+    raise ConvergenceError(
+        f"certified= found no enclosure with {_MOST_BITS} bits: {why}; move the values off the limit they are at"
+    )
+
+
+def _doubled() -> Iterator[int]:
+    bits = _BITS
+    while bits <= _MOST_BITS:
+        yield bits
+        bits *= 2
+
+
+def _settled(total: Any, outputs: Iterator[Any]) -> bool:
+    """Return whether the sum has its digits, and each output its own or those of the sum."""
+    small = abs(total).lower() * 2**-_ACCURATE
+    return all(x.is_exact() or x.rel_accuracy_bits() >= _ACCURATE or x.rad() <= small for x in (total, *outputs))
+
+
+# ---------------------------------------------------------------------- numbers
+@contextmanager
+def _precision(bits: int) -> Iterator[BallContext]:
+    """Give a context of balls of so many bits, one thread at a time."""
+    flint = _flint()
+    with _LOCK, flint.ctx.workprec(bits):
+        yield BallContext(bits)
+
+
+def _flint() -> Any:
+    try:
+        import flint  # noqa: PLC0415 - an optional extra
+    except ImportError as e:
+        raise DomainError(
+            "certified= needs python-flint, which is not installed; pip install 'collapse-theory[certified]', or use digits="
+        ) from e
+    return flint
+
+
+class BallContext:
+    """Makes balls where an mpmath context makes numbers, so that spectra, targets and values are described once.
+
+    Args:
+        prec: The working precision in bits, which is set.
+    """
+
+    inf = math.inf
+
+    def __init__(self, prec: int) -> None:
+        flint = _flint()
+        self.prec, self.arb, self.rational, self.matrix = prec, flint.arb, flint.fmpq, flint.arb_mat
+
+    def mpf(self, x: Any) -> Any:
+        """Return a number as a ball: exactly, or to the working precision."""
+        if isinstance(x, self.arb):
+            return x
+        if isinstance(x, Rational):
+            return self.arb(self.rational(int(x.p), int(x.q)))
+        if isinstance(x, Float) or hasattr(x, "_mpf_"):
+            sign, mantissa, exponent, _ = x._mpf_
+            return self.arb((-int(mantissa) if sign else int(mantissa), int(exponent)))
+        if isinstance(x, NumberSymbol):
+            return self._constants[type(x).__name__]()
+        if isinstance(x, np.generic):
+            x = x.item()
+        return self.arb(x)
+
+    convert = mpf
+
+    @property
+    def _constants(self) -> Mapping[str, Callable[[], Any]]:
+        arb = self.arb
+        return {
+            "Pi": arb.pi,
+            "Exp1": arb.const_e,
+            "EulerGamma": arb.const_euler,
+            "Catalan": arb.const_catalan,
+            "GoldenRatio": lambda: (1 + arb(5).sqrt()) / 2,
+        }
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """Return an elementary function by its name in mpmath."""
+        if name not in _METHODS:
+            raise AttributeError(name)
+        return lambda x: getattr(self.mpf(x), _METHODS[name])()
+
+    def zeta(self, s: Any, a: Any = 1) -> Any:
+        """Return the Hurwitz zeta function."""
+        return self.mpf(s).zeta(self.mpf(a))
+
+    def psi(self, order: int, x: Any) -> Any:
+        """Return the polygamma function."""
+        if order == 0:
+            return self.mpf(x).digamma()
+        return (-1) ** (order + 1) * math.factorial(order) * self.zeta(order + 1, x)
+
+    def harmonic(self, n: Any) -> Any:
+        """Return the harmonic number of a real upper limit."""
+        return self.digamma(n + 1) + self.arb.const_euler()
+
+    def rf(self, x: Any, h: Any) -> Any:
+        """Return the rising factorial."""
+        return self.mpf(x).rising(self.mpf(h))
+
+    def max(self, *numbers: Any) -> Any:
+        """Return the largest, whichever that is."""
+        return reduce(self.arb.max, map(self.mpf, numbers))
+
+    def min(self, *numbers: Any) -> Any:
+        """Return the smallest, whichever that is."""
+        return reduce(self.arb.min, map(self.mpf, numbers))
+
+    def ball(self, radius: Any) -> Any:
+        """Return the ball around zero."""
+        return self.arb(0, radius)
+
+
+_METHODS = {name: name for name in ("exp", "log", "sin", "cos", "tan", "gamma", "digamma")} | {"loggamma": "lgamma"}
+
+
+def _enclosure(x: Any) -> Enclosure:
+    return Enclosure(*(mpmath.mp.make_mpf(_mpf(end)) for end in (x.lower(), x.upper())))
+
+
+def _mpf(x: Any) -> Any:
+    """Return an exact ball as mpmath writes numbers, all bits kept."""
+    mantissa, exponent = x.man_exp()
+    return from_man_exp(int(mantissa), int(exponent))
+
+
+# ---------------------------------------------------------------------- the arithmetic
+class Balls(PointArithmetic):
+    """Numbers of a context of balls.
+
+    Args:
+        context: The context.
+    """
+
+    def __init__(self, context: BallContext) -> None:
+        self.context = context
+        self.kernels = mpmath_kernels(context)
+        self.epsilon = context.arb((1, 1 - context.prec))
+
+    def number(self, x: Any) -> Any:
+        """Return a ball."""
+        return self.context.mpf(x)
+
+    def ridge(self, measure: Measure, T: Any, lam: Any) -> tuple[Any, Any]:
+        r"""Return the effective ridge and :math:`T-\mathrm{df}_2`.
+
+        The equation :math:`f(\kappa)=\kappa(T-\mathrm{df}_1)-T\lambda` is convex with :math:`f(0)=-T\lambda` and
+        :math:`f'(0)=T-\mathrm{rank}`: it has one positive root if :math:`\lambda>0`, or if :math:`\lambda=0` and T is below the rank;
+        else the effective ridge is 0. So a positive ball with a root has the one that is meant.
+
+        Raises:
+            DomainError: At a threshold, where they are limits, and at a negative ridge.
+            UndecidedError: If the balls are too wide.
+        """
+        if self._positive(lam, "a ridge") or self._positive(measure.rank - T, "rank - T", signed=True):
+            kappa = self._kappa(measure, T, lam)
+            return kappa, T * lam / kappa + self._spread(measure, kappa)
+        if T == measure.rank:
+            raise DomainError(_THRESHOLD)
+        return self.number(0), T - measure.rank
+
+    def _kappa(self, measure: Measure, T: Any, lam: Any) -> Any:
+        s, sums = measure.nodes, measure.trace
+
+        def unexplained(x: Any, above: np.ndarray, signs: np.ndarray) -> Any:
+            return (T - measure.directions(above)) + sums(signs * np.where(above, x, s) / (s + x))
+
+        def step(x: Any, around: Any) -> Any:
+            above = np.array([bool(y >= x) for y in s])  # either form of a term is right
+            signs = np.where(above, 1, -1)
+            return (T * lam / x - unexplained(x, above, signs)) / (T * lam / around + self._spread(measure, around))
+
+        def rough() -> Any:
+            start = solve_effective_ridge(measure.mapped(_floats), *_rows(float(T), float(lam)))
+            return start[0]
+
+        def fine(mp: Any) -> Any:
+            return exact_ridge(mp, measure.mapped(_numbers(mp)), *(mp.make_mpf(_mpf(y.mid())) for y in (T, lam)))[0]
+
+        return self._root(step, rough, fine, "an effective ridge")
+
+    def features(self, measure: Measure, T: Any, m: Any, lam: Any) -> tuple[Any, Any]:
+        r"""Return the features' effective ridge and the residual degrees of freedom of the fit on them.
+
+        With a the fewer and b the more of rows and features, :math:`C=\lambda ab` and :math:`D=b-a`, the equation is
+
+        .. math:: a-\mathrm{df}_1(\kappa)=u,\qquad u=\frac{2C/\kappa}{D+\sqrt{D^2+4C/\kappa}}.
+
+        Its left side increases from :math:`a-\mathrm{rank}` to a, its right side falls from infinity to 0: one positive root if
+        :math:`\lambda>0`. Without a ridge :math:`u=0`: one if a is below the rank, else the effective ridge is 0.
+
+        Raises:
+            DomainError: At a threshold, where they are limits, and at a negative ridge.
+            UndecidedError: If the balls are too wide.
+        """
+        fewer_rows = not self._positive(T - m, "T - m", signed=True)
+        a, b = (T, m) if fewer_rows else (m, T)
+        if self._positive(lam, "a ridge"):
+            kappa, u = self._features_kappa(measure, a, b, lam)
+        else:
+            kappa = self.ridge(measure, a, lam)[0]
+            u = self.number(0) if kappa > 0 else a - measure.rank
+        spread = measure.trace(measure.nodes / (measure.nodes + kappa) ** 2)
+        features = (m - a) + u  # m - df1; every term is positive
+        residual = (T - a) + u + kappa * features / (features + kappa * spread) * spread
+        if residual == 0:
+            raise DomainError(_THRESHOLD)
+        return (kappa * features / m if fewer_rows else kappa * u / a), residual
+
+    def _features_kappa(self, measure: Measure, a: Any, b: Any, lam: Any) -> tuple[Any, Any]:
+        s, sums, C, D = measure.nodes, measure.trace, lam * a * b, b - a
+
+        def root(x: Any) -> Any:
+            return (D**2 + 4 * C / x).sqrt()
+
+        def left(x: Any) -> Any:
+            return 2 * C / x / (D + root(x))
+
+        def step(x: Any, around: Any) -> Any:
+            above = np.array([bool(y >= x) for y in s])
+            unexplained = (a - measure.directions(above)) + sums(
+                np.where(above, 1, -1) * np.where(above, x, s) / (s + x)
+            )
+            return (left(x) - unexplained) / (self._spread(measure, around) + C / around / root(around))
+
+        def rough() -> Any:
+            floats = measure.mapped(_floats)
+            rows, ridge = _rows(float(a), float(lam))
+            y = solve_features(floats, rows, np.array([float(b)]), ridge)[0]
+            return solve_effective_ridge(floats, np.array([float(b)]), y)[0]
+
+        def fine(mp: Any) -> Any:
+            numbers = measure.mapped(_numbers(mp))
+            fewer, more, ridge = (mp.make_mpf(_mpf(y.mid())) for y in (a, b, lam))
+            return exact_ridge(mp, numbers, more, exact_features(mp, numbers, fewer, more, ridge)[0])[0]
+
+        kappa = self._root(step, rough, fine, "an effective ridge on features")
+        return kappa, left(kappa)
+
+    def resolvent(self, fit: FitNumbers, unit: Any, nudge: int = 0) -> Resolvent:  # noqa: ARG002 - balls know their errors
+        r"""Return the effective ridges of one fit.
+
+        The right-hand sides of the equations in :mod:`.resolvents` are increasing and concave in the positive unknowns, and
+        grow by less than the factor by which all unknowns grow, because a constant or a penalty is positive: two positive
+        solutions would differ by a largest factor in some unknown, and its equation forbids it. So there is one.
+
+        Raises:
+            DomainError: Without a ridge at a threshold, where they are limits, and where rows are no binary numbers.
+            UndecidedError: If the balls are too wide.
+        """
+        fit = fit.in_unit(unit)
+        rows = [self.context.mpf(float(t)) for t in fit.rows]
+        if not self._positive(fit.ridge, "a ridge") and not all(a == b for a, b in zip(rows, fit.rows, strict=True)):
+            raise DomainError(
+                "certified= needs rows that are binary numbers where a fit has no ridge, got others; round them, or give a ridge > 0"
+            )
+        opened = openness(fit.s > 0, fit.measure, fit.rows)
+        if fit.ridge == 0 and opened.threshold is not None:
+            raise DomainError(_THRESHOLD)
+        one = self.number(1)
+        penalty = np.where(opened.directions, one, fit.ridge)
+        constant = np.where(opened.designs, fit.ridge, one)
+        seen = np.where(opened.designs[:, None], fit.s * penalty, fit.s)
+        a, mass = fit.weights / fit.total_rows, fit.weights * fit.rows / fit.total_rows
+
+        def kernel(x: np.ndarray) -> np.ndarray:
+            return np.asarray(1 / (penalty + (mass / x) @ seen))
+
+        def image(x: np.ndarray, k: np.ndarray) -> np.ndarray:
+            return np.asarray((constant + a * fit.measure.trace(seen * k)) / x)
+
+        def step(x: np.ndarray, around: np.ndarray) -> np.ndarray:
+            k = kernel(around)
+            taken = seen * k * (mass / around)[:, None]
+            pull = fit.measure.trace((seen * k * (a / around)[:, None])[:, None] * taken)
+            slope = np.diag(image(around, k)) - pull
+            return self.solve(slope, image(x, kernel(x)) - 1)
+
+        x = self._roots(step, self._proposed(fit), "the effective ridges of a fit")
+        return Resolvent(opened, x, constant, kernel(x), penalty, 0.0)
+
+    def _proposed(self, fit: FitNumbers) -> np.ndarray:
+        """Return the effective ridges of one fit in mpmath."""
+        mp = private_context(self.context.prec + _SPARE)
+        number = _numbers(mp)
+        numbers = FitNumbers(
+            number(fit.s), fit.measure.mapped(number), *map(number, (fit.weights, fit.rows)),
+            *(x[()] for x in map(number, (fit.total_rows, fit.ridge))),
+        )  # fmt: skip
+        found = Digits(mp).resolvent(numbers, 1).scale
+        return self.array([mpmath.mp.make_mpf(x._mpf_) for x in found])
+
+    def solve(self, matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Return what contains every solution of the systems in the balls.
+
+        Raises:
+            UndecidedError: If one may be singular.
+        """
+        out, size = np.empty(right.shape, dtype=object), right.shape[-1]
+        for i in np.ndindex(right.shape[:-1]):
+            a = self.context.matrix(size, size, self.array(matrix[i]).ravel().tolist())
+            b = self.context.matrix(size, 1, self.array(right[i]).tolist())
+            try:
+                out[i] = a.solve(b).entries()
+            except ZeroDivisionError as e:
+                raise UndecidedError("a linear component may be singular") from e
+        return out
+
+    def on_atoms(
+        self,
+        atoms: Sequence[Sequence[Any]],
+        env: Mapping[Symbol, Any],
+        step: Callable[[Measure, Mapping[Symbol, Any]], Sequence[Any]],
+    ) -> Sequence[Any]:
+        """Return the results of a step on a spectrum of a few atoms, of which two may be equal."""
+        nodes, counts, energies = map(self.array, atoms)
+        if not all(self._positive(s, "an eigenvalue") for s in nodes):
+            raise DomainError("an eigenvalue needs to be > 0, got 0; leave out directions without variance")
+        whole = np.array([self._integer(x, "directions") for x in counts])
+        there = whole > 0
+        return step(Measure({COMMON: nodes[there]}, whole[there], energies[there] if energies.size else None), env)
+
+    def unroll(self, step: Unroll, measure: Measure, rounds: Any, arguments: Sequence[Any]) -> list[Any]:
+        """Return the terms after a number of rounds."""
+        return super().unroll(step, measure, self._integer(rounds, "rounds"), arguments)
+
+    def _integer(self, x: Any, what: str) -> int:
+        found = x.unique_fmpz()
+        if found is None or x != found:
+            raise UndecidedError(f"whether {what} are an integer")
+        return int(found)
+
+    def _spread(self, measure: Measure, x: Any) -> Any:
+        share = x / (measure.nodes + x)
+        return measure.trace(share * (1 - share))
+
+    def _positive(self, x: Any, what: str, *, signed: bool = False) -> bool:
+        """Return whether a ball is positive rather than zero, or negative if it may be."""
+        if x > 0:
+            return True
+        if x == 0 or (signed and x < 0):
+            return False
+        if x < 0:
+            raise DomainError(f"{what} needs to be >= 0, got about {float(x):g}; change it")
+        raise UndecidedError(f"whether {what} is positive")
+
+    # ------------------------------------------------------------------ roots
+    def _root(self, step: Any, rough: Callable[[], Any], fine: Callable[[Any], Any], what: str) -> Any:
+        """Return the positive root near a proposal, of an equation whose step is in its logarithm."""
+        with np.errstate(all="ignore"):
+            try:
+                x = float(rough())
+            except (CollapseTheoryError, ArithmeticError):  # beyond float64
+                x = 0.0
+        if _LEAST < x < 1 / _LEAST:
+            found = self._narrowed(step, self.number(x), self.number(_FLOAT64))
+            if found is not None:
+                return found
+        x = self.number(mpmath.mp.make_mpf(fine(private_context(self.context.prec + _SPARE))._mpf_))
+        found = self._narrowed(step, x, self._near)
+        if found is None:
+            raise UndecidedError(what)
+        return found
+
+    def _narrowed(self, step: Any, x: Any, radius: Any) -> Any:
+        """Return the ball of the one root within a relative radius of a point; None if there may be none, or several."""
+        best, enough = None, self.epsilon * 2**_SLACK
+        for _ in range(_PASSES):
+            box = self.context.ball(radius)
+            move = step(x, x * box.exp())
+            if not box.contains_interior(move):
+                break
+            best, left = x * move.exp(), 8 * move.rad()
+            if left <= enough or not left < radius / 2:
+                break
+            x, radius = best.mid(), left
+        return best
+
+    def _roots(self, step: Any, x: np.ndarray, what: str) -> np.ndarray:
+        """Return the same of a system, from a proposal that is good already."""
+        box = self.context.ball(self._near)
+        around = box.exp()
+        moves = step(x, x * around)
+        if not all(box.contains_interior(move) for move in moves):
+            raise UndecidedError(what)
+        return np.array([y * move.exp() for y, move in zip(x, moves, strict=True)], dtype=object)
+
+    @property
+    def _near(self) -> Any:
+        """How far a root may be from a proposal with all digits, relatively."""
+        return self.context.arb((1, -3 * self.context.prec // 5))
+
+
+_THRESHOLD = (
+    "certified= needs a point away from T = rank without ridge, where the theory is a limit; evaluate in float64, which takes it"
+)
+_FLOAT64 = 2.0**-44  # how far a root is from that of float64, relatively: a hundred units of its round-off
+_LEAST = 1e-290
+_SPARE = 20
+_SLACK = 8  # bits
+
+
+def _rows(*numbers: float) -> Iterator[np.ndarray]:
+    return (np.array([x]) for x in numbers)
+
+
+def _floats(x: np.ndarray) -> np.ndarray:
+    return np.asarray(x.astype(float))
+
+
+def _numbers(mp: Any) -> Callable[[Any], np.ndarray]:
+    """Return the function that gives the midpoints of balls as numbers of an mpmath context."""
+    return np.vectorize(lambda x: mp.make_mpf(_mpf(x.mid())), otypes=[object])
