@@ -22,7 +22,7 @@ Transactions on Computers 2017.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
@@ -42,12 +42,12 @@ from collapse_theory.numerics.feature_ridge import exact_features, solve_feature
 from collapse_theory.numerics.interpreter import interpret
 from collapse_theory.numerics.kernels import mpmath_kernels
 from collapse_theory.numerics.measure import COMMON, Measure
-from collapse_theory.numerics.plan import Plan
+from collapse_theory.numerics.plan import Plan, slopes_plan
 from collapse_theory.numerics.points import PointArithmetic
 from collapse_theory.numerics.ranks import openness
 from collapse_theory.numerics.resolvents import Resolvent
 from collapse_theory.numerics.solved_fits import FitNumbers
-from collapse_theory.numerics.steps import Unroll
+from collapse_theory.numerics.steps import SolveEquations, Unroll
 
 __all__ = ["Enclosure", "evaluate_certified"]
 
@@ -123,7 +123,7 @@ def evaluate_certified(
         with _precision(bits) as context:
             try:
                 outputs = interpret(plan, Balls(context), measure(context), values(context))
-            except UndecidedError as e:
+            except (UndecidedError, ConvergenceError) as e:
                 why = str(e)
                 continue
             if noise is not None:
@@ -145,7 +145,7 @@ def _doubled() -> Iterator[int]:
         bits *= 2
 
 
-def _settled(total: Any, outputs: Iterator[Any]) -> bool:
+def _settled(total: Any, outputs: Iterable[Any]) -> bool:
     """Return whether the sum has its digits, and each output its own or those of the sum."""
     small = abs(total).lower() * 2**-_ACCURATE
     return all(x.is_exact() or x.rel_accuracy_bits() >= _ACCURATE or x.rad() <= small for x in (total, *outputs))
@@ -187,16 +187,18 @@ class BallContext:
         """Return a number as a ball: exactly, or to the working precision."""
         if isinstance(x, self.arb):
             return x
+        if isinstance(x, int | float):
+            return self.arb(x)
         if isinstance(x, Rational):
             return self.arb(self.rational(int(x.p), int(x.q)))
         if isinstance(x, Float) or hasattr(x, "_mpf_"):
             sign, mantissa, exponent, _ = x._mpf_
             return self.arb((-int(mantissa) if sign else int(mantissa), int(exponent)))
         if isinstance(x, NumberSymbol):
+            if type(x).__name__ not in self._constants:
+                raise DomainError(f"certified= has no ball for {x}; give the number itself, or use digits=")
             return self._constants[type(x).__name__]()
-        if isinstance(x, np.generic):
-            x = x.item()
-        return self.arb(x)
+        return self.arb(x.item() if isinstance(x, np.generic) else x)
 
     convert = mpf
 
@@ -391,6 +393,8 @@ class Balls(PointArithmetic):
             raise DomainError(
                 "certified= needs rows that are binary numbers where a fit has no ridge, got others; round them, or give a ridge > 0"
             )
+        if not all(self._positive(a, "a row weight") for a in fit.weights):
+            raise UndecidedError("whether a row weight is zero")
         opened = openness(fit.s > 0, fit.measure, fit.rows)
         if fit.ridge == 0 and opened.threshold is not None:
             raise DomainError(_THRESHOLD)
@@ -415,6 +419,38 @@ class Balls(PointArithmetic):
 
         x = self._roots(step, self._proposed(fit), "the effective ridges of a fit")
         return Resolvent(opened, x, constant, kernel(x), penalty, 0.0)
+
+    def equations(self, step: SolveEquations, measure: Measure, env: Mapping[Symbol, Any]) -> Sequence[Any]:
+        """Return the solution that iteration in mpmath proposes, from both sides; the ball around it has no other.
+
+        Raises:
+            UndecidedError: If the balls are too wide.
+        """
+        mp = private_context(self.context.prec + _SPARE)
+        number, count = _numbers(mp), len(step.unknowns)
+        near = Digits(mp).equations(step, measure.mapped(number), {x: number(v)[()] for x, v in env.items()})
+        plan = slopes_plan(step.expressions, step.unknowns)
+
+        def at(plan: Plan, x: Any) -> np.ndarray:
+            point = {**env, **dict(zip(step.unknowns, x, strict=True))}
+            return np.array(list(interpret(plan, self, measure, point).values()), dtype=object)
+
+        def move(x: np.ndarray, around: np.ndarray) -> np.ndarray:
+            slope = at(plan, around).reshape(count, count) * around / around[:, None]
+            return self.solve(np.diag(at(step.sides, around) / around) - slope, at(step.sides, x) / x - 1)
+
+        return list(self._roots(move, self.array([mpmath.mp.make_mpf(x._mpf_) for x in near]), "implicit equations"))
+
+    def whole(self, x: Any) -> int:
+        """Return an integer.
+
+        Raises:
+            UndecidedError: If the ball is not exactly one.
+        """
+        found = x.unique_fmpz()
+        if found is None or x != found:
+            raise UndecidedError("whether a count is an integer")
+        return int(found)
 
     def _proposed(self, fit: FitNumbers) -> np.ndarray:
         """Return the effective ridges of one fit in mpmath."""
@@ -453,19 +489,13 @@ class Balls(PointArithmetic):
         nodes, counts, energies = map(self.array, atoms)
         if not all(self._positive(s, "an eigenvalue") for s in nodes):
             raise DomainError("an eigenvalue needs to be > 0, got 0; leave out directions without variance")
-        whole = np.array([self._integer(x, "directions") for x in counts])
+        whole = np.array([self.whole(x) for x in counts])
         there = whole > 0
         return step(Measure({COMMON: nodes[there]}, whole[there], energies[there] if energies.size else None), env)
 
     def unroll(self, step: Unroll, measure: Measure, rounds: Any, arguments: Sequence[Any]) -> list[Any]:
         """Return the terms after a number of rounds."""
-        return super().unroll(step, measure, self._integer(rounds, "rounds"), arguments)
-
-    def _integer(self, x: Any, what: str) -> int:
-        found = x.unique_fmpz()
-        if found is None or x != found:
-            raise UndecidedError(f"whether {what} are an integer")
-        return int(found)
+        return super().unroll(step, measure, self.whole(rounds), arguments)
 
     def _spread(self, measure: Measure, x: Any) -> Any:
         share = x / (measure.nodes + x)

@@ -20,7 +20,7 @@ from collapse_theory.core.precision import exact_context, exact_number, public_n
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
 from collapse_theory.numerics.arrays import broadcast_shape, float64_array
-from collapse_theory.numerics.balls import evaluate_certified
+from collapse_theory.numerics.balls import UndecidedError, evaluate_certified
 from collapse_theory.numerics.compiled import numeric_function
 from collapse_theory.numerics.digits import evaluate_digits, limit_at_threshold
 from collapse_theory.numerics.float64 import Batch, Float64Program
@@ -313,7 +313,10 @@ class Predictor:
             return None
         if self._rank == math.inf:
             raise DomainError("certified= needs a finite d, got d=oo; take a finite d, or use digits=")
-        return Measure.listed(self.spectrum, self.target, balls)
+        found = Measure.listed(self.spectrum, self.target, balls)
+        if found.rank != self._rank:
+            raise UndecidedError("whether an eigenvalue is positive")
+        return found
 
     # ------------------------------------------------------------------ values
     def _values(self, flat: Mapping[Symbol, np.ndarray], size: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
