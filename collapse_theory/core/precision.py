@@ -60,7 +60,7 @@ def elementary_functions(mp: Any) -> Mapping[str, Callable[..., Any]]:
         "gamma": mp.gamma,
         "loggamma": mp.loggamma,
         "digamma": mp.digamma,
-        "polygamma": lambda order, x: mp.psi(int(order), x),
+        "polygamma": lambda order, x: mp.psi(int(float(order)), x),
         "harmonic": lambda n, order=1: mp.harmonic(n) if order == 1 else mp.zeta(order) - mp.zeta(order, n + 1),
         "Max": getattr(mp, "max", max),  # of balls no one may be the largest
         "Min": getattr(mp, "min", min),

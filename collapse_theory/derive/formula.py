@@ -179,7 +179,9 @@ class ErrorFormula:
         predictor = self.compile(spectrum=spectrum, target=target)
         if flag(certified, "certified"):
             if digits is not None:
-                raise DomainError(f"certified= needs to be alone, got digits={digits!r} too; an interval says its own digits")
+                raise DomainError(
+                    f"certified= needs to be alone, got digits={digits!r} too; an interval says its own digits"
+                )
             return predictor.certified(terms=terms, test_noise=test_noise, **values)
         if digits is not None:
             return predictor.digits(digits, terms=terms, test_noise=test_noise, **values)

@@ -3,7 +3,8 @@ r"""Plans in balls: every number is an interval that contains the exact value, s
 Arb's balls round outward in every operation; comparisons answer "yes" only where it is certain. What is left are roots, and
 decisions. **Roots** are enclosed by interval Newton steps: from a point :math:`x_0` and a ball X around it,
 
-.. math:: N=x_0-f(x_0)/f'(X),\qquad N\subset\operatorname{int}X\ \Rightarrow\ f\text{ has exactly one root in }X,\text{ and it is in }N,
+.. math:: N=x_0-f(x_0)/f'(X),\qquad
+   N\subset\operatorname{int}X\ \Rightarrow\ f\text{ has exactly one root in }X,\text{ and it is in }N,
 
 for systems with the inverse of the matrix :math:`f'(X)`. The balls of the parameters are inside f, so this holds for each of
 their values. That no other root is meant is known of each equation, and is said where it is solved. Float64, or mpmath where
@@ -11,33 +12,25 @@ float64 is too coarse, proposes :math:`x_0`; a wrong proposal fails the test, it
 of zero, rows against a rank) are taken of balls that are disjoint or exact. What cannot be decided or enclosed is computed
 again with twice the bits.
 
-python-flint, the optional extra ``certified``, has one working precision for all of its users. It is set here under a lock and put
-back; a ball is right at any precision.
-
 Source: Moore, Kearfott, Cloud, Introduction to Interval Analysis, 2009, ch. 8; Neumaier, Interval Methods for Systems of
-Equations, 1990, theorem 5.1.7; Johansson, Arb: Efficient Arbitrary-Precision Midpoint-Radius Interval Arithmetic, IEEE
-Transactions on Computers 2017.
+Equations, 1990, theorem 5.1.7.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import reduce
-from threading import RLock
 from typing import Any
 
 import mpmath
 import numpy as np
-from mpmath.libmp import from_man_exp, mpf_add, mpf_shift, mpf_sub
-from sympy import Float, NumberSymbol, Rational, Symbol
+from sympy import Symbol
 
 from collapse_theory.core.errors import CollapseTheoryError, ConvergenceError, DomainError
 from collapse_theory.core.precision import private_context
+from collapse_theory.numerics.ball_numbers import BallContext, ball_context, enclosure_of, midpoint
 from collapse_theory.numerics.digits import Digits
 from collapse_theory.numerics.effective_ridge import exact_ridge, solve_effective_ridge
+from collapse_theory.numerics.enclosure import Enclosure
 from collapse_theory.numerics.feature_ridge import exact_features, solve_features
 from collapse_theory.numerics.interpreter import interpret
 from collapse_theory.numerics.kernels import mpmath_kernels
@@ -49,49 +42,12 @@ from collapse_theory.numerics.resolvents import Resolvent
 from collapse_theory.numerics.solved_fits import FitNumbers
 from collapse_theory.numerics.steps import SolveEquations, Unroll
 
-__all__ = ["Enclosure", "evaluate_certified"]
+__all__ = ["Balls", "UndecidedError", "evaluate_certified"]
 
 _BITS = 128
 _MOST_BITS = 1 << 13
 _ACCURATE = 90  # bits that an accepted result has: a relative radius of 1e-27
-_LOCK = RLock()  # python-flint has one precision
 _PASSES = 12
-
-
-@dataclass(frozen=True)
-class Enclosure:
-    """An interval that contains an exact value.
-
-    Attributes:
-        lower: The lower end, an mpmath number.
-        upper: The upper end.
-
-    >>> box = Enclosure(mpmath.mpf("0.25"), mpmath.mpf("0.75"))
-    >>> box.mid, box.radius, 0.3 in box
-    (mpf('0.5'), mpf('0.25'), True)
-    """
-
-    lower: Any
-    upper: Any
-
-    @property
-    def mid(self) -> Any:
-        """The middle, exactly."""
-        return mpmath.mp.make_mpf(mpf_shift(mpf_add(self.lower._mpf_, self.upper._mpf_), -1))
-
-    @property
-    def radius(self) -> Any:
-        """Half the width, exactly."""
-        return mpmath.mp.make_mpf(mpf_shift(mpf_sub(self.upper._mpf_, self.lower._mpf_), -1))
-
-    def __contains__(self, x: Any) -> bool:
-        return bool(self.lower <= x <= self.upper)
-
-    def __float__(self) -> float:
-        return float(self.mid)
-
-    def __str__(self) -> str:
-        return f"{mpmath.nstr(self.mid, 30)} ± {mpmath.nstr(self.radius, 2)}"
 
 
 class UndecidedError(Exception):
@@ -120,7 +76,7 @@ def evaluate_certified(
     """
     why = ""
     for bits in _doubled():
-        with _precision(bits) as context:
+        with ball_context(bits) as context:
             try:
                 outputs = interpret(plan, Balls(context), measure(context), values(context))
             except (UndecidedError, ConvergenceError) as e:
@@ -131,7 +87,7 @@ def evaluate_certified(
             total = sum(outputs.values(), context.mpf(0))
             last = bits == _MOST_BITS
             if all(x.is_finite() for x in outputs.values()) and (last or _settled(total, outputs.values())):
-                return {name: _enclosure(x) for name, x in outputs.items()}, _enclosure(total)
+                return {name: enclosure_of(x) for name, x in outputs.items()}, enclosure_of(total)
             why = "an output is not bounded" if last else why
     raise ConvergenceError(
         f"certified= found no enclosure with {_MOST_BITS} bits: {why}; move the values off the limit they are at"
@@ -151,119 +107,6 @@ def _settled(total: Any, outputs: Iterable[Any]) -> bool:
     return all(x.is_exact() or x.rel_accuracy_bits() >= _ACCURATE or x.rad() <= small for x in (total, *outputs))
 
 
-# ---------------------------------------------------------------------- numbers
-@contextmanager
-def _precision(bits: int) -> Iterator[BallContext]:
-    """Give a context of balls of so many bits, one thread at a time."""
-    flint = _flint()
-    with _LOCK, flint.ctx.workprec(bits):
-        yield BallContext(bits)
-
-
-def _flint() -> Any:
-    try:
-        import flint  # noqa: PLC0415 - an optional extra
-    except ImportError as e:
-        raise DomainError(
-            "certified= needs python-flint, which is not installed; pip install 'collapse-theory[certified]', or use digits="
-        ) from e
-    return flint
-
-
-class BallContext:
-    """Makes balls where an mpmath context makes numbers, so that spectra, targets and values are described once.
-
-    Args:
-        prec: The working precision in bits, which is set.
-    """
-
-    inf = math.inf
-
-    def __init__(self, prec: int) -> None:
-        flint = _flint()
-        self.prec, self.arb, self.rational, self.matrix = prec, flint.arb, flint.fmpq, flint.arb_mat
-
-    def mpf(self, x: Any) -> Any:
-        """Return a number as a ball: exactly, or to the working precision."""
-        if isinstance(x, self.arb):
-            return x
-        if isinstance(x, int | float):
-            return self.arb(x)
-        if isinstance(x, Rational):
-            return self.arb(self.rational(int(x.p), int(x.q)))
-        if isinstance(x, Float) or hasattr(x, "_mpf_"):
-            sign, mantissa, exponent, _ = x._mpf_
-            return self.arb((-int(mantissa) if sign else int(mantissa), int(exponent)))
-        if isinstance(x, NumberSymbol):
-            if type(x).__name__ not in self._constants:
-                raise DomainError(f"certified= has no ball for {x}; give the number itself, or use digits=")
-            return self._constants[type(x).__name__]()
-        return self.arb(x.item() if isinstance(x, np.generic) else x)
-
-    convert = mpf
-
-    @property
-    def _constants(self) -> Mapping[str, Callable[[], Any]]:
-        arb = self.arb
-        return {
-            "Pi": arb.pi,
-            "Exp1": arb.const_e,
-            "EulerGamma": arb.const_euler,
-            "Catalan": arb.const_catalan,
-            "GoldenRatio": lambda: (1 + arb(5).sqrt()) / 2,
-        }
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        """Return an elementary function by its name in mpmath."""
-        if name not in _METHODS:
-            raise AttributeError(name)
-        return lambda x: getattr(self.mpf(x), _METHODS[name])()
-
-    def zeta(self, s: Any, a: Any = 1) -> Any:
-        """Return the Hurwitz zeta function."""
-        return self.mpf(s).zeta(self.mpf(a))
-
-    def psi(self, order: int, x: Any) -> Any:
-        """Return the polygamma function."""
-        if order == 0:
-            return self.mpf(x).digamma()
-        return (-1) ** (order + 1) * math.factorial(order) * self.zeta(order + 1, x)
-
-    def harmonic(self, n: Any) -> Any:
-        """Return the harmonic number of a real upper limit."""
-        return self.digamma(n + 1) + self.arb.const_euler()
-
-    def rf(self, x: Any, h: Any) -> Any:
-        """Return the rising factorial."""
-        return self.mpf(x).rising(self.mpf(h))
-
-    def max(self, *numbers: Any) -> Any:
-        """Return the largest, whichever that is."""
-        return reduce(self.arb.max, map(self.mpf, numbers))
-
-    def min(self, *numbers: Any) -> Any:
-        """Return the smallest, whichever that is."""
-        return reduce(self.arb.min, map(self.mpf, numbers))
-
-    def ball(self, radius: Any) -> Any:
-        """Return the ball around zero."""
-        return self.arb(0, radius)
-
-
-_METHODS = {name: name for name in ("exp", "log", "sin", "cos", "tan", "gamma", "digamma")} | {"loggamma": "lgamma"}
-
-
-def _enclosure(x: Any) -> Enclosure:
-    return Enclosure(*(mpmath.mp.make_mpf(_mpf(end)) for end in (x.lower(), x.upper())))
-
-
-def _mpf(x: Any) -> Any:
-    """Return an exact ball as mpmath writes numbers, all bits kept."""
-    mantissa, exponent = x.man_exp()
-    return from_man_exp(int(mantissa), int(exponent))
-
-
-# ---------------------------------------------------------------------- the arithmetic
 class Balls(PointArithmetic):
     """Numbers of a context of balls.
 
@@ -284,8 +127,8 @@ class Balls(PointArithmetic):
         r"""Return the effective ridge and :math:`T-\mathrm{df}_2`.
 
         The equation :math:`f(\kappa)=\kappa(T-\mathrm{df}_1)-T\lambda` is convex with :math:`f(0)=-T\lambda` and
-        :math:`f'(0)=T-\mathrm{rank}`: it has one positive root if :math:`\lambda>0`, or if :math:`\lambda=0` and T is below the rank;
-        else the effective ridge is 0. So a positive ball with a root has the one that is meant.
+        :math:`f'(0)=T-\mathrm{rank}`: it has one positive root if :math:`\lambda>0`, or if :math:`\lambda=0` and T is below the
+        rank; else the effective ridge is 0. So a positive ball with a root has the one that is meant.
 
         Raises:
             DomainError: At a threshold, where they are limits, and at a negative ridge.
@@ -294,7 +137,7 @@ class Balls(PointArithmetic):
         if self._positive(lam, "a ridge") or self._positive(measure.rank - T, "rank - T", signed=True):
             kappa = self._kappa(measure, T, lam)
             return kappa, T * lam / kappa + self._spread(measure, kappa)
-        if T == measure.rank:
+        if measure.rank == T:
             raise DomainError(_THRESHOLD)
         return self.number(0), T - measure.rank
 
@@ -314,7 +157,7 @@ class Balls(PointArithmetic):
             return start[0]
 
         def fine(mp: Any) -> Any:
-            return exact_ridge(mp, measure.mapped(_numbers(mp)), *(mp.make_mpf(_mpf(y.mid())) for y in (T, lam)))[0]
+            return exact_ridge(mp, measure.mapped(_numbers(mp)), *(mp.make_mpf(midpoint(y)._mpf_) for y in (T, lam)))[0]
 
         return self._root(step, rough, fine, "an effective ridge")
 
@@ -370,7 +213,7 @@ class Balls(PointArithmetic):
 
         def fine(mp: Any) -> Any:
             numbers = measure.mapped(_numbers(mp))
-            fewer, more, ridge = (mp.make_mpf(_mpf(y.mid())) for y in (a, b, lam))
+            fewer, more, ridge = (mp.make_mpf(midpoint(y)._mpf_) for y in (a, b, lam))
             return exact_ridge(mp, numbers, more, exact_features(mp, numbers, fewer, more, ridge)[0])[0]
 
         kappa = self._root(step, rough, fine, "an effective ridge on features")
@@ -391,7 +234,7 @@ class Balls(PointArithmetic):
         rows = [self.context.mpf(float(t)) for t in fit.rows]
         if not self._positive(fit.ridge, "a ridge") and not all(a == b for a, b in zip(rows, fit.rows, strict=True)):
             raise DomainError(
-                "certified= needs rows that are binary numbers where a fit has no ridge, got others; round them, or give a ridge > 0"
+                "certified= needs rows that float64 holds where a fit has no ridge, got others; round them, or give a ridge > 0"
             )
         if not all(self._positive(a, "a row weight") for a in fit.weights):
             raise UndecidedError("whether a row weight is zero")
@@ -558,9 +401,7 @@ class Balls(PointArithmetic):
         return self.context.arb((1, -3 * self.context.prec // 5))
 
 
-_THRESHOLD = (
-    "certified= needs a point away from T = rank without ridge, where the theory is a limit; evaluate in float64, which takes it"
-)
+_THRESHOLD = "certified= needs a point away from T = rank without ridge, where the theory is a limit; evaluate in float64"
 _FLOAT64 = 2.0**-44  # how far a root is from that of float64, relatively: a hundred units of its round-off
 _LEAST = 1e-290
 _SPARE = 20
@@ -577,4 +418,4 @@ def _floats(x: np.ndarray) -> np.ndarray:
 
 def _numbers(mp: Any) -> Callable[[Any], np.ndarray]:
     """Return the function that gives the midpoints of balls as numbers of an mpmath context."""
-    return np.vectorize(lambda x: mp.make_mpf(_mpf(x.mid())), otypes=[object])
+    return np.vectorize(lambda x: mp.make_mpf(midpoint(x)._mpf_), otypes=[object])
