@@ -401,7 +401,9 @@ class Balls(PointArithmetic):
         return self.context.arb((1, -3 * self.context.prec // 5))
 
 
-_THRESHOLD = "certified= needs a point away from T = rank without ridge, where the theory is a limit; evaluate in float64"
+_THRESHOLD = (
+    "certified= needs a point away from T = rank without ridge, where the theory is a limit; evaluate in float64"
+)
 _FLOAT64 = 2.0**-44  # how far a root is from that of float64, relatively: a hundred units of its round-off
 _LEAST = 1e-290
 _SPARE = 20
