@@ -73,9 +73,9 @@ def test_workflows_least_squares_features_and_derivatives():
 # ---------------------------------------------------------------- the domain
 @st.composite
 def spectra(draw):
-    """A dozen eigenvalues over up to 30 octaves, zeros and repeats among them, of any scale."""
-    exponents = draw(st.lists(st.floats(-60, 0), min_size=1, max_size=12))
-    values = [2.0 ** (x + draw(st.sampled_from([0, 400, -400]))) for x in exponents]
+    """A dozen eigenvalues over up to 100 octaves, zeros and repeats among them, of any scale."""
+    scale = draw(st.sampled_from([0, 400, -400]))
+    values = [2.0 ** (x + scale) for x in draw(st.lists(st.floats(-100, 0), min_size=1, max_size=12))]
     return ct.Eigenvalues([*values, *draw(st.lists(st.sampled_from([0.0, values[0]]), max_size=3))])
 
 
@@ -98,9 +98,10 @@ def check_kappa(spectrum, rows, ridge):
     want = reference.kappa(spectrum.nodes, T, lam, digits=120)
     with mpmath.workdps(120):
         df2 = mpmath.fsum((mpmath.mpf(s) / (s + want)) ** 2 for s in spectrum.nodes if s > 0)
-        assert want in kappa
+        own = mpmath.mpf(10) ** -60  # relative errors of the reference
+        assert abs(want - kappa.mid) <= kappa.radius + own * want
         assert want * (1 + mpmath.mpf(10) ** -35) not in kappa or want == 0
-        assert abs(T - df2 - residual.mid) <= residual.radius + abs(residual.mid) * mpmath.mpf(10) ** -40
+        assert abs(T - df2 - residual.mid) <= residual.radius + own * max(T, df2)
 
 
 @settings(max_examples=25)

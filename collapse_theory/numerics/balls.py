@@ -341,8 +341,9 @@ class Balls(PointArithmetic):
         return super().unroll(step, measure, self.whole(rounds), arguments)
 
     def _spread(self, measure: Measure, x: Any) -> Any:
-        share = x / (measure.nodes + x)
-        return measure.trace(share * (1 - share))
+        r"""Return :math:`\sum_js_jx/(s_j+x)^2`, in which nothing cancels."""
+        over = measure.nodes + x
+        return measure.trace((measure.nodes / over) * (x / over))
 
     def _positive(self, x: Any, what: str, *, signed: bool = False) -> bool:
         """Return whether a ball is positive rather than zero, or negative if it may be."""
