@@ -22,7 +22,7 @@ from collapse_theory.describe.targets import Target
 from collapse_theory.numerics.arrays import broadcast_shape, float64_array
 from collapse_theory.numerics.balls import UndecidedError, evaluate_certified
 from collapse_theory.numerics.compiled import numeric_function
-from collapse_theory.numerics.digits import evaluate_digits, limit_at_threshold
+from collapse_theory.numerics.digits import ThresholdError, evaluate_digits, limit_at_threshold
 from collapse_theory.numerics.float64 import Batch, Float64Program
 from collapse_theory.numerics.kernels import float64_kernels
 from collapse_theory.numerics.measure import (
@@ -201,9 +201,11 @@ class Predictor:
         digits = integer(digits, "digits", least=1, most=_MOST_DIGITS, remedy="give for example 30")
         terms = flag(terms, "terms")
         bound = self._scalars(values, test_noise, "digits=")
-        outputs, total = evaluate_digits(
-            self.program.plan, self._exact_measure, lambda mp: self._exact(bound, mp), int(digits)
-        )
+        exactly = (self.program.plan, self._exact_measure, lambda mp: self._exact(bound, mp), int(digits))
+        try:
+            outputs, total = evaluate_digits(*exactly)
+        except ThresholdError:
+            outputs, total = limit_at_threshold(*exactly)
         if test_noise is not None:
             with exact_context(dps_to_prec(int(digits) + 10)) as mp:
                 added = _exactly(test_noise, mp) ** 2
@@ -331,7 +333,8 @@ class Predictor:
             point = {k: float(v if v.ndim == 0 else v[i]) for k, v in flat.items() if k not in numbers}
             exactly = partial(self._exact, point)
             if batch.threshold[i]:
-                limits, total[i] = limit_at_threshold(plan, self._exact_measure, exactly)
+                limits, whole = limit_at_threshold(plan, self._exact_measure, exactly)
+                total[i] = float(whole)
             else:
                 exact, whole = evaluate_digits(plan, self._exact_measure, exactly, _DIGITS, floor="1e-400")
                 limits = {name: self._rounded(name, x) for name, x in exact.items()}
