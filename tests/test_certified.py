@@ -201,7 +201,7 @@ def test_a_ball_that_is_too_small_is_noticed(monkeypatch):
 
     def check():
         for i in range(20):
-            check_kappa(INPUTS["spectrum"], 0.3 + i / 7, 0.1)
+            check_kappa(ct.Eigenvalues(INPUTS["spectrum"].nodes), 0.3 + i / 7, 0.1)
 
     check()
     monkeypatch.setattr(balls.Balls, "_narrowed", smaller)
