@@ -1,7 +1,7 @@
 """Balls of python-flint, made where mpmath makes numbers: spectra, targets and values are described once for both.
 
-python-flint, the optional extra ``certified``, has one working precision for all of its users. It is set here under a lock and put
-back; a ball is right at any precision.
+python-flint, the optional extra ``certified``, has one working precision and one length of series for all of its
+users. They are set here under a lock and put back; a ball is right at any precision.
 
 Source: Johansson, Arb: Efficient Arbitrary-Precision Midpoint-Radius Interval Arithmetic, IEEE Transactions on Computers 2017.
 """
@@ -26,6 +26,7 @@ from collapse_theory.numerics.enclosure import Enclosure
 __all__ = ["BallContext", "ball_context", "enclosure_of", "midpoint"]
 
 _LOCK = RLock()
+_GUARD = 16  # terms
 
 
 @contextmanager
@@ -33,7 +34,12 @@ def ball_context(bits: int) -> Iterator[BallContext]:
     """Give a context of balls of so many bits, one thread at a time."""
     flint = _flint()
     with _LOCK, flint.ctx.workprec(bits):
-        yield BallContext(bits)
+        context, before = BallContext(bits), flint.ctx.cap
+        flint.ctx.cap = context.terms
+        try:
+            yield context
+        finally:
+            flint.ctx.cap = before
 
 
 def _flint() -> Any:
@@ -51,6 +57,9 @@ class BallContext:
 
     Args:
         prec: The working precision in bits, which is set.
+
+    Attributes:
+        terms: Length of Taylor series.
     """
 
     inf = math.inf
@@ -58,6 +67,7 @@ class BallContext:
     def __init__(self, prec: int) -> None:
         flint = _flint()
         self.prec, self.arb, self.rational, self.matrix = prec, flint.arb, flint.fmpq, flint.arb_mat
+        self.series, self.complex, self.terms = flint.arb_series, flint.acb, prec // 4 + _GUARD
 
     def mpf(self, x: Any) -> Any:
         """Return a number as a ball: exactly, or to the working precision."""
@@ -120,6 +130,14 @@ class BallContext:
     def min(self, *numbers: Any) -> Any:
         """Return the smallest, whichever that is."""
         return reduce(self.arb.min, map(self.mpf, numbers))
+
+    def variable(self, scale: Any) -> Any:
+        """Return the Taylor series of a multiple of the variable."""
+        return self.series([0, scale])
+
+    def disc(self, radius: int) -> Any:
+        """Return what contains the disc around zero in the complex plane."""
+        return self.complex(self.ball(radius), self.ball(radius))
 
     def ball(self, radius: Any) -> Any:
         """Return the ball around zero."""

@@ -18,6 +18,7 @@ Equations, 1990, theorem 5.1.7.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -28,13 +29,14 @@ from sympy import Symbol
 from collapse_theory.core.errors import CollapseTheoryError, ConvergenceError, DomainError
 from collapse_theory.core.precision import private_context
 from collapse_theory.numerics.ball_numbers import BallContext, ball_context, enclosure_of, midpoint
+from collapse_theory.numerics.ball_tail import Tailed
 from collapse_theory.numerics.digits import Digits
 from collapse_theory.numerics.effective_ridge import exact_ridge, solve_effective_ridge
 from collapse_theory.numerics.enclosure import Enclosure
 from collapse_theory.numerics.feature_ridge import exact_features, solve_features
 from collapse_theory.numerics.interpreter import interpret
 from collapse_theory.numerics.kernels import mpmath_kernels
-from collapse_theory.numerics.measure import COMMON, Measure
+from collapse_theory.numerics.measure import COMMON, Measure, TooShallow
 from collapse_theory.numerics.plan import Plan, slopes_plan
 from collapse_theory.numerics.points import PointArithmetic
 from collapse_theory.numerics.ranks import openness
@@ -48,6 +50,7 @@ _BITS = 128
 _MOST_BITS = 1 << 13
 _ACCURATE = 90  # bits that an accepted result has: a relative radius of 1e-27
 _PASSES = 12
+_OCTAVES = 12  # below the largest eigenvalue, to which a long power law is listed at first
 
 
 class UndecidedError(Exception):
@@ -56,7 +59,7 @@ class UndecidedError(Exception):
 
 def evaluate_certified(
     plan: Plan,
-    measure: Callable[[Any], Measure | None],
+    measure: Callable[[Any, int], Measure | None],
     values: Callable[[Any], Mapping[Any, Any]],
     noise: Callable[[Any], Any] | None = None,
 ) -> tuple[dict[str, Enclosure], Enclosure]:
@@ -66,7 +69,7 @@ def evaluate_certified(
 
     Args:
         plan: The steps and outputs.
-        measure: Gives the measure in a context of balls.
+        measure: Gives the measure in a context of balls, of a long power law listed so many octaves down.
         values: Gives the inputs in a context of balls.
         noise: Gives the standard deviation of the test point's label noise, whose square is one more output.
 
@@ -74,11 +77,11 @@ def evaluate_certified(
         DomainError: Without python-flint, and at an interpolation threshold, where outputs are limits.
         ConvergenceError: If a decision or an enclosure fails with any number of bits.
     """
-    why = ""
+    why, octaves = "", _OCTAVES
     for bits in _doubled():
         with ball_context(bits) as context:
             try:
-                outputs = interpret(plan, Balls(context), measure(context), values(context))
+                outputs, octaves = _deep_enough(plan, measure, context, values(context), octaves)
             except (UndecidedError, ConvergenceError) as e:
                 why = str(e)
                 continue
@@ -92,6 +95,16 @@ def evaluate_certified(
     raise ConvergenceError(
         f"certified= found no enclosure with {_MOST_BITS} bits: {why}; move the values off the limit they are at"
     )
+
+
+def _deep_enough(
+    plan: Plan, measure: Callable[[Any, int], Measure | None], context: BallContext, values: Any, octaves: int
+) -> tuple[dict[str, Any], int]:
+    while True:
+        try:
+            return interpret(plan, Balls(context), measure(context, octaves), values), octaves
+        except TooShallow as e:
+            octaves += max(1, math.ceil(e.octaves or 1))
 
 
 def _doubled() -> Iterator[int]:
@@ -145,7 +158,7 @@ class Balls(PointArithmetic):
         s, sums = measure.nodes, measure.trace
 
         def unexplained(x: Any, above: np.ndarray, signs: np.ndarray) -> Any:
-            return (T - measure.directions(above)) + sums(signs * np.where(above, x, s) / (s + x))
+            return (T - _listed(measure, above)) + sums(signs * np.where(above, x, s) / (s + x))
 
         def step(x: Any, around: Any) -> Any:
             above = np.array([bool(y >= x) for y in s])  # either form of a term is right
@@ -153,13 +166,14 @@ class Balls(PointArithmetic):
             return (T * lam / x - unexplained(x, above, signs)) / (T * lam / around + self._spread(measure, around))
 
         def rough() -> Any:
-            start = solve_effective_ridge(measure.mapped(_floats), *_rows(float(T), float(lam)))
-            return start[0]
+            rows = _rows(float(T), float(lam))
+            return _proposed(measure, lambda floats: solve_effective_ridge(floats, *rows)[0])
 
         def fine(mp: Any) -> Any:
-            return exact_ridge(mp, measure.mapped(_numbers(mp)), *(mp.make_mpf(midpoint(y)._mpf_) for y in (T, lam)))[0]
+            rows, ridge = (mp.make_mpf(midpoint(y)._mpf_) for y in (T, lam))
+            return _proposed(measure, lambda numbers: exact_ridge(mp, numbers, rows, ridge)[0], mp)
 
-        return self._root(step, rough, fine, "an effective ridge")
+        return self._root(step, rough, fine, "an effective ridge", measure)
 
     def features(self, measure: Measure, T: Any, m: Any, lam: Any) -> tuple[Any, Any]:
         r"""Return the features' effective ridge and the residual degrees of freedom of the fit on them.
@@ -200,23 +214,26 @@ class Balls(PointArithmetic):
 
         def step(x: Any, around: Any) -> Any:
             above = np.array([bool(y >= x) for y in s])
-            unexplained = (a - measure.directions(above)) + sums(
-                np.where(above, 1, -1) * np.where(above, x, s) / (s + x)
-            )
+            unexplained = (a - _listed(measure, above)) + sums(np.where(above, 1, -1) * np.where(above, x, s) / (s + x))
             return (left(x) - unexplained) / (self._spread(measure, around) + C / around / root(around))
 
         def rough() -> Any:
-            floats = measure.mapped(_floats)
-            rows, ridge = _rows(float(a), float(lam))
-            y = solve_features(floats, rows, np.array([float(b)]), ridge)[0]
-            return solve_effective_ridge(floats, np.array([float(b)]), y)[0]
+            fewer, more, ridge = _rows(float(a), float(b), float(lam))
+
+            def solve(floats: Measure) -> Any:
+                return solve_effective_ridge(floats, more, solve_features(floats, fewer, more, ridge)[0])[0]
+
+            return _proposed(measure, solve)
 
         def fine(mp: Any) -> Any:
-            numbers = measure.mapped(_numbers(mp))
             fewer, more, ridge = (mp.make_mpf(midpoint(y)._mpf_) for y in (a, b, lam))
-            return exact_ridge(mp, numbers, more, exact_features(mp, numbers, fewer, more, ridge)[0])[0]
 
-        kappa = self._root(step, rough, fine, "an effective ridge on features")
+            def solve(numbers: Measure) -> Any:
+                return exact_ridge(mp, numbers, more, exact_features(mp, numbers, fewer, more, ridge)[0])[0]
+
+            return _proposed(measure, solve, mp)
+
+        kappa = self._root(step, rough, fine, "an effective ridge on features", measure)
         return kappa, left(kappa)
 
     def resolvent(self, fit: FitNumbers, unit: Any, nudge: int = 0) -> Resolvent:  # noqa: ARG002 - balls know their errors
@@ -271,7 +288,9 @@ class Balls(PointArithmetic):
         """
         mp = private_context(self.context.prec + _SPARE)
         number, count = _numbers(mp), len(step.unknowns)
-        near = Digits(mp).equations(step, measure.mapped(number), {x: number(v)[()] for x, v in env.items()})
+        given = {x: number(v)[()] for x, v in env.items()}
+        near = _proposed(measure, lambda numbers: Digits(mp).equations(step, numbers, given), mp)
+        _check_depth(measure, min(near))
         plan = slopes_plan(step.expressions, step.unknowns)
 
         def at(plan: Plan, x: Any) -> np.ndarray:
@@ -299,12 +318,18 @@ class Balls(PointArithmetic):
         """Return the effective ridges of one fit in mpmath."""
         mp = private_context(self.context.prec + _SPARE)
         number = _numbers(mp)
-        numbers = FitNumbers(
-            number(fit.s), fit.measure.mapped(number), *map(number, (fit.weights, fit.rows)),
-            *(x[()] for x in map(number, (fit.total_rows, fit.ridge))),
-        )  # fmt: skip
-        found = Digits(mp).resolvent(numbers, 1).scale
-        return self.array([mpmath.mp.make_mpf(x._mpf_) for x in found])
+        weights, rows = number(fit.weights), number(fit.rows)
+        total_rows, ridge = (number(x)[()] for x in (fit.total_rows, fit.ridge))
+
+        def solve(numbers: Measure) -> Any:
+            s = number(fit.s) if fit.measure.extent is None else np.stack([numbers.nodes] * len(rows))
+            return Digits(mp).resolvent(FitNumbers(s, numbers, weights, rows, total_rows, ridge), 1)
+
+        found = _proposed(fit.measure, solve, mp)
+        _check_depth(
+            fit.measure, 1 / (weights * rows / total_rows / found.scale).sum()
+        )  # the ridge of an endless spectrum
+        return self.array([mpmath.mp.make_mpf(x._mpf_) for x in found.scale])
 
     def solve(self, matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Return what contains every solution of the systems in the balls.
@@ -356,18 +381,23 @@ class Balls(PointArithmetic):
         raise UndecidedError(f"whether {what} is positive")
 
     # ------------------------------------------------------------------ roots
-    def _root(self, step: Any, rough: Callable[[], Any], fine: Callable[[Any], Any], what: str) -> Any:
-        """Return the positive root near a proposal, of an equation whose step is in its logarithm."""
+    def _root(
+        self, step: Any, rough: Callable[[], Any], fine: Callable[[Any], Any], what: str, measure: Measure
+    ) -> Any:
+        """Return the positive root near a proposal, an effective ridge, of an equation whose step is in its logarithm."""
         with np.errstate(all="ignore"):
             try:
                 x = float(rough())
-            except (CollapseTheoryError, ArithmeticError):  # beyond float64
+            except (CollapseTheoryError, ArithmeticError, TooShallow):  # beyond float64
                 x = 0.0
         if _LEAST < x < 1 / _LEAST:
+            _check_depth(measure, x)
             found = self._narrowed(step, self.number(x), self.number(_FLOAT64))
             if found is not None:
                 return found
-        x = self.number(mpmath.mp.make_mpf(fine(private_context(self.context.prec + _SPARE))._mpf_))
+        near = fine(private_context(self.context.prec + _SPARE))
+        _check_depth(measure, near)
+        x = self.number(mpmath.mp.make_mpf(near._mpf_))
         found = self._narrowed(step, x, self._near)
         if found is None:
             raise UndecidedError(what)
@@ -413,6 +443,28 @@ _SLACK = 8  # bits
 
 def _rows(*numbers: float) -> Iterator[np.ndarray]:
     return (np.array([x]) for x in numbers)
+
+
+def _listed(measure: Measure, chosen: np.ndarray) -> int:
+    """Return the number of directions at some nodes, none of them a tail."""
+    return int(measure.counts[chosen].sum())
+
+
+def _proposed(measure: Measure, compute: Callable[[Measure], Any], mp: Any = None) -> Any:
+    """Return what is computed on the midpoints in float64, or in a context of mpmath."""
+    if isinstance(measure.extent, Tailed):
+        return measure.extent.proposed(compute, mp)
+    return compute(measure.mapped(_floats if mp is None else _numbers(mp)))
+
+
+def _check_depth(measure: Measure, ridge: Any) -> None:
+    """Check that a tail begins well below a ridge.
+
+    Raises:
+        TooShallow: If it does not.
+    """
+    if isinstance(measure.extent, Tailed) and float(ridge) < float(measure.extent.least):
+        raise TooShallow(math.log2(float(measure.extent.least)) - math.log2(float(ridge)))
 
 
 def _floats(x: np.ndarray) -> np.ndarray:

@@ -72,7 +72,7 @@ def _trace(measure: Measure) -> Any:
 def _risk(measure: Measure, fits: Sequence[tuple[FitMoments, Any, Any]]) -> tuple[Any, Any]:
     """Return bias and variance of the last of the blocks ``(moments, variance of the label noise, count)``."""
     s = measure.nodes
-    behind = Behind(s / s, 0 * s, 0 * s, 0 * s[:1])
+    behind = Behind(1 + 0 * s, 0 * s, 0 * s, 0 * s[:1])
     for fit, noise, count in reversed(fits):
         behind = _repeated(behind, fit, noise, counted(count), measure)
     return measure.form(s * behind.lost**2 + behind.excess, column=True), behind.variance

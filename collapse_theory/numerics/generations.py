@@ -141,7 +141,7 @@ def _repeated(law: Law, k: int, count: Any, noise: Any, step: FitStep, measure: 
 def _labeller(law: Law, k: int, s: Any) -> Spread:
     """Return the mean and the fluctuations of the labeller of a run's first fit."""
     if k == 0:
-        return Spread(s / s, 0 * s, 0 * s, 0 * s)
+        return Spread(1 + 0 * s, 0 * s, 0 * s, 0 * s)
     last = _gathered(law, {k - 1}, s)
     return Spread(last.kept[k - 1], last.lost[k - 1], *(x.shape for x in last.sources))
 

@@ -18,7 +18,17 @@ from collapse_theory.numerics.jets import Jet, value_of
 from collapse_theory.numerics.panels import Directions, Extent, Power, power_law_directions, usable_length
 from collapse_theory.symbols import eigenvalue
 
-__all__ = ["COMMON", "DEPTH", "Measure", "Spectra", "TooShallow", "at_depth", "check_pair", "live_directions"]
+__all__ = [
+    "COMMON",
+    "DEPTH",
+    "Measure",
+    "Spectra",
+    "TooShallow",
+    "at_depth",
+    "check_pair",
+    "live_directions",
+    "long_power_law",
+]
 
 COMMON = eigenvalue.name
 """Name of the covariance of the samples that name none."""
@@ -354,6 +364,11 @@ _TINY = np.finfo(float).tiny
 
 def _only(spectrum: Spectra) -> tuple[str, Spectrum]:
     return next(iter(spectrum.items())) if isinstance(spectrum, Mapping) else (COMMON, spectrum)
+
+
+def long_power_law(spectrum: Spectra, target: Target | None) -> tuple[str, PowerLaw] | None:
+    """Return the name and the law of a lone power law that is not listed, whose target is a power too; None of any other."""
+    return cast("tuple[str, PowerLaw]", _only(spectrum)) if _is_long(spectrum, target, _FLOAT64_BITS) else None
 
 
 def _is_long(spectrum: Spectra, target: Target | None, bits: int) -> bool:

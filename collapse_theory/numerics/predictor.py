@@ -20,6 +20,7 @@ from collapse_theory.core.precision import exact_context, exact_number, public_n
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
 from collapse_theory.numerics.arrays import broadcast_shape, float64_array
+from collapse_theory.numerics.ball_tail import tailed_measure
 from collapse_theory.numerics.balls import UndecidedError, evaluate_certified
 from collapse_theory.numerics.compiled import numeric_function
 from collapse_theory.numerics.digits import ThresholdError, evaluate_digits, limit_at_threshold
@@ -34,6 +35,7 @@ from collapse_theory.numerics.measure import (
     at_depth,
     check_pair,
     live_directions,
+    long_power_law,
 )
 from collapse_theory.numerics.plan import Plan, compile_plan
 from collapse_theory.symbols import Generated, ordered
@@ -310,11 +312,13 @@ class Predictor:
             return None
         return Measure.exact(self.spectrum, self.target, mp, octaves=octaves)
 
-    def _listed_measure(self, balls: Any) -> Measure | None:
+    def _listed_measure(self, balls: Any, octaves: int) -> Measure | None:
         if not self._integrates or self.spectrum is None:
             return None
-        if self._rank == math.inf:
-            raise DomainError("certified= needs a finite d, got d=oo; take a finite d, or use digits=")
+        law = long_power_law(self.spectrum, self.target)
+        if law is not None:
+            check_pair(self.spectrum, self.target)
+            return tailed_measure(*law, self.target, balls, octaves)
         found = Measure.listed(self.spectrum, self.target, balls)
         if found.rank != self._rank:
             raise UndecidedError("whether an eigenvalue is positive")
