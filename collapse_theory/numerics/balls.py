@@ -20,9 +20,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-import mpmath
 import numpy as np
 from sympy import Symbol
 
@@ -31,17 +31,18 @@ from collapse_theory.core.precision import private_context
 from collapse_theory.numerics.ball_numbers import BallContext, ball_context, enclosure_of, midpoint
 from collapse_theory.numerics.ball_tail import Tailed
 from collapse_theory.numerics.digits import Digits
-from collapse_theory.numerics.effective_ridge import exact_ridge, solve_effective_ridge
+from collapse_theory.numerics.effective_ridge import solve_effective_ridge, spacing
 from collapse_theory.numerics.enclosure import Enclosure
-from collapse_theory.numerics.feature_ridge import exact_features, solve_features
+from collapse_theory.numerics.feature_ridge import solve_features
 from collapse_theory.numerics.interpreter import interpret
 from collapse_theory.numerics.kernels import mpmath_kernels
 from collapse_theory.numerics.measure import COMMON, Measure, TooShallow
 from collapse_theory.numerics.plan import Plan, slopes_plan
 from collapse_theory.numerics.points import PointArithmetic
 from collapse_theory.numerics.ranks import openness
+from collapse_theory.numerics.reals import FLOAT64
 from collapse_theory.numerics.resolvents import Resolvent
-from collapse_theory.numerics.solved_fits import FitNumbers
+from collapse_theory.numerics.solved_fits import FitNumbers, float64_start
 from collapse_theory.numerics.steps import SolveEquations, Unroll
 
 __all__ = ["Balls", "UndecidedError", "evaluate_certified"]
@@ -51,6 +52,9 @@ _MOST_BITS = 1 << 13
 _ACCURATE = 90  # bits that an accepted result has: a relative radius of 1e-27
 _PASSES = 12
 _OCTAVES = 12  # below the largest eigenvalue, to which a long power law is listed at first
+
+
+Step = Callable[[Any, Any], Any]
 
 
 class UndecidedError(Exception):
@@ -165,15 +169,13 @@ class Balls(PointArithmetic):
             signs = np.where(above, 1, -1)
             return (T * lam / x - unexplained(x, above, signs)) / (T * lam / around + self._spread(measure, around))
 
-        def rough() -> Any:
-            rows = _rows(float(T), float(lam))
-            return _proposed(measure, lambda floats: solve_effective_ridge(floats, *rows)[0])
+        def near(mp: Any) -> np.ndarray:
+            rows, ridge = self._midpoints(mp, T, lam)
+            kappa = _proposed(measure, mp, lambda numbers: solve_effective_ridge(numbers, rows, ridge))
+            _check_depth(measure, kappa[0])
+            return kappa
 
-        def fine(mp: Any) -> Any:
-            rows, ridge = (mp.make_mpf(midpoint(y)._mpf_) for y in (T, lam))
-            return _proposed(measure, lambda numbers: exact_ridge(mp, numbers, rows, ridge)[0], mp)
-
-        return self._root(step, rough, fine, "an effective ridge", measure)
+        return self._root(_alone(step), near, "an effective ridge")[0]
 
     def features(self, measure: Measure, T: Any, m: Any, lam: Any) -> tuple[Any, Any]:
         r"""Return the features' effective ridge and the residual degrees of freedom of the fit on them.
@@ -217,23 +219,18 @@ class Balls(PointArithmetic):
             unexplained = (a - _listed(measure, above)) + sums(np.where(above, 1, -1) * np.where(above, x, s) / (s + x))
             return (left(x) - unexplained) / (self._spread(measure, around) + C / around / root(around))
 
-        def rough() -> Any:
-            fewer, more, ridge = _rows(float(a), float(b), float(lam))
+        def near(mp: Any) -> np.ndarray:
+            fewer, more, ridge = self._midpoints(mp, a, b, lam)
+            epsilon = FLOAT64.epsilon if mp is None else spacing(mp)
 
-            def solve(floats: Measure) -> Any:
-                return solve_effective_ridge(floats, more, solve_features(floats, fewer, more, ridge)[0])[0]
+            def solve(numbers: Measure) -> np.ndarray:
+                return solve_effective_ridge(numbers, more, solve_features(numbers, fewer, more, ridge, epsilon)[0])
 
-            return _proposed(measure, solve)
+            kappa = _proposed(measure, mp, solve)
+            _check_depth(measure, kappa[0])
+            return kappa
 
-        def fine(mp: Any) -> Any:
-            fewer, more, ridge = (mp.make_mpf(midpoint(y)._mpf_) for y in (a, b, lam))
-
-            def solve(numbers: Measure) -> Any:
-                return exact_ridge(mp, numbers, more, exact_features(mp, numbers, fewer, more, ridge)[0])[0]
-
-            return _proposed(measure, solve, mp)
-
-        kappa = self._root(step, rough, fine, "an effective ridge on features", measure)
+        kappa = self._root(_alone(step), near, "an effective ridge on features")[0]
         return kappa, left(kappa)
 
     def resolvent(self, fit: FitNumbers, unit: Any, nudge: int = 0) -> Resolvent:  # noqa: ARG002 - balls know their errors
@@ -277,7 +274,7 @@ class Balls(PointArithmetic):
             slope = np.diag(image(around, k)) - pull
             return self.solve(slope, image(x, kernel(x)) - 1)
 
-        x = self._roots(step, self._proposed(fit), "the effective ridges of a fit")
+        x = self._root(step, partial(self._near, fit), "the effective ridges of a fit")
         return Resolvent(opened, x, constant, kernel(x), penalty, 0.0)
 
     def equations(self, step: SolveEquations, measure: Measure, env: Mapping[Symbol, Any]) -> Sequence[Any]:
@@ -286,11 +283,7 @@ class Balls(PointArithmetic):
         Raises:
             UndecidedError: If the balls are too wide.
         """
-        mp = private_context(self.context.prec + _SPARE)
-        number, count = _numbers(mp), len(step.unknowns)
-        given = {x: number(v)[()] for x, v in env.items()}
-        near = _proposed(measure, lambda numbers: Digits(mp).equations(step, numbers, given), mp)
-        _check_depth(measure, min(near))
+        count = len(step.unknowns)
         plan = slopes_plan(step.expressions, step.unknowns)
 
         def at(plan: Plan, x: Any) -> np.ndarray:
@@ -301,7 +294,15 @@ class Balls(PointArithmetic):
             slope = at(plan, around).reshape(count, count) * around / around[:, None]
             return self.solve(np.diag(at(step.sides, around) / around) - slope, at(step.sides, x) / x - 1)
 
-        return list(self._roots(move, self.array([mpmath.mp.make_mpf(x._mpf_) for x in near]), "implicit equations"))
+        def near(mp: Any) -> np.ndarray:
+            if mp is None:
+                raise ConvergenceError("equations are solved in mpmath; float64 has no arithmetic of one point")
+            given = {x: _numbers(mp)(v)[()] for x, v in env.items()}
+            found = _proposed(measure, mp, lambda numbers: Digits(mp).equations(step, numbers, given))
+            _check_depth(measure, min(found))
+            return np.array(found, dtype=object)
+
+        return list(self._root(move, near, "implicit equations"))
 
     def whole(self, x: Any) -> int:
         """Return an integer.
@@ -310,26 +311,27 @@ class Balls(PointArithmetic):
             UndecidedError: If the ball is not exactly one.
         """
         found = x.unique_fmpz()
-        if found is None or x != found:
+        if found is None or not x.is_exact():
             raise UndecidedError("whether a count is an integer")
         return int(found)
 
-    def _proposed(self, fit: FitNumbers) -> np.ndarray:
-        """Return the effective ridges of one fit in mpmath."""
-        mp = private_context(self.context.prec + _SPARE)
-        number = _numbers(mp)
-        weights, rows = number(fit.weights), number(fit.rows)
-        total_rows, ridge = (number(x)[()] for x in (fit.total_rows, fit.ridge))
+    def _near(self, fit: FitNumbers, mp: Any) -> np.ndarray:
+        """Return the effective ridges of one fit in float64, or in a context of mpmath."""
+        number = _floats if mp is None else _numbers(mp)
+        weights, rows, total_rows, ridge = map(
+            number, map(self.array, (fit.weights, fit.rows, fit.total_rows, fit.ridge))
+        )
 
-        def solve(numbers: Measure) -> Any:
-            s = number(fit.s) if fit.measure.extent is None else np.stack([numbers.nodes] * len(rows))
-            return Digits(mp).resolvent(FitNumbers(s, numbers, weights, rows, total_rows, ridge), 1)
+        def solve(numbers: Measure) -> np.ndarray | None:
+            s = np.stack([numbers.nodes] * len(rows)) if isinstance(fit.measure.extent, Tailed) else number(fit.s)
+            rough = FitNumbers(s, numbers, weights, rows, total_rows[()], ridge[()])
+            return float64_start(rough) if mp is None else Digits(mp).resolvent(rough, 1).scale
 
-        found = _proposed(fit.measure, solve, mp)
-        _check_depth(
-            fit.measure, 1 / (weights * rows / total_rows / found.scale).sum()
-        )  # the ridge of an endless spectrum
-        return self.array([mpmath.mp.make_mpf(x._mpf_) for x in found.scale])
+        found = _proposed(fit.measure, mp, solve)
+        if found is None:
+            raise ConvergenceError("float64 has no effective ridges of a fit")
+        _check_depth(fit.measure, 1 / (weights * rows / total_rows / found).sum())  # that of an endless spectrum
+        return np.asarray(found)
 
     def solve(self, matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Return what contains every solution of the systems in the balls.
@@ -381,68 +383,69 @@ class Balls(PointArithmetic):
         raise UndecidedError(f"whether {what} is positive")
 
     # ------------------------------------------------------------------ roots
-    def _root(
-        self, step: Any, rough: Callable[[], Any], fine: Callable[[Any], Any], what: str, measure: Measure
-    ) -> Any:
-        """Return the positive root near a proposal, an effective ridge, of an equation whose step is in its logarithm."""
-        with np.errstate(all="ignore"):
-            try:
-                x = float(rough())
-            except (CollapseTheoryError, ArithmeticError, TooShallow):  # beyond float64
-                x = 0.0
-        if _LEAST < x < 1 / _LEAST:
-            _check_depth(measure, x)
-            found = self._narrowed(step, self.number(x), self.number(_FLOAT64))
-            if found is not None:
-                return found
-        near = fine(private_context(self.context.prec + _SPARE))
-        _check_depth(measure, near)
-        x = self.number(mpmath.mp.make_mpf(near._mpf_))
-        found = self._narrowed(step, x, self._near)
-        if found is None:
-            raise UndecidedError(what)
-        return found
+    def _root(self, step: Step, near: Callable[[Any], np.ndarray], what: str) -> np.ndarray:
+        """Return the positive root near a proposal of float64, or of mpmath.
 
-    def _narrowed(self, step: Any, x: Any, radius: Any) -> Any:
-        """Return the ball of the one root within a relative radius of a point; None if there may be none, or several."""
+        Args:
+            step: Newton's step in the logarithms of the unknowns, from a point, with the slope on the balls around it.
+            near: Returns a proposal: in float64 for None, or in a context of mpmath.
+            what: The root, in words.
+
+        Raises:
+            UndecidedError: If there may be none near either, or several.
+        """
+        mp = private_context(self.context.prec + _SPARE)
+        for context, radius in ((None, _FLOAT64), (mp, self.context.arb((1, -3 * self.context.prec // 5)))):
+            try:
+                with np.errstate(all="ignore"):
+                    x = near(context)
+            except (CollapseTheoryError, ArithmeticError):
+                continue
+            except TooShallow as e:
+                if context is None and e.octaves is None:  # for float64
+                    continue
+                raise
+            if context is not None or ((x > _LEAST) & (x < 1 / _LEAST)).all():
+                found = self._narrowed(step, self.array(x), self.number(radius))
+                if found is not None:
+                    return found
+        raise UndecidedError(what)
+
+    def _narrowed(self, step: Step, x: np.ndarray, radius: Any) -> np.ndarray | None:
+        """Return the balls of the one root within a relative radius of a point; None if there may be none, or several."""
         best, enough = None, self.epsilon * 2**_SLACK
         for _ in range(_PASSES):
             box = self.context.ball(radius)
-            move = step(x, x * box.exp())
-            if not box.contains_interior(move):
+            try:
+                moves = step(x, x * box.exp())
+            except UndecidedError:
                 break
-            best, left = x * move.exp(), 8 * move.rad()
+            if not all(box.contains_interior(move) for move in moves):
+                break
+            best = np.array([y * move.exp() for y, move in zip(x, moves, strict=True)], dtype=object)
+            left = 8 * self.context.max(*(move.rad() for move in moves))
             if left <= enough or not left < radius / 2:
                 break
-            x, radius = best.mid(), left
+            x, radius = np.array([y.mid() for y in best], dtype=object), left.mid()
         return best
 
-    def _roots(self, step: Any, x: np.ndarray, what: str) -> np.ndarray:
-        """Return the same of a system, from a proposal that is good already."""
-        box = self.context.ball(self._near)
-        around = box.exp()
-        moves = step(x, x * around)
-        if not all(box.contains_interior(move) for move in moves):
-            raise UndecidedError(what)
-        return np.array([y * move.exp() for y, move in zip(x, moves, strict=True)], dtype=object)
-
-    @property
-    def _near(self) -> Any:
-        """How far a root may be from a proposal with all digits, relatively."""
-        return self.context.arb((1, -3 * self.context.prec // 5))
+    def _midpoints(self, mp: Any, *balls: Any) -> tuple[np.ndarray, ...]:
+        """Return midpoints in float64, or in a context of mpmath, each an array of one."""
+        return tuple(map(_floats if mp is None else _numbers(mp), (self.array([x]) for x in balls)))
 
 
 _THRESHOLD = (
     "certified= needs a point away from T = rank without ridge, where the theory is a limit; evaluate in float64"
 )
-_FLOAT64 = 2.0**-44  # how far a root is from that of float64, relatively: a hundred units of its round-off
+_FLOAT64 = 2.0**-42  # how far a root is from that of float64, relatively: a thousand units of its round-off
 _LEAST = 1e-290
 _SPARE = 20
 _SLACK = 8  # bits
 
 
-def _rows(*numbers: float) -> Iterator[np.ndarray]:
-    return (np.array([x]) for x in numbers)
+def _alone(step: Callable[[Any, Any], Any]) -> Step:
+    """Return a step in one unknown as one in arrays of one."""
+    return lambda x, around: [step(x[0], around[0])]
 
 
 def _listed(measure: Measure, chosen: np.ndarray) -> int:
@@ -450,7 +453,7 @@ def _listed(measure: Measure, chosen: np.ndarray) -> int:
     return int(measure.counts[chosen].sum())
 
 
-def _proposed(measure: Measure, compute: Callable[[Measure], Any], mp: Any = None) -> Any:
+def _proposed(measure: Measure, mp: Any, compute: Callable[[Measure], Any]) -> Any:
     """Return what is computed on the midpoints in float64, or in a context of mpmath."""
     if isinstance(measure.extent, Tailed):
         return measure.extent.proposed(compute, mp)
