@@ -42,7 +42,9 @@ _CLEAR = (
     2  # times R: a ridge over the first eigenvalue of the tail, so that the pole at minus the ridge is outside the disc
 )
 _DEEPER = 2  # octaves
+_FIRST = 8  # octaves of j
 _MOST = 1 << 17
+_LISTED = 1 << 20
 _DIVERGES = (
     "an integral over the directions needs a finite d, got d=oo, where it diverges: its function does not vanish with the "
     "eigenvalue; take a finite d"
@@ -208,21 +210,23 @@ class Tailed(Extent):
 
 
 def tailed_measure(name: str, law: PowerLaw, target: Target | None, context: BallContext, octaves: int) -> Measure:
-    """Return the measure of a power law, its directions listed down to so many octaves below the first.
+    """Return the measure of a power law, its directions listed down to so many octaves below the first 256.
 
     Args:
         name: Of the covariance.
         law: The power law.
         target: The energies: a power of j too.
         context: The balls.
-        octaves: How far down.
+        octaves: How far below.
 
     Raises:
-        DomainError: If that is too many directions.
+        DomainError: If that is too many directions, and all of them are.
     """
     scale, slope = law.law(context)
     beta, last = -slope, law.rank
-    J = math.ceil(2.0 ** min(octaves / float(beta), 60.0))
+    J = math.ceil(2.0 ** min(_FIRST + octaves / float(beta), 60.0))
+    if J > _MOST and law.rank <= _LISTED:
+        return Measure.listed({name: law}, target, context)
     if J > _MOST:
         raise DomainError(
             f"certified= needs an effective ridge within reach of the first {_MOST} eigenvalues of a long power law, got a smaller "

@@ -51,7 +51,7 @@ _BITS = 128
 _MOST_BITS = 1 << 13
 _ACCURATE = 90  # bits that an accepted result has: a relative radius of 1e-27
 _PASSES = 12
-_OCTAVES = 12  # below the largest eigenvalue, to which a long power law is listed at first
+_OCTAVES = 0  # below its 256th eigenvalue, to which a long power law is listed at first
 
 
 Step = Callable[[Any, Any], Any]
