@@ -45,7 +45,7 @@ from collapse_theory.numerics.resolvents import Resolvent
 from collapse_theory.numerics.solved_fits import FitNumbers, float64_start
 from collapse_theory.numerics.steps import SolveEquations, Unroll
 
-__all__ = ["Balls", "UndecidedError", "evaluate_certified"]
+__all__ = ["Balls", "TooWideError", "evaluate_certified"]
 
 _BITS = 128
 _MOST_BITS = 1 << 13
@@ -57,7 +57,7 @@ _OCTAVES = 0  # below its 256th eigenvalue, to which a long power law is listed 
 Step = Callable[[Any, Any], Any]
 
 
-class UndecidedError(Exception):
+class TooWideError(Exception):
     """The balls are too wide to decide or to enclose something; the message says what."""
 
 
@@ -86,7 +86,7 @@ def evaluate_certified(
         with ball_context(bits) as context:
             try:
                 outputs, octaves = _deep_enough(plan, measure, context, values(context), octaves)
-            except (UndecidedError, ConvergenceError) as e:
+            except (TooWideError, ConvergenceError) as e:
                 why = str(e)
                 continue
             if noise is not None:
@@ -149,7 +149,7 @@ class Balls(PointArithmetic):
 
         Raises:
             DomainError: At a threshold, where they are limits, and at a negative ridge.
-            UndecidedError: If the balls are too wide.
+            TooWideError: If the balls are too wide.
         """
         if self._positive(lam, "a ridge") or self._positive(measure.rank - T, "rank - T", signed=True):
             kappa = self._kappa(measure, T, lam)
@@ -189,7 +189,7 @@ class Balls(PointArithmetic):
 
         Raises:
             DomainError: At a threshold, where they are limits, and at a negative ridge.
-            UndecidedError: If the balls are too wide.
+            TooWideError: If the balls are too wide.
         """
         fewer_rows = not self._positive(T - m, "T - m", signed=True)
         a, b = (T, m) if fewer_rows else (m, T)
@@ -242,7 +242,7 @@ class Balls(PointArithmetic):
 
         Raises:
             DomainError: Without a ridge at a threshold, where they are limits, and where rows are no binary numbers.
-            UndecidedError: If the balls are too wide.
+            TooWideError: If the balls are too wide.
         """
         fit = fit.in_unit(unit)
         rows = [self.context.mpf(float(t)) for t in fit.rows]
@@ -251,7 +251,7 @@ class Balls(PointArithmetic):
                 "certified= needs rows that float64 holds where a fit has no ridge, got others; round them, or give a ridge > 0"
             )
         if not all(self._positive(a, "a row weight") for a in fit.weights):
-            raise UndecidedError("whether a row weight is zero")
+            raise TooWideError("whether a row weight is zero")
         opened = openness(fit.s > 0, fit.measure, fit.rows)
         if fit.ridge == 0 and opened.threshold is not None:
             raise DomainError(_THRESHOLD)
@@ -281,7 +281,7 @@ class Balls(PointArithmetic):
         """Return the solution that iteration in mpmath proposes, from both sides; the ball around it has no other.
 
         Raises:
-            UndecidedError: If the balls are too wide.
+            TooWideError: If the balls are too wide.
         """
         count = len(step.unknowns)
         plan = slopes_plan(step.expressions, step.unknowns)
@@ -308,11 +308,11 @@ class Balls(PointArithmetic):
         """Return an integer.
 
         Raises:
-            UndecidedError: If the ball is not exactly one.
+            TooWideError: If the ball is not exactly one.
         """
         found = x.unique_fmpz()
         if found is None or not x.is_exact():
-            raise UndecidedError("whether a count is an integer")
+            raise TooWideError("whether a count is an integer")
         return int(found)
 
     def _near(self, fit: FitNumbers, mp: Any) -> np.ndarray:
@@ -337,7 +337,7 @@ class Balls(PointArithmetic):
         """Return what contains every solution of the systems in the balls.
 
         Raises:
-            UndecidedError: If one may be singular.
+            TooWideError: If one may be singular.
         """
         out, size = np.empty(right.shape, dtype=object), right.shape[-1]
         for i in np.ndindex(right.shape[:-1]):
@@ -346,7 +346,7 @@ class Balls(PointArithmetic):
             try:
                 out[i] = a.solve(b).entries()
             except ZeroDivisionError as e:
-                raise UndecidedError("a linear component may be singular") from e
+                raise TooWideError("a linear component may be singular") from e
         return out
 
     def on_atoms(
@@ -380,7 +380,7 @@ class Balls(PointArithmetic):
             return False
         if x < 0:
             raise DomainError(f"{what} needs to be >= 0, got about {float(x):g}; change it")
-        raise UndecidedError(f"whether {what} is positive")
+        raise TooWideError(f"whether {what} is positive")
 
     # ------------------------------------------------------------------ roots
     def _root(self, step: Step, near: Callable[[Any], np.ndarray], what: str) -> np.ndarray:
@@ -392,7 +392,7 @@ class Balls(PointArithmetic):
             what: The root, in words.
 
         Raises:
-            UndecidedError: If there may be none near either, or several.
+            TooWideError: If there may be none near either, or several.
         """
         mp = private_context(self.context.prec + _SPARE)
         for context, radius in ((None, _FLOAT64), (mp, self.context.arb((1, -3 * self.context.prec // 5)))):
@@ -409,7 +409,7 @@ class Balls(PointArithmetic):
                 found = self._narrowed(step, self.array(x), self.number(radius))
                 if found is not None:
                     return found
-        raise UndecidedError(what)
+        raise TooWideError(what)
 
     def _narrowed(self, step: Step, x: np.ndarray, radius: Any) -> np.ndarray | None:
         """Return the balls of the one root within a relative radius of a point; None if there may be none, or several."""
@@ -418,7 +418,7 @@ class Balls(PointArithmetic):
             box = self.context.ball(radius)
             try:
                 moves = step(x, x * box.exp())
-            except UndecidedError:
+            except TooWideError:
                 break
             if not all(box.contains_interior(move) for move in moves):
                 break

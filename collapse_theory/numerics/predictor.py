@@ -21,7 +21,7 @@ from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
 from collapse_theory.numerics.arrays import broadcast_shape, float64_array
 from collapse_theory.numerics.ball_tail import tailed_measure
-from collapse_theory.numerics.balls import UndecidedError, evaluate_certified
+from collapse_theory.numerics.balls import TooWideError, evaluate_certified
 from collapse_theory.numerics.compiled import numeric_function
 from collapse_theory.numerics.digits import ThresholdError, evaluate_digits, limit_at_threshold
 from collapse_theory.numerics.float64 import Batch, Float64Program
@@ -321,7 +321,7 @@ class Predictor:
             return tailed_measure(*law, self.target, balls, octaves)
         found = Measure.listed(self.spectrum, self.target, balls)
         if found.rank != self._rank:
-            raise UndecidedError("whether an eigenvalue is positive")
+            raise TooWideError("whether an eigenvalue is positive")
         return found
 
     # ------------------------------------------------------------------ values
