@@ -32,14 +32,14 @@ _GUARD = 16  # terms
 @contextmanager
 def ball_context(bits: int) -> Iterator[BallContext]:
     """Give a context of balls of so many bits, one thread at a time."""
-    flint = _flint()
-    with _LOCK, flint.ctx.workprec(bits):
-        context, before = BallContext(bits), flint.ctx.cap
-        flint.ctx.cap = context.terms
+    settings = _flint().ctx
+    with _LOCK:
+        context, before = BallContext(bits), (settings.prec, settings.cap)
+        settings.prec, settings.cap = bits, context.terms
         try:
             yield context
         finally:
-            flint.ctx.cap = before
+            settings.prec, settings.cap = before
 
 
 def _flint() -> Any:
