@@ -38,9 +38,7 @@ __all__ = ["Tailed", "tailed_measure"]
 
 _OCTAVES = 4
 _RADIUS = 1 << _OCTAVES  # R
-_CLEAR = (
-    2  # times R: a ridge over the first eigenvalue of the tail, so that the pole at minus the ridge is outside the disc
-)
+_CLEAR = 2  # times R: a ridge over the first eigenvalue of the tail; the pole at minus the ridge is outside the disc
 _DEEPER = 2  # octaves
 _FIRST = 8  # octaves of j
 _MOST = 1 << 17

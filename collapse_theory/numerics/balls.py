@@ -27,7 +27,7 @@ import numpy as np
 from sympy import Symbol
 
 from collapse_theory.core.errors import CollapseTheoryError, ConvergenceError, DomainError
-from collapse_theory.core.precision import private_context
+from collapse_theory.core.precision import exact_context
 from collapse_theory.numerics.ball_numbers import BallContext, ball_context, enclosure_of, midpoint
 from collapse_theory.numerics.ball_tail import Tailed
 from collapse_theory.numerics.digits import Digits
@@ -394,22 +394,21 @@ class Balls(PointArithmetic):
         Raises:
             TooWideError: If there may be none near either, or several.
         """
-        mp = private_context(self.context.prec + _SPARE)
-        for context, radius in ((None, _FLOAT64), (mp, self.context.arb((1, -3 * self.context.prec // 5)))):
-            try:
-                with np.errstate(all="ignore"):
-                    x = near(context)
-            except (CollapseTheoryError, ArithmeticError):
-                continue
-            except TooShallow as e:
-                if context is None and e.octaves is None:  # for float64
-                    continue
-                raise
-            if context is not None or ((x > _LEAST) & (x < 1 / _LEAST)).all():
-                found = self._narrowed(step, self.array(x), self.number(radius))
-                if found is not None:
-                    return found
-        raise TooWideError(what)
+        x = _tried(near, None)
+        if x is not None and ((x > _LEAST) & (x < 1 / _LEAST)).all():
+            found = self._narrowed(step, self.array(x), self.number(_FLOAT64))
+            if found is not None:
+                return found
+        with exact_context(self.context.prec + _SPARE) as mp:
+            x = _tried(near, mp)
+        found = (
+            None
+            if x is None
+            else self._narrowed(step, self.array(x), self.context.arb((1, -3 * self.context.prec // 5)))
+        )
+        if found is None:
+            raise TooWideError(what)
+        return found
 
     def _narrowed(self, step: Step, x: np.ndarray, radius: Any) -> np.ndarray | None:
         """Return the balls of the one root within a relative radius of a point; None if there may be none, or several."""
@@ -441,6 +440,19 @@ _FLOAT64 = 2.0**-42  # how far a root is from that of float64, relatively: a tho
 _LEAST = 1e-290
 _SPARE = 20
 _SLACK = 8  # bits
+
+
+def _tried(near: Callable[[Any], np.ndarray], mp: Any) -> np.ndarray | None:
+    """Return a proposal; None where float64, or the digits of a context of mpmath, have none."""
+    try:
+        with np.errstate(all="ignore"):
+            return near(mp)
+    except (CollapseTheoryError, ArithmeticError):
+        return None
+    except TooShallow as e:
+        if e.octaves is None:  # for float64
+            return None
+        raise
 
 
 def _alone(step: Callable[[Any, Any], Any]) -> Step:
