@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from collapse_theory.cli.output import FAILED_CHECK, guarded, hint, print_json, print_table, progress_bar, say
-from collapse_theory.cli.problem import claimed_problem, pairs, problem, rate_problem
+from collapse_theory.cli.problem import Problem, claimed_problem, pairs, problem, rate_problem
 
 __all__ = ["app", "run"]
 
@@ -173,11 +173,22 @@ def derive(
     "--set T=600 --set T0=900 --set n=5 --set sigma=0.5 --set sigma0=0.5 --set lam=0.01 --json"
 )
 def predict(
-    what: What, *, spectrum: Spectrum = None, target: Target = None, assign: Assign = None, as_json: Json = False
+    what: What,
+    *,
+    spectrum: Spectrum = None,
+    target: Target = None,
+    assign: Assign = None,
+    certified: Annotated[
+        bool, typer.Option("--certified", help="Print intervals that contain the exact values; one value per symbol.")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Evaluate a theorem or the test error of a pipeline file."""
     with guarded():
         p = problem(what, spectrum, target, assign or [])
+        if certified:
+            _print_intervals(p, as_json)
+            return
         terms = p.formula.evaluate(spectrum=p.spectrum, target=p.target, terms=True, **p.values)
         total = sum(terms.values())
         if as_json:
@@ -191,6 +202,20 @@ def predict(
             [tuple(float(x) for x in row) for row in zip(*(c.ravel() for c in columns), strict=True)],
             title=f"{p.formula.name} ({p.formula.regime})",
         )
+
+
+def _print_intervals(p: Problem, as_json: bool) -> None:
+    """Print the enclosures of a value and its terms, ends rounded outward to as many digits as tell them apart."""
+    arguments = {"spectrum": p.spectrum, "target": p.target, "certified": True, **p.values}
+    found = {"value": p.formula.evaluate(**arguments)} | p.formula.evaluate(terms=True, **arguments)
+    ends = {name: box.printed() for name, box in found.items()}
+    if as_json:
+        value, *terms = ((name, {"lower": low, "upper": high}) for name, (low, high) in ends.items())
+        print_json({"value": value[1], "terms": dict(terms), "regime": p.formula.regime, "method": p.formula.method,
+                    "values": p.values})  # fmt: skip
+        return
+    rows = [("test error" if name == "value" else name, *both) for name, both in ends.items()]
+    print_table(("", "lower end", "upper end"), rows, title=f"{p.formula.name} ({p.formula.regime})")
 
 
 @app.command(

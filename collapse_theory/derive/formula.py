@@ -155,6 +155,7 @@ class ErrorFormula(NearNames):
         target: Target | None = None,
         terms: bool = False,
         digits: int | None = None,
+        certified: bool = False,
         test_noise: Any = None,
         **values: Any,
     ) -> Any:
@@ -168,6 +169,8 @@ class ErrorFormula(NearNames):
             terms: Return a mapping from term name to value instead of the sum.
             digits: Return mpmath numbers with so many significant digits; scalar arguments only, a float argument means
                 its exact binary value.
+            certified: Return an interval that contains the exact value, with at least 25 digits: an object with ``lower``,
+                ``upper``, ``mid`` and ``radius``, mpmath numbers. Scalar arguments only; needs the extra ``certified``.
             test_noise: Standard deviation of the test point's label noise; its square is added.
             **values: One value per free symbol, by name; scalars or arrays that broadcast.
 
@@ -178,6 +181,12 @@ class ErrorFormula(NearNames):
             DomainError: If a value is missing, unknown, out of range, or violates a condition of the theorem.
         """
         predictor = self.compile(spectrum=spectrum, target=target)
+        if flag(certified, "certified"):
+            if digits is not None:
+                raise DomainError(
+                    f"certified= needs to be alone, got digits={digits!r} too; an interval says its own digits"
+                )
+            return predictor.certified(terms=terms, test_noise=test_noise, **values)
         if digits is not None:
             return predictor.digits(digits, terms=terms, test_noise=test_noise, **values)
         return predictor(terms=terms, test_noise=test_noise, **values)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any
 
@@ -23,6 +23,7 @@ from collapse_theory.numerics.effective_ridge import residual_degrees, solve_eff
 from collapse_theory.numerics.existence_check import check_existence
 from collapse_theory.numerics.feature_ridge import solve_features
 from collapse_theory.numerics.interpreter import interpret
+from collapse_theory.numerics.iteration import solve_equations
 from collapse_theory.numerics.magnitude import cancels
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.plan import Plan, round_plan
@@ -30,6 +31,7 @@ from collapse_theory.numerics.pooled_float64 import PooledFloat64, pooled_points
 from collapse_theory.numerics.steps import (
     CheckExistence,
     Integrate,
+    SolveEquations,
     SolvePooled,
     SolveRidge,
     Unroll,
@@ -261,6 +263,14 @@ class _Watched(PooledFloat64):
             threshold[here] = self.threshold
         self.threshold = before | threshold
         return first, second
+
+    def equations(self, step: SolveEquations, measure: Measure, env: Mapping[Symbol, Any]) -> Sequence[Any]:
+        """Return the positive solution of equations."""
+        return solve_equations(step, partial(interpret, step.sides, self, measure), env, self.epsilon)
+
+    def whole(self, x: Any) -> int:
+        """Return an integer."""
+        return int(x)
 
     def _solved(self, shape: tuple[int, ...], kappa: np.ndarray, residual: np.ndarray) -> tuple[Any, Any]:
         """Return a solution in its shape; remember where it sits at an interpolation threshold."""

@@ -18,7 +18,7 @@ from sympy import Expr
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.derive.labeller import FitStep, Fluctuation, Integrals, Labels, Law, fitted, risk
 from collapse_theory.derive.labeller_scalars import ChainScalar, PooledScalar
-from collapse_theory.numerics.jets import same, value_of, where
+from collapse_theory.numerics.jets import counted, same, value_of, where
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.operator_power import EqualFits, OneFit, Spread
 
@@ -108,20 +108,21 @@ def _total(terms: Sequence[tuple[Any, Any]], s: Any) -> Any:
     return sum(own[1:], own[0]) if own else 0 * s
 
 
-def _few(nodes: int) -> int:
+def _few(measure: Measure) -> int:
     """Return how many fits, run one by one, cost about what doubling a block a few times does, and at least a handful."""
-    return max(32, nodes**3 >> 14)
+    nodes = measure.size
+    return max(32, nodes**2 if measure.nodes.dtype == object else nodes**3 >> 14)  # matrix products of float64 are fast
 
 
 def _repeated(law: Law, k: int, count: Any, noise: Any, step: FitStep, measure: Measure) -> Law:
     """Return the law after ``count`` equal fits, each labelled by the one before."""
-    repeats = np.asarray(count, dtype=float)
+    repeats = counted(count)
     # A fit that loses nothing adds its noise, and nothing else happens: many add it many times.
     faithful = np.logical_and(value_of(step.lost) == 0, _slope(step.lost) == 0).all(axis=-1, keepdims=True)
     noise = where(faithful, repeats * noise, noise) if faithful.any() else noise
     repeats = np.where(faithful, np.minimum(repeats, 1), repeats)
     fit, state = OneFit.of(measure, step.kept, step.lost, step.residual), _labeller(law, k, measure.nodes)
-    few = np.minimum(repeats, _few(measure.size))
+    few = np.minimum(repeats, _few(measure))
     settled = False
     for i in range(int(few.max())):
         live = few > i
@@ -140,7 +141,7 @@ def _repeated(law: Law, k: int, count: Any, noise: Any, step: FitStep, measure: 
 def _labeller(law: Law, k: int, s: Any) -> Spread:
     """Return the mean and the fluctuations of the labeller of a run's first fit."""
     if k == 0:
-        return Spread(s / s, 0 * s, 0 * s, 0 * s)
+        return Spread(1 + 0 * s, 0 * s, 0 * s, 0 * s)
     last = _gathered(law, {k - 1}, s)
     return Spread(last.kept[k - 1], last.lost[k - 1], *(x.shape for x in last.sources))
 

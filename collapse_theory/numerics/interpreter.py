@@ -11,7 +11,6 @@ from sympy import Symbol
 
 from collapse_theory.core.errors import DomainError
 from collapse_theory.numerics.arithmetic import Arithmetic
-from collapse_theory.numerics.iteration import solve_equations
 from collapse_theory.numerics.jets import Jet
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.plan import Plan
@@ -67,7 +66,7 @@ def _results(step: Step, arithmetic: Arithmetic, measure: Measure | None, env: _
     if measure is None:
         raise AssertionError("a step on the eigenvalues needs a measure")
     if isinstance(step, SolveEquations):
-        return solve_equations(step, partial(interpret, step.sides, arithmetic, measure), env, arithmetic.epsilon)
+        return arithmetic.equations(step, measure, env)
     if isinstance(step, SolveRidge):
         return arithmetic.ridge(measure, *arithmetic.evaluate((step.T, step.lam), env))
     if isinstance(step, SolveFeatures):
@@ -87,7 +86,7 @@ def _results(step: Step, arithmetic: Arithmetic, measure: Measure | None, env: _
 def _added_up(step: AddUp, arithmetic: Arithmetic, env: _Environment) -> Any:
     """Return a finite sum; points of different bounds run to the largest, each adding up its own terms."""
     low, high = arithmetic.evaluate((step.low, step.high), env)
-    first, last = int(np.min(low)), int(np.max(high))
+    first, last = arithmetic.whole(np.ravel(low).min()), arithmetic.whole(np.ravel(high).max())
     if last - first >= _MOST_TERMS:
         raise DomainError(f"a sum needs at most {_MOST_TERMS} terms, got {last - first + 1}; write it in closed form")
     total: Any = 0 * high

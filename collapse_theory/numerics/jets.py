@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Jet", "same", "value_of", "where"]
+from collapse_theory.core.errors import DomainError
+
+__all__ = ["Jet", "counted", "same", "value_of", "where"]
 
 
 class Jet:
@@ -140,6 +142,18 @@ def _jet(x: Any) -> Jet:
 def value_of(x: Any) -> Any:
     """Return the value of a number that may be dual."""
     return x.value if isinstance(x, Jet) else x
+
+
+def counted(x: Any) -> np.ndarray:
+    """Return a number of repetitions as float64.
+
+    Raises:
+        DomainError: If it is not one exactly, so that a step might be lost.
+    """
+    out = np.asarray(x, dtype=float)
+    if not np.all(out == x):
+        raise DomainError(f"a number of fits needs to be an integer, got about {float(np.ravel(out)[0]):g}; change it")
+    return out
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:

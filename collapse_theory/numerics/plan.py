@@ -50,7 +50,7 @@ from collapse_theory.numerics.steps import (
 )
 from collapse_theory.symbols import ordered, perturbation, step
 
-__all__ = ["Plan", "compile_plan", "round_plan"]
+__all__ = ["Plan", "compile_plan", "round_plan", "slopes_plan"]
 
 _ATOMIC = (AtomicRidge, AtomicResidual)
 _ATOMIC_FEATURES = (AtomicFeatureRidge, AtomicFeatureResidual)
@@ -137,6 +137,12 @@ def round_plan(rule: RoundRule, orders: tuple[int, ...], rounds: Any) -> Plan:
     if count != rounds or count < 0:
         raise DomainError(f"a number of rounds needs to be an integer >= 0, got {float(rounds):g}; change it")
     return compile_plan({name: rule.term(name, count, orders) for name in rule.terms})
+
+
+@lru_cache(maxsize=64)
+def slopes_plan(expressions: tuple[Expr, ...], unknowns: tuple[Symbol, ...]) -> Plan:
+    """Return the plan of the derivatives of expressions by unknowns, row by row."""
+    return compile_plan({f"{i},{x}": e.diff(x) for i, e in enumerate(expressions) for x in unknowns})
 
 
 class _Builder:
@@ -296,7 +302,7 @@ class _Builder:
         plan = compile_plan({str(i): f for i, f in enumerate(sides)})
         names = tuple(self._new() for _ in unknowns)
         nodes = tuple(ImplicitRoot(node.args[0], i) for i in range(len(unknowns)))
-        self._named(nodes, SolveEquations(names, unknowns, plan), *sides)
+        self._named(nodes, SolveEquations(names, unknowns, sides, plan), *sides)
 
     def _sum(self, node: Sum) -> None:
         term, (index, low, high) = node.function, node.limits[0]

@@ -111,11 +111,13 @@ class SolveEquations:
     Attributes:
         names: One for each unknown.
         unknowns: The unknowns, as they occur in the right-hand sides.
-        sides: The plan of the right-hand sides, in the order of the unknowns.
+        expressions: The right-hand sides, in the order of the unknowns.
+        sides: The plan of these.
     """
 
     names: tuple[Symbol, ...]
     unknowns: tuple[Symbol, ...]
+    expressions: tuple[Expr, ...]
     sides: Any
 
     def __str__(self) -> str:
