@@ -12,15 +12,17 @@ from typing import Any, get_args
 
 import numpy as np
 
-from collapse_theory.core.errors import CollapseTheoryError, DomainError, ParseError, nearest, shown
+from collapse_theory.core.errors import CollapseTheoryError, DomainError, ParseError, PipelineError, nearest, shown
 from collapse_theory.derive.family import Described
 from collapse_theory.derive.formula import ErrorFormula, Regime
+from collapse_theory.derive.pooled import Measured
+from collapse_theory.describe.pipeline import Source
 from collapse_theory.families.categorical import Categorical
 from collapse_theory.families.gaussian import Gaussian
 from collapse_theory.families.linear import Linear
 from collapse_theory.families.regular import Regular
 from collapse_theory.present.json_expressions import ExpressionReader, ExpressionWriter, fail
-from collapse_theory.present.json_pipeline import pipeline_of, pipeline_tree
+from collapse_theory.present.json_pipeline import models_of, pipeline_of, pipeline_tree, source_of, source_tree
 from collapse_theory.symbols import ordered
 from collapse_theory.theorems.catalog import catalog
 
@@ -30,7 +32,7 @@ _FORMAT = "collapse-theory formula 1"
 _LONGEST = 1 << 26  # characters
 _KEYS = (
     "format", "name", "regime", "method", "references", "symbols", "terms", "numbers", "conditions", "bindings", "dropped",
-    "derivative", "isotropic", "test_covariance", "family", "pipeline",
+    "derivative", "isotropic", "measured", "test_covariance", "family", "pipeline",
 )  # fmt: skip
 
 
@@ -56,6 +58,7 @@ def formula_json(formula: ErrorFormula) -> str:
         "dropped": [writer.key(x) for x in formula.dropped],
         "derivative": [writer.key(x) for x in formula.derivative],
         "isotropic": formula.isotropic,
+        "measured": formula.measured,
         "test_covariance": formula.test_covariance,
         "family": _family(formula),
         "pipeline": described,
@@ -87,7 +90,11 @@ def _pipeline(formula: ErrorFormula, writer: ExpressionWriter) -> dict[str, Any]
         return {"theorem": formula.name} if formula.pipeline == catalog[formula.name].pipeline else None
     if not isinstance(formula.pipeline, Described):
         raise DomainError(f"to_json needs a formula of test_error or of a theorem, got {formula!r}; use pickle")
-    model = None if formula.model is None else formula.model.name
+    model = (
+        source_tree(formula.model, writer)
+        if isinstance(formula.model, Source)
+        else formula.model and formula.model.name
+    )
     return {"model": model, "nodes": pipeline_tree(formula.pipeline(), writer)}
 
 
@@ -147,6 +154,11 @@ def from_json(text: str) -> ErrorFormula:
         raise ParseError(
             f"formula in JSON, regime: no regime is called {shown(regime)}{nearest(regime, get_args(Regime))}"
         )
+    measured = _text(body, "measured")
+    if measured not in get_args(Measured):
+        raise ParseError(
+            f"formula in JSON, measured: nothing is called {shown(measured)}{nearest(measured, get_args(Measured))}"
+        )
     conditions, remedies = _conditions(body, reader)
     pipeline, model = _described(body, name, reader)
     given: dict[str, Any] = {
@@ -165,6 +177,7 @@ def from_json(text: str) -> ErrorFormula:
         "dropped": tuple(reader.symbol(x, "dropped") for x in _texts(body, "dropped")),
         "remedies": remedies,
         "isotropic": _bool(body, "isotropic"),
+        "measured": measured,
         "derivative": tuple(reader.symbol(x, "derivative") for x in _texts(body, "derivative")),
     }
     try:
@@ -270,10 +283,16 @@ def _described(body: Mapping[str, Any], name: str, reader: ExpressionReader) -> 
     if not isinstance(given, dict) or given.keys() != {"model", "nodes"}:
         fail("pipeline", "this needs to be null, the formula's own theorem, or a table of a model and nodes", given)
     pipe = pipeline_of(given["nodes"], reader)
+    model = given["model"]
+    if isinstance(model, list):
+        try:
+            return Described(pipe), pipe.tested(source_of(model, "pipeline.model", models_of(pipe), reader))
+        except PipelineError as e:
+            raise ParseError(f"formula in JSON, pipeline.model: {e}") from e
     fits = {x.name: x for x in pipe.fits}
-    if given["model"] not in [None, *fits]:
-        fail("pipeline.model", "this needs to be the name of a fit", given["model"])
-    return Described(pipe), None if given["model"] is None else fits[given["model"]]
+    if model not in [None, *fits]:
+        fail("pipeline.model", "this needs to be the name of a fit, or a combination", model)
+    return Described(pipe), None if model is None else fits[model]
 
 
 _FAMILIES: Mapping[str, tuple[Callable[..., Any], frozenset[str]]] = {

@@ -1,28 +1,65 @@
-"""Pipelines as JSON, and back: samples and fits in order, each naming earlier ones."""
+"""Pipelines as JSON, and back: other truths, samples, shared features and fits in order, each naming earlier ones."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from collapse_theory.core.errors import ParseError, PipelineError, nearest, shown
-from collapse_theory.describe.pipeline import TRUTH, Fit, OneOf, Pipeline, Sample, Source, Truth, one_of
+from collapse_theory.describe.pipeline import (
+    TRUTH,
+    Features,
+    Filter,
+    Fit,
+    GradientDescent,
+    GradientFlow,
+    Labels,
+    OneOf,
+    Pipeline,
+    Sample,
+    Source,
+    Truth,
+    one_of,
+)
 from collapse_theory.present.json_expressions import ExpressionReader, ExpressionWriter, fail
 
-__all__ = ["pipeline_of", "pipeline_tree"]
+__all__ = ["models_of", "pipeline_of", "pipeline_tree", "source_of", "source_tree"]
 
 _TRUTH = "truth"
 
 
 def pipeline_tree(pipeline: Pipeline, writer: ExpressionWriter) -> list[dict[str, Any]]:
-    """Return the nodes of a pipeline in order."""
-    return [_fit(x, writer) if isinstance(x, Fit) else _sample(x, writer) for x in pipeline.nodes]
+    """Return the truths of other tasks and the nodes of a pipeline in order."""
+    truths = [{"truth": x.name} for x in pipeline.truths if x != TRUTH]
+    return [*truths, *(_node(x, writer) for x in pipeline.nodes)]
+
+
+def source_tree(source: Source, writer: ExpressionWriter) -> list[list[Any]]:
+    """Return the labellers of a combination with their coefficients."""
+    return [[_labeller(y), writer.tree(c)] for y, c in source]
+
+
+def _node(x: Sample | Fit | Features, writer: ExpressionWriter) -> dict[str, Any]:
+    if isinstance(x, Features):
+        return {"features": x.name, "m": writer.tree(x.m)}
+    return _fit(x, writer) if isinstance(x, Fit) else _sample(x, writer)
 
 
 def _fit(x: Fit, writer: ExpressionWriter) -> dict[str, Any]:
     out: dict[str, Any] = {"fit": x.name, "data": [s.name for s in x.samples]}
     if any(a != 1 for a in x.weights):
         out["weights"] = [writer.tree(a) for a in x.weights]
-    return out if x.ridge is None else out | {"ridge": writer.tree(x.ridge)}
+    if x.ridge is not None:
+        out["ridge"] = writer.tree(x.ridge)
+    if isinstance(x.features, Features):
+        out["on"] = x.features.name
+    elif x.features is not None:
+        out["m"] = writer.tree(x.features)
+    for name, kind in _FILTERS.items():
+        if x.filter is not None and isinstance(x.filter, kind):
+            out[name] = [writer.tree(e) for e in x.filter.parameters]
+    return out
 
 
 def _sample(x: Sample, writer: ExpressionWriter) -> dict[str, Any]:
@@ -34,7 +71,7 @@ def _sample(x: Sample, writer: ExpressionWriter) -> dict[str, Any]:
     if isinstance(x.source, OneOf):
         out["one_of"] = [_labeller(y) for y in x.source.labellers]
     else:
-        out["source"] = [[_labeller(y), writer.tree(c)] for y, c in x.source]
+        out["source"] = source_tree(x.source, writer)
     if x.noise is not None:
         out["noise"] = writer.tree(x.noise)
     if x.design is not None:
@@ -42,8 +79,42 @@ def _sample(x: Sample, writer: ExpressionWriter) -> dict[str, Any]:
     return out if x.covariance is None else out | {"covariance": x.covariance}
 
 
-def _labeller(x: Truth | Fit) -> str:
-    return _TRUTH if isinstance(x, Truth) else x.name
+def _labeller(x: Truth | Fit | Labels) -> str:
+    return _TRUTH if x == TRUTH else x.name
+
+
+_FILTERS = {"flow": GradientFlow, "descent": GradientDescent}
+"""The spectral filters of a fit, by the key of their parameters."""
+_KINDS = ("sample", "fit", "features", "truth")
+
+
+def source_of(pairs: Any, place: str, labellers: Mapping[str, Any], reader: ExpressionReader) -> Source:
+    """Return the combination of a list of pairs.
+
+    Raises:
+        ParseError: If it is not of this form.
+    """
+    if not isinstance(pairs, list):
+        fail(place, "this needs to be a list", pairs)
+    terms = []
+    for pair in pairs:
+        if not isinstance(pair, list) or len(pair) != 2:
+            fail(place, "a source needs pairs of a labeller and a coefficient", pair)
+        terms.append((_found(labellers, pair[0], place), reader.scalar(pair[1], place)))
+    return Source(tuple(terms))
+
+
+def models_of(pipeline: Pipeline) -> dict[str, Truth | Fit]:
+    """Return the models of a pipeline by the names that text has for them."""
+    truths = {_TRUTH if x == TRUTH else x.name: x for x in pipeline.truths}
+    return {**truths, **{x.name: x for x in pipeline.fits}}
+
+
+def _found(known: Mapping[str, Any], name: Any, place: str) -> Any:
+    if not isinstance(name, str) or name not in known:
+        near = nearest(name, known) if isinstance(name, str) else ""
+        raise ParseError(f"formula in JSON, {place}: this needs a node before it, got {shown(name)}{near}")
+    return known[name]
 
 
 def pipeline_of(nodes: Any, reader: ExpressionReader) -> Pipeline:
@@ -57,8 +128,8 @@ def pipeline_of(nodes: Any, reader: ExpressionReader) -> Pipeline:
     out = Pipeline()
     for i, node in enumerate(nodes):
         place = f"pipeline.nodes[{i}]"
-        if not isinstance(node, dict) or not ("sample" in node) ^ ("fit" in node):
-            fail(place, 'a node needs to have a name under "sample" or under "fit"', node)
+        if not isinstance(node, dict) or sum(kind in node for kind in _KINDS) != 1:
+            fail(place, f"a node needs to have a name under one of {', '.join(_KINDS)}", node)
         try:
             _Node(node, place, out, reader).append()
         except PipelineError as e:
@@ -72,16 +143,28 @@ class _Node:
     def __init__(self, node: dict[str, Any], place: str, pipeline: Pipeline, reader: ExpressionReader) -> None:
         self.node, self.place, self.pipeline, self.reader = node, place, pipeline, reader
         self.samples = {x.name: x for x in pipeline.samples}
-        self.labellers: dict[str, Truth | Fit] = {_TRUTH: TRUTH, **{x.name: x for x in pipeline.fits}}
+        self.labellers: dict[str, Truth | Fit] = models_of(pipeline)
 
     def append(self) -> None:
         """Append it to the pipeline."""
-        if "fit" in self.node:
-            self._known("fit", "data", "weights", "ridge")
+        if "truth" in self.node:
+            self._known("truth")
+            self.pipeline.truth(self.node["truth"])
+        elif "features" in self.node:
+            self._known("features", "m")
+            self.pipeline.features(self._scalar(self.node.get("m"), "m"), self.node["features"])
+        elif "fit" in self.node:
+            self._known("fit", "data", "weights", "ridge", "on", "m", *_FILTERS)
             weights = (
                 None if "weights" not in self.node else [self._scalar(a, "weights") for a in self._list("weights")]
             )
-            self.pipeline.fit(self._samples("data"), weights, self._optional("ridge"), self.node["fit"])
+            features = self._optional("m")
+            if "on" in self.node:
+                drawn = {x.name: x for x in self.pipeline.nodes if isinstance(x, Features)}
+                features = self._one(drawn, self.node["on"], "on")
+            self.pipeline.fit(
+                self._samples("data"), weights, self._optional("ridge"), self.node["fit"], features, self._filter()
+            )
         elif "pool" in self.node:
             self._known("sample", "T", "pool")
             self.pipeline.subsample(self._samples("pool"), self._scalar(self.node.get("T"), "T"), self.node["sample"])
@@ -99,23 +182,24 @@ class _Node:
     def _source(self) -> Source | OneOf:
         if "one_of" in self.node:
             return one_of(*(self._one(self.labellers, x, "one_of") for x in self._list("one_of")))
-        terms = []
-        for pair in self._list("source"):
-            if not isinstance(pair, list) or len(pair) != 2:
-                fail(f"{self.place}.source", "a source needs pairs of a labeller and a coefficient", pair)
-            terms.append((self._one(self.labellers, pair[0], "source"), self._scalar(pair[1], "source")))
-        return Source(tuple(terms))
+        labels = {x.labels.name: x.labels for x in self.pipeline.samples}
+        return source_of(self.node.get("source"), f"{self.place}.source", {**self.labellers, **labels}, self.reader)
+
+    def _filter(self) -> Filter | None:
+        for name, kind in _FILTERS.items():
+            if name in self.node:
+                given = [self._scalar(e, name) for e in self._list(name)]
+                size = len(fields(kind))
+                if len(given) != size:
+                    fail(f"{self.place}.{name}", f"this needs {size} numbers", self.node[name])
+                return kind(*given)
+        return None
 
     def _samples(self, key: str) -> list[Sample]:
         return [self._one(self.samples, name, key) for name in self._list(key)]
 
     def _one(self, known: dict[str, Any], name: Any, key: str) -> Any:
-        if not isinstance(name, str) or name not in known:
-            near = nearest(name, known) if isinstance(name, str) else ""
-            raise ParseError(
-                f"formula in JSON, {self.place}.{key}: this needs a node before it, got {shown(name)}{near}"
-            )
-        return known[name]
+        return _found(known, name, f"{self.place}.{key}")
 
     def _list(self, key: str) -> list[Any]:
         value = self.node.get(key)
