@@ -40,7 +40,7 @@ from sympy import Expr
 
 from collapse_theory.derive.pooled import PooledDesign, PooledSystem
 
-__all__ = ["Cavity", "Design", "Field", "OwnFit", "Pair"]
+__all__ = ["Cavity", "Design", "Field", "OwnFit", "Pair", "designs_of"]
 
 Pair = tuple[int, int]
 """A fit and one before it, or itself, by position."""
@@ -70,6 +70,15 @@ class Design:
     inputs: int
     covariance: str
     place: dict[int, int]
+
+
+def designs_of(system: PooledSystem) -> list[Design]:
+    """Return the designs of a system, in the order in which its fits see them."""
+    found: dict[int, Design] = {}
+    for k, f in enumerate(system.fits):
+        for n, x in enumerate(f.designs):
+            found.setdefault(x.inputs, Design(x.inputs, x.covariance, {})).place[k] = n
+    return list(found.values())
 
 
 class Field(Protocol):
@@ -117,11 +126,7 @@ class Cavity:
     def __init__(self, system: PooledSystem, field: Field) -> None:
         self.system, self.field = system, field
         self.own = [field.own(k) for k in range(len(system.fits))]
-        found: dict[int, Design] = {}
-        for k, f in enumerate(system.fits):
-            for n, x in enumerate(f.designs):
-                found.setdefault(x.inputs, Design(x.inputs, x.covariance, {})).place[k] = n
-        self.designs = list(found.values())
+        self.designs = designs_of(system)
         self._numbers: dict[Expr, Any] = {}
         self._per_design: dict[tuple[int, int], tuple[Any, Any]] = {}
         self._seen = {k: [D for D in self.designs if k in D.place] for k in range(len(system.fits))}
