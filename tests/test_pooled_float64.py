@@ -107,7 +107,7 @@ def test_the_parts_of_a_fit_agree_with_the_rank_of_drawn_rows():
         for i in range(designs):
             more = np.linalg.matrix_rank(np.vstack([*drawn, rng.standard_normal((1, 9)) * support[i]]))
             assert got.designs[i] == (more > rank)
-        assert (got.threshold is None) == all(
+        assert (got.threshold == 0) == all(
             np.linalg.matrix_rank(np.vstack([np.delete(x, 0, 0) if j == i else x for j, x in enumerate(drawn)])) == rank
             for i in np.flatnonzero(~got.designs)
         )

@@ -119,6 +119,18 @@ class Measure:
         total = _integral(f, self.energies, self.energies if rough else None)
         return _column(total) if column else total
 
+    def products(self, left: Any, right: Any) -> Any:
+        """Return the integrals of all products of stacked functions against the counting measure, in the fastest order.
+
+        Args:
+            left: Values at the nodes, shape (..., n, k).
+            right: Values at the nodes, shape (..., m, k).
+
+        Returns:
+            Array of shape (..., n, m).
+        """
+        return (left * self._weights) @ right.swapaxes(-1, -2)
+
     @cached_property
     def plain(self) -> Measure:
         """The measure whose nodes are all there is: sums over them, whatever these say of an endless spectrum."""
