@@ -115,7 +115,7 @@ def main(points: int = 1000, seed: int = 0) -> None:
         equivalent = PipelineEquivalent(pooled_system(point.pipeline, test_covariance=point.test))
         begin = time.perf_counter()
         try:
-            got = pooled_values(equivalent, point.measure, {})
+            got = pooled_values(equivalent.system, point.measure, {})
         except ct.CollapseTheoryError as e:
             refused[f"{type(e).__name__}: {str(e)[:60]}"] += 1
             continue

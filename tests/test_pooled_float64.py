@@ -34,7 +34,7 @@ def test_float64_is_right_or_refused(seed):
     point = draw(np.random.default_rng(seed), directions=12)
     equivalent = PipelineEquivalent(pooled_system(point.pipeline, test_covariance=point.test))
     try:
-        got = pooled_values(equivalent, point.measure, {})
+        got = pooled_values(equivalent.system, point.measure, {})
     except ct.DomainError:  # a threshold without ridge
         with pytest.raises(ct.DomainError, match="rows != rank"):
             reference(equivalent, point, 50)
@@ -172,7 +172,7 @@ def test_a_slope_is_linear_in_the_speed_of_the_parameter(speed):
     lam = ct.symbols.lam
     equivalent = PipelineEquivalent(pooled_system(ct.workflows.accumulate(2, ct.Stage(T=90, noise=0.4, ridge=lam))))
     measure = Measure({"Sigma": np.ones(1)}, np.array([100]), np.ones(1))
-    one, got = (pooled_values(equivalent, measure, {lam: 0.05}, {lam: x}) for x in (1.0, speed))
+    one, got = (pooled_values(equivalent.system, measure, {lam: 0.05}, {lam: x}) for x in (1.0, speed))
     slopes = np.array([got.bias, got.variance]) / speed
     np.testing.assert_allclose(slopes, [one.bias, one.variance], rtol=1e-9)
 

@@ -47,7 +47,8 @@ class Layout:
     Attributes:
         designs: Its designs.
         seen: Of each fit, the positions of its designs in their order.
-        expressions: Every expression of the parameters whose value the solution needs.
+        expressions: Every expression of the parameters whose value the solution needs; those of ridges are the last.
+        ridges: The number of expressions of ridges.
     """
 
     def __init__(self, system: PooledSystem) -> None:
@@ -59,7 +60,7 @@ class Layout:
         self._mass, self._per_row, self._unlabelled = _Table(), _Table(), _Table()
         self._labels, self._noise = _Table(), _Table()
         for k, f in enumerate(system.fits):
-            self._at(f.ridge), self._at(f.N)
+            self._at(f.N)
             for D, x in zip(self.seen[k], f.designs, strict=True):
                 self._at(x.T), self._at(x.weight)
                 self._mass[D, k] = self._at(x.weight * x.T / f.N)
@@ -71,7 +72,10 @@ class Layout:
                     self._labels[D, k, at] = self._at(c)
         for D, design in enumerate(self.designs):
             self._add_noises(D, design)
-        self.expressions = tuple(self._number)
+        ridges = dict.fromkeys(f.ridge for f in system.fits)  # apart from other uses of the same symbols: these have units
+        self._ridge = {e: len(self._number) + i for i, e in enumerate(ridges)}
+        self.expressions = (*self._number, *ridges)
+        self.ridges = len(ridges)
 
     def _add_noises(self, D: int, design: Design) -> None:
         noises = {k: self.system.fits[k].designs[n].noises for k, n in design.place.items()}
@@ -87,6 +91,10 @@ class Layout:
     def value(self, e: Expr, numbers: np.ndarray) -> np.ndarray:
         """Return the value of one of the expressions, shape (points,)."""
         return numbers[self._number[e]]
+
+    def ridge(self, k: int, numbers: np.ndarray) -> np.ndarray:
+        """Return the ridge of a fit, shape (points,)."""
+        return numbers[self._ridge[self.system.fits[k].ridge]]
 
     def tables(self, numbers: np.ndarray) -> FitTables:
         """Return the tables, from the values of the expressions, shape (expressions, points)."""

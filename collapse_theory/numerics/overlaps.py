@@ -24,7 +24,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -303,20 +302,18 @@ class _SecondMoments:
         """Return the last entry for the covariance of the test inputs, shape (2, points)."""
         return self.Q[self.names.index(self.layout.system.test_covariance), :, -1, -1]
 
-    @cached_property
-    def _energies(self) -> np.ndarray:
-        return np.asarray(self.of.measure.energies)
-
     def _sources(self) -> None:
         """Take the forms of the mean errors, which are a source of their own and where labels do not add up to one."""
-        t, means = self.tables, self.of.means
+        t, means, energies = self.tables, self.of.means, self.of.measure.energies
+        if energies is None:
+            raise AssertionError("the bias needs the energies of a target")
         for c, name in enumerate(self.names):
-            weighed = means * (self.of.s[name] * self._energies)[:, None]
+            weighed = means * (self.of.s[name] * energies)[:, None]
             self.known[c, 0] = self.of.traces(weighed, means)
             if t.unlabelled is None:
                 continue
             single = self.of.nudged(weighed.sum(-1).T)
-            nothing = self.of.nudged((self.of.s[name] @ self._energies).T)
+            nothing = self.of.nudged((self.of.s[name] @ energies).T)
             for D in np.flatnonzero(self.index == c):
                 free = t.unlabelled[D]
                 seen = np.einsum("kmp,mp->kp", t.labels[D], single)
