@@ -109,13 +109,12 @@ class _Responses:
         n, designs, kernel = len(fits), len(layout.designs), fits[0].kernel
         dtype = np.result_type(kernel, tables.mass)
         points, nodes = kernel.shape
-        self.kernels = np.stack([f.kernel for f in fits], axis=1)
         self.means = np.empty((points, n, nodes), dtype=dtype)
-        self.R = [np.zeros((points, n, n, nodes), dtype=dtype)]
+        self.R = [np.empty((points, n, n, nodes), dtype=dtype)]  # by the earlier fit, then by the later one
         self.penalties: np.ndarray | None = None
         if any(f.penalty is not None for f in fits):
             self.penalties = np.stack([np.ones_like(kernel) if f.penalty is None else f.penalty for f in fits], axis=1)
-            self.R.append(np.zeros_like(self.R[0]))
+            self.R.append(np.empty_like(self.R[0]))
         self.L = np.zeros((designs, n, n, points), dtype=dtype)
         self.theta = np.zeros_like(self.L)
         self.spread: list[Mapping[str, np.ndarray]] = []
@@ -129,6 +128,10 @@ class _Responses:
         """Return the sums over the nodes of the products of stacked functions, shape (left, right, points)."""
         return self.nudged(np.moveaxis(left @ right.swapaxes(-1, -2), 0, -1))
 
+    def against(self, f: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Return the sums of one function times each of stacked ones, shape (right, points)."""
+        return self.traces(f[:, None], right)[0]
+
     def nudged(self, total: np.ndarray) -> np.ndarray:
         """Return sums with their random errors."""
         if self._signs is None:
@@ -137,54 +140,61 @@ class _Responses:
 
     # ------------------------------------------------------------------ one fit
     def _add(self, k: int) -> None:
-        f, n = self.fits[k], len(self.fits)
-        own = np.array(self.layout.seen[k])
+        f, t = self.fits[k], self.tables
+        own = self.layout.seen[k]
         self.L[own, k, k] = f.response
-        sights = list(dict.fromkeys(self.sights[k]))
-        taken = {a: self._forced(k, a) * f.kernel for a in sights}
-        self._meet(k, taken)
-        total = {a: self.nudged((x @ self.measure.counts).T) for a, x in taken.items()}
+        self._fill(k, k, f.kernel)
+        taken = {a: self._forced(k, a) * f.kernel for a in dict.fromkeys(self.sights[k])}
+        counted = {(a, C): x * self.counted[C] for a, x in taken.items() for C in self.covariances}
+        self._meet(k, counted)
+        total = {a: self.nudged(x @ self.measure.counts) for a, x in taken.items()}
         for D, a in zip(own, self.sights[k], strict=True):
-            self.theta[D, k, k] = self.tables.per_row[D, k] * total[a]
-        push = self._respond(k, sights, taken) if k else {a: np.zeros((0, len(f.kernel))) for a in sights}
-        if k:
-            for a, g in push.items():
-                moved = g.T[:, None] @ self.R[0][:, :k].reshape(len(f.kernel), k, -1)
-                self.R[0][:, k] -= taken[a][:, None] * moved.reshape(len(f.kernel), n, -1)
-        self.R[0][:, k, k] = f.kernel
+            self.theta[D, k, k] = t.per_row[D, k] * total[a]
+        push = self._respond(k, counted)
+        for other in range(k):
+            self._fill(other, k, self._combined(taken, push, self.R[0][:, other, other:k], other))
+        mean = f.kept + self._combined(taken, push, self.means[:, :k]) if k else f.kept
+        if t.unlabelled is not None:
+            for a, x in taken.items():
+                here = [D for D, b in zip(own, self.sights[k], strict=True) if a == b]
+                drift = np.einsum("dp,dmp,dmp->p", t.mass[here, k], self.L[here, k], t.unlabelled[here])
+                mean = mean + x * drift[:, None]
+        self.means[:, k] = mean
+
+    def _fill(self, other: int, k: int, R: np.ndarray) -> None:
+        """Keep one row of ``R``, and that times the earlier fit's penalty."""
+        self.R[0][:, other, k] = R
         if self.penalties is not None:
-            self.R[1][:, k] = self.R[0][:, k] * self.penalties
-        self._mean(k, taken, push)
+            self.R[1][:, other, k] = R * self.penalties[:, other]
+
+    def _combined(
+        self, taken: Mapping[Sight, np.ndarray], push: Mapping[Sight, np.ndarray], rows: np.ndarray, first: int = 0
+    ) -> Any:
+        """Return what a fit makes of rows of all earlier ones from the first: minus ``R_kk G`` times them."""
+        return sum(x * (-push[a][first:].T[:, None] @ rows)[:, 0] for a, x in taken.items())
 
     def _forced(self, k: int, sight: Sight) -> np.ndarray:
         covariance, scaled = sight
         return self.s[covariance] * self.fits[k].penalty if scaled else self.s[covariance]
 
-    def _meet(self, k: int, taken: Mapping[Sight, np.ndarray]) -> None:
-        """Take the overlaps of a fit's own functions with those of every fit up to it."""
-        f, names = self.fits[k], self.covariances
-        lefts = [x * self.counted[C] for x in taken.values() for C in names]
-        kept = [f.kept * self.counted[C] for C in names]
-        met = self.traces(np.stack([*lefts, *kept], axis=1), self.kernels[:, : k + 1])
-        self.kept.append(dict(zip(names, met[len(lefts) :], strict=True)))
-        found = {(a, C, False): met[i * len(names) + j] for i, a in enumerate(taken) for j, C in enumerate(names)}
-        if self.penalties is not None:
-            scaled = self.traces(np.stack(lefts, axis=1), (self.kernels * self.penalties)[:, : k + 1])
-            found |= {(a, C, True): scaled[i * len(names) + j] for i, a in enumerate(taken) for j, C in enumerate(names)}
-        self.meets.append(found)
-        self.spread.append({C: self.nudged((self.counted[C] * f.kernel).sum(-1)) for C in names})
+    def _meet(self, k: int, counted: Mapping[tuple[Sight, str], np.ndarray]) -> None:
+        """Take the overlaps of a fit's own functions with the kernel of every fit up to it."""
+        f = self.fits[k]
+        kernels = [np.moveaxis(R[:, : k + 1, : k + 1].diagonal(axis1=1, axis2=2), -1, 1) for R in self.R]
+        self.meets.append({
+            (a, C, bool(scaled)): self.against(x, K) for (a, C), x in counted.items() for scaled, K in enumerate(kernels)
+        })  # fmt: skip
+        self.kept.append({C: self.against(f.kept * self.counted[C], kernels[0]) for C in self.covariances})
+        self.spread.append({C: self.against(self.counted[C], f.kernel[:, None])[0] for C in self.covariances})
 
-    def _respond(
-        self, k: int, sights: Sequence[Sight], taken: Mapping[Sight, np.ndarray]
-    ) -> Mapping[Sight, np.ndarray]:
+    def _respond(self, k: int, counted: Mapping[tuple[Sight, str], np.ndarray]) -> Mapping[Sight, np.ndarray]:
         """Solve the responses to every earlier fit; return ``g``, shape (earlier fits, points), by sight."""
         own, t, f = self.layout.seen[k], self.tables, self.fits[k]
-        reach = self._reach(k, taken)
-        labels, mass = t.labels[own], t.mass[own, k]
-        L = self.L[own]
+        labels, mass, L = t.labels[own], t.mass[own, k], self.L[own]
         effect = np.einsum("dap,damp->dmp", labels[:, k, :k], self.theta[own, :k, :k])
         row = np.zeros((len(own), k + 1, mass.shape[-1]), dtype=L.dtype)
         row[:, k] = f.response
+        sights = list(dict.fromkeys(self.sights[k]))
         g = {a: np.zeros((k, mass.shape[-1]), dtype=L.dtype) for a in sights}
         where = {a: [i for i, b in enumerate(self.sights[k]) if a == b] for a in sights}
         for other in reversed(range(k)):
@@ -193,12 +203,10 @@ class _Responses:
             push = mass * (before + labelled)
             for a in sights:
                 g[a][other] = push[where[a]].sum(0)
-            shared = [i for i, D in enumerate(own) if k and other in self.layout.designs[D].place]
+            shared = [i for i, D in enumerate(own) if other in self.layout.designs[D].place]
             seen = {D: b for D, b in zip(self.layout.seen[other], self.sights[other], strict=True)}
             looks = list(dict.fromkeys(seen.values()))
-            start = {
-                b: -sum(np.einsum("mp,mp->p", g[a][other:], reach[a, b][other:, other]) for a in sights) for b in looks
-            }
+            start = {b: -sum(self._reached(k, a, b, other, counted, g[a]) for a in sights) for b in looks}
             if shared:
                 moves = {i: -mass[i] * f.response[i] * (t.per_row[own[i], other] * L[i, other, other]) for i in shared}
                 about = list(dict.fromkeys(seen[own[i]] for i in shared))
@@ -227,30 +235,16 @@ class _Responses:
         self.L[own, k, : k + 1] = row
         return g
 
-    def _reach(self, k: int, taken: Mapping[Sight, np.ndarray]) -> Mapping[tuple[Sight, Sight], np.ndarray]:
-        """Return the overlaps of a fit's functions with the rows of all earlier ones, shape (earlier, fits, points)."""
-        names, n = self.covariances, len(self.fits)
-        left = np.stack([x * self.counted[C] for x in taken.values() for C in names], axis=1)
-        out = {}
-        for scaled, R in enumerate(self.R):
-            found = self.traces(left, R[:, :k].reshape(len(left), k * n, -1))
-            found = found.reshape(len(taken), len(names), k, n, -1)
-            for i, a in enumerate(taken):
-                for j, C in enumerate(names):
-                    out[a, (C, bool(scaled))] = found[i, j]
-        return out
-
-    def _mean(self, k: int, taken: Mapping[Sight, np.ndarray], push: Mapping[Sight, np.ndarray]) -> None:
-        own, t = self.layout.seen[k], self.tables
-        mean = self.fits[k].kept
-        for a, g in push.items():
-            moved: Any = -(g.T[:, None] @ self.means[:, :k])[:, 0] if k else 0
-            if t.unlabelled is not None:
-                here = [D for D, b in zip(own, self.sights[k], strict=True) if a == b]
-                drift = np.einsum("dp,dmp,dmp->p", t.mass[here, k], self.L[here, k], t.unlabelled[here])
-                moved = moved + drift[:, None]
-            mean = mean + taken[a] * moved
-        self.means[:, k] = mean
+    def _reached(
+        self, k: int, a: Sight, b: Sight, other: int, counted: Mapping[tuple[Sight, str], np.ndarray], g: np.ndarray
+    ) -> np.ndarray:
+        """Return what an earlier fit's design sees of the forces ``g`` on all fits from that one to the last before ``k``."""
+        C, scaled = b
+        known = g[other] * self.meets[k][a, C, scaled][other]
+        if other == k - 1:
+            return known
+        between = self.against(counted[a, C], self.R[scaled][:, other, other + 1 : k])
+        return known + (g[other + 1 :] * between).sum(0)
 
     # ------------------------------------------------------------------ equations between two fits
     def coupled(
@@ -313,7 +307,7 @@ class _SecondMoments:
             if t.unlabelled is None:
                 continue
             single = self.of.nudged(weighed.sum(-1).T)
-            nothing = self.of.nudged((self.of.s[name] @ energies).T)
+            nothing = self.of.nudged(self.of.s[name] @ energies)
             for D in np.flatnonzero(self.index == c):
                 free = t.unlabelled[D]
                 seen = np.einsum("kmp,mp->kp", t.labels[D], single)
@@ -399,6 +393,6 @@ class _SecondMoments:
         for name in self.names:
             key = (tuple(sorted((name, self.names[c]))), mine)
             if key not in weighed:
-                weighed[key] = self.of.R[mine][:, k:, k] * (self.of.counted[name] * s)[:, None]
-            out.append(self.of.traces(weighed[key], self.of.R[theirs][:, other:, other]))
+                weighed[key] = self.of.R[mine][:, k, k:] * (self.of.counted[name] * s)[:, None]
+            out.append(self.of.traces(weighed[key], self.of.R[theirs][:, other, other:]))
         return np.stack(out)
