@@ -35,6 +35,8 @@ from collapse_theory.numerics.reals import FLOAT64
 
 __all__ = ["FitArrays", "pooled_moments"]
 
+_FEW = 12  # products of two functions that are faster one by one than as a product of matrices
+
 Sight = tuple[str, bool]
 """How a fit sees a design: its covariance, and whether the fit's residuals there are scaled per direction."""
 
@@ -126,7 +128,11 @@ class _Responses:
     # ------------------------------------------------------------------ traces
     def traces(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Return the sums over the nodes of the products of stacked functions, shape (left, right, points)."""
-        return self.nudged(np.moveaxis(left @ right.swapaxes(-1, -2), 0, -1))
+        if left.shape[1] * right.shape[1] <= _FEW and not np.iscomplexobj(left):
+            total = np.vecdot(left[:, :, None], right[:, None])
+        else:
+            total = left @ right.swapaxes(-1, -2)
+        return self.nudged(np.moveaxis(total, 0, -1))
 
     def against(self, f: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Return the sums of one function times each of stacked ones, shape (right, points)."""
@@ -286,6 +292,7 @@ class _SecondMoments:
         self.known = np.zeros((len(self.names), 2, n, n, points), dtype=responses.L.dtype)
         self.drawn = np.zeros((len(self.layout.designs), 2, n, n, points), dtype=responses.L.dtype)
         self.drawn[:, 1] = self.tables.noise
+        self._products: dict[frozenset[str], np.ndarray] = {}
         self._sources()
         self.Q = np.zeros_like(self.known)
         self.residual, self.left = np.zeros_like(self.drawn), np.zeros_like(self.drawn)
@@ -389,10 +396,16 @@ class _SecondMoments:
     def _gamma(self, k: int, other: int, way: tuple[int, bool, bool], weighed: dict[Any, np.ndarray]) -> np.ndarray:
         """Return the overlaps of the rows of a pair's responses, shape (covariances, fits from k, fits from other, points)."""
         c, mine, theirs = way
-        s, out = self.of.s[self.names[c]], []
+        out = []
         for name in self.names:
-            key = (tuple(sorted((name, self.names[c]))), mine)
-            if key not in weighed:
-                weighed[key] = self.of.R[mine][:, k, k:] * (self.of.counted[name] * s)[:, None]
-            out.append(self.of.traces(weighed[key], self.of.R[theirs][:, other, other:]))
+            pair = frozenset((name, self.names[c]))
+            if (pair, mine) not in weighed:
+                weighed[pair, mine] = self.of.R[mine][:, k, k:] * self._squares(pair)[:, None]
+            out.append(self.of.traces(weighed[pair, mine], self.of.R[theirs][:, other, other:]))
         return np.stack(out)
+
+    def _squares(self, pair: frozenset[str]) -> np.ndarray:
+        """Return the product of two covariances' eigenvalues, times the counts."""
+        if pair not in self._products:
+            self._products[pair] = self.of.counted[min(pair)] * self.of.s[max(pair)]
+        return self._products[pair]
