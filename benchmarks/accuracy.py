@@ -98,7 +98,7 @@ def reference(equivalent: PipelineEquivalent, point: Point, digits: int) -> tupl
         except ct.ConvergenceError:
             found = None
         if found is not None:
-            now = found.bias[0], np.ravel(found.noise)[0]
+            now = found.bias, found.noise
             if before is not None and all(
                 abs(a - b) <= mpmath.mpf(10) ** -30 * abs(a) for a, b in zip(now, before, strict=True)
             ):

@@ -15,7 +15,6 @@ from collapse_theory.algebra.integrals import QuadraticForm, df
 from collapse_theory.derive.pooled import pooled_system
 from collapse_theory.derive.pooled_scalars import PipelineBias, pipeline_scalars
 from collapse_theory.numerics.measure import Measure
-from collapse_theory.numerics.network import PipelineEquivalent
 from collapse_theory.numerics.pooled_float64 import pooled_values
 from collapse_theory.symbols import T, d, eigenvalue, lam, sigma
 from tests import naive

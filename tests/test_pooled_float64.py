@@ -15,6 +15,7 @@ from collapse_theory.numerics.network import PipelineEquivalent
 from collapse_theory.numerics.pooled_float64 import pooled_values
 from collapse_theory.numerics.ranks import openness
 from collapse_theory.numerics.reals import FLOAT64
+from collapse_theory.numerics.resolvents import fit_equations, solve_resolvent
 from collapse_theory.numerics.solved_fits import FitNumbers, float64_start
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
@@ -190,9 +191,9 @@ def test_what_round_off_does_to_the_roots_depends_on_no_unit(rows):
     s, weights = np.vstack([np.arange(1, 101) ** -0.5, np.linspace(0.2, 2, 100)]), np.array([1.0, 0.5])
     moved = []
     for unit in (2.0**-40, 1.0, 2.0**40):
-        fit = FitNumbers(unit * s, Measure({}, np.ones(100, dtype=int)), weights, np.array(rows), sum(rows), unit * 0.3)
-        moved.append(fit.solved(FLOAT64, nudge=1000).scale / fit.solved(FLOAT64).scale - 1)
-    assert 1e-13 < np.abs(moved).max() < 1e-11
+        given = unit * s, Measure({}, np.ones(100, dtype=int)), weights, np.array(rows), sum(rows), unit * 0.3
+        moved.append(fit_equations(*given, FLOAT64).sensitivity(solve_resolvent(*given).scale))
+    assert 1e-16 < np.abs(moved).max() < 1e-14
     np.testing.assert_allclose(moved, np.broadcast_to(moved[1], (3, 2)), rtol=0.05)
 
 

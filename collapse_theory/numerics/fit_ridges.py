@@ -16,19 +16,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
-from collapse_theory.core.errors import ConvergenceError
 from collapse_theory.derive.pooled import PooledFit
 from collapse_theory.numerics.effective_ridge import residual_degrees, solve_effective_ridge
 from collapse_theory.numerics.fit_tables import Layout
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.newton import accepted
 from collapse_theory.numerics.overlaps import FitArrays
-from collapse_theory.numerics.ranks import Openness, openness
+from collapse_theory.numerics.ranks import openness
 from collapse_theory.numerics.reals import FLOAT64
 from collapse_theory.numerics.resolvents import FitEquations, fit_equations, solve_resolvent
 
@@ -157,14 +155,14 @@ class _OneRidge:
         load = units.repeated(self.load[places]).T
         designs = len(load)
         return FitArrays(
-            kernel,
-            kappa * kernel,
-            None,
-            [False] * designs,
-            True,
-            np.stack([response] * designs),
-            load,
-            np.stack([share] * designs),
+            kernel=kernel,
+            kept=kappa * kernel,
+            penalty=None,
+            scaled=[False] * designs,
+            uniform=True,
+            response=np.stack([response] * designs),
+            load=load,
+            offset=np.stack([share] * designs),
         )
 
 
@@ -193,7 +191,9 @@ class _SeveralRidges:
         plain = points.real
         opened = openness(self.s > 0, measure, plain.rows)
         self.kind = opened.designs
-        few = (plain.ridge != 0) & ~(np.abs(plain.ridge) >= np.finfo(float).tiny)  # too few digits are left of such a ridge
+        few = (plain.ridge != 0) & ~(
+            np.abs(plain.ridge) >= np.finfo(float).tiny
+        )  # too few digits are left of such a ridge
         self.solved = ~((plain.ridge == 0) & (opened.threshold != 0)) & ~few
         self.x = np.full(plain.rows.shape, np.nan)
         here = np.flatnonzero(self.solved)
@@ -204,7 +204,7 @@ class _SeveralRidges:
                 self.x[part] = found.scale
                 self.solved[part] = found.residual <= accepted(_EPSILON)
 
-    def arrays(self, places: Any, units: Units, values: Mapping[str, np.ndarray]) -> FitArrays:
+    def arrays(self, places: Any, units: Units, values: Mapping[str, np.ndarray]) -> FitArrays:  # noqa: ARG002 - it needs none
         """Return the fit at some of the points, of one kind."""
         p, x = self.points.at(places), self.x[places]
         equations = self._equations(p.real)
@@ -214,7 +214,7 @@ class _SeveralRidges:
             equations = self._equations(p)
             gap, matrix, _ = equations.complemented(x, equations.kernel(x))
             x = x + 1j * x * FLOAT64.solve(matrix.real, gap.imag)
-        scale, off = units.columns(len(x))
+        scale, _ = units.columns(len(x))
         roots = [x * (1 + n / _EPSILON * sensitivity) for n in units.off]
         kernel = np.concatenate([equations.kernel(root) for root in roots])
         root = np.concatenate(roots) * np.where(units.repeated(opened.designs), scale, 1)
@@ -226,14 +226,14 @@ class _SeveralRidges:
         uniform = bool(opened.directions.all() or not opened.directions.any())
         scaled = [not uniform and bool(x) for x in opened.designs[0]]
         return FitArrays(
-            kernel,
-            kernel * penalty,
-            penalty if any(scaled) else None,
-            scaled,
-            uniform,
-            (1 / root).T,
-            (mass / root).T,
-            (constant / root).T,
+            kernel=kernel,
+            kept=kernel * penalty,
+            penalty=penalty if any(scaled) else None,
+            scaled=scaled,
+            uniform=uniform,
+            response=(1 / root).T,
+            load=(mass / root).T,
+            offset=(constant / root).T,
         )
 
     def _equations(self, p: FitPoints) -> FitEquations:

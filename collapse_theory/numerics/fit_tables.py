@@ -5,10 +5,8 @@ A table has an axis for designs, one or two for fits, and the points last. Where
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from sympy import Expr
@@ -72,7 +70,9 @@ class Layout:
                     self._labels[D, k, at] = self._at(c)
         for D, design in enumerate(self.designs):
             self._add_noises(D, design)
-        ridges = dict.fromkeys(f.ridge for f in system.fits)  # apart from other uses of the same symbols: these have units
+        ridges = dict.fromkeys(
+            f.ridge for f in system.fits
+        )  # apart from other uses of the same symbols: these have units
         self._ridge = {e: len(self._number) + i for i, e in enumerate(ridges)}
         self.expressions = (*self._number, *ridges)
         self.ridges = len(ridges)

@@ -26,7 +26,8 @@ from collapse_theory.numerics.interpreter import interpret
 from collapse_theory.numerics.magnitude import cancels
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.plan import Plan, round_plan
-from collapse_theory.numerics.pooled_float64 import PooledFloat64, pooled_points
+from collapse_theory.numerics.pooled_float64 import pooled_points
+from collapse_theory.numerics.reals import Float64
 from collapse_theory.numerics.steps import (
     CheckExistence,
     Integrate,
@@ -161,7 +162,7 @@ class Float64Program:
         return self._compiled[expressions]
 
 
-class _Watched(PooledFloat64):
+class _Watched(Float64):
     """float64 over a batch, with reports of what left its range or lost its digits.
 
     Attributes:

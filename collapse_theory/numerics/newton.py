@@ -135,7 +135,9 @@ def solve_system(system: System[State], x: Any, epsilon: Any = FLOAT64) -> Solut
     steps, done = 0, np.zeros(np.shape(least), dtype=bool)
     while steps < CAP and not done.all():
         steps += 1
-        enough = np.less_equal(least, _SETTLED * epsilon)  # one more step leaves nothing but the round-off of the equation
+        enough = np.less_equal(
+            least, _SETTLED * epsilon
+        )  # one more step leaves nothing but the round-off of the equation
         x, state = system.following(x, state)
         here = system.residual(x, state)
         halved, good = np.less(here, least / 2), np.less_equal(here, accepted(epsilon))

@@ -210,7 +210,7 @@ class _Responses:
             for a in sights:
                 g[a][other] = push[where[a]].sum(0)
             shared = [i for i, D in enumerate(own) if other in self.layout.designs[D].place]
-            seen = {D: b for D, b in zip(self.layout.seen[other], self.sights[other], strict=True)}
+            seen = dict(zip(self.layout.seen[other], self.sights[other], strict=True))
             looks = list(dict.fromkeys(seen.values()))
             start = {b: -sum(self._reached(k, a, b, other, counted, g[a]) for a in sights) for b in looks}
             if shared:
@@ -219,10 +219,14 @@ class _Responses:
 
                 def feedback(b: Sight, of: Sight) -> Any:
                     return sum(
-                        -moves[i] * self.meets[k][self.sights[k][i], *b][other] for i in shared if seen[own[i]] == of  # noqa: B023
+                        -moves[i] * self.meets[k][self.sights[k][i], *b][other]
+                        for i in shared
+                        if seen[own[i]] == of  # noqa: B023
                     )
 
-                solved = dict(zip(about, self.coupled((k, other), about, feedback, [start[b] for b in about]), strict=True))
+                solved = dict(
+                    zip(about, self.coupled((k, other), about, feedback, [start[b] for b in about]), strict=True)
+                )
                 shift = {a: 0 * g[a][other] for a in sights}
                 for i in shared:
                     value = solved[seen[own[i]]]
@@ -349,9 +353,7 @@ class _SecondMoments:
     ) -> None:
         """Solve one entry for all covariances, in place of ``right``, and add what it does to later ones."""
         t, of = self.tables, self.of
-        mine, theirs = (
-            [of.fits[m].scaled[self.layout.designs[D].place[m]] for D in shared] for m in (k, other)
-        )
+        mine, theirs = ([of.fits[m].scaled[self.layout.designs[D].place[m]] for D in shared] for m in (k, other))
         ways = [(int(c), a, b) for c, a, b in zip(self.index[shared], mine, theirs, strict=True)]
         gamma = {way: self._gamma(k, other, way, weighed) for way in dict.fromkeys(ways)}
         drawn = self.drawn[shared, :, k, other] + np.einsum("djp,dsjp->dsp", t.labels[shared, other, : k + 1], seen)

@@ -26,7 +26,9 @@ from collapse_theory.symbols import d as dimension
 
 __all__ = ["pooled_batch"]
 
-_STEP = 2.0**-300  # an infinitesimal part: its square is nothing to a number of order one, and it is far from the smallest
+_STEP = (
+    2.0**-300
+)  # an infinitesimal part: its square is nothing to a number of order one, and it is far from the smallest
 _BLOCK = 1 << 20  # entries of the stacked rows of R, so that a block costs more than the calls on it
 _TINY = float(np.finfo(float).tiny)
 

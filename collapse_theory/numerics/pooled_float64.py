@@ -26,13 +26,11 @@ from collapse_theory.numerics.fit_ridges import Units
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.network import PipelineEquivalent
 from collapse_theory.numerics.pooled_batch import pooled_batch
-from collapse_theory.numerics.pooled_point import terms
-from collapse_theory.numerics.reals import Float64
-from collapse_theory.numerics.resolvents import Resolvent
-from collapse_theory.numerics.solved_fits import FitNumbers, float64_resolvent
+from collapse_theory.numerics.pooled_point import terms, without_unseen
+from collapse_theory.numerics.reals import FLOAT64
 from collapse_theory.symbols import d as dimension
 
-__all__ = ["PooledFloat64", "PooledValues", "pooled_points", "pooled_values"]
+__all__ = ["PooledValues", "pooled_points", "pooled_values"]
 
 _EPSILON = float(np.finfo(float).eps)
 _UNITS = Units(np.array([1.0, 1.3720911, 0.7318853]), np.array([0, 3, -3]) * _EPSILON)
@@ -42,17 +40,6 @@ _ACCEPTED = 1e-12  # largest spread over the units at which float64 is believed
 _ACCEPTED_SLOPE = 1e-10
 _AGREED = 1e-15  # of two precisions
 _DIGITS = (40, 90, 190, 400)
-
-
-class PooledFloat64(Float64):
-    """float64 with the effective ridges of fits."""
-
-    def resolvent(self, fit: FitNumbers, unit: float, nudge: int = 0) -> Resolvent:
-        """Return the effective ridges of one fit."""
-        return float64_resolvent(fit, unit, nudge)
-
-
-_FLOAT64 = PooledFloat64()
 
 
 @dataclass(frozen=True)
@@ -99,7 +86,9 @@ def pooled_points(
     )
     shape = columns[-1].shape
     flat = [np.ravel(c) for c in columns[:-1]]
-    points, along = (dict(zip(x, c, strict=True)) for x, c in ((values, flat[: len(values)]), (direction, flat[len(values) :])))
+    points, along = (
+        dict(zip(x, c, strict=True)) for x, c in ((values, flat[: len(values)]), (direction, flat[len(values) :]))
+    )
     out = np.full((2, int(np.prod(shape))), np.nan)
     with np.errstate(all="ignore"):  # it checks its own numbers
         for there, seen in _visible(system, points, along, out.shape[1], measure):
@@ -127,7 +116,7 @@ def _visible(
         DomainError: If all weights of a fit vanish, or one is to be differentiated there.
     """
     weights = tuple({x.weight: None for f in system.fits for x in f.designs if x.weight.free_symbols})
-    found = _FLOAT64.evaluate(weights, {dimension: np.asarray(measure.dimension, dtype=float)[()], **values})
+    found = FLOAT64.evaluate(weights, {dimension: np.asarray(measure.dimension, dtype=float)[()], **values})
     unseen = np.array([np.broadcast_to(w == 0, (size,)) for w in found], dtype=bool).reshape(len(weights), size)
     if not unseen.any():
         yield np.arange(size), system
@@ -136,12 +125,7 @@ def _visible(
     for i, kind in enumerate(kinds.T):
         there = np.flatnonzero(of.ravel() == i)
         gone = [e for e, x in zip(weights, kind, strict=True) if x]
-        if any(x in e.free_symbols for e in gone for x, v in direction.items() if v[there].any()):
-            raise DomainError(
-                "a derivative needs samples of positive row weight, got weight 0, where the design changes; "
-                "take it at a small weight"
-            )
-        yield there, system.without(gone) if gone else system
+        yield there, without_unseen(system, gone, [x for x, v in direction.items() if v[there].any()])
 
 
 def _float64(
@@ -212,7 +196,7 @@ def _extended(
             if digits == _DIGITS[-1]:
                 raise
             continue
-        now = bias[0], noise[0]
+        now = bias, noise
         if before is not None:
             error = max(_distance(a, b) for a, b in zip(now, before, strict=True))
             if error <= _AGREED:

@@ -73,7 +73,6 @@ def solve_resolvent(
     ridge: Any,
     reals: Reals = FLOAT64,
     start: np.ndarray | None = None,
-    nudge: int = 0,
 ) -> Resolvent:
     """Solve the effective ridges of one fit, at one point or at many.
 
@@ -86,7 +85,6 @@ def solve_resolvent(
         ridge: Ridge on the mean squared error, >= 0, shape (...).
         reals: The numbers of these arrays.
         start: A guess of ``scale``; by default one from which Newton's iteration descends.
-        nudge: Solve equations that are off by as many units of round-off, to see what these do to the solution.
 
     Returns:
         The solution. Of many points those that did not settle have a residual that is not :func:`.accepted`.
@@ -101,8 +99,6 @@ def solve_resolvent(
         found.checked("the effective ridges", "move away from the threshold", rows=rows, ridge=ridge)
     x = found.value
     measure.check_depth(equations.kernel(x))
-    if nudge:
-        x = x * (1 + nudge * equations.sensitivity(x))
     return Resolvent(equations.opened, x, equations.constant, equations.kernel(x), equations.penalty, found.residual)
 
 
@@ -231,9 +227,7 @@ class FitEquations:
         except ConvergenceError:
             if one.ndim == 1:
                 return 0 * one, 0 * one
-        each = [
-            self._steps(_Point(state.gap[i], state.matrix[i], state.near[i]), one[i]) for i in range(len(one))
-        ]
+        each = [self._steps(_Point(state.gap[i], state.matrix[i], state.near[i]), one[i]) for i in range(len(one))]
         return tuple(np.stack(x) for x in zip(*each, strict=True))
 
     def _point(self, x: np.ndarray, near: np.ndarray) -> _Point:

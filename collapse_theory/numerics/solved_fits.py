@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.reals import FLOAT64, Reals
 from collapse_theory.numerics.resolvents import Resolvent, solve_resolvent
 
-__all__ = ["FitNumbers", "float64_resolvent", "float64_start", "solved_fit"]
+__all__ = ["FitNumbers", "float64_start", "solved_fit"]
 
 
 @dataclass(frozen=True)
@@ -59,29 +59,11 @@ class FitNumbers:
             number[f.ridge],
         )
 
-    def in_unit(self, unit: Any) -> FitNumbers:
-        """Return the same fit with covariances and ridge in another unit."""
-        return replace(self, s=self.s * unit, ridge=self.ridge * unit)
-
-    def solved(self, reals: Reals, start: np.ndarray | None = None, nudge: int = 0) -> Resolvent:
+    def solved(self, reals: Reals, start: np.ndarray | None = None) -> Resolvent:
         """Return the effective ridges, see :func:`.solve_resolvent`."""
         return solve_resolvent(
-            self.s, self.measure, self.weights, self.rows, self.total_rows, self.ridge, reals, start=start, nudge=nudge
+            self.s, self.measure, self.weights, self.rows, self.total_rows, self.ridge, reals, start=start
         )
-
-
-def float64_resolvent(fit: FitNumbers, unit: float, nudge: int = 0) -> Resolvent:
-    """Return the effective ridges of one fit in float64.
-
-    Raises:
-        DomainError: At a threshold without ridge.
-        ConvergenceError: If they do not settle, or the ridge is below the normal numbers of float64.
-    """
-    if fit.ridge != 0 and abs(fit.ridge * unit) < np.finfo(float).tiny:
-        raise ConvergenceError(
-            f"float64 has too few digits for a ridge of {fit.ridge:.3g} on a spectrum of {fit.s.max():.3g}"
-        )
-    return fit.in_unit(unit).solved(FLOAT64, nudge=nudge)
 
 
 def float64_start(fit: FitNumbers) -> np.ndarray | None:
@@ -104,20 +86,17 @@ def _floats(x: np.ndarray) -> np.ndarray:
 
 
 def solved_fit(
-    f: PooledFit, found: Sequence[Resolvent], number: Mapping[Expr, Any], s: Mapping[str, np.ndarray], reals: Reals
+    f: PooledFit, found: Resolvent, number: Mapping[Expr, Any], s: Mapping[str, np.ndarray], reals: Reals
 ) -> SolvedFit:
-    """Return a fit as the equations between fits need it, at all scales ``found``; ``s`` by covariance."""
-    opened = found[0].opened
+    """Return a fit as the equations between fits need it; ``s`` are the eigenvalues by covariance."""
+    opened = found.opened
     uniform = bool(opened.directions.all() or not opened.directions.any())
     mass = reals.array([number[x.weight] * number[x.T] / number[f.N] for x in f.designs])
-    kernel, penalty = np.stack([r.error for r in found]), np.stack([r.penalty for r in found])
-    response = np.stack([1 / r.scale for r in found])
+    response = 1 / found.scale
     own = OwnFit(
-        kernel,
-        kernel * penalty,
-        [response[:, n : n + 1] for n in range(len(f.designs))],
-        [1 if uniform or not is_open else penalty for is_open in opened.designs],
+        found.error,
+        found.error * found.penalty,
+        [response[n : n + 1] for n in range(len(f.designs))],
+        [1 if uniform or not is_open else found.penalty for is_open in opened.designs],
     )
-    return SolvedFit(
-        own, uniform, s, np.stack([mass / r.scale for r in found]), np.stack([r.constant / r.scale for r in found])
-    )
+    return SolvedFit(own, uniform, s, mass / found.scale, found.constant / found.scale)
