@@ -22,8 +22,9 @@ Shapes: functions are (points, ..., nodes), scalars (..., points); the two sourc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -84,11 +85,11 @@ def pooled_moments(
         fits: Every fit on its own.
         nudge: Relative error with a random sign that every trace is given, shape (points,).
     """
-    responses = _Responses(layout, tables, measure, values, fits, nudge)
-    return _SecondMoments(responses).last()
+    responses = _StackedResponses(layout, tables, measure, values, fits, nudge)
+    return _StackedMoments(responses).last()
 
 
-class _Responses:
+class _StackedResponses:
     """The first moments, row by row to the left."""
 
     def __init__(
@@ -216,29 +217,23 @@ class _Responses:
             if shared:
                 moves = {i: -mass[i] * f.response[i] * (t.per_row[own[i], other] * L[i, other, other]) for i in shared}
                 about = list(dict.fromkeys(seen[own[i]] for i in shared))
-
-                def feedback(b: Sight, of: Sight) -> Any:
-                    return sum(
-                        -moves[i] * self.meets[k][self.sights[k][i], *b][other]
-                        for i in shared
-                        if seen[own[i]] == of  # noqa: B023
-                    )
-
-                solved = dict(
-                    zip(about, self.coupled((k, other), about, feedback, [start[b] for b in about]), strict=True)
-                )
+                matrix = dict.fromkeys(product(about, about), 0.0)
+                for i, move in moves.items():
+                    for b in about:
+                        matrix[b, seen[own[i]]] -= move * self.meets[k][self.sights[k][i], *b][other]
+                solved = self.coupled((k, other), about, matrix, start)
                 shift = {a: 0 * g[a][other] for a in sights}
-                for i in shared:
+                for i, move in moves.items():
                     value = solved[seen[own[i]]]
-                    shift[self.sights[k][i]] = shift[self.sights[k][i]] + moves[i] * value
+                    shift[self.sights[k][i]] += move * value
                     theta = t.per_row[own[i], other] * value
                     row[i, other] = before[i] - f.response[i] * theta * L[i, other, other]
                     effect[i, other] += theta
                 for a in sights:
                     g[a][other] += shift[a]
-                start = {
-                    b: solved[b] if b in solved else x - sum(shift[a] * self.meets[k][a, *b][other] for a in sights)
-                    for b, x in start.items()
+                further = {b: x for b, x in start.items() if b not in solved}
+                start = solved | {
+                    b: x - sum(shift[a] * self.meets[k][a, *b][other] for a in sights) for b, x in further.items()
                 }
             for D, b in seen.items():
                 self.theta[D, k, other] = t.per_row[D, other] * start[b]
@@ -258,18 +253,23 @@ class _Responses:
 
     # ------------------------------------------------------------------ equations between two fits
     def coupled(
-        self, pair: tuple[int, int], about: Sequence[Any], feedback: Callable[[Any, Any], Any], right: Sequence[Any]
-    ) -> Sequence[Any]:
-        """Return ``x`` of ``x = right + feedback x``, without cancellation where no scale differs between directions."""
+        self,
+        pair: tuple[int, int],
+        about: Sequence[Sight],
+        matrix: Mapping[tuple[Sight, Sight], Any],
+        right: Mapping[Sight, Any],
+    ) -> dict[Sight, Any]:
+        """Return ``x`` of ``x = right + matrix x``, without cancellation where no scale differs between directions."""
         k, other = pair
-        size = range(len(about))
+        known = [right[b] for b in about]
         if self.fits[k].uniform and self.fits[other].uniform:
             v, slack = self._slack(k, other, [covariance for covariance, _ in about])
-            matrix = {(i, j): feedback(about[i], about[j]) for i in size for j in size if i != j}
-            return eliminate(matrix, v, slack, right)
-        matrix = np.stack([np.stack([(i == j) - feedback(about[i], about[j]) for j in size], -1) for i in size], -2)
-        x = FLOAT64.solve(matrix, np.stack(right, -1))
-        return [x[..., i] for i in size]
+            place = {b: i for i, b in enumerate(about)}
+            entries = {(place[a], place[b]): x for (a, b), x in matrix.items() if a != b and a in place}
+            return dict(zip(about, eliminate(entries, v, slack, known), strict=True))
+        rows = [np.stack([(a == b) - matrix[a, b] for b in about], -1) for a in about]
+        x = FLOAT64.solve(np.stack(rows, -2), np.stack(known, -1))
+        return {b: x[..., i] for i, b in enumerate(about)}
 
     def _slack(self, k: int, other: int, covariances: Sequence[str]) -> tuple[list[Any], list[Any]]:
         """Return ``v`` and ``(1 - A) v`` of :mod:`.complements`."""
@@ -285,10 +285,10 @@ class _Responses:
         return [self.spread[other][C] for C in covariances], out
 
 
-class _SecondMoments:
+class _StackedMoments:
     """The second moments that the two sources make, entry by entry."""
 
-    def __init__(self, responses: _Responses) -> None:
+    def __init__(self, responses: _StackedResponses) -> None:
         self.of, self.layout, self.tables = responses, responses.layout, responses.tables
         n, points = len(responses.fits), responses.L.shape[-1]
         self.names = responses.layout.system.covariances
@@ -371,20 +371,20 @@ class _SecondMoments:
             gain[way] = gain.get(way, 0) + (share * ends[0] * ends[1])[i, 0]
         for way, h in rows.items():
             right += h * gamma[way][:, None, 0, 0]
-        about = list(dict.fromkeys(c for c, _, _ in ways))
-
-        def feedback(c: int, by: int) -> Any:
-            return sum(x * gamma[way][c, 0, 0] for way, x in gain.items() if way[0] == by)
-
+        names, about = self.names, list(dict.fromkeys(c for c, _, _ in ways))
+        feedback = dict.fromkeys(product(range(len(names)), about), 0.0)
+        for way, x in gain.items():
+            for c in range(len(names)):
+                feedback[c, way[0]] += x * gamma[way][c, 0, 0]
         found = of.coupled(
             (k, other),
-            [(self.names[c], False) for c in about],
-            lambda a, b: feedback(self.names.index(a[0]), self.names.index(b[0])),
-            [right[c] for c in about],
+            [(names[c], False) for c in about],
+            {((names[a], False), (names[b], False)): x for (a, b), x in feedback.items()},
+            {(names[c], False): right[c] for c in about},
         )
-        solved = dict(zip(about, found, strict=True))
-        for c in range(len(self.names)):
-            right[c] = solved[c] if c in solved else right[c] + sum(feedback(c, b) * x for b, x in solved.items())
+        solved = {c: found[names[c], False] for c in about}
+        for c in range(len(names)):
+            right[c] = solved[c] if c in solved else right[c] + sum(feedback[c, b] * x for b, x in solved.items())
         reached = np.stack([solved[c] for c in self.index[shared]])
         self.residual[shared, :, k, other] = self.residual[shared, :, other, k] = drawn + reached
         self.left[shared, :, k, other] = left + ends[0] * reached

@@ -105,7 +105,7 @@ class _Problem:
     ) -> _Problem:
         """Return the problem at values of the symbols."""
         top = _exponent(max(measure.at(x.covariance).max() for f in layout.system.fits for x in f.designs))
-        most = _exponent(np.max(measure.energies, initial=0.0))
+        most = 0 if measure.energies is None else _exponent(measure.energies.max(initial=0.0))
         scaled = replace(
             measure,
             values={name: np.ldexp(s, -top) for name, s in measure.values.items()},

@@ -173,7 +173,7 @@ def pooled_values(
     with np.errstate(all="ignore"):
         found, error = _float64(system, measure, point, along, rough=False)
         if not np.isnan(found).any():
-            return PooledValues(*map(float, found[:, 0]), float(error[0]))
+            return PooledValues(float(found[0, 0]), float(found[1, 0]), float(error[0]))
         return _extended(PipelineEquivalent(system), measure, values, direction or {})
 
 

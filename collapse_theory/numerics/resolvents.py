@@ -212,23 +212,25 @@ class FitEquations:
         """Return the next point; the complement form is like a hyperbolic sine in logarithms, and its steps are capped."""
         near = state.near
         step, slack = self._steps(state, 0 * x + 1)
-        safe = (slack > 0).all(axis=-1) & (step > -1).all(axis=-1)
-        plain = x * (1 + np.where(safe[..., None], step, state.gap))
+        safe = np.asarray((slack > 0).all(axis=-1) & (step > -1).all(axis=-1))[..., None]
+        plain = x * (1 + np.where(safe, step, state.gap))
         following = np.where(near[..., None], x * np.clip(1 + step, _SHORTEST, _LONGEST), plain)
         change = np.max(np.abs(following - x) / following, axis=-1)
         gap = np.max(np.abs(state.gap), axis=-1)
-        return following, self._point(following, near | ~(change > _NEAR) | (gap <= 16 * self.reals.epsilon))
+        arrived = np.logical_not(change > _NEAR) | (gap <= 16 * self.reals.epsilon)
+        return following, self._point(following, near | arrived)
 
     def _steps(self, state: _Point, one: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return Newton's steps, and what is positive where these are safe; of a singular matrix no step at all."""
         matrix, right = np.stack([state.matrix, state.matrix]), np.stack([state.gap, one])
         try:
-            return tuple(self.reals.solve(matrix, right))
+            step, slack = self.reals.solve(matrix, right)
         except ConvergenceError:
             if one.ndim == 1:
                 return 0 * one, 0 * one
-        each = [self._steps(_Point(state.gap[i], state.matrix[i], state.near[i]), one[i]) for i in range(len(one))]
-        return tuple(np.stack(x) for x in zip(*each, strict=True))
+            each = [self._steps(_Point(state.gap[i], state.matrix[i], state.near[i]), one[i]) for i in range(len(one))]
+            step, slack = (np.stack(x) for x in zip(*each, strict=True))
+        return step, slack
 
     def _point(self, x: np.ndarray, near: np.ndarray) -> _Point:
         kernel = self.kernel(x)
