@@ -261,6 +261,8 @@ class Measure:
 
     def over(self, covariances: Iterable[str]) -> Measure:
         """Return the measure of some of the covariances, in the same directions."""
+        if set(covariances := tuple(covariances)) == set(self.values):
+            return self  # with all that was computed on it
         return replace(self, values={name: self.at(name) for name in covariances})
 
     def at_covariance(self, covariance: str | None) -> Measure:

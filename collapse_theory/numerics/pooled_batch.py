@@ -24,7 +24,7 @@ from collapse_theory.numerics.overlaps import pooled_moments
 from collapse_theory.numerics.reals import FLOAT64
 from collapse_theory.symbols import d as dimension
 
-__all__ = ["pooled_batch"]
+__all__ = ["pooled_batch", "relative_speed"]
 
 _STEP = (
     2.0**-300
@@ -72,6 +72,14 @@ def pooled_batch(
     return out
 
 
+def relative_speed(
+    system: PooledSystem, measure: Measure, values: Mapping[Symbol, Any], direction: Mapping[Symbol, Any]
+) -> Any:
+    """Return how fast the fastest parameter moves, relative to its size; zeros have that of one, or of the spectrum."""
+    at, moving = ({x: np.ravel(v) for x, v in each.items()} for each in (values, direction))
+    return _Problem.of(layout_of(system), measure, at, moving, 1).speed[0]
+
+
 @dataclass(frozen=True)
 class _Problem:
     """A system at many points, in units in which the largest eigenvalue, energy and noise are near one.
@@ -80,7 +88,7 @@ class _Problem:
         layout: The designs of the system.
         measure: The directions in these units.
         numbers: Values of the layout's expressions, shape (expressions, points); the imaginary parts are infinitesimal.
-        step: What these are the slopes times of, shape (points,); None without a direction.
+        speed: How fast the fastest of these moves, relative to its size, shape (points,).
         good: Where float64 has numbers for them.
         energy: Unit of the energies times that of the eigenvalues, as an exponent of two.
         ridges: The effective ridges of every fit.
@@ -89,7 +97,7 @@ class _Problem:
     layout: Layout
     measure: Measure
     numbers: np.ndarray
-    step: np.ndarray | None
+    speed: np.ndarray
     good: np.ndarray
     energy: int
     ridges: list[FitRidges]
@@ -116,21 +124,19 @@ class _Problem:
         given = {dimension: np.asarray(measure.dimension, dtype=float)[()], **values, **moving}
         found = reals.evaluate(layout.expressions, given)
         numbers = np.stack([np.broadcast_to(value_of(x), (size,)).astype(float) for x in found])
-        slopes = None
-        if direction:
-            slopes = np.stack([np.broadcast_to(x.slope if isinstance(x, Jet) else 0.0, (size,)) for x in found])
         ridges = slice(-layout.ridges, None)
         before = numbers[ridges]
         numbers[ridges] = np.ldexp(before, -top)
         good = np.isfinite(numbers).all(axis=0) & ((before == 0) | (np.abs(numbers[ridges]) >= _TINY)).all(axis=0)
-        if slopes is None:
-            return cls(layout, scaled, numbers, None, good, most + top, [])
+        if not direction:
+            return cls(layout, scaled, numbers, np.ones(size), good, most + top, [])
+        slopes = np.stack([np.broadcast_to(x.slope if isinstance(x, Jet) else 0.0, (size,)) for x in found])
         slopes[ridges] = np.ldexp(slopes[ridges], -top)
         sizes = np.where(numbers == 0, 1.0, np.abs(numbers))
         fastest = np.max(np.abs(slopes) / sizes, axis=0)
-        step = _STEP / np.where(fastest > 0, fastest, 1.0)
-        good &= np.isfinite(slopes).all(axis=0) & np.isfinite(step)
-        return cls(layout, scaled, numbers + 1j * (step * slopes), step, good, most + top, [])
+        speed = np.where(fastest > 0, fastest, 1.0)
+        good &= np.isfinite(slopes).all(axis=0) & np.isfinite(_STEP / speed)
+        return cls(layout, scaled, numbers + 1j * (_STEP / speed * slopes), speed, good, most + top, [])
 
     def blocks(self, repetitions: int) -> Iterator[np.ndarray]:
         """Return the places of points that are of one kind and can be solved, in blocks."""
@@ -163,8 +169,8 @@ class _Problem:
                 kept[id(x)] = x.arrays(places, units, values)
             fits.append(kept[id(x)])
         found = pooled_moments(self.layout, tables, self.measure, values, fits, off[:, 0])
-        if self.step is not None:
-            found = found.imag / units.repeated(self.step[places])
+        if np.iscomplexobj(found):
+            found = found.imag / units.repeated(_STEP / self.speed[places])
         out = np.stack([np.ldexp(found[0] / scale[:, 0], self.energy), np.ldexp(found[1], noise)])
         return out.reshape(2, len(units.scale), len(places)).swapaxes(0, 1)
 

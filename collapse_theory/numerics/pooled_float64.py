@@ -25,7 +25,7 @@ from collapse_theory.numerics.digits import Digits
 from collapse_theory.numerics.fit_ridges import Units
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.network import PipelineEquivalent
-from collapse_theory.numerics.pooled_batch import pooled_batch
+from collapse_theory.numerics.pooled_batch import pooled_batch, relative_speed
 from collapse_theory.numerics.pooled_point import terms, without_unseen
 from collapse_theory.numerics.reals import FLOAT64
 from collapse_theory.symbols import d as dimension
@@ -183,20 +183,26 @@ def _extended(
     values: Mapping[Symbol, float],
     direction: Mapping[Symbol, float],
 ) -> PooledValues:
-    """Return the same in mpmath, with more digits until two precisions agree."""
-    before: tuple[Any, Any] | None = None
+    """Return the same in mpmath, with more digits until two precisions agree.
+
+    A slope that is less than half the digits of what its terms are is one that vanishes: no number of digits would agree on it.
+    """
+    before: list[Any] | None = None
     error = np.inf
+    speed = float(relative_speed(equivalent.system, measure, values, direction)) if direction else 0.0
     for digits in _DIGITS:
         numbers = Digits(private_context(dps_to_prec(digits)))
         exact = measure.mapped(numbers.array)
         given, along = ({x: numbers.number(v) for x, v in each.items()} for each in (values, direction))
         try:
-            bias, noise = terms(equivalent, numbers, exact, given, along)
+            now = list(terms(equivalent, numbers, exact, given, along))
+            if along:
+                least = sum(terms(equivalent, numbers, exact, given, {})) * speed * numbers.number(10) ** (-digits // 2)
+                now = [x if abs(x) > least else 0 * x for x in now]
         except ConvergenceError:
             if digits == _DIGITS[-1]:
                 raise
             continue
-        now = bias, noise
         if before is not None:
             error = max(_distance(a, b) for a, b in zip(now, before, strict=True))
             if error <= _AGREED:
