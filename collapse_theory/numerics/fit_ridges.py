@@ -168,15 +168,17 @@ class _OneRidge:
 
 def _effective_ridge(measure: Measure, rows: np.ndarray, ridge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return effective ridges and the ridges' share of them, ``lam/kappa = 1 - df1/T``, of shape (points,)."""
-    at, back = np.unique(np.stack([rows.real, ridge.real]), axis=1, return_inverse=True)
-    T, lam = at
+    (T, lam), back = np.stack([rows.real, ridge.real]), np.arange(rows.size)
+    if rows.size > 1:  # a sweep over noises repeats its ridges
+        (T, lam), back = np.unique(np.stack([T, lam]), axis=1, return_inverse=True)
     kappa = solve_effective_ridge(measure, T, lam)
     share = np.divide(lam, kappa, out=np.maximum(0.0, 1 - measure.rank / T), where=kappa > 0)
     if not (np.iscomplexobj(rows) or np.iscomplexobj(ridge)):
         return kappa[back.ravel()], share[back.ravel()]
     left = residual_degrees(measure, T, lam, kappa)  # T - df2
-    # share = 1 - df1/T, so that its slope is (df1 dT/T + (df1 - df2) dkappa/kappa)/T, with (df1 - df2)/kappa = tr s/(s + kappa)^2
-    bend = measure.trace(measure.nodes / (measure.nodes + kappa[:, None]) ** 2)
+    # share = 1 - df1/T, so that its slope is (df1 dT/T + (df1 - df2) dkappa/kappa)/T, where T - df2 without a ridge is df1 - df2
+    spread = residual_degrees(measure, T, 0 * lam, kappa)
+    bend = np.divide(spread, kappa, out=np.full(kappa.shape, measure.plain.trace(1 / measure.nodes)), where=kappa > 0)
     T, lam, kappa, share, left, bend = (x[back.ravel()] for x in (T, lam, kappa, share, left, bend))
     slope = (T * ridge.imag + (lam - kappa) * rows.imag) / left
     return kappa + 1j * slope, share + 1j * (((1 - share) * rows.imag + bend * slope) / T)

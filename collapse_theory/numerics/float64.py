@@ -29,6 +29,7 @@ from collapse_theory.numerics.plan import Plan, round_plan
 from collapse_theory.numerics.pooled_float64 import pooled_points
 from collapse_theory.numerics.reals import Float64
 from collapse_theory.numerics.steps import (
+    Assign,
     CheckExistence,
     Integrate,
     SolvePooled,
@@ -80,6 +81,7 @@ class Float64Program:
         self._programs: dict[tuple[Unroll, float], Float64Program] = {}
         self._magnitudes = magnitudes_of(plan)
         self.checked = any(isinstance(s, SolvePooled) for s in plan.steps)
+        self._blocks_itself = self.checked and all(isinstance(s, SolvePooled | Assign) for s in plan.steps)
 
     def __getstate__(self) -> Plan:
         return self.plan
@@ -99,8 +101,7 @@ class Float64Program:
             rough: Do not look for the points that need another arithmetic; all of them are said to be in float64. Sums are taken
                 in the fastest order, and pooled fits are solved once.
         """
-        nodes = 1 if measure is None else measure.size
-        step = max(1, _BLOCK // nodes)
+        step = size if self._blocks_itself else max(1, _BLOCK // (1 if measure is None else measure.size))
         if size > step:
             place = self._repeated(values, size)
             if place is None:
@@ -108,11 +109,11 @@ class Float64Program:
             if place.max() >= step:
                 return self._gathered(measure, values, place, step, rough=rough)
         outputs, threshold, reported = self._block(measure, values, rough=rough)
-        reported &= not rough
+        reported &= not (rough or self.checked)
         if not reported or size == 1:
             threshold = np.broadcast_to(threshold, (size,))
             outputs = {name: np.broadcast_to(x, (size,)) for name, x in outputs.items()}
-            return Batch(outputs, threshold, np.full(size, reported and not self.checked) & ~threshold)
+            return Batch(outputs, threshold, np.full(size, reported) & ~threshold)
         return _joined([self.run(measure, v, k) for v, k in _pieces(values, size, (size + 1) // 2)])
 
     def _repeated(self, values: Mapping[Symbol, np.ndarray], size: int) -> np.ndarray | None:

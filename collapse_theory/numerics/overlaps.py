@@ -133,7 +133,7 @@ class _StackedResponses:
             total = np.vecdot(left[:, :, None], right[:, None])
         else:
             total = left @ right.swapaxes(-1, -2)
-        return self.nudged(np.moveaxis(total, 0, -1))
+        return self.nudged(total.transpose(1, 2, 0))
 
     def against(self, f: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Return the sums of one function times each of stacked ones, shape (right, points)."""

@@ -116,6 +116,9 @@ def _visible(
         DomainError: If all weights of a fit vanish, or one is to be differentiated there.
     """
     weights = tuple({x.weight: None for f in system.fits for x in f.designs if x.weight.free_symbols})
+    if not weights:
+        yield np.arange(size), system
+        return
     found = FLOAT64.evaluate(weights, {dimension: np.asarray(measure.dimension, dtype=float)[()], **values})
     unseen = np.array([np.broadcast_to(w == 0, (size,)) for w in found], dtype=bool).reshape(len(weights), size)
     if not unseen.any():
