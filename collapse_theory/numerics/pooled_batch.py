@@ -26,9 +26,7 @@ from collapse_theory.symbols import d as dimension
 
 __all__ = ["pooled_batch", "relative_speed"]
 
-_STEP = (
-    2.0**-300
-)  # an infinitesimal part: its square is nothing to a number of order one, and it is far from the smallest
+_STEP = 2.0**-300  # infinitesimal: its square is nothing beside one, and it is far from the smallest number
 _BLOCK = 1 << 20  # entries of the stacked rows of R, so that a block costs more than the calls on it
 _TINY = float(np.finfo(float).tiny)
 
@@ -64,11 +62,13 @@ def pooled_batch(
             problem.ridges.append(found[key])
     except ConvergenceError:
         return out
-    for block in problem.blocks(len(units.scale)):
+    blocks = list(problem.blocks(len(units.scale)))
+    while blocks:
+        block = blocks.pop()
         try:
             out[:, :, block] = problem.moments(block, units)
-        except ConvergenceError:
-            continue
+        except ConvergenceError:  # a point is singular, and is found by halving
+            blocks += np.array_split(block, 2) if block.size > 1 else []
     return out
 
 
