@@ -129,7 +129,7 @@ class Measure:
         Returns:
             Array of shape (..., n, m).
         """
-        return (left * self._weights) @ right.swapaxes(-1, -2)
+        return (left * self.counts) @ right.swapaxes(-1, -2)
 
     @cached_property
     def plain(self) -> Measure:
