@@ -1,7 +1,8 @@
 """Systems of pooled fits at many points at once, in float64, each point in several units whose round-off differs.
 
-The points of one kind, in which the same designs are open, are computed together, in blocks that fit the cache. A slope is the
-imaginary part that infinitesimal ones of the parameters make.
+The measure is nodes with weights of the directions and of the energies; whether these are all eigenvalues or fewer nodes that
+stand for them is nothing to the recursion. The points of one kind, in which the same designs are open, are computed together, in
+blocks that fit the cache. A slope is the imaginary part that infinitesimal ones of the parameters make.
 """
 
 from __future__ import annotations

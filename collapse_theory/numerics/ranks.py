@@ -28,11 +28,13 @@ class Openness:
         designs: Whether each design is open, boolean, shape (..., designs). Designs at a threshold count as closed.
         directions: Whether each direction is open, boolean, shape (..., k); directions that no design sees are.
         threshold: Number of rows at a threshold, shape (...); 0 away from it.
+        margin: By how many rows the largest surplus is larger than any other, shape (...).
     """
 
     designs: np.ndarray
     directions: np.ndarray
     threshold: np.ndarray
+    margin: np.ndarray
 
 
 def openness(support: np.ndarray, measure: Measure, rows: np.ndarray) -> Openness:
@@ -57,8 +59,9 @@ def openness(support: np.ndarray, measure: Measure, rows: np.ndarray) -> Opennes
     ranks = np.array([measure.directions(sees[x].any(axis=0)) for x in chosen])
     surplus = (of_kind[..., None, :] * chosen).sum(axis=-1) - ranks
     best = np.equal(surplus, surplus.max(axis=-1, keepdims=True))[..., None]
+    margin = surplus.max(axis=-1) - np.where(best[..., 0], -np.inf, surplus).max(axis=-1)
     # The surplus is supermodular: the intersection and the union of the best sets are among them.
     smallest, greatest = (chosen | ~best).all(axis=-2), (chosen & best).any(axis=-2)
     closed = greatest[..., kind_of]
     reached = (closed[..., None] & support).any(axis=-2)
-    return Openness(~closed, ~reached, (of_kind * (greatest & ~smallest)).sum(axis=-1))
+    return Openness(~closed, ~reached, (of_kind * (greatest & ~smallest)).sum(axis=-1), margin)

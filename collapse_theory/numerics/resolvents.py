@@ -190,14 +190,17 @@ class FitEquations:
         return np.asarray(self.seen * kernel[..., None, :] * (self.mass / x)[..., None])
 
     def beginning(self) -> np.ndarray:
-        """Return a point above the root or of its order: ``k <= 1/p``, at a threshold about its root, and ``rho/p = 1``."""
+        """Return a point above the root or of its order: ``k <= 1/p``, at a threshold about its root, and ``rho/p = 1``.
+
+        Closed designs have a ``v`` of the order of their rows over the margin by which these are more than the directions.
+        """
         usable = np.asarray(self.live & (self.penalty > 0), dtype=bool)
         kernel = np.divide(1, self.penalty**0.5, out=0 * self.penalty, where=usable)
         top = self.constant + self.a * self.measure.trace(self.seen * kernel[..., None, :])
-        rows = self.rows.sum(axis=-1, keepdims=True)
-        spare = np.where(rows > self.rank, 1 - self.rank / rows, 1)
-        free = self.a / self.a.min(axis=-1, keepdims=True) / spare
-        return np.where(self.opened.designs | (rows <= self.rank), top, free)
+        opened = self.opened
+        margin, tied = (np.asarray(x)[..., None] for x in (opened.margin, np.not_equal(opened.threshold, 0)))
+        free = self.a / self.a.min(axis=-1, keepdims=True) * self.rows.sum(axis=-1, keepdims=True) / margin
+        return np.where(opened.designs, top, np.where(tied, np.maximum(top, free), free))
 
     def state(self, x: np.ndarray) -> _Point:
         """Return what is known at the first point."""
