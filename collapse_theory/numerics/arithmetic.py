@@ -14,13 +14,13 @@ from sympy import Expr, Symbol
 
 from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.numerics.measure import Measure
-from collapse_theory.numerics.network import Numbers
+from collapse_theory.numerics.reals import Reals
 from collapse_theory.numerics.steps import CheckExistence, SolveEquations, Unroll
 
 __all__ = ["Arithmetic"]
 
 
-class Arithmetic(Numbers, Protocol):
+class Arithmetic(Reals, Protocol):
     """Numbers in which a plan is interpreted. Environments give values by symbol, a measure is in these numbers."""
 
     def integrate(

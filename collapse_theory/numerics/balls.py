@@ -233,7 +233,7 @@ class Balls(PointArithmetic):
         kappa = self._root(_alone(step), near, "an effective ridge on features")[0]
         return kappa, left(kappa)
 
-    def resolvent(self, fit: FitNumbers, unit: Any, nudge: int = 0) -> Resolvent:  # noqa: ARG002 - balls know their errors
+    def resolvent(self, fit: FitNumbers) -> Resolvent:
         r"""Return the effective ridges of one fit.
 
         The right-hand sides of the equations in :mod:`.resolvents` are increasing and concave in the positive unknowns, and
@@ -244,7 +244,6 @@ class Balls(PointArithmetic):
             DomainError: Without a ridge at a threshold, where they are limits, and where rows are no binary numbers.
             TooWideError: If the balls are too wide.
         """
-        fit = fit.in_unit(unit)
         rows = [self.context.mpf(float(t)) for t in fit.rows]
         if not self._positive(fit.ridge, "a ridge") and not all(a == b for a, b in zip(rows, fit.rows, strict=True)):
             raise DomainError(
@@ -325,7 +324,7 @@ class Balls(PointArithmetic):
         def solve(numbers: Measure) -> np.ndarray | None:
             s = np.stack([numbers.nodes] * len(rows)) if isinstance(fit.measure.extent, Tailed) else number(fit.s)
             rough = FitNumbers(s, numbers, weights, rows, total_rows[()], ridge[()])
-            return float64_start(rough) if mp is None else Digits(mp).resolvent(rough, 1).scale
+            return float64_start(rough) if mp is None else Digits(mp).resolvent(rough).scale
 
         found = _proposed(fit.measure, mp, solve)
         if found is None:

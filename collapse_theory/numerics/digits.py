@@ -81,10 +81,9 @@ class Digits(PointArithmetic):
     def _vanishing_ridge(self, measure: Measure) -> Any:
         return min(measure.nodes) * self.context.mpf(10) ** self.vanishing
 
-    def resolvent(self, fit: FitNumbers, unit: Any, nudge: int = 0) -> Resolvent:
+    def resolvent(self, fit: FitNumbers) -> Resolvent:
         """Return the effective ridges of one fit, from those of float64."""
-        scaled = fit.in_unit(unit)
-        return scaled.solved(self, start=float64_start(scaled), nudge=nudge)
+        return fit.solved(self, start=float64_start(fit))
 
     def solve(self, matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Solve by elimination with pivoting, one system after the other.

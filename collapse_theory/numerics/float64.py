@@ -27,8 +27,10 @@ from collapse_theory.numerics.iteration import solve_equations
 from collapse_theory.numerics.magnitude import cancels
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.plan import Plan, round_plan
-from collapse_theory.numerics.pooled_float64 import PooledFloat64, pooled_points
+from collapse_theory.numerics.pooled_float64 import pooled_points
+from collapse_theory.numerics.reals import Float64
 from collapse_theory.numerics.steps import (
+    Assign,
     CheckExistence,
     Integrate,
     SolveEquations,
@@ -81,6 +83,7 @@ class Float64Program:
         self._programs: dict[tuple[Unroll, float], Float64Program] = {}
         self._magnitudes = magnitudes_of(plan)
         self.checked = any(isinstance(s, SolvePooled) for s in plan.steps)
+        self._blocks_itself = self.checked and all(isinstance(s, SolvePooled | Assign) for s in plan.steps)
 
     def __getstate__(self) -> Plan:
         return self.plan
@@ -100,8 +103,7 @@ class Float64Program:
             rough: Do not look for the points that need another arithmetic; all of them are said to be in float64. Sums are taken
                 in the fastest order, and pooled fits are solved once.
         """
-        nodes = 1 if measure is None else measure.size
-        step = max(1, _BLOCK // nodes)
+        step = size if self._blocks_itself else max(1, _BLOCK // (1 if measure is None else measure.size))
         if size > step:
             place = self._repeated(values, size)
             if place is None:
@@ -109,11 +111,11 @@ class Float64Program:
             if place.max() >= step:
                 return self._gathered(measure, values, place, step, rough=rough)
         outputs, threshold, reported = self._block(measure, values, rough=rough)
-        reported &= not rough
+        reported &= not (rough or self.checked)
         if not reported or size == 1:
             threshold = np.broadcast_to(threshold, (size,))
             outputs = {name: np.broadcast_to(x, (size,)) for name, x in outputs.items()}
-            return Batch(outputs, threshold, np.full(size, reported and not self.checked) & ~threshold)
+            return Batch(outputs, threshold, np.full(size, reported) & ~threshold)
         return _joined([self.run(measure, v, k) for v, k in _pieces(values, size, (size + 1) // 2)])
 
     def _repeated(self, values: Mapping[Symbol, np.ndarray], size: int) -> np.ndarray | None:
@@ -163,7 +165,7 @@ class Float64Program:
         return self._compiled[expressions]
 
 
-class _Watched(PooledFloat64):
+class _Watched(Float64):
     """float64 over a batch, with reports of what left its range or lost its digits.
 
     Attributes:

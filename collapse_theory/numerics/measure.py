@@ -129,6 +129,18 @@ class Measure:
         total = _integral(f, self.energies, self.energies if rough else None)
         return _column(total) if column else total
 
+    def products(self, left: Any, right: Any) -> Any:
+        """Return the integrals of all products of stacked functions against the counting measure, in the fastest order.
+
+        Args:
+            left: Values at the nodes, shape (..., n, k).
+            right: Values at the nodes, shape (..., m, k).
+
+        Returns:
+            Array of shape (..., n, m).
+        """
+        return (left * self.counts) @ right.swapaxes(-1, -2)
+
     @cached_property
     def plain(self) -> Measure:
         """The measure whose nodes are all there is: sums over them, whatever these say of an endless spectrum."""
@@ -259,6 +271,8 @@ class Measure:
 
     def over(self, covariances: Iterable[str]) -> Measure:
         """Return the measure of some of the covariances, in the same directions."""
+        if set(covariances := tuple(covariances)) == set(self.values):
+            return self  # with all that was computed on it
         return replace(self, values={name: self.at(name) for name in covariances})
 
     def at_covariance(self, covariance: str | None) -> Measure:

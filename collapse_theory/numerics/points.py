@@ -54,7 +54,7 @@ class PointArithmetic(ABC):
         """Return the same for a fit on random features."""
 
     @abstractmethod
-    def resolvent(self, fit: FitNumbers, unit: Any, nudge: int = 0) -> Resolvent:
+    def resolvent(self, fit: FitNumbers) -> Resolvent:
         """Return the effective ridges of one fit of a pooled system."""
 
     @abstractmethod
