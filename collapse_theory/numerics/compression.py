@@ -180,11 +180,18 @@ class _Moments:
         for degree in range(_ROWS, _NODES):
             c, r = divmod(degree, _ROWS)
             moments[:, degree] = 2 * self.products[:, c, r] - moments[:, degree - 2 * r] if r else self.products[:, c, 0]
-        angles = (2 * np.arange(_NODES)[::-1] + 1) * (np.pi / (2 * _NODES))
         moments[:, 1:] *= 2
-        weights = moments @ np.cos(np.arange(_NODES)[:, None] * angles) / _NODES
-        u = self.reach * np.cos(angles)
-        return self.middle * ((1 + u) / (1 - u)), weights
+        u = self.reach * _CHEBYSHEV[1]
+        return self.middle * ((1 + u) / (1 - u)), moments @ _CHEBYSHEV / _NODES
+
+
+def _chebyshev() -> np.ndarray:
+    """Return the Chebyshev polynomials by degree at the nodes, in order."""
+    turns = np.arange(_NODES)[:, None] * (2 * np.arange(_NODES)[::-1] + 1) % (4 * _NODES)  # large angles lose digits
+    return np.cos(turns * (np.pi / (2 * _NODES)))
+
+
+_CHEBYSHEV = _chebyshev()
 
 
 def _double(x: np.ndarray, out: np.ndarray) -> None:

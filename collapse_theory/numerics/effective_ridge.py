@@ -19,6 +19,7 @@ from collapse_theory.numerics.arrays import broadcast_shape, float64_array
 from collapse_theory.numerics.equations import EffectiveRidgeEquation
 from collapse_theory.numerics.measure import COMMON, Measure, TooShallow, at_depth
 from collapse_theory.numerics.newton import FLOAT64, find_root
+from collapse_theory.numerics.octaves import Rows
 
 __all__ = [
     "degrees_of_freedom",
@@ -32,6 +33,8 @@ __all__ = [
 _BLOCK = 1 << 15  # entries of a (batch, node) array worked on at a time: a few of them fit the cache
 _SMALLEST, _LARGEST = 2.0**-900, 2.0**900  # ridges and nodes at unit scale whose products with the rows stay normal
 _ROWS = 2.0**100
+_MANY = 128  # points for which the tables are built
+_REFINED = 1 << 19  # entries of a (batch, node) array up to which roots are refined on the nodes
 _EXTENDED_BITS = 120
 
 
@@ -146,21 +149,32 @@ def _solved(measure: Measure, T: np.ndarray, lam: np.ndarray, *, rough: bool = F
     """Return the roots on the nodes, whether or not these resolve them."""
     if measure.nodes.dtype == object:
         return _root(measure, T, lam, spacing(measure.nodes[0].context))
-    out = np.empty(T.shape)
-    step = max(1, _BLOCK // measure.size)
-    unit, exponent = _unit_scale(measure)
+    unit, exponent = measure.unit
     with np.errstate(over="ignore", under="ignore"):
         ridge = np.ldexp(lam, -exponent)
     held = (T > 1 / _ROWS) & (T < _ROWS) & ((lam == 0) | ((ridge > _SMALLEST) & (ridge < _LARGEST)))
     held &= bool(unit.nodes.min() > _SMALLEST)
-    inside, outside = np.flatnonzero(held), np.flatnonzero(~held)
-    for i in range(0, inside.size, step):
-        block = inside[i : i + step]
-        out[block] = _root(unit, T[block], ridge[block], rough=rough)
-    with np.errstate(over="ignore", under="ignore"):
-        out[inside] = np.ldexp(out[inside], exponent)
+    out = np.zeros(T.shape)
+    open_, outside = np.flatnonzero(held & ((lam > 0) | (T < measure.rank))), np.flatnonzero(~held)
+    if open_.size:
+        with np.errstate(over="ignore", under="ignore"):
+            out[open_] = np.ldexp(_at_unit_scale(unit, T[open_], ridge[open_], rough=rough), exponent)
     if outside.size:
         out[outside] = _extended(measure, T[outside], lam[outside])
+    return out
+
+
+def _at_unit_scale(measure: Measure, T: np.ndarray, lam: np.ndarray, *, rough: bool) -> np.ndarray:
+    """Return positive roots: from the tables where there are many, each refined on the nodes unless that costs more."""
+    octaves, given = measure.octaves, Rows(T, lam)
+    many = T.size > _MANY
+    start = octaves.solve(given) if many else octaves.bound(given)
+    if many and (rough or T.size * measure.size > _REFINED):
+        return start
+    out, step = np.empty(T.shape), max(1, _BLOCK // measure.size)
+    for i in range(0, T.size, step):
+        here = slice(i, i + step)
+        out[here] = _root(measure, T[here], lam[here], start=start[here], rough=rough)
     return out
 
 
@@ -204,20 +218,19 @@ def spacing(mp: Any) -> Any:
 
 
 def _root(
-    measure: Measure, T: np.ndarray, lam: np.ndarray, epsilon: Any = FLOAT64, *, rough: bool = False
+    measure: Measure,
+    T: np.ndarray,
+    lam: np.ndarray,
+    epsilon: Any = FLOAT64,
+    *,
+    start: np.ndarray | None = None,
+    rough: bool = False,
 ) -> np.ndarray:
     """Return the roots; in float64 at unit scale."""
-    found = find_root(EffectiveRidgeEquation.of(measure, T, lam), epsilon, rough=rough)
+    found = find_root(EffectiveRidgeEquation.of(measure, T, lam, start), epsilon, rough=rough)
     return np.asarray(
         found.checked("the effective ridge in units of the spectrum", "report this spectrum", T=T, lam=lam)
     )
-
-
-def _unit_scale(measure: Measure) -> tuple[Measure, int]:
-    """Return the measure over a power of two that brings the largest node to [1/2, 1), and its exponent; exact unless tiny."""
-    exponent = int(np.frexp(measure.nodes.max())[1])
-    with np.errstate(under="ignore"):
-        return replace(measure, values={COMMON: np.ldexp(measure.nodes, -exponent)}, energies=None), exponent
 
 
 def _share_power(s: np.ndarray, x: np.ndarray, order: int) -> np.ndarray:
