@@ -19,28 +19,35 @@ from sympy import Expr, Symbol
 
 from collapse_theory.core.errors import DomainError
 from collapse_theory.derive.pooled import PooledSystem
-from collapse_theory.numerics.effective_ridge import residual_degrees, solve_effective_ridge
+from collapse_theory.numerics.effective_ridge import MANY, residual_degrees, solve_effective_ridge
 from collapse_theory.numerics.existence_check import check_existence
 from collapse_theory.numerics.feature_ridge import solve_features
 from collapse_theory.numerics.interpreter import interpret
 from collapse_theory.numerics.magnitude import cancels
 from collapse_theory.numerics.measure import Measure
+from collapse_theory.numerics.integrands import is_product_of_few, ridge_of
 from collapse_theory.numerics.plan import Plan, round_plan
 from collapse_theory.numerics.pooled_float64 import PooledFloat64, pooled_points
 from collapse_theory.numerics.steps import (
+    AddUp,
+    Assign,
     CheckExistence,
     Integrate,
+    SolveFeatures,
     SolvePooled,
     SolveRidge,
     Unroll,
 )
+from collapse_theory.numerics.trace_tables import TraceTable, octaves_of
 from collapse_theory.numerics.vectorised import Vectorised, magnitudes_of
+from collapse_theory.symbols import kappa as kappa_symbol
 from collapse_theory.symbols import ordered
 
 __all__ = ["Batch", "Float64Program"]
 
 _BLOCK = 1 << 17  # entries of a (batch, node) array: a megabyte, so that a block costs more than the calls on it
 _CACHED = 1 << 15  # of which a few fit the cache
+_POINTS = 1 << 14  # points of a block where the eigenvalues are only met in tables
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,7 @@ class Float64Program:
 
     Attributes:
         checked: Whether a step knows its own error and limits, so that its infinities are meant.
+        tabulated: Whether the eigenvalues are only met in ridges and in integrals of one ridge each.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -79,6 +87,7 @@ class Float64Program:
         self._programs: dict[tuple[Unroll, float], Float64Program] = {}
         self._magnitudes = magnitudes_of(plan)
         self.checked = any(isinstance(s, SolvePooled) for s in plan.steps)
+        self.tabulated = _is_tabulated(plan)
 
     def __getstate__(self) -> Plan:
         return self.plan
@@ -100,7 +109,11 @@ class Float64Program:
         """
         nodes = 1 if measure is None else measure.size
         step = max(1, _BLOCK // nodes)
-        if size > step:
+        if self.tabulated and measure is not None and len(measure.values) == 1 and size > step:
+            step = max(step, _POINTS)
+            if size > step:
+                return _joined([self.run(measure, v, k, rough=rough) for v, k in _pieces(values, size, step)])
+        elif size > step:
             place = self._repeated(values, size)
             if place is None:
                 return _joined([self.run(measure, v, k, rough=rough) for v, k in _pieces(values, size, step)])
@@ -192,9 +205,78 @@ class _Watched(PooledFloat64):
     def integrate(
         self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[bool], env: Mapping[Symbol, Any]
     ) -> list[Any]:
-        """Return sums over the eigenvalues."""
+        """Return sums over the eigenvalues: of many points from tables, where these serve, and on few nodes."""
+        totals: list[Any] = [None] * len(integrands)
+        rest: dict[bool, list[int]] = {}
+        for i, (f, e) in enumerate(zip(integrands, energy, strict=True)):
+            totals[i] = self._tabulated(measure, f, e, env)
+            if totals[i] is None:
+                rest.setdefault(is_product_of_few(f), []).append(i)
+        for few, places in rest.items():
+            on = measure.compressed if few else measure
+            found = self._summed(on, [integrands[i] for i in places], [energy[i] for i in places], env)
+            for i, total in zip(places, found, strict=True):
+                totals[i] = total
+        return totals
+
+    def _tabulated(self, measure: Measure, f: Expr, energy: bool, env: Mapping[Symbol, Any]) -> Any:  # noqa: FBT001
+        """Return an integral of one ridge at many points; None where there is no table of it."""
+        ridge = ridge_of(f)
+        if ridge is None or np.size(env[ridge]) <= MANY or self.program.function((f,)).place:
+            return None
+        kappa = env[ridge]
+        positive = kappa > 0
+        least = kappa[positive].min(initial=np.inf)
+        if not least < np.inf:
+            return None
+        located = octaves_of(np.where(positive, kappa, least))
+        if located is None:
+            return None
+        exponent, z = located
+        table = self._table(measure, f, energy, ridge, int(exponent.min()), int(exponent.max()))
+        total, good = table(exponent, z)
+        lost = np.flatnonzero(~(good & positive))
+        if lost.size:
+            on = measure.compressed if is_product_of_few(f) else measure
+            total[lost] = self._summed(on, [f], [energy], {ridge: kappa[lost]})[0]
+        return total
+
+    def _table(self, measure: Measure, f: Expr, energy: bool, ridge: Symbol, first: int, last: int) -> TraceTable:  # noqa: FBT001
+        """Return the table of an integral over a range of octaves; it is kept by the measure."""
+        key = (f.xreplace({ridge: kappa_symbol}), energy)
+        table: TraceTable | None = measure.tables.get(key)
+        if table is None or not table.covers(first, last):
+            if table is not None:
+                first, last = min(first, table.first), max(last, table.last)
+            on = measure.compressed if is_product_of_few(f) else measure
+            call, integral = self.program.function((f,)), on.form if energy else on.trace
+
+            def at(x: np.ndarray) -> np.ndarray:
+                step = max(1, _CACHED // on.size)
+                parts = [integral(call({ridge: x[i : i + step, None]}, on)[0][0]) for i in range(0, x.size, step)]
+                return np.concatenate([np.atleast_1d(p) for p in parts]) if np.ndim(parts[0]) else parts[0]
+
+            table = measure.tables[key] = TraceTable.of(at, first, last)
+        return table
+
+    def _summed(
+        self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[bool], env: Mapping[Symbol, Any]
+    ) -> list[Any]:
+        """Return sums over the nodes."""
         points, inverse = _points(integrands, env)
-        columns = {name: x if np.ndim(x) == 0 else x[:, None] for name, x in points.items()}
+        size = max((x.size for x in points.values() if np.ndim(x)), default=1)
+        step = max(1, _BLOCK // measure.size)
+        parts = []
+        for i in range(0, size, step):
+            here = {name: x if np.ndim(x) == 0 else x[i : i + step, None] for name, x in points.items()}
+            parts.append(self._sums(measure, integrands, energy, here))
+        totals = [x[0] if np.ndim(x[0]) == 0 else np.concatenate(x) for x in zip(*parts, strict=True)]
+        return [total if inverse is None or np.ndim(total) == 0 else total[inverse] for total in totals]
+
+    def _sums(
+        self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[bool], columns: Mapping[Symbol, Any]
+    ) -> list[Any]:
+        """Return sums over the nodes for a block of points, as columns; what was lost is reported."""
         functions, sizes = self.program.function(tuple(integrands))(columns, measure)
         totals = []
         for f, size, against_energies in zip(functions, sizes, energy, strict=True):
@@ -210,7 +292,7 @@ class _Watched(PooledFloat64):
                 against_energies and _lost_energy_counts(f, measure, total)
             ):
                 self.reports.append("integral")
-            totals.append(total if inverse is None or np.ndim(total) == 0 else total[inverse])
+            totals.append(total)
         return totals
 
     def ridge(self, measure: Measure, T: Any, lam: Any) -> tuple[Any, Any]:
@@ -304,29 +386,32 @@ class _Rough(_Watched):
 
     rough = True
 
-    def integrate(
-        self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[bool], env: Mapping[Symbol, Any]
+    def _sums(
+        self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[bool], columns: Mapping[Symbol, Any]
     ) -> list[Any]:
-        """Return sums over the eigenvalues."""
-        points, inverse = _points(integrands, env)
-        call, step = self.program.function(tuple(integrands)), max(1, _CACHED // measure.size)
-        size = max((x.size for x in points.values() if np.ndim(x)), default=1)
-        parts = []
-        for i in range(0, size, step):
-            columns = {name: x if np.ndim(x) == 0 else x[i : i + step, None] for name, x in points.items()}
-            functions, _ = call(columns, measure)
-            parts.append([
-                (measure.form if against_energies else measure.trace)(f, rough=True)
-                for f, against_energies in zip(functions, energy, strict=True)
-            ])  # fmt: skip
-        totals = [x[0] if np.ndim(x[0]) == 0 else np.concatenate(x) for x in zip(*parts, strict=True)]
-        return [total if inverse is None or np.ndim(total) == 0 else total[inverse] for total in totals]
+        """Return sums over the nodes."""
+        functions, _ = self.program.function(tuple(integrands))(columns, measure)
+        return [
+            (measure.form if against_energies else measure.trace)(f, rough=True)
+            for f, against_energies in zip(functions, energy, strict=True)
+        ]
 
     def pooled(
         self, system: PooledSystem, measure: Measure, values: Mapping[Symbol, Any], direction: Mapping[Symbol, Any]
     ) -> tuple[Any, Any]:
         """Return bias and variance, or their slopes; NaN where float64 has no solution."""
         return pooled_points(system, measure, values, direction, rough=True)
+
+
+@lru_cache(maxsize=256)
+def _is_tabulated(plan: Plan) -> bool:
+    """Say whether a plan meets the eigenvalues only in ridges and in integrals of one ridge each."""
+    on_eigenvalues = [s for s in plan.steps if not isinstance(s, Assign | AddUp)]
+    return all(
+        isinstance(s, SolveRidge | SolveFeatures)
+        or (isinstance(s, Integrate) and all(ridge_of(f) is not None for f in s.integrands))
+        for s in on_eigenvalues
+    )
 
 
 @lru_cache(maxsize=256)

@@ -274,6 +274,11 @@ class Measure:
         """The degrees of freedom by octave of the ridge."""
         return Octaves.of(self)
 
+    @cached_property
+    def tables(self) -> dict[Any, Any]:
+        """The tables of integrals so far (:mod:`.trace_tables`), by integrand."""
+        return {}
+
     # ------------------------------------------------------------------ covariances
     @property
     def nodes(self) -> np.ndarray:
@@ -326,13 +331,20 @@ class Measure:
                 float64.
             TooShallow: If the depth is.
         """
-        if isinstance(spectrum, Spectrum):
-            return _remembered(spectrum, target, octaves)
-        return cls._of(spectrum, target, octaves)
+        long = _is_long(spectrum, target, _FLOAT64_BITS)
+        if not isinstance(spectrum, Spectrum):
+            return cls._of(spectrum, target, octaves, long=long)
+        known, key = _measures.setdefault(spectrum, {}), (target, octaves, long)
+        if key not in known:
+            measure = cls._of(spectrum, target, octaves, long=long)
+            while len(known) >= _REMEMBERED:
+                known.pop(next(iter(known)))
+            known[key] = measure
+        return known[key]
 
     @classmethod
-    def _of(cls, spectrum: Spectra, target: Target | None, octaves: int) -> Measure:
-        if _is_long(spectrum, target, _FLOAT64_BITS):
+    def _of(cls, spectrum: Spectra, target: Target | None, octaves: int, *, long: bool) -> Measure:
+        if long:
             return _long_float64(*cast("tuple[str, PowerLaw]", _only(spectrum)), target, octaves)
         energies = None if target is None else _energies(spectrum, target, target.energies, target.atom_energies)
         return cls._build(spectrum, lambda s: s.nodes, energies)
@@ -399,17 +411,7 @@ class Measure:
 
 _REMEMBERED = 4
 _measures: WeakKeyDictionary[Spectrum, dict[Any, Measure]] = WeakKeyDictionary()
-
-
-def _remembered(spectrum: Spectrum, target: Target | None, octaves: int) -> Measure:
-    """Return the measure of a spectrum; the last few are kept for as long as the spectrum, with all that was computed on them."""
-    known = _measures.setdefault(spectrum, {})
-    if (target, octaves) not in known:
-        measure = Measure._of(spectrum, target, octaves)
-        while len(known) >= _REMEMBERED:
-            known.pop(next(iter(known)))
-        known[target, octaves] = measure
-    return known[target, octaves]
+"""The last few measures of each spectrum, kept for as long as it, with all that was computed on them."""
 
 
 def _in_order(s: np.ndarray) -> bool:

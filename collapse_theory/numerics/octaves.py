@@ -27,7 +27,6 @@ one unknown of random features are ours.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -37,7 +36,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collapse_theory.numerics.measure import Measure
 
-__all__ = ["DEGREE", "Features", "Octaves", "Rows", "chebyshev_points", "horner", "polynomials"]
+__all__ = ["DEGREE", "Features", "Octaves", "Rows", "chebyshev_points", "horner", "polynomials", "series"]
 
 DEGREE = 14
 _FAR = 16.0  # beyond so many times the spectrum its power series is used
@@ -135,7 +134,12 @@ def polynomials(values: np.ndarray) -> np.ndarray:
 
     By way of the Chebyshev series, whose coefficients fall: those of the powers, larger by up to :math:`2^k`, lose nothing then.
     """
-    return np.ascontiguousarray(_POWERS @ (_SERIES @ values.T))
+    return np.ascontiguousarray(_POWERS @ series(values))
+
+
+def series(values: np.ndarray) -> np.ndarray:
+    """Return the coefficients of the Chebyshev series, shape (degree + 1, rows), from values of shape (rows, degree + 1)."""
+    return np.asarray(_SERIES @ values.T)
 
 
 def _series() -> np.ndarray:
