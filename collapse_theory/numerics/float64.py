@@ -25,7 +25,7 @@ from collapse_theory.numerics.feature_ridge import solve_features
 from collapse_theory.numerics.interpreter import interpret
 from collapse_theory.numerics.magnitude import cancels
 from collapse_theory.numerics.measure import Measure
-from collapse_theory.numerics.integrands import is_product_of_few, ridge_of
+from collapse_theory.numerics.integrand_shape import is_product_of_few, ridge_of
 from collapse_theory.numerics.plan import Plan, round_plan
 from collapse_theory.numerics.pooled_float64 import PooledFloat64, pooled_points
 from collapse_theory.numerics.steps import (
@@ -43,7 +43,7 @@ from collapse_theory.numerics.vectorised import Vectorised, magnitudes_of
 from collapse_theory.symbols import kappa as kappa_symbol
 from collapse_theory.symbols import ordered
 
-__all__ = ["Batch", "Float64Program"]
+__all__ = ["Batch", "Float64Program", "trace_table"]
 
 _BLOCK = 1 << 17  # entries of a (batch, node) array: a megabyte, so that a block costs more than the calls on it
 _CACHED = 1 << 15  # of which a few fit the cache
@@ -174,6 +174,43 @@ class Float64Program:
         return self._compiled[expressions]
 
 
+def trace_table(
+    program: Float64Program,
+    measure: Measure,
+    f: Expr,
+    energy: bool,  # noqa: FBT001
+    first: int,
+    last: int,
+) -> TraceTable:
+    """Return the table of an integral of one ridge over a range of octaves at least; it is kept by the measure.
+
+    Args:
+        program: Compiles the integrand.
+        measure: Eigenvalues.
+        f: The integrand, of one ridge.
+        energy: Whether the integral is against the energies.
+        first: Exponent of the first octave.
+        last: Exponent of the last octave.
+    """
+    ridge = ridge_of(f)
+    key = (f.xreplace({ridge: kappa_symbol}), energy)
+    table: TraceTable | None = measure.tables.get(key)
+    if table is not None and table.covers(first, last):
+        return table
+    if table is not None:
+        first, last = min(first, table.first), max(last, table.last)
+    on = measure.compressed if is_product_of_few(f) else measure
+    call, integral = program.function((f,)), on.form if energy else on.trace
+
+    def at(x: np.ndarray) -> Any:
+        step = max(1, _CACHED // on.size)
+        parts = [integral(call({ridge: x[i : i + step, None]}, on)[0][0]) for i in range(0, x.size, step)]
+        return np.concatenate(parts) if np.ndim(parts[0]) else parts[0]
+
+    table = measure.tables[key] = TraceTable.of(at, first, last)
+    return table
+
+
 class _Watched(PooledFloat64):
     """float64 over a batch, with reports of what left its range or lost its digits.
 
@@ -233,31 +270,13 @@ class _Watched(PooledFloat64):
         if located is None:
             return None
         exponent, z = located
-        table = self._table(measure, f, energy, ridge, int(exponent.min()), int(exponent.max()))
+        table = trace_table(self.program, measure, f, energy, int(exponent.min()), int(exponent.max()))
         total, good = table(exponent, z)
         lost = np.flatnonzero(~(good & positive))
         if lost.size:
             on = measure.compressed if is_product_of_few(f) else measure
             total[lost] = self._summed(on, [f], [energy], {ridge: kappa[lost]})[0]
         return total
-
-    def _table(self, measure: Measure, f: Expr, energy: bool, ridge: Symbol, first: int, last: int) -> TraceTable:  # noqa: FBT001
-        """Return the table of an integral over a range of octaves; it is kept by the measure."""
-        key = (f.xreplace({ridge: kappa_symbol}), energy)
-        table: TraceTable | None = measure.tables.get(key)
-        if table is None or not table.covers(first, last):
-            if table is not None:
-                first, last = min(first, table.first), max(last, table.last)
-            on = measure.compressed if is_product_of_few(f) else measure
-            call, integral = self.program.function((f,)), on.form if energy else on.trace
-
-            def at(x: np.ndarray) -> np.ndarray:
-                step = max(1, _CACHED // on.size)
-                parts = [integral(call({ridge: x[i : i + step, None]}, on)[0][0]) for i in range(0, x.size, step)]
-                return np.concatenate([np.atleast_1d(p) for p in parts]) if np.ndim(parts[0]) else parts[0]
-
-            table = measure.tables[key] = TraceTable.of(at, first, last)
-        return table
 
     def _summed(
         self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[bool], env: Mapping[Symbol, Any]

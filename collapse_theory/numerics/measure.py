@@ -161,7 +161,10 @@ class Measure:
         """Number of live directions, in which a covariance is positive: what ``d`` means in thresholds and constants."""
         if self.extent is not None:
             return self.extent.directions
-        return int(self.counts[np.any([v > 0 for v in self.values.values()], axis=0)].sum())
+        live = np.logical_or.reduce([v > 0 for v in self.values.values()])
+        if live.all():
+            return int(self.counts.sum() if any(self.counts.strides) else self.size * self.counts[0])
+        return int(self.counts[live].sum())
 
     def directions(self, chosen: Any) -> int | float:
         """Return the number of directions at some of the nodes; of a quadrature, all or none.
@@ -244,14 +247,13 @@ class Measure:
 
         See :mod:`.compression`. Commuting covariances, and what float64 has lost digits of, are not compressed.
         """
-        if len(self.values) > 1 or self.extent is not None or self.size < _FEW or self.weights.dtype == object:
+        if len(self.values) != 1 or self.extent is not None or self.size < _FEW:
             return self
-        ((name, s),) = self.values.items()
-        e = self.energies
-        if s.min() < _TINY or (e is not None and ((e > 0) & (e <= _TINY)).any()):
+        ((name, s),), e = self.values.items(), self.energies
+        if s.dtype == object or not isinstance(self.counts, np.ndarray) or (e is not None and (e == _TINY).any()):
             return self
         nodes = compress(s, self.counts, *(() if e is None else (e,)))
-        if 2 * nodes.values.size > self.size:
+        if 2 * nodes.values.size > self.size or nodes.floors[0] < _TINY:
             return self
         above = np.append(nodes.sizes[::-1].cumsum()[::-1], 0).astype(float)
         extent = Extent(self.rank, floors=np.append(nodes.floors, np.inf), above=above)
