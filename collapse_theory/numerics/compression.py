@@ -17,8 +17,8 @@ a range takes, and these onto those of the panel.
 **Error.** The interpolant of :math:`1/(p-z)` is wrong by exactly :math:`T_n(z)/(T_n(p)(p-z))`, so by at most :math:`1/T_n(3)`
 relative to it. Differentiated b - 1 times by p this is a bound for poles of order b,
 
-.. math:: \frac{|f-\text{interpolant}|}{f}\le\frac1{T_n(3)}\sum_{k<b}\frac1{k!}\Big(\frac{4n}{\sqrt8}\Big)^k(1+\dots)\qquad\text{for }
-   f=\frac1{(p-z)^b},
+.. math:: \frac{|f-\text{interpolant}|}{f}\le\frac1{T_n(3)}\sum_{k<b}\frac1{k!}\Big(\frac{4n}{\sqrt8}\Big)^k(1+\dots)
+   \qquad\text{for }f=\frac1{(p-z)^b},
 
 with terms left out that are smaller by :math:`1/n`. For n = 28 it is :math:`10^{-21}` for one resolvent, :math:`10^{-17}` for
 four and :math:`10^{-15}` for six; numerators, which are polynomials of a degree of at most b, do not enlarge its order. Relative to
@@ -50,7 +50,7 @@ _CHUNK = 1 << 14  # eigenvalues worked on at a time: a dozen arrays of them fit 
 _SHIFT = 53  # the bits of a float64 beyond these are its exponent halved: the panel
 _PANELS = 1 << 10
 _LONG = 1 << 7  # data that are worth nodes of their own on the way
-_FEW = 9  # nodes that are worth it
+_FEW = 14  # nodes that are worth it
 _DIGITS = 19.0
 
 
@@ -171,7 +171,9 @@ def _fewer(
 @lru_cache(maxsize=_NODES)
 def _from_powers(count: int) -> np.ndarray:
     """Return the matrix from the moments of powers to the weights of the Chebyshev nodes."""
-    chebyshev = np.stack([np.pad(np.polynomial.chebyshev.cheb2poly(row), (0, count - 1 - i)) for i, row in enumerate(np.eye(count))])
+    chebyshev = np.stack(
+        [np.pad(np.polynomial.chebyshev.cheb2poly(row), (0, count - 1 - i)) for i, row in enumerate(np.eye(count))]
+    )
     doubled = np.full(count, 2.0)
     doubled[0] = 1
     return np.asarray((chebyshev * doubled[:, None]).T @ _chebyshev(count) / count)
@@ -200,8 +202,8 @@ class _Atoms:
 class _Moments:
     r"""The moments of the weights in a panel.
 
-    A degree is written :math:`r+4c`, :math:`0\le r<4`: the sums over the data, of :math:`z^rT_{4c}(z)`, are one matrix product of few
-    rows, and the Chebyshev moments follow from :math:`2T_rT_{4c}=T_{4c+r}+T_{4c-r}`.
+    A degree is written :math:`r+4c`, :math:`0\le r<4`: the sums over the data, of :math:`z^rT_{4c}(z)`, are one matrix product of
+    few rows, and the Chebyshev moments follow from :math:`2T_rT_{4c}=T_{4c+r}+T_{4c-r}`.
     """
 
     def __init__(self, low: float, high: float, weights: int) -> None:

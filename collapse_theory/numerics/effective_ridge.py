@@ -17,7 +17,7 @@ from collapse_theory.core.precision import exact_context
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.numerics.arrays import broadcast_shape, float64_array
 from collapse_theory.numerics.equations import EffectiveRidgeEquation
-from collapse_theory.numerics.measure import COMMON, Measure, TooShallow, at_depth
+from collapse_theory.numerics.measure import Measure, TooShallow, at_depth
 from collapse_theory.numerics.newton import FLOAT64, find_root
 from collapse_theory.numerics.octaves import Rows
 
@@ -157,7 +157,7 @@ def _solved(measure: Measure, T: np.ndarray, lam: np.ndarray, *, rough: bool = F
     held = (T > 1 / _ROWS) & (T < _ROWS) & ((lam == 0) | ((ridge > _SMALLEST) & (ridge < _LARGEST)))
     held &= bool(unit.nodes.min() > _SMALLEST)
     out = np.zeros(T.shape)
-    open_, outside = np.flatnonzero(held & ((lam > 0) | (T < measure.rank))), np.flatnonzero(~held)
+    open_, outside = np.flatnonzero(held & ((lam > 0) | (unit.rank > T))), np.flatnonzero(~held)
     if open_.size:
         with np.errstate(over="ignore", under="ignore"):
             out[open_] = np.ldexp(_at_unit_scale(unit, T[open_], ridge[open_], rough=rough), exponent)
@@ -203,14 +203,14 @@ def residual_degrees(measure: Measure, T: np.ndarray, lam: np.ndarray, kappa: np
     """
     positive = kappa > 0
     safe = np.where(positive, kappa, 1)
+    if measure.nodes.dtype != object:
+        measure, whole = measure.compressed, measure
     if kappa.size > MANY and measure.nodes.dtype != object:
-        unit, exponent = measure.unit
+        unit, exponent = whole.unit
         with np.errstate(over="ignore", under="ignore"):
             scaled = np.ldexp(safe, -exponent)
             if ((scaled > _SMALLEST) & (scaled < _LARGEST)).all() and unit.nodes.min() > _SMALLEST:
                 return np.where(positive, T * (lam / safe) + unit.octaves.spread(scaled), T - measure.rank)
-    if measure.nodes.dtype != object:
-        measure = measure.compressed
     s = measure.nodes
     out = np.empty(kappa.shape, dtype=s.dtype)
     step = max(1, _BLOCK // s.size)

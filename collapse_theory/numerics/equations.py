@@ -42,8 +42,8 @@ class EffectiveRidgeEquation:
     .. math:: T-\mathrm{df}_1=(T-N)+\sum_{\rm above}\frac{\kappa}{s_j+\kappa}-\sum_{\rm below}\frac{s_j}{s_j+\kappa}.
 
     Its round-off is at most a few units of :math:`T-\mathrm{df}_2`, the slope of the equation, because each term of the two sums is
-    at most twice its share :math:`s_j\kappa/(s_j+\kappa)^2` of the slope (five times, where the boundary is that of a panel): so :math:`\kappa` itself is good to a few units, whatever
-    the spectrum, at T = d, in a gap and without a ridge alike.
+    at most twice its share :math:`s_j\kappa/(s_j+\kappa)^2` of the slope (five times, where the boundary is that of a panel): so
+    :math:`\kappa` itself is good to a few units, whatever the spectrum, at T = d, in a gap and without a ridge alike.
 
     Attributes:
         measure: Eigenvalues and directions; in float64 of a scale at which products of eigenvalue, ridge and rows are normal.

@@ -42,9 +42,9 @@ def solve_features(
     """
     a, b = np.minimum(T, m), np.maximum(T, m)
     if measure.nodes.dtype != object:
-        found = _from_tables(measure, a, b, lam)
-        if found is not None:
-            return _both(a, T, m, *found)
+        read = _from_tables(measure, a, b, lam)
+        if read is not None:
+            return _both(a, T, m, *read)
     equation = RandomFeaturesEquation(measure, a, b, lam, solve_effective_ridge)
     found = find_root(equation, epsilon)
     y = found.checked("the ridge of the features", "report this spectrum", T=T, m=m, lam=lam)
@@ -59,8 +59,8 @@ def _from_tables(measure: Measure, a: np.ndarray, b: np.ndarray, lam: np.ndarray
     held = ((lam == 0) | ((ridge > 1 / _LARGE) & (ridge < _LARGE))) & (a > 1 / _MOST) & (b < _MOST)
     if not held.all() or unit.nodes.min() < 1 / _LARGE:
         return None
-    kappa, open_ = np.zeros(a.shape), np.flatnonzero((lam > 0) | (a < measure.rank))
-    unexplained = np.where(lam > 0, 0, np.maximum(a - measure.rank, 0.0))
+    kappa, open_ = np.zeros(a.shape), np.flatnonzero((lam > 0) | (a < unit.rank))
+    unexplained = np.where(lam > 0, 0, np.maximum(a - unit.rank, 0.0))
     spread = np.zeros(a.shape) if open_.size == a.size else np.full(a.shape, measure.trace(1 / measure.nodes))
     if open_.size:
         given = Features(a[open_], b[open_], ridge[open_])

@@ -22,10 +22,10 @@ from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.numerics.effective_ridge import MANY, residual_degrees, solve_effective_ridge
 from collapse_theory.numerics.existence_check import check_existence
 from collapse_theory.numerics.feature_ridge import solve_features
+from collapse_theory.numerics.integrand_shape import is_product_of_few, ridge_of
 from collapse_theory.numerics.interpreter import interpret
 from collapse_theory.numerics.magnitude import cancels
 from collapse_theory.numerics.measure import Measure
-from collapse_theory.numerics.integrand_shape import is_product_of_few, ridge_of
 from collapse_theory.numerics.plan import Plan, round_plan
 from collapse_theory.numerics.pooled_float64 import PooledFloat64, pooled_points
 from collapse_theory.numerics.steps import (
@@ -178,7 +178,7 @@ def trace_table(
     program: Float64Program,
     measure: Measure,
     f: Expr,
-    energy: bool,  # noqa: FBT001
+    energy: bool,
     first: int,
     last: int,
 ) -> TraceTable:
@@ -256,7 +256,7 @@ class _Watched(PooledFloat64):
                 totals[i] = total
         return totals
 
-    def _tabulated(self, measure: Measure, f: Expr, energy: bool, env: Mapping[Symbol, Any]) -> Any:  # noqa: FBT001
+    def _tabulated(self, measure: Measure, f: Expr, energy: bool, env: Mapping[Symbol, Any]) -> Any:
         """Return an integral of one ridge at many points; None where there is no table of it."""
         ridge = ridge_of(f)
         if ridge is None or np.size(env[ridge]) <= MANY or self.program.function((f,)).place:

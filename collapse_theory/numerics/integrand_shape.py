@@ -62,5 +62,5 @@ def _degrees(f: Expr) -> tuple[int, int] | None:
 
 
 def _is_positive(base: Expr) -> bool:
-    """Say whether a linear function of the eigenvalue is a sum of products without a sign: its zero is then on the negative axis."""
+    """Say whether a linear function of the eigenvalue is a sum of products without a sign, so that its zero is negative."""
     return all(a.as_coeff_Mul()[0] > 0 and not any(isinstance(x, Add) for x in a.args) for a in Add.make_args(base))

@@ -243,7 +243,7 @@ class Measure:
     # ------------------------------------------------------------------ fewer nodes
     @cached_property
     def compressed(self) -> Measure:
-        """The measure on few nodes, where integrals of up to :data:`.ORDER` resolvents are the same; itself where that saves little.
+        """The measure on few nodes, where integrals of up to :data:`.ORDER` resolvents are the same; itself where it has few.
 
         See :mod:`.compression`. Commuting covariances, and what float64 has lost digits of, are not compressed.
         """
@@ -256,13 +256,13 @@ class Measure:
         if 2 * nodes.values.size > self.size or nodes.floors[0] < _TINY:
             return self
         above = np.append(nodes.sizes[::-1].cumsum()[::-1], 0).astype(float)
-        extent = Extent(self.rank, floors=np.append(nodes.floors, np.inf), above=above)
+        extent = Extent(int(nodes.sizes.sum()), floors=np.append(nodes.floors, np.inf), above=above)
         counts, *energies = nodes.weights
         return Measure({name: nodes.values}, counts, energies[0] if energies else None, extent)
 
     @cached_property
     def unit(self) -> tuple[Measure, int]:
-        """The compressed counts over a power of two that brings the largest node to [1/2, 1), and its exponent; exact unless tiny."""
+        """The compressed counts over a power of two, its exponent, that brings the largest node to [1/2, 1); exact unless tiny."""
         exponent = int(np.frexp(self.nodes.max())[1])
         few = self.compressed
         extent = few.extent
@@ -418,8 +418,8 @@ _measures: WeakKeyDictionary[Spectrum, dict[Any, Measure]] = WeakKeyDictionary()
 
 def _in_order(s: np.ndarray) -> bool:
     """Say whether eigenvalues rise or fall throughout: to see that takes far less than to sort them."""
-    if s.size < 2 or s.dtype == object:  # noqa: PLR2004
-        return s.size < 2  # noqa: PLR2004
+    if s.size < 2 or s.dtype == object:
+        return s.size < 2
     return bool((s[1:] < s[:-1]).all() if s[1] < s[0] else (s[1:] > s[:-1]).all())
 
 

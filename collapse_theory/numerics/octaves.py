@@ -1,4 +1,4 @@
-r"""The degrees of freedom as polynomials in the logarithm of the ridge, one for each octave, and the effective ridges read off them.
+r"""The degrees of freedom as polynomials in the logarithm of the ridge, one for each octave, and the roots read off them.
 
 Of an octave :math:`2^e\le\kappa<2^{e+1}` the N directions above a boundary near it count whole, and
 
@@ -12,13 +12,14 @@ poles at :math:`\log\kappa=\log s\pm i\pi`; on an octave, of half-width :math:`h
 :math:`10^{-18}`. Sixteen times below the least eigenvalue and sixteen times above the largest, power series in
 :math:`t=16\kappa/s_{\min}` and :math:`t=16s_{\max}/\kappa` take over, down to zero and up to any ridge.
 
-**Roots.** A ridge solves :math:`u(\kappa)=T-\mathrm{df}_1=\varphi(\kappa)` with :math:`\varphi=T\lambda/\kappa` for T rows; for T rows and
-m random features, :math:`\lambda=\kappa(1-\mathrm{df}_1/T)(1-\mathrm{df}_1/m)` gives, with a and b the fewer and the more of them,
+**Roots.** A ridge solves :math:`T-\mathrm{df}_1(\kappa)=\varphi(\kappa)` with :math:`\varphi=T\lambda/\kappa` for T rows; for T
+rows and m random features, :math:`\lambda=\kappa(1-\mathrm{df}_1/T)(1-\mathrm{df}_1/m)` gives, with a and b the fewer and the
+more of them,
 
 .. math:: a-\mathrm{df}_1=\varphi,\qquad\varphi=\frac{2C/\kappa}{D+\sqrt{D^2+4C/\kappa}},\qquad C=\lambda ab,\quad D=b-a,
 
-one unknown also here, regular at b = a and for :math:`\lambda\to0`. The left side increases, the right one falls: bisection over the ends of
-the octaves finds the octave of the root, and Newton's iteration in :math:`\log\kappa`, kept inside it, the root.
+one unknown also here, regular at b = a and for :math:`\lambda\to0`. The left side increases, the right one falls: bisection
+over the ends of the octaves finds the octave of the root, and Newton's iteration in :math:`\log\kappa`, kept inside it, the root.
 
 Source: the rate of a Chebyshev series, Trefethen, Approximation Theory and Approximation Practice, 2013, ch. 8; the tables and the
 one unknown of random features are ours.

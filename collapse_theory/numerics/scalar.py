@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sympy import And, Expr, Symbol
@@ -34,6 +34,7 @@ _STEPS = 12
 _SHORT = 1e-9
 _TINY = float(np.finfo(float).tiny)
 _ROWS = 2.0**100
+_EXPONENTS = 900
 _LN2 = math.log(2)
 _Row = tuple[float, ...]
 _Place = tuple[int, float]
@@ -149,7 +150,7 @@ def scalar_function(
         conditions: What has to hold, of numbers in float64.
     """
     steps = program.plan.steps
-    if not all(isinstance(s, SolveRidge | Assign | Integrate) for s in steps) or not _is_covered(measure):
+    if measure is not None and not _is_covered(measure):
         return None
     place = {x: i for i, x in enumerate((*symbols, *fixed))}
     for s in steps:
@@ -159,17 +160,19 @@ def scalar_function(
     made: list[Callable[[list[Any]], bool]] = []
     solved: dict[Symbol, int] = {}  # a ridge, and the slot of its place in the tables
     for s in steps:
-        if isinstance(s, Integrate):
-            one = _integrals(program, measure, s, place, solved)
-            if one is None:
-                return None
-            made += one
-        elif isinstance(s, SolveRidge):
+        if isinstance(s, Assign):
+            made.append(_assignment(program, s, place))
+        elif isinstance(s, SolveRidge) and measure is not None:
             solved[s.names[0]] = len(place)
             place[Symbol(f"place of {s.names[0]}")] = len(place)
             made.append(_ridge(program, measure, s, place, solved[s.names[0]]))
+        elif isinstance(s, Integrate) and measure is not None:
+            read = _integrals(program, measure, s, place, solved)
+            if read is None:
+                return None
+            made += read
         else:
-            made.append(_assignment(program, s, place))
+            return None
     room = [None] * (len(place) - len(start))
     ranges = tuple((place[x], bool(x.is_positive), bool(x.is_nonnegative), bool(x.is_integer)) for x in symbols)
     return ScalarFunction(
@@ -182,13 +185,11 @@ def scalar_function(
     )
 
 
-def _is_covered(measure: Measure | None) -> bool:
-    if measure is None:
-        return True
+def _is_covered(measure: Measure) -> bool:
     if len(measure.values) > 1 or (measure.extent is not None and measure.extent.tail):
         return False
     lost = measure.energies is not None and bool(np.any(measure.energies == _TINY))
-    return not lost and measure.nodes.min() >= _TINY and abs(measure.unit[1]) < 900  # noqa: PLR2004
+    return not lost and measure.nodes.min() >= _TINY and abs(measure.unit[1]) < _EXPONENTS
 
 
 def _getter(symbols: Sequence[Symbol], place: Mapping[Symbol, int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:

@@ -1,8 +1,9 @@
 r"""Integrals of one ridge as polynomials in its logarithm, one for each octave.
 
-:math:`F(\kappa)=\int f(s,\kappa)\,d\mu(s)` has its singularities on the negative axis, for an f that is a rational function with poles
-at :math:`s=-\kappa`: on an octave the series in :math:`\log\kappa` falls as in :mod:`.octaves`. Whether it does is read off its last
-coefficients, octave by octave; where it does not, and where F varies too much within the octave, the integral is taken itself.
+:math:`F(\kappa)=\int f(s,\kappa)\,d\mu(s)` has its singularities on the negative axis, if f is a rational function with poles at
+:math:`s=-\kappa`: on an octave the series in :math:`\log\kappa` falls as in :mod:`.octaves`. Whether it does is read off its
+last coefficients, octave by octave; where it does not, and where F varies too much within the octave, the integral is taken
+itself.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from collapse_theory.numerics.octaves import DEGREE, chebyshev_points, horner, polynomials, series
+from collapse_theory.numerics.octaves import chebyshev_points, horner, polynomials, series
 
 __all__ = ["TraceTable", "octaves_of"]
 
