@@ -117,8 +117,8 @@ def compress(values: np.ndarray, *weights: np.ndarray) -> Nodes:
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """Some of the eigenvalues, in one panel: the number of the panel, the places, and the ends."""
+class _Run:
+    """A run of eigenvalues in one panel: the number of the panel, the places, and the ends."""
 
     panel: int
     where: slice | np.ndarray
@@ -126,18 +126,18 @@ class _Piece:
     high: float
 
 
-def _pieces(values: np.ndarray) -> Iterator[_Piece]:
+def _pieces(values: np.ndarray) -> Iterator[_Run]:
     """Give the eigenvalues in pieces."""
     for start in range(0, values.size, _CHUNK):
         s = values[start : start + _CHUNK]
         low, high = s.min(), s.max()
         if _panel(low) == _panel(high):
-            yield _Piece(int(_panel(low)), slice(start, start + s.size), float(low), float(high))
+            yield _Run(int(_panel(low)), slice(start, start + s.size), float(low), float(high))
             continue
         panels = _panel(np.ascontiguousarray(s))
         order = np.argsort(panels, kind="stable")
         for places in np.split(order, np.flatnonzero(np.diff(panels[order])) + 1):
-            yield _Piece(int(panels[places[0]]), places + start, float(s[places].min()), float(s[places].max()))
+            yield _Run(int(panels[places[0]]), places + start, float(s[places].min()), float(s[places].max()))
 
 
 def _panel(x: Any) -> Any:
@@ -145,7 +145,7 @@ def _panel(x: Any) -> Any:
 
 
 def _fewer(
-    piece: _Piece, s: np.ndarray, weights: Sequence[np.ndarray], work: np.ndarray
+    piece: _Run, s: np.ndarray, weights: Sequence[np.ndarray], work: np.ndarray
 ) -> tuple[np.ndarray, Sequence[np.ndarray]]:
     r"""Return data, or the fewer nodes that serve for data close together.
 

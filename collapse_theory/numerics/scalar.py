@@ -163,8 +163,7 @@ def scalar_function(
         if isinstance(s, Assign):
             made.append(_assignment(program, s, place))
         elif isinstance(s, SolveRidge) and measure is not None:
-            solved[s.names[0]] = len(place)
-            place[Symbol(f"place of {s.names[0]}")] = len(place)
+            solved[s.names[0]] = len(place) + len(solved)
             made.append(_ridge(program, measure, s, place, solved[s.names[0]]))
         elif isinstance(s, Integrate) and measure is not None:
             read = _integrals(program, measure, s, place, solved)
@@ -173,7 +172,7 @@ def scalar_function(
             made += read
         else:
             return None
-    room = [None] * (len(place) - len(start))
+    room = [None] * (len(place) + len(solved) - len(start))
     ranges = tuple((place[x], bool(x.is_positive), bool(x.is_nonnegative), bool(x.is_integer)) for x in symbols)
     return ScalarFunction(
         tuple(x.name for x in symbols),
