@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from mpmath import mpf
 
 import collapse_theory as ct
-from collapse_theory.numerics import compression
+from collapse_theory.numerics import compression, fast
+from collapse_theory.numerics import octaves as octaves_module
 from collapse_theory.numerics.compression import ORDER, compress
 from collapse_theory.numerics.feature_ridge import solve_features
 from collapse_theory.numerics.integrand_shape import is_product_of_few
 from collapse_theory.numerics.measure import Measure
-from collapse_theory.numerics.octaves import Octaves, Rows
+from collapse_theory.numerics.octaves import Features, Octaves, Rows
 from collapse_theory.symbols import Eigenvalue, eigenvalue, kappa, n, sigma
 from tests import reference as ref
 
@@ -292,3 +293,34 @@ def test_limits_and_lost_digits_are_left_to_the_general_evaluation():
     assert PREDICT(**{**POINT, "lam": 0, "T": 60}) == math.inf
     assert PREDICT.one_point({**POINT, "lam": 1e-200}) is None
     assert PREDICT(**{**POINT, "lam": 1e-200}) == pytest.approx(PREDICT(**{**POINT, "lam": 0}), rel=1e-12)
+
+
+# ---------------------------------------------------------------- threads and compiled loops
+def test_threads_give_what_one_does():
+    rng = np.random.default_rng(1)
+    at = {**POINT, "T": 10 ** rng.uniform(1, 3, 40_000), "lam": 10 ** rng.uniform(-8, 2, 40_000)}
+    np.testing.assert_array_equal(PREDICT(jobs=2, **at), PREDICT(**at))
+    assert PREDICT(jobs=2, **POINT) == pytest.approx(PREDICT(**POINT), rel=1e-14)
+    with pytest.raises(ct.DomainError, match="jobs"):
+        PREDICT(jobs=0, **at)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_loops_over_points_give_what_arrays_give(compiled, monkeypatch):
+    if compiled:
+        pytest.importorskip("numba")
+    monkeypatch.setattr(octaves_module, "_MANY", 1)
+    if not compiled:
+        monkeypatch.setattr(octaves_module, "compiled_roots", lambda: fast.roots)
+        monkeypatch.setattr(octaves_module, "compiled_polynomial", lambda: fast.polynomial)
+    s = np.append(np.arange(1, 400) ** -1.5, [1e-20, 1e-20])
+    T = np.repeat([401.0, 400.5, 399, 1e-3, 1e6, 20], 200)
+    T, lam = T[:: 1 if compiled else 29], np.tile(np.geomspace(1e-40, 1e12, 200), 6)[:: 1 if compiled else 29]
+    octaves = Measure.of(ct.Eigenvalues(s)).unit[0].octaves
+    problems_ = (Rows(T, lam), Features(np.minimum(T, 300), np.maximum(T, 300), lam))
+    found = [octaves.solve(p) for p in problems_]
+    spread = octaves.spread(found[0])
+    monkeypatch.setattr(octaves_module, "_MANY", 10**9)
+    for p, got in zip(problems_, found, strict=True):
+        np.testing.assert_allclose(got, octaves.solve(p), rtol=8 * EPS)
+    np.testing.assert_allclose(spread, octaves.spread(found[0]), rtol=8 * EPS)

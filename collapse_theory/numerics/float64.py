@@ -96,7 +96,13 @@ class Float64Program:
         self.__init__(plan)  # type: ignore[misc]
 
     def run(
-        self, measure: Measure | None, values: Mapping[Symbol, np.ndarray], size: int, *, rough: bool = False
+        self,
+        measure: Measure | None,
+        values: Mapping[Symbol, np.ndarray],
+        size: int,
+        *,
+        rough: bool = False,
+        jobs: int = 1,
     ) -> Batch:
         """Evaluate the outputs for a batch.
 
@@ -106,17 +112,18 @@ class Float64Program:
             size: Batch size, positive.
             rough: Do not look for the points that need another arithmetic; all of them are said to be in float64. Sums are taken
                 in the fastest order, and pooled fits are solved once.
+            jobs: Threads that share the pieces of a large batch, -1 for one on each core.
         """
         nodes = 1 if measure is None else measure.size
         step = max(1, _BLOCK // nodes)
         if self.tabulated and measure is not None and len(measure.values) == 1 and size > step:
             step = max(step, _POINTS)
             if size > step:
-                return _joined([self.run(measure, v, k, rough=rough) for v, k in _pieces(values, size, step)])
+                return self._in_pieces(measure, _pieces(values, size, step), rough=rough, jobs=jobs)
         elif size > step:
             place = self._repeated(values, size)
             if place is None:
-                return _joined([self.run(measure, v, k, rough=rough) for v, k in _pieces(values, size, step)])
+                return self._in_pieces(measure, _pieces(values, size, step), rough=rough, jobs=jobs)
             if place.max() >= step:
                 return self._gathered(measure, values, place, step, rough=rough)
         outputs, threshold, reported = self._block(measure, values, rough=rough)
@@ -126,6 +133,26 @@ class Float64Program:
             outputs = {name: np.broadcast_to(x, (size,)) for name, x in outputs.items()}
             return Batch(outputs, threshold, np.full(size, reported and not self.checked) & ~threshold)
         return _joined([self.run(measure, v, k) for v, k in _pieces(values, size, (size + 1) // 2)])
+
+    def _in_pieces(
+        self,
+        measure: Measure | None,
+        pieces: Sequence[tuple[Mapping[Symbol, np.ndarray], int]],
+        *,
+        rough: bool,
+        jobs: int,
+    ) -> Batch:
+        """Evaluate a batch piece by piece; threads serve, because NumPy's loops let each other run."""
+        if jobs == 1:
+            return _joined([self.run(measure, v, k, rough=rough) for v, k in pieces])
+        from joblib import Parallel, delayed
+
+        first, *rest = pieces  # builds the tables that the others share
+        head = self.run(measure, *first, rough=rough)
+        tail = Parallel(n_jobs=jobs, require="sharedmem")(
+            delayed(self.run)(measure, v, k, rough=rough) for v, k in rest
+        )
+        return _joined([head, *tail])
 
     def _repeated(self, values: Mapping[Symbol, np.ndarray], size: int) -> np.ndarray | None:
         """Return which of its distinct points on the eigenvalues each point of a batch is; None if that saves nothing.
@@ -218,6 +245,7 @@ class _Watched(PooledFloat64):
         program: The compiled expressions.
         reports: What was reported, in words.
         threshold: Whether a point sits at an interpolation threshold.
+        located: The ridges last met, and their octaves and places.
     """
 
     rough = False
@@ -226,6 +254,7 @@ class _Watched(PooledFloat64):
         self.program = program
         self.reports: list[str] = []
         self.threshold: Any = np.False_
+        self.located: tuple[np.ndarray, tuple[np.ndarray, np.ndarray] | None] | None = None
 
     def evaluate(self, expressions: Sequence[Expr], values: Mapping[Symbol, Any]) -> list[Any]:
         """Return arrays of values; what cancels is reported."""
@@ -266,10 +295,11 @@ class _Watched(PooledFloat64):
         least = kappa[positive].min(initial=np.inf)
         if not least < np.inf:
             return None
-        located = octaves_of(np.where(positive, kappa, least))
-        if located is None:
+        if self.located is None or self.located[0] is not kappa:  # integrals of one ridge follow each other
+            self.located = kappa, octaves_of(np.where(positive, kappa, least))
+        if self.located[1] is None:
             return None
-        exponent, z = located
+        exponent, z = self.located[1]
         table = trace_table(self.program, measure, f, energy, int(exponent.min()), int(exponent.max()))
         total, good = table(exponent, z)
         lost = np.flatnonzero(~(good & positive))
@@ -327,7 +357,9 @@ class _Watched(PooledFloat64):
                 "deterministic equivalent itself, which covers shifts outside the spectrum"
             )
         shape = T.shape
-        (T, lam), inverse = _distinct([T.ravel(), lam.ravel()])
+        T, lam, inverse = T.ravel(), lam.ravel(), None
+        if T.size <= MANY:  # more are read off tables, which takes less time than to sort them
+            (T, lam), inverse = _distinct([T, lam])
         kappa = solve_effective_ridge(measure, T, lam, rough=self.rough)
         residual = residual_degrees(measure, T, lam, kappa)
         if inverse is not None:

@@ -34,15 +34,29 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from collapse_theory.numerics.fast import compiled_polynomial, compiled_roots
+
 if TYPE_CHECKING:
     from collapse_theory.numerics.measure import Measure
 
-__all__ = ["DEGREE", "Features", "Octaves", "Rows", "chebyshev_points", "horner", "polynomials", "series"]
+__all__ = [
+    "DEGREE",
+    "Features",
+    "Octaves",
+    "Rows",
+    "chebyshev_points",
+    "horner",
+    "polynomials",
+    "series",
+]
 
 DEGREE = 14
 _FAR = 16.0  # beyond so many times the spectrum its power series is used
 _BLOCK = 1 << 13  # points worked on at a time: their arrays fit the cache
+_MANY = 1 << 9  # points that are worth compiled loops
 _STEPS = 40
+_ROUGH_STEPS, _ROUGH_TERMS = 2, 6  # the first steps of an iteration take the first terms of a polynomial
+
 _LN2 = math.log(2)
 
 
@@ -55,6 +69,9 @@ class Given(Protocol):
 
     def share(self, kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         r"""Return :math:`\varphi` and :math:`-\kappa\varphi'`."""
+
+    def numbers(self) -> tuple[np.ndarray, np.ndarray]:
+        r"""Return C and D; of rows alone, without features, :math:`T\lambda` and infinity."""
 
     def bound(self, spare: np.ndarray, slope: np.ndarray) -> np.ndarray:
         r"""Return where :math:`\mathrm{spare}+\mathrm{slope}\,\kappa` is at least :math:`\varphi`, a few times the root at most."""
@@ -77,6 +94,10 @@ class Rows:
         """Return the share of the ridge, which falls like one over kappa."""
         phi = self.rows * self.lam / kappa
         return phi, phi
+
+    def numbers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the load and an infinite spare."""
+        return self.rows * self.lam, np.full(self.rows.shape, np.inf)
 
     def start(self, trace: float) -> np.ndarray:
         """Return an upper bound of the root, close where it is large beside the spectrum of this trace."""
@@ -106,6 +127,10 @@ class Features:
         C, D = self.lam * self.rows * self.more / kappa, self.more - self.rows
         phi = 2 * C / (D + np.sqrt(D * D + 4 * C))
         return phi, phi * (D + phi) / (D + 2 * phi)
+
+    def numbers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return C and D."""
+        return self.lam * self.rows * self.more, self.more - self.rows
 
     def start(self, trace: float) -> np.ndarray:
         """Return an upper bound of the root, close where it is large beside the spectrum of this trace."""
@@ -163,6 +188,8 @@ _SERIES, _POWERS = _series(), _powers()
 
 def horner(table: np.ndarray, row: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Return the polynomials of the given rows at z."""
+    if z.size >= _MANY and (loop := compiled_polynomial()) is not None:
+        return np.asarray(loop(table, row, z))
     out = table[-1].take(row)
     for coefficients in table[-2::-1]:
         out *= z
@@ -290,6 +317,16 @@ class Octaves:
 
     def solve(self, given: Given) -> np.ndarray:
         """Return the roots, positive; NaN where the iteration does not settle."""
+        if given.rows.size >= _MANY and (loop := compiled_roots()) is not None:
+            rough = _ROUGH_STEPS, _ROUGH_TERMS
+            out = np.asarray(loop(given.rows, *given.numbers(), *self.edges, self.complement, *rough))
+            rest = np.flatnonzero(np.isnan(out))
+            if rest.size:
+                out[rest] = self._blocks(given.at(rest))
+            return out
+        return self._blocks(given)
+
+    def _blocks(self, given: Given) -> np.ndarray:
         out = np.empty(given.rows.shape)
         for i in range(0, out.size, _BLOCK):
             out[i : i + _BLOCK] = self._solved(given.at(slice(i, i + _BLOCK)))
@@ -320,14 +357,14 @@ class Octaves:
         phi, fall = given.share(base * math.sqrt(2))
         x = np.clip(0.5 - (u - phi) / (v + fall) / _LN2, 0, 1)
         moved = np.full(x.shape, np.inf)
-        for _ in range(_STEPS):
-            kappa = base * np.exp2(x)
-            c, slope = _with_slope(self.complement, row, 2 * x - 1)
-            phi, fall = given.share(kappa)
+        for i in range(_STEPS):
+            terms = self.complement if i >= _ROUGH_STEPS else self.complement[:_ROUGH_TERMS]
+            c, slope = _with_slope(terms, row, 2 * x - 1)
+            phi, fall = given.share(base * np.exp2(x))
             following = np.clip(x - (spare + c - phi) / (2 * slope + _LN2 * fall), 0, 1)
             moved = np.abs(following - x)
             x = following
-            if moved.max() < _SHORT:
+            if i >= _ROUGH_STEPS and moved.max() < _SHORT:
                 break
         return np.where(moved < _SHORT, base * np.exp2(x), np.nan)
 
