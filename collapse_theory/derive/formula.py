@@ -189,7 +189,7 @@ class ErrorFormula(NearNames):
             return predictor.certified(terms=terms, test_noise=test_noise, **values)
         if digits is not None:
             return predictor.digits(digits, terms=terms, test_noise=test_noise, **values)
-        return predictor(terms=terms, test_noise=test_noise, **values)
+        return predictor.evaluate(terms=terms, test_noise=test_noise, **values)
 
     def compile(self, *, spectrum: Spectra | None = None, target: Target | None = None) -> Predictor:
         """Return a picklable predictor for many calls at one spectrum and target.

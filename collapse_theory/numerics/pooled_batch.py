@@ -115,10 +115,14 @@ class _Problem:
         """Return the problem at values of the symbols."""
         top = _exponent(max(measure.at(x.covariance).max() for f in layout.system.fits for x in f.designs))
         most = 0 if measure.energies is None else _exponent(measure.energies.max(initial=0.0))
+        extent = measure.extent
+        if extent is not None and extent.floors is not None:
+            extent = replace(extent, floors=np.ldexp(extent.floors, -top))
         scaled = replace(
             measure,
             values={name: np.ldexp(s, -top) for name, s in measure.values.items()},
             energies=None if measure.energies is None else np.ldexp(measure.energies, -most),
+            extent=extent,
         )
         moving = {x: Jet(values[x], v) for x, v in direction.items()}
         reals: Any = Dual(FLOAT64) if direction else FLOAT64  # type: ignore[arg-type]

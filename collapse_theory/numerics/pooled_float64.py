@@ -21,6 +21,7 @@ from sympy import Symbol
 from collapse_theory.core.errors import ConvergenceError, DomainError
 from collapse_theory.core.precision import private_context
 from collapse_theory.derive.pooled import PooledSystem
+from collapse_theory.numerics.compression import ORDER
 from collapse_theory.numerics.digits import Digits
 from collapse_theory.numerics.fit_ridges import Units
 from collapse_theory.numerics.measure import Measure
@@ -141,8 +142,12 @@ def _float64(
     rough: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return bias and variance of many points, or their slopes, not a number where they are not believed; and their errors."""
-    solve = pooled_batch if system.asked is None and not any(f.features for f in system.fits) else pooled_each
-    found = solve(system, measure, values, direction, _ONCE if rough else _UNITS)
+    plain = system.asked is None and not any(f.features for f in system.fits)
+    few = (
+        measure.compressed if plain and 2 * len(system.fits) <= ORDER else measure
+    )  # products of resolvents on each side
+    solve = pooled_batch if plain else pooled_each
+    found = solve(system, few, values, direction, _ONCE if rough else _UNITS)
     exact = found[0]
     spread, size = np.abs(found - exact).max(axis=0), np.abs(exact)
     error = np.divide(spread, size, out=np.where(spread == 0, 0.0, np.inf), where=size > 0)
