@@ -19,7 +19,7 @@ __all__ = ["formula_code"]
 _LANGUAGES: Mapping[str, Callable[[ErrorFormula], str]] = {
     "numpy": lambda formula: NumpyWriter(source_of(formula)).text(),
     "julia": lambda formula: JuliaWriter(source_of(formula)).text(),
-    "sympy": lambda formula: SympyWriter(source_of(formula)).text(),
+    "sympy": lambda formula: SympyWriter(source_of(formula, loops=False)).text(),
     "unicode": unicode_text,
 }
 

@@ -54,8 +54,12 @@ __all__ = ["source_of"]
 _LINES = 4  # fits up to which shared rows are written out line by line; more are a recursion
 
 
-def source_of(formula: ErrorFormula) -> Listing:
+def source_of(formula: ErrorFormula, *, loops: bool = True) -> Listing:
     """Return the lines of a formula.
+
+    Args:
+        formula: The formula.
+        loops: Whether a known number of equal fits is a loop; else each has lines of its own.
 
     Raises:
         DomainError: If a part of it has no lines: a derivative of a recursion, a finite-size correction.
@@ -65,7 +69,7 @@ def source_of(formula: ErrorFormula) -> Listing:
             raise DomainError(f"code needs conditions that are relations, got {shown(c)} in {formula.name}; split it")
     plan = formula.program.plan
     spectra = _spectra(formula)
-    lines = _Lines(formula, {x.name for x in spectra})
+    lines = _Lines(formula, {x.name for x in spectra}, loops=loops)
     lines.follow(plan)
     result: Expr = S.Zero
     for name, e in plan.outputs:
@@ -99,8 +103,8 @@ def _spectra(formula: ErrorFormula) -> tuple[Eigenvalue, ...]:
 class _Lines:
     """The lines of one block, and the names that stand for the steps of a plan."""
 
-    def __init__(self, formula: ErrorFormula, taken: set[str]) -> None:
-        self.formula = formula
+    def __init__(self, formula: ErrorFormula, taken: set[str], *, loops: bool) -> None:
+        self.formula, self.loops = formula, loops
         self.block: list[Statement] = []
         self.names: dict[Expr, Expr] = {}
         self.taken = taken
@@ -108,7 +112,7 @@ class _Lines:
 
     def inner(self, block: list[Statement] | None = None) -> _Lines:
         """Return the lines of a block inside this one; of this one itself, with names of its own, if it is given."""
-        out = _Lines(self.formula, self.taken)
+        out = _Lines(self.formula, self.taken, loops=self.loops)
         out.names, out.block = dict(self.names), [] if block is None else block
         return out
 
@@ -212,13 +216,13 @@ class _Lines:
             labels = [Labels(S.One, S.Zero, S.Zero, {0: S.One})]
             law = fitted(_spread(*names), 1, labels, variance, step, _integrals())
             after = (law.kept[1], law.lost[1], *_shapes(law, 1))
-            inner = self.inner()
-            lifted = tuple(inner.lifted(e) for e in after)
-            inner.say(Let(tuple(names), lifted))
-            if count == 1:
-                self.block += inner.block
-            else:
-                self.say(For(self.new("i"), S.One, count, tuple(inner.block)))
+            one_by_one = count.is_Integer and (count == 1 or not self.loops)
+            for _ in range(int(count) if one_by_one else 1):
+                inner = self.inner()
+                lifted = tuple(inner.lifted(e) for e in after)
+                inner.say(Let(tuple(names), lifted))
+                block = tuple(inner.block)
+                self.block += block if one_by_one else (For(self.new("i"), S.One, count, block),)
         bias, variance = risk(_spread(*names), 0, _integrals())
         return self.let("bias", self.said(bias)), self.let("variance", self.said(variance))
 

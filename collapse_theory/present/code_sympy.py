@@ -129,7 +129,14 @@ class SympyWriter:
 
     def _line(self, line: Any) -> list[str]:
         if isinstance(line, Let):
-            return [self._named(x, e) for x, e in zip(line.names, line.values, strict=True)]
+            # All at once: an array of the left may stand on the right of another.
+            if len(line.names) > 1:
+                names, values = (
+                    ", ".join(map(say, column))
+                    for say, column in ((self.names.of, line.names), (self.say, line.values))
+                )
+                return [f"{names} = {values}"]
+            return [self._named(line.names[0], line.values[0])]
         if isinstance(line, FixedPoint) and not line.block:
             return self._implicit(
                 [Eq(x, f, evaluate=False) for x, f in zip(line.unknowns, line.sides, strict=True)], line.unknowns
