@@ -121,7 +121,7 @@ class _Expressions:
             if {x.covariance for x in f.designs} != {eigenvalue.name}:
                 found = self._several_scalars(f)
             else:
-                found = self._one_ridge(f) if len({x.weight for x in f.designs}) == 1 else self._weighted(f)
+                found = self._one_ridge(f) if len({x.weight for x in f.designs}) == 1 else self._weighted(k, f)
             self._own[key] = self._short(k, found)
         return self._own[key]
 
@@ -147,14 +147,15 @@ class _Expressions:
         penalty = None if f.features is None else kappa
         return OwnFit(kernel, kept, [1 / mass] * size, [1] * size, left, penalty)
 
-    def _weighted(self, f: PooledFit) -> OwnFit:
+    def _weighted(self, k: int, f: PooledFit) -> OwnFit:
         name = symbols.implicit_scalar(len(self.equations) + 1)
         seen = {x.weight: f.N * f.ridge + x.weight * name * df(1, name) for x in f.designs}
         self.equations[name] = Eq(name, 1 / sum(x.weight * x.T / seen[x.weight] for x in f.designs), evaluate=False)
+        response = {a: self._name("p", (k, str(i)), f.N * name / e) for i, (a, e) in enumerate(seen.items(), start=1)}
         return OwnFit(
             1 / (eigenvalue + name),
             name / (eigenvalue + name),
-            [f.N * name / seen[x.weight] for x in f.designs],
+            [response[x.weight] for x in f.designs],
             [1] * len(f.designs),
             [f.ridge / name] * len(f.designs),
         )
