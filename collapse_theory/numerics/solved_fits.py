@@ -92,7 +92,7 @@ def penalty_of_features(f: PooledFit, measure: Measure, number: Mapping[Expr, An
     m, lam = number[f.features.m], number[f.ridge] / mass
     T, features, ridge = (np.reshape(reals.array(value_of(x)), (1,)) for x in (rows, m, lam))
     y, residual = solve_features(measure, features, T, ridge, reals.epsilon)
-    if residual[0] == 0:
+    if ridge[0] == 0 and T[0] == features[0] <= measure.rank:
         raise DomainError(
             f"a fit on features without a ridge needs numbers of rows and features that differ, got T = {T[0]} and "
             f"m = {features[0]} below the rank {measure.rank}: its error is infinite; give a ridge"
