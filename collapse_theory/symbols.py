@@ -51,6 +51,7 @@ __all__ = [
     "line_name",
     "literal",
     "m",
+    "m0",
     "n",
     "operator_entry",
     "ordered",
@@ -88,6 +89,7 @@ lam = Symbol("lam", nonnegative=True)
 lam0 = Symbol("lam0", nonnegative=True)
 n = Symbol("n", nonnegative=True, integer=True)
 m = Symbol("m", nonnegative=True, integer=True)
+m0 = Symbol("m0", nonnegative=True, integer=True)
 k = Symbol("k", positive=True)
 w = Symbol("w", nonnegative=True)
 p1 = Symbol("p1", nonnegative=True)
@@ -105,7 +107,7 @@ error = Symbol("E", nonnegative=True)
 NOTATION: Mapping[str, Symbol] = MappingProxyType(
     {
         s.name: s
-        for s in (d, T, T0, N, sigma, sigma0, lam, lam0, n, m, k, w, p1, p2, phi, phi0, kappa, beta, r, ell, rho2)
+        for s in (d, T, T0, N, sigma, sigma0, lam, lam0, n, m, m0, k, w, p1, p2, phi, phi0, kappa, beta, r, ell, rho2)
     }
 )
 """Every free symbol of the notation table by its code name."""

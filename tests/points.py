@@ -230,20 +230,35 @@ RIDGE = {
         {**CLEAN, "m": 30},
         {"m": (1 - TINY, 1), **AT},
         {**SIZE, "m": 150},
-        family=lambda: naive.Linear(GRID, ENERGY, features=150),
         allowance=0.015,
-        build=lambda m, **values: ct.catalog["ridge-clean"].pipeline(**values),
+    ),
+    "weak-to-strong": Point(
+        {**CLEAN, "m": 30, "T0": 37, "m0": 9, "lam0": 0.1, "sigma0": 0.7},
+        {"m": (1 - TINY, 1), "m0": (1 - TINY, 1), "lam0": NOISE, "sigma0": NOISE, **AT},
+        {**SIZE, "m": 150, "T0": 200, "m0": 60, "lam0": 0.05, "sigma0": 0.7},
+        allowance=0.02,
+    ),
+    "features-chain": Point(
+        {**CLEAN, "n": 2, "m": 30, "T0": 37, "m0": 9, "lam0": 0.1, "sigma0": 0.7},
+        {"n": (-1, 0), "m": (1 - TINY, 1), "m0": (1 - TINY, 1), "lam0": NOISE, "sigma0": NOISE, **AT},
+        {**SIZE, "n": 2, "m": 150, "T0": 200, "m0": 60, "lam0": 0.2, "sigma0": 0.7},
+        allowance=0.02,
+    ),
+    "features-replace": Point(
+        {**CLEAN, "n": 2, "m": 30, "T0": 37, "lam0": 0.1, "sigma0": 0.7},
+        {"n": (-1, 0), "m": (1 - TINY, 1), "lam0": NOISE, "sigma0": NOISE, **AT},
+        {**SIZE, "n": 2, "m": 120, "T0": 200, "lam0": 0.2, "sigma0": 0.7},
+        allowance=0.02,
     ),
     "random-features-strong-collapse": Point(
         {"N": 60, "p1": 0.6, "p2": 0.4, "lam": 0.05, "sigma": 0.5, "m": 30},
         {"p1": (0.6 + TINY, 0.6), "p2": (0.4 - TINY, 0.4), "m": (1 - TINY, 1), **AT},
         {"N": 300, "p1": 0.6, "p2": 0.4, "lam": 0.1, "sigma": 0.7, "m": 150},
-        family=lambda: naive.OffsetLinear(GRID, ENERGY, OFFSET, synthetic=2, features=150),
+        family=lambda: naive.OffsetLinear(GRID, ENERGY, OFFSET, synthetic=2),
         measure={
             "spectrum": {"Sigma": ct.Eigenvalues(GRID), "Delta": ct.Eigenvalues(OFFSET)}, "target": ct.Energies(ENERGY)
         },
         allowance=0.015,
-        build=lambda m, **values: ct.catalog["strong-collapse"].pipeline(**values),
     ),
 }  # fmt: skip
 

@@ -75,6 +75,16 @@ POINTS = {
     "ridge-chain": {
         **POWER, "T": 50, "T0": 30, "n": 3, "lam": 0.1, "lam0": 0.05, "sigma": 0.5, "sigma0": 0.4, "trials": 2500,
     },
+    "weak-to-strong": {
+        **POWER, "T": 50, "T0": 40, "m": 60, "m0": 20, "lam": 0.1, "lam0": 0.05, "sigma": 0.5, "sigma0": 0.4, "trials": 4000,
+    },
+    "features-chain": {
+        **POWER, "T": 50, "T0": 40, "m": 60, "m0": 30, "n": 2, "lam": 0.1, "lam0": 0.1, "sigma": 0.5, "sigma0": 0.4,
+        "trials": 4000,
+    },
+    "features-replace": {
+        **POWER, "T": 50, "T0": 40, "m": 30, "n": 2, "lam": 0.1, "lam0": 0.1, "sigma": 0.5, "sigma0": 0.4, "trials": 4000,
+    },
     **{
         slug: {**POWER, "T": 80, "T0": 20, "n": 2, "lam": 0.3, "sigma": 0.5, "sigma0": 0.2, "trials": 10000}
         for slug in ("ridge-replace-overparametrized", "ridge-replace-same-design")

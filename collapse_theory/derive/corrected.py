@@ -47,7 +47,7 @@ class CorrectedScalar(BlockScalar):
         Raises:
             DomainError: For a longer chain, which would be pages of traces.
         """
-        if len(self.args) > 1 or self.stages[0][3] != 1:
+        if self.counts != (1,):
             raise DomainError(
                 f"a corrected formula is written out for one fit, got {self}; latex() prints the operators of a chain, and "
                 "evaluate runs them"

@@ -16,7 +16,7 @@ from collapse_theory.derive.operator import Generation
 from collapse_theory.derive.pooled import Measured, pooled_system
 from collapse_theory.derive.pooled_scalars import pipeline_scalars
 from collapse_theory.describe.literals import without_literals
-from collapse_theory.describe.pipeline import Fit, Pipeline, Sample, Source, Truth
+from collapse_theory.describe.pipeline import Features, Fit, Pipeline, Sample, Source, Truth
 from collapse_theory.describe.recognise import chain, increments, is_least_squares, is_ridge, one_design, own_inputs
 
 __all__ = ["excess_risk"]
@@ -53,7 +53,11 @@ def excess_risk(
         if method not in {"auto", "free-probability"}:
             raise PipelineError(f'test_covariance needs method="free-probability", got {shown(method)}; use "auto"')
         method = "free-probability"
-    if isinstance(fit, Source) or measured != "test error" or not is_ridge(copy.ancestors(fit)):
+    if (
+        isinstance(fit, Source)
+        or measured != "test error"
+        or not (is_ridge(copy.ancestors(fit)) or chain(copy, fit) is not None)
+    ):
         if method not in {"auto", "free-probability"}:
             raise PipelineError(
                 f'method={shown(method)} covers the test error of one ridge regression, got {_asked(tested, measured)}; use "auto"'
@@ -133,13 +137,17 @@ def _operator(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
     fits = chain(pipeline, fit)
     if fits is None:
         return _pooled(pipeline, fit)
-    stages = [
-        Generation(f.samples[0].T, (f.ridge or S.Zero) / f.weights[0], f.samples[0].noise or S.Zero) for f in fits
-    ]
-    bias, variance = chain_scalars(stages)
+    bias, variance = chain_scalars([_generation(f) for f in fits])
     return ErrorFormula(
         {"bias": bias, "variance": variance}, "proportional", (), ("dohmatob2024regression",), "operator"
     )
+
+
+def _generation(f: Fit) -> Generation:
+    """Return a fit of a chain."""
+    (sample,), (weight,) = f.samples, f.weights
+    features = f.features if isinstance(f.features, Expr) else None
+    return Generation(sample.T, (f.ridge or S.Zero) / weight, sample.noise or S.Zero, features)
 
 
 def _pooled(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
@@ -160,7 +168,7 @@ def _free_probability(
 
 
 def _domain(pipeline: Pipeline, model: Fit | Source) -> tuple[Boolean, ...]:
-    """Return the ranges of rows, noise, ridge and weights that the symbols' assumptions do not already grant."""
+    """Return the ranges of rows, noise, ridge, weights and features that the symbols' assumptions do not already grant."""
     conditions: list[Boolean] = []
     for f in pipeline.ancestors(model):
         totals: dict[Sample, Expr] = {}
@@ -168,6 +176,8 @@ def _domain(pipeline: Pipeline, model: Fit | Source) -> tuple[Boolean, ...]:
             conditions += [Gt(s.inputs.T, 0), *(Ge(x.noise or S.Zero, 0) for x in (s, *s.relabelled))]
             totals[s.inputs] = totals.get(s.inputs, S.Zero) + a
         conditions += [Ge(f.ridge or S.Zero, 0), *(Ge(a, 0) for a in totals.values())]
+        if f.features is not None:
+            conditions.append(Ge(f.features.m if isinstance(f.features, Features) else f.features, 1))
     return tuple(c for c in dict.fromkeys(conditions) if c is not S.true)
 
 

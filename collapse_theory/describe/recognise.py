@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sympy import Expr
 
-from collapse_theory.describe.pipeline import TRUTH, Fit, Labels, OneOf, Pipeline, Sample, Truth
+from collapse_theory.describe.pipeline import TRUTH, Features, Fit, Labels, OneOf, Pipeline, Sample, Truth
 
 __all__ = [
     "Increment",
@@ -36,7 +36,12 @@ def is_least_squares(fits: tuple[Fit, ...]) -> bool:
 
 def is_ridge(fits: tuple[Fit, ...]) -> bool:
     """Return whether every fit is a ridge regression, or least squares, on the inputs themselves, for one task."""
-    return all(f.features is None and f.filter is None and not _other_tasks(s) for f in fits for s in f.samples)
+    return all(f.features is None for f in fits) and _is_penalised(fits)
+
+
+def _is_penalised(fits: tuple[Fit, ...]) -> bool:
+    """Return whether every fit has a ridge or none, for one task."""
+    return all(f.filter is None and not _other_tasks(s) for f in fits for s in f.samples)
 
 
 def _other_tasks(sample: Sample) -> bool:
@@ -45,6 +50,8 @@ def _other_tasks(sample: Sample) -> bool:
 
 def chain(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:
     """Return the fits from the first to ``model`` if each has one fresh sample of its own, labelled by the fit before.
+
+    Fits may see random features, of their own each.
 
     >>> from collapse_theory.describe.workflows import accumulate, replace
     >>> from collapse_theory.describe.pipeline import Stage
@@ -56,7 +63,7 @@ def chain(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:
     True
     """
     fits = pipeline.ancestors(model)
-    if not is_ridge(fits):
+    if not _is_penalised(fits) or any(isinstance(f.features, Features) for f in fits):
         return None
     used: set[int] = set()
     expected: Truth | Fit = TRUTH

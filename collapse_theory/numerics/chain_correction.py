@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from sympy import Expr
 
-from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.integrals import SpectralTrace
 from collapse_theory.core.errors import DomainError
 from collapse_theory.derive.corrected import CorrectedScalar
@@ -230,7 +229,7 @@ def _small(fit: FitMoments) -> Any:
 
 def corrected_recursion(node: CorrectedScalar) -> tuple[CorrectedChain, tuple[Expr, ...]]:
     """Return the rule that gives the bias and variance of a corrected chain, and its arguments."""
-    blocks = [(EffectiveRidge(T, lam), ResidualDegrees(T, lam), sigma**2, n) for T, lam, sigma, n in node.stages]
+    blocks = [(fit.kappa, fit.residual, fit.sigma**2, n) for fit, n in node.runs]
     return CorrectedChain(len(blocks)), tuple(x for block in blocks for x in block)
 
 

@@ -127,6 +127,7 @@ class Float64Program:
         elif size > step:
             place = self._repeated(values, size)
             if place is None:
+                values = self._ahead(measure, values, rough=rough)
                 return self._in_pieces(measure, _pieces(values, size, step), rough=rough, jobs=jobs)
             if place.max() >= step:
                 return self._gathered(measure, values, place, step, rough=rough)
@@ -170,6 +171,28 @@ class Float64Program:
             return np.zeros(size, dtype=int)
         return _distinct(used)[1]
 
+    def _ahead(
+        self, measure: Measure | None, values: Mapping[Symbol, np.ndarray], *, rough: bool
+    ) -> Mapping[Symbol, np.ndarray]:
+        """Return the values with the effective ridges that repeat in the whole batch, whose pieces would each solve them again."""
+        known = dict(values)
+        for step in self.plan.steps:
+            if measure is None or not isinstance(step, SolveRidge | SolveFeatures):
+                continue
+            arguments = (step.T, step.lam) if isinstance(step, SolveRidge) else (step.T, step.m, step.lam)
+            if not set().union(*(e.free_symbols for e in arguments)) <= set(known):
+                continue
+            arithmetic = _Rough(self) if rough else _Watched(self)
+            with np.errstate(all="call", call=lambda what, _, reports=arithmetic.reports: reports.append(what)):
+                points, inverse = _distinct(np.broadcast_arrays(*arithmetic.evaluate(arguments, known)))
+                if inverse is None:
+                    continue
+                solve = arithmetic.ridge if isinstance(step, SolveRidge) else arithmetic.features
+                found = solve(measure, *points)
+            if not arithmetic.reports:
+                known.update(zip(step.names, (x[inverse] for x in found), strict=True))
+        return known
+
     def _gathered(
         self, measure: Measure | None, values: Mapping[Symbol, np.ndarray], place: np.ndarray, step: int, *, rough: bool
     ) -> Batch:
@@ -187,6 +210,9 @@ class Float64Program:
     ) -> tuple[dict[str, Any], Any, bool]:
         arithmetic = _Rough(self) if rough else _Watched(self)
         with np.errstate(all="call", call=lambda what, _: arithmetic.reports.append(what)):
+            for step in self.plan.steps:
+                if step.names[0] in values:
+                    arithmetic.known(*(values[x] for x in step.names))
             outputs = interpret(self.plan, arithmetic, measure, values)
         if any(np.any(_abnormal(x)) for x in outputs.values()):
             arithmetic.reports.append("output")
@@ -406,6 +432,10 @@ class _Watched(Float64):
     def whole(self, x: Any) -> int:
         """Return an integer."""
         return int(x)
+
+    def known(self, kappa: Any, residual: Any) -> None:
+        """Look at a solution that was found ahead."""
+        self._solved(np.shape(kappa), kappa, residual)
 
     def _solved(self, shape: tuple[int, ...], kappa: np.ndarray, residual: np.ndarray) -> tuple[Any, Any]:
         """Return a solution in its shape; remember where it sits at an interpolation threshold."""

@@ -22,11 +22,14 @@ from collapse_theory.numerics.jets import counted, same, value_of, where
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.operator_power import EqualFits, OneFit, Spread
 
-__all__ = ["Generations", "labeller_recursion"]
+__all__ = ["ON_FEATURES", "Generations", "labeller_recursion"]
+
+ON_FEATURES = "features"
+"""A run of fits on random features."""
 
 _ENTRIES = 1 << 23  # of a matrix for each point of a batch: 64 MB
 
-Places = tuple[tuple[int, ...], ...] | None
+Places = tuple[tuple[int, ...], ...] | str | None
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Generations:
 
     Attributes:
         fits: For each fit, for each of its labellers, the places of the earlier fits in it. None is a run: a number of fits, each
-            labelled by the one before, the first by the previous stage or the truth.
+            labelled by the one before, the first by the previous stage or the truth; :data:`ON_FEATURES` is one on features.
     """
 
     fits: tuple[Places, ...]
@@ -45,8 +48,8 @@ class Generations:
 
         Args:
             measure: Nodes with counts and energies, shape (k,).
-            arguments: By stage ``kappa, residual, noise``, then of a run its length, of a fit its labels; scalars or columns of
-                shape (n, 1).
+            arguments: By stage ``kappa, residual, noise``, then of a run its length, and on features their residual degrees,
+                of a fit its labels; scalars or columns of shape (n, 1).
         """
         rows = max((len(a) for a in arguments if np.ndim(a) > 1), default=1)
         step = max(1, _ENTRIES // measure.size**2)
@@ -67,8 +70,11 @@ class Generations:
             kappa, residual, noise = next(values), next(values), next(values)
             lost = kappa / (s + kappa)
             step = FitStep(s / (s + kappa), lost, (1, lost**2), residual)
-            if places is None:
-                law = _repeated(law, k, next(values), noise, step, measure)
+            if not isinstance(places, tuple):
+                count = next(values)
+                left_over = next(values) if places == ON_FEATURES else None
+                fit = OneFit.of(measure, step.kept, lost, residual, left_over)
+                law = _repeated(law, k, count, noise, fit)
             else:
                 labels = [
                     Labels(next(values), next(values), next(values), {place: next(values) for place in group})
@@ -79,9 +85,9 @@ class Generations:
 
     def _seen_after(self, k: int) -> set[int]:
         """Return the fits up to ``k`` that a later stage is labelled by, or that are tested."""
-        later = {place for places in self.fits[k + 1 :] for group in places or () for place in group}
+        later = {place for x in self.fits[k + 1 :] if isinstance(x, tuple) for group in x for place in group}
         return {place for place in later if place <= k} | (
-            {k} if k == len(self.fits) - 1 or self.fits[k + 1] is None else set()
+            {k} if k == len(self.fits) - 1 or not isinstance(self.fits[k + 1], tuple) else set()
         )
 
 
@@ -114,15 +120,15 @@ def _few(measure: Measure) -> int:
     return max(32, nodes**2 if measure.nodes.dtype == object else nodes**3 >> 14)  # matrix products of float64 are fast
 
 
-def _repeated(law: Law, k: int, count: Any, noise: Any, step: FitStep, measure: Measure) -> Law:
+def _repeated(law: Law, k: int, count: Any, noise: Any, fit: OneFit) -> Law:
     """Return the law after ``count`` equal fits, each labelled by the one before."""
     repeats = counted(count)
     # A fit that loses nothing adds its noise, and nothing else happens: many add it many times.
-    faithful = np.logical_and(value_of(step.lost) == 0, _slope(step.lost) == 0).all(axis=-1, keepdims=True)
+    faithful = np.logical_and(value_of(fit.lost) == 0, _slope(fit.lost) == 0).all(axis=-1, keepdims=True)
     noise = where(faithful, repeats * noise, noise) if faithful.any() else noise
     repeats = np.where(faithful, np.minimum(repeats, 1), repeats)
-    fit, state = OneFit.of(measure, step.kept, step.lost, step.residual), _labeller(law, k, measure.nodes)
-    few = np.minimum(repeats, _few(measure))
+    state = _labeller(law, k, fit.measure.nodes)
+    few = np.minimum(repeats, _few(fit.measure))
     settled = False
     for i in range(int(few.max())):
         live = few > i
@@ -155,9 +161,10 @@ def labeller_recursion(node: ChainScalar | PooledScalar) -> tuple[Generations, t
     arguments: list[Expr] = []
     fits: list[Places] = []
     if isinstance(node, ChainScalar):
-        for T, lam, sigma, count in node.stages:
-            arguments += [EffectiveRidge(T, lam), ResidualDegrees(T, lam), sigma**2, count]
-            fits.append(None)
+        for fit, count in node.runs:
+            arguments += [fit.kappa, fit.residual, fit.sigma**2, count]
+            fits.append(None if fit.m is None else ON_FEATURES)
+            arguments += () if fit.m is None else (fit.left_over,)
         return Generations(tuple(fits)), tuple(arguments)
     for stage in node.stages:
         arguments += [EffectiveRidge(stage.T, stage.lam), ResidualDegrees(stage.T, stage.lam), stage.noise]

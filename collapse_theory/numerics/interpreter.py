@@ -44,11 +44,12 @@ def interpret(
         plan: Steps and outputs.
         arithmetic: The numbers, and how they are computed with.
         measure: Eigenvalues, counts and energies in these numbers; None if no step is on the eigenvalues.
-        values: Inputs by symbol, in these numbers.
+        values: Inputs by symbol, in these numbers; results of steps that are known already too.
     """
     env = dict(values)
     for step in plan.steps:
-        env.update(zip(step.names, _results(step, arithmetic, measure, env), strict=True))
+        if step.names[0] not in values:
+            env.update(zip(step.names, _results(step, arithmetic, measure, env), strict=True))
     names, expressions = zip(*plan.outputs, strict=True)
     return dict(zip(names, arithmetic.evaluate(expressions, env), strict=True))
 

@@ -69,6 +69,12 @@ _ALL = (
     Reference("adlam2020triple", "Adlam, Ben and Pennington, Jeffrey",
            "The Neural Tangent Kernel in High Dimensions: Triple Descent and a Multi-Scale Theory of Generalization", 2020,
            "2008.06786"),
+    Reference("burns2023weak",
+           "Burns, Collin and Izmailov, Pavel and Kirchner, Jan Hendrik and Baker, Bowen and Gao, Leo and others",
+           "Weak-to-Strong Generalization: Eliciting Strong Capabilities With Weak Supervision", 2023, "2312.09390"),
+    Reference("ildiz2024distillation", "Ildiz, M. Emrullah and Gozeten, Halil Alperen and Taga, Ege Onur and Mondelli, Marco "
+           "and Oymak, Samet", "High-dimensional Analysis of Knowledge Distillation: Weak-to-Strong Generalization and Scaling "
+           "Laws", 2024, "2410.18837"),
     Reference("cui2021generalization", "Cui, Hugo and Loureiro, Bruno and Krzakala, Florent and Zdeborova, Lenka",
            "Generalization Error Rates in Kernel Regression: The Crossover from the Noiseless to Noisy Regime", 2021, "2105.15004"),
     Reference("caponnetto2007optimal", "Caponnetto, Andrea and De Vito, Ernesto",

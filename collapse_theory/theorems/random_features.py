@@ -6,27 +6,27 @@ Features :math:`S^\top x` with a Gaussian :math:`d\times m` matrix S, entries i.
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Any
 
 from sympy import Add, Eq, Expr, Ge, factor, oo
 
 from collapse_theory.algebra.effective import EffectiveRidge
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge, misfit, response
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace
-from collapse_theory.core.errors import PipelineError
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.operator import shrinkage
+from collapse_theory.describe.pipeline import Pipeline
 from collapse_theory.symbols import N, T, eigenvalue, eigenvalue_of, lam, m, p1, p2, sigma
+from collapse_theory.theorems.shared_inputs import mixture
 from collapse_theory.theorems.theorem import Relation, register
 
 __all__: list[str] = []
 
 
-def _no_pipeline() -> NoReturn:
-    raise PipelineError(
-        "random features are not a pipeline: a pipeline's fits see the inputs themselves, got a fit on m random features; "
-        "use the theorem's error, or for m -> oo the pipeline of ridge-clean"
-    )
+def _clean(T: Any, m: Any, lam: Any, sigma: Any) -> Pipeline:
+    pipe = Pipeline()
+    pipe.fit(pipe.sample(T=T, noise=sigma), ridge=lam, features=m)
+    return pipe
 
 
 _SETTING = r"""Ridge regression on the $m$ features $S^\top x$, $S\in\mathbb{R}^{d\times m}$ with independent
@@ -38,10 +38,9 @@ $N(0,1/m)$ entries: $\hat w=S(S^\top X^\top XS/T+\lambda)^{-1}S^\top X^\top y/T$
     title="Ridge regression on random features: the size of the model as a parameter",
     regime="proportional",
     hypotheses=_SETTING + r", on $T$ fresh rows labelled by the truth; $d,T,m\to\infty$ together",
-    build=lambda T, lam, m, sigma: _no_pipeline(),  # noqa: ARG005 - what it would take
+    build=_clean,
     sources=("adlam2020triple", "dohmatob2024strong"),
     relations=(Relation("ridge-clean", "tends to", {"m": oo}, "as many features as one likes"),),
-    simulates=False,
 )
 def random_features_ridge() -> ErrorFormula:
     r"""Derive the clean theorem in the space of the features, then take the features for rows.
@@ -74,13 +73,12 @@ def _gain(rows: Expr) -> Expr:
     hypotheses=_SETTING.replace("/T", "/N")
     + r""", on $N$ rows, a share $p_1$ labelled by the truth and a share $p_2=1-p_1$ by $w_0$ plus a zero-mean
 offset of covariance $\Delta$ that is independent of $w_0$ and diagonal in the eigenbasis of $\Sigma$; $d,N,m\to\infty$ together""",
-    build=lambda N, lam, m, p1, p2, sigma: _no_pipeline(),  # noqa: ARG005
+    build=mixture,
     sources=("dohmatob2024strong",),
     relations=(
         Relation("strong-collapse", "tends to", {"m": oo}, "as many features as one likes"),
         Relation("random-features-ridge", "equals", {"p1": 1, "p2": 0, "T": N}, "real rows only"),
     ),
-    simulates=False,
 )
 def random_features_strong_collapse() -> ErrorFormula:
     r"""Derive :math:`\zeta` by the mean-labeller theorem: the inputs and the features are independent of the labellers.

@@ -43,7 +43,7 @@ from collapse_theory.theorems.per_round import per_round
 from collapse_theory.theorems.ridge import gathered, ridge_clean
 from collapse_theory.theorems.theorem import Relation, register
 
-__all__: list[str] = []
+__all__ = ["mixture"]
 
 
 def _per_round(
@@ -327,10 +327,10 @@ _GENERATED = n * sigma0**2 * mean_inverse_gram(T0)[0]
 """Eigenvalues of the covariance of the last of n least-squares generators."""
 
 
-def _mixture(N: Any, p1: Any, p2: Any, lam: Any, sigma: Any) -> Pipeline:
-    """Return the real part and a synthetic part labelled by the truth: the mixture without its offset."""
+def mixture(N: Any, p1: Any, p2: Any, lam: Any, sigma: Any, m: Any = None) -> Pipeline:
+    """Return the real part and a synthetic part labelled by the truth: the mixture without its offset, on m features if any."""
     pipe = Pipeline()
-    pipe.fit([pipe.sample(T=p1 * N, noise=sigma), pipe.sample(T=p2 * N, noise=sigma)], ridge=lam)
+    pipe.fit([pipe.sample(T=p1 * N, noise=sigma), pipe.sample(T=p2 * N, noise=sigma)], ridge=lam, features=m)
     return pipe
 
 
@@ -342,7 +342,7 @@ def _mixture(N: Any, p1: Any, p2: Any, lam: Any, sigma: Any) -> Pipeline:
 plus a zero-mean offset of covariance $\Delta$ that is independent of $w_0$ and diagonal in the
 eigenbasis of $\Sigma$. (A generator with a ridge has an offset that depends on $w_0$: describe it
 as a pipeline and use \texttt{test\_error}.)""",
-    build=_mixture,
+    build=mixture,
     sources=("dohmatob2024strong",),
     relations=(
         Relation("ridge-clean", "equals", {"p1": 1, "p2": 0, "T": N}, "real rows only"),
@@ -379,7 +379,7 @@ def strong_collapse() -> ErrorFormula:
     regime="exact",
     hypotheses=r"""Gaussian inputs; least squares on $N$ independent rows, a share $p_1$ labelled by the truth and a share
 $p_2=1-p_1$ by $w_0$ plus a zero-mean offset of covariance $\Delta$""",
-    build=partial(_mixture, lam=0),
+    build=partial(mixture, lam=0),
     sources=("dohmatob2024strong",),
     relations=(
         Relation("strong-collapse", "same limit", {"lam": 0}, "exact here, proportional there"),
