@@ -68,6 +68,8 @@ __all__ = [
     "sigma0",
     "step",
     "summation_index",
+    "t",
+    "t0",
     "trace_scalar",
     "unknown_name",
     "unshared",
@@ -86,6 +88,8 @@ lam0 = Symbol("lam0", nonnegative=True)
 n = Symbol("n", nonnegative=True, integer=True)
 m = Symbol("m", nonnegative=True, integer=True)
 k = Symbol("k", positive=True)
+t = Symbol("t", positive=True)
+t0 = Symbol("t0", positive=True)
 w = Symbol("w", nonnegative=True)
 p1 = Symbol("p1", nonnegative=True)
 p2 = Symbol("p2", nonnegative=True)
@@ -102,7 +106,7 @@ error = Symbol("E", nonnegative=True)
 NOTATION: Mapping[str, Symbol] = MappingProxyType(
     {
         s.name: s
-        for s in (d, T, T0, N, sigma, sigma0, lam, lam0, n, m, k, w, p1, p2, phi, phi0, kappa, beta, r, ell, rho2)
+        for s in (d, T, T0, N, sigma, sigma0, lam, lam0, n, m, k, t, t0, w, p1, p2, phi, phi0, kappa, beta, r, ell, rho2)
     }
 )
 """Every free symbol of the notation table by its code name."""
@@ -238,6 +242,9 @@ _LITERAL_ASSUMPTIONS = {
     "noise": {"positive": True},
     "ridge": {"positive": True},
     "weight": {"positive": True},
+    "time": {"positive": True},
+    "step": {"positive": True},
+    "steps": {"positive": True, "integer": True},
     "number": {"real": True},
 }
 

@@ -68,7 +68,8 @@ class CorrectedBias(CorrectedScalar):
     """
 
     part = 0
-    _tex = ChainBias._tex
+    def _tex(self, printer: Any) -> tuple[str, str]:
+        return self._bias(printer), ""
 
 
 class CorrectedVariance(CorrectedScalar):
@@ -85,7 +86,8 @@ class CorrectedVariance(CorrectedScalar):
     """
 
     part = 1
-    _tex = ChainVariance._tex
+    def _tex(self, printer: Any) -> tuple[str, str]:
+        return self._variance(printer), ""
 
 
 def at_fit(m: FitMoments, fit: Generation) -> FitMoments:

@@ -18,9 +18,8 @@ from sympy import Expr
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.derive.labeller import FitStep, Fluctuation, Integrals, Labels, Law, fitted, risk
 from collapse_theory.derive.labeller_scalars import ChainScalar, PooledScalar
-from collapse_theory.numerics.jets import same, value_of, where
 from collapse_theory.numerics.measure import Measure
-from collapse_theory.numerics.operator_power import EqualFits, OneFit, Spread
+from collapse_theory.numerics.operator_power import OneFit, Spread, repeated
 
 __all__ = ["Generations", "labeller_recursion"]
 
@@ -108,31 +107,10 @@ def _total(terms: Sequence[tuple[Any, Any]], s: Any) -> Any:
     return sum(own[1:], own[0]) if own else 0 * s
 
 
-def _few(nodes: int) -> int:
-    """Return how many fits, run one by one, cost about what doubling a block a few times does, and at least a handful."""
-    return max(32, nodes**3 >> 14)
-
-
 def _repeated(law: Law, k: int, count: Any, noise: Any, step: FitStep, measure: Measure) -> Law:
     """Return the law after ``count`` equal fits, each labelled by the one before."""
-    repeats = np.asarray(count, dtype=float)
-    # A fit that loses nothing adds its noise, and nothing else happens: many add it many times.
-    faithful = np.logical_and(value_of(step.lost) == 0, _slope(step.lost) == 0).all(axis=-1, keepdims=True)
-    noise = where(faithful, repeats * noise, noise) if faithful.any() else noise
-    repeats = np.where(faithful, np.minimum(repeats, 1), repeats)
-    fit, state = OneFit.of(measure, step.kept, step.lost, step.residual), _labeller(law, k, measure.nodes)
-    few = np.minimum(repeats, _few(measure.size))
-    settled = False
-    for i in range(int(few.max())):
-        live = few > i
-        after = fit.after(state, noise)
-        after = after if live.all() else after.chosen(live, state)
-        settled = all(map(same, after.functions, state.functions))
-        if settled:  # one more fit changes nothing
-            break
-        state = after
-    if not settled and (repeats > few).any():
-        state = EqualFits.one(fit).repeated(state, noise, repeats - few)
+    fit = OneFit.of(measure, step.kept, step.lost, step.residual)
+    state = repeated(fit, _labeller(law, k, measure.nodes), noise, count)
     sources = (Fluctuation(1, 0, state.target, {k: 1}), Fluctuation(0, 1, state.noise, {k: 1}))
     return Law({k: state.kept}, {k: state.lost}, sources)
 
@@ -143,10 +121,6 @@ def _labeller(law: Law, k: int, s: Any) -> Spread:
         return Spread(s / s, 0 * s, 0 * s, 0 * s)
     last = _gathered(law, {k - 1}, s)
     return Spread(last.kept[k - 1], last.lost[k - 1], *(x.shape for x in last.sources))
-
-
-def _slope(x: Any) -> Any:
-    return x.slope if hasattr(x, "slope") else 0
 
 
 def labeller_recursion(node: ChainScalar | PooledScalar) -> tuple[Generations, tuple[Expr, ...]]:

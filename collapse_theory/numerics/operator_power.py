@@ -19,14 +19,14 @@ moves (:math:`1-r^2=c(1+r)`, and of the mass :math:`\operatorname{tr}H/s` a fit 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol
 
 import numpy as np
 
-from collapse_theory.numerics.jets import same, value_of, where
+from collapse_theory.numerics.jets import Jet, same, value_of, where
 from collapse_theory.numerics.measure import Measure
 
-__all__ = ["EqualFits", "OneFit", "Spread"]
+__all__ = ["EqualFits", "OneFit", "RepeatedFit", "Spread", "repeated"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,20 @@ class Spread:
     def functions(self) -> tuple[Any, Any, Any, Any]:
         """The four functions."""
         return self.kept, self.lost, self.target, self.noise
+
+
+class RepeatedFit(Protocol):
+    """A fit labelled by one fit that nothing else sees."""
+
+    measure: Measure
+    lost: Any
+    """What it loses of a mean, shape (..., k)."""
+
+    def after(self, before: Spread, noise: Any) -> Spread:
+        """Return the fit labelled by the given one; ``noise`` is the variance of its label noise, a scalar or a column."""
+
+    def block(self) -> EqualFits:
+        """Return the block of this fit alone."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +109,11 @@ class OneFit:
             shape * before.noise + self.added * (noises + noise),
         )
 
+    def block(self) -> EqualFits:
+        """Return the block of this fit alone."""
+        moved = self.added[..., :, None] * (self.lost**2)[..., None, :]
+        return EqualFits(self.measure, self.kept, self.lost, moved, self.added)
+
 
 @dataclass(frozen=True)
 class EqualFits:
@@ -113,12 +132,6 @@ class EqualFits:
     lost: Any
     moved: Any
     added: Any
-
-    @classmethod
-    def one(cls, fit: OneFit) -> Self:
-        """Return the block of one fit."""
-        moved = fit.added[..., :, None] * (fit.lost**2)[..., None, :]
-        return cls(fit.measure, fit.kept, fit.lost, moved, fit.added)
 
     def after(self, before: Spread, noise: Any) -> Spread:
         """Return the last fit of the block, the first being labelled by the given one.
@@ -169,3 +182,37 @@ class EqualFits:
 
     def _carried(self, f: Any) -> Any:
         return self.kept**2 * f + self.measure.trace(self.moved * f[..., None, :])
+
+
+def _few(nodes: int) -> int:
+    """Return how many fits, run one by one, cost about what doubling a block a few times does, and at least a handful."""
+    return max(32, nodes**3 >> 14)
+
+
+def repeated(fit: RepeatedFit, before: Spread, noise: Any, count: Any) -> Spread:
+    """Return the last of ``count`` equal fits, each labelled by the one before.
+
+    Args:
+        fit: One of them.
+        before: The labeller of the first.
+        noise: Variance of each fit's label noise, a scalar or a column.
+        count: How many, a scalar or a column.
+    """
+    repeats, state = np.asarray(count, dtype=float), before
+    # A fit that loses nothing adds its noise, and nothing else happens: many add it many times.
+    faithful = np.logical_and(value_of(fit.lost) == 0, _slope(fit.lost) == 0).all(axis=-1, keepdims=True)
+    noise = where(faithful, repeats * noise, noise) if faithful.any() else noise
+    repeats = np.where(faithful, np.minimum(repeats, 1), repeats)
+    few = np.minimum(repeats, _few(fit.measure.size))
+    for i in range(int(few.max())):
+        live = few > i
+        after = fit.after(state, noise)
+        after = after if live.all() else after.chosen(live, state)
+        if all(map(same, after.functions, state.functions)):  # one more fit changes nothing
+            return state
+        state = after
+    return fit.block().repeated(state, noise, repeats - few) if (repeats > few).any() else state
+
+
+def _slope(x: Any) -> Any:
+    return x.slope if isinstance(x, Jet) else 0
