@@ -76,13 +76,13 @@ class Plane:
     def for_ellipses(self, least: float) -> Plane:
         r"""Return the plane with as many nodes as ellipses take for the precision.
 
-        The rule repeats what is outside, :math:`e^{-na}`, and the Taylor series of the filter inside, :math:`c^n/n!`.
+        The rule repeats what is inside, :math:`e^{-na}`, and the Taylor series of the filter's square, :math:`(2c)^n/n!`.
 
         Args:
             least: The least ``a`` of them.
         """
         digits, n = self.context.prec * math.log(2), 2
-        while n * least < digits + 2 * self.growth or n * (math.log(n / self.growth) - 1) < digits:
+        while n * least < digits + 2 * self.growth or n * (math.log(n / (2 * self.growth)) - 1) < digits:
             n += 2
         return replace(self, nodes=n)
 

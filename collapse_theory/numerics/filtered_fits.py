@@ -77,7 +77,8 @@ class FilterFit:
             contour: Nodes and weights of its filter.
         """
         s = measure.nodes
-        kappa, kappa_noise = (_moved_ridge(measure, T, z) for z in (contour.z, contour.z_noise))
+        kappa = _moved_ridge(measure, T, contour.z)
+        kappa_noise = kappa if contour.z_noise is contour.z else _moved_ridge(measure, T, contour.z_noise)
         g, g_noise = (1 / (s + x[..., None]) for x in (kappa, kappa_noise))
         weighted = contour.w[..., None] * g
         start = _ridgeless(measure, T)
@@ -153,34 +154,37 @@ class PairsInDigits:
     r"""Sums over pairs of nodes by partial fractions, at one point.
 
     Attributes:
-        measure: The eigenvalues.
         g: :math:`g_a` of the nodes above the real axis, shape (1, m, k).
-        weights: :math:`W_{ab}/(\kappa_a-\kappa_b)^2` off the diagonal, shape (m, 2m).
-        own: :math:`W_{aa}`, shape (m,).
+        factors: :math:`w_a\kappa_a` of all nodes, shape (2m,).
+        inverse: :math:`1/(z_b-z_a)(\kappa_a-\kappa_b)`, zero on the diagonal, shape (m, 2m).
+        total: Its sum against the factors, shape (m,).
+        own: :math:`w_a^2\kappa_a^2/(T-t_{aa})`, shape (m,).
+        rows: :math:`T`, shape (1,).
     """
 
-    measure: Measure
     g: Any
-    weights: Any
+    factors: Any
+    inverse: Any
+    total: Any
     own: Any
+    rows: Any
 
     @classmethod
     def of(cls, measure: Measure, T: Any, z: Any, kappa: Any, g: Any, amplitude: Any) -> PairsInDigits:
         """Return the pairs of a contour with its amplitudes :math:`w_a\\kappa_a`."""
-        z, x, f = z[0], kappa[0], amplitude[0]
+        z, x, f, rows = z[0], kappa[0], amplitude[0], T[0]
         points, ridges, factors = (np.concatenate([y, y.conjugate()]) for y in (z, x, f))
         itself = np.eye(len(z), 2 * len(z), dtype=int)
-        gaps = T * (points - z[:, None] + itself) * (x[:, None] - ridges + itself)
-        off = f[:, None] * factors / gaps * (1 - itself)
-        residual = x * measure.trace(measure.nodes * g[0] ** 2) - T[0] * z / x
-        return cls(measure, g, off, f**2 / residual)
+        inverse = (1 - itself) / ((points - z[:, None] + itself) * (x[:, None] - ridges + itself))
+        residual = x * measure.trace(measure.nodes * g[0] ** 2) - rows * z / x
+        return cls(g, factors, inverse, inverse @ factors, f**2 / residual, rows)
 
     def spread(self, density: Any) -> Any:
         """Return the same as :meth:`Pairs.spread`."""
         g = self.g[0]
         single, double = (g * density).sum(axis=-1), (g**2 * density).sum(axis=-1)
-        both = np.concatenate([single, single.conjugate()])
-        paired = 2 * (single * self.weights.sum(axis=-1) - self.weights @ both)
+        both = np.concatenate([single, single.conjugate()]) * self.factors
+        paired = (2 / self.rows) * self.factors[: len(g)] * (single * self.total - self.inverse @ both)
         return _above(paired[:, None] * g + (self.own * double)[:, None] * g**2)[None]
 
     def matrix(self) -> Any:
