@@ -56,6 +56,10 @@ def complex_ridge(measure: Measure, T: np.ndarray, z: np.ndarray) -> np.ndarray:
     """
     if measure.nodes.dtype == object:
         return _in_digits(measure, T, z)
+    z = np.where(np.isfinite(abs(z)), z, np.nan)
+    known = np.isfinite(z)
+    if not known.all():  # a contour beyond float64
+        return np.where(known, complex_ridge(measure, T, np.where(known, z, -1)), np.nan)
     turned, newton = np.angle(z) / np.pi, _newton(measure, T)
     kappa = solve_effective_ridge(measure, np.broadcast_to(T, z.shape).ravel(), np.abs(z).ravel()).reshape(z.shape) + 0j
     for i in range(1, _TURNS + 1):
@@ -86,7 +90,9 @@ def _in_digits(measure: Measure, T: Any, z: np.ndarray) -> np.ndarray:
     plain = Measure({COMMON: (measure.nodes / unit).astype(float)}, counts)
     with np.errstate(all="ignore"):
         start = complex_ridge(plain, np.asarray(T, dtype=float), np.asarray(z / unit, dtype=complex))
-    kappa, newton = np.vectorize(mp.mpc, otypes=[object])(start) * unit, _newton(measure, T)
+    start = np.where(np.isfinite(start), start, 0)
+    number = np.vectorize(mp.mpc, otypes=[object])
+    kappa, newton = np.where(start == 0, -z, number(start) * unit), _newton(measure, T)  # far away the ridge is all
     near = mp.mpf(2) ** (8 - mp.prec)
     for _ in range(int(mp.prec).bit_length() + 2):
         change, _, explained = newton(kappa, -z)

@@ -133,7 +133,8 @@ class Plane:
     def ellipse(self, edge: Any, beyond: Any) -> tuple[Any, Any]:
         """Return nodes and measure of the ellipse around ``[0, edge]`` with vertices so far beyond, shapes (n, 1)."""
         half, theta, i = self.array(edge) / 2, self.angles, self.i
-        long, short = half + beyond, self.function("sqrt")(beyond * (beyond + 2 * half))
+        root = self.function("sqrt")
+        long, short = half + beyond, root(beyond) * root(beyond + 2 * half)
         c, s = self.function("cos")(theta), self.function("sin")(theta)
         return half + long * c + i * (short * s), (short * c + i * (long * s)) / self.nodes
 

@@ -44,8 +44,9 @@ from collapse_theory.numerics.operator_power import EqualFits, OneFit, Spread, r
 __all__ = ["FilteredFits", "filter_recursion"]
 
 _FIRST, _MOST = 32, 512  # nodes of a contour in float64
-_MOST_IN_DIGITS = 1400
+_MOST_IN_DIGITS = 450
 _CLOSE = 1e-11  # to which twice as many nodes confirm a value, relative to the sum of the terms
+_LOST = 1e-12  # of a term, what a slope is beside it that is round-off: it is zero
 _ENTRIES = 1 << 21  # of a (points, nodes, eigenvalues) array
 
 
@@ -85,14 +86,16 @@ class FilterFit:
         g0 = 1 / (s + start)
         left = start * measure.trace(s * g_noise * g0[..., None, :]) - T * contour.z_noise / kappa_noise
         noise = (contour.v / left)[..., None] * g_noise
-        amplitude = contour.w * kappa
+        kept, lost = s * _above(weighted), _above(weighted * kappa[..., None])
+        if isinstance(kept, Jet):  # of one and the other, the slope that does not cancel at short times
+            lost = Jet(value_of(lost), -kept.slope)
         build = Pairs.of if measure.nodes.dtype != object else PairsInDigits.of
         return cls(
             measure,
-            s * _above(weighted),
-            _above(kappa[..., None] * weighted),
+            kept,
+            lost,
             s**2 * g0 * _above(noise),
-            build(measure, T, contour.z, kappa, g, amplitude),
+            build(measure, T, contour.z, contour.w, kappa, g),
         )
 
     def after(self, before: Spread, noise: Any) -> Spread:
@@ -120,33 +123,36 @@ class Pairs:
 
     Attributes:
         g: :math:`g_a` of the nodes above the real axis, shape (n, m, k).
-        both: Those of all nodes, shape (n, 2m, k).
-        weights: :math:`w_aw_b\kappa_a\kappa_b/(T-t_{ab})`, shape (n, m, 2m).
+        lost: :math:`\kappa_ag_a`.
+        weights: :math:`w_aw_b/(T-t_{ab})` of these and of all nodes, shape (n, m, 2m).
     """
 
     g: Any
-    both: Any
+    lost: Any
     weights: Any
 
     @classmethod
-    def of(cls, measure: Measure, T: Any, z: Any, kappa: Any, g: Any, amplitude: Any) -> Pairs:
-        """Return the pairs of a contour with its amplitudes :math:`w_a\\kappa_a`."""
-        both, ridges, factors = (np.concatenate([x, x.conjugate()], axis=1) for x in (g, kappa, amplitude))
-        overlap = (g * (measure.nodes * measure.counts)) @ np.swapaxes(both, 1, 2)
+    def of(cls, measure: Measure, T: Any, z: Any, w: Any, kappa: Any, g: Any) -> Pairs:
+        """Return the pairs of a contour with its weights."""
+        ridges, factors = (np.concatenate([x, x.conjugate()], axis=1) for x in (kappa, w))
+        overlap = (g * (measure.nodes * measure.counts)) @ _all(g)
         residual = ridges[:, None, :] * overlap - (T * z / kappa)[..., None]
-        return cls(g, both, amplitude[..., None] * factors[:, None, :] / residual)
+        return cls(g, kappa[..., None] * g, w[..., None] * factors[:, None, :] / residual)
 
     def spread(self, density: Any) -> Any:
-        r"""Return :math:`\sum_{ab}W_{ab}\,g_ag_b\int g_ag_b` against a density on the eigenvalues, shape (n, k)."""
-        seen = (self.g * density[:, None, :]) @ np.swapaxes(self.both, 1, 2)
-        return _above(self.g * ((self.weights * seen) @ self.both))
+        r"""Return :math:`\sum_{ab}W_{ab}\,\kappa_ag_a\kappa_bg_b\int g_ag_b` against a density on the eigenvalues, shape (n, k)."""
+        seen = (self.g * density[:, None, :]) @ _all(self.g)
+        return _above(self.lost * ((self.weights * seen) @ np.swapaxes(_all(self.lost), 1, 2)))
 
     def matrix(self) -> Any:
         """Return the spread of each eigenvalue, shape (n, k, k)."""
         n, m, k = self.g.shape
-        products = (self.g[:, :, None, :] * self.both[:, None, :, :]).reshape(n, 2 * m * m, k)
+        lost, seen = (
+            (x[:, :, None, :] * np.swapaxes(_all(x), 1, 2)[:, None, :, :]).reshape(n, 2 * m * m, k)
+            for x in (self.lost, self.g)
+        )
         flat = self.weights.reshape(n, 2 * m * m)
-        return 2 * _real(np.swapaxes(products * flat[..., None], 1, 2) @ products)
+        return 2 * _real(np.swapaxes(lost * flat[..., None], 1, 2) @ seen)
 
 
 @dataclass(frozen=True)
@@ -170,9 +176,9 @@ class PairsInDigits:
     rows: Any
 
     @classmethod
-    def of(cls, measure: Measure, T: Any, z: Any, kappa: Any, g: Any, amplitude: Any) -> PairsInDigits:
-        """Return the pairs of a contour with its amplitudes :math:`w_a\\kappa_a`."""
-        z, x, f, rows = z[0], kappa[0], amplitude[0], T[0]
+    def of(cls, measure: Measure, T: Any, z: Any, w: Any, kappa: Any, g: Any) -> PairsInDigits:
+        """Return the pairs of a contour with its weights."""
+        z, x, f, rows = z[0], kappa[0], w[0] * kappa[0], T[0]
         points, ridges, factors = (np.concatenate([y, y.conjugate()]) for y in (z, x, f))
         itself = np.eye(len(z), 2 * len(z), dtype=int)
         inverse = (1 - itself) / ((points - z[:, None] + itself) * (x[:, None] - ridges + itself))
@@ -235,20 +241,32 @@ class FilteredFits:
         """Return the values that twice as many nodes confirm, each point with its own."""
         n = columns[0].shape[0]
         out = [np.full(n, np.nan), np.full(n, np.nan)]
-        moved = any(isinstance(x, Jet) for x in columns)
+        rate, moved = self._rate(measure, columns), any(isinstance(x, Jet) for x in columns)
         slopes = [np.full(n, np.nan), np.full(n, np.nan)]
         todo, nodes, before = np.arange(n), _FIRST, None
         while todo.size and nodes <= _MOST:
             now = self._at(measure, [x[todo] for x in columns], Plane(nodes))
             if before is not None:
-                close = _agree(before, now)
+                close = _agree(before, now, rate[todo])
                 for have, found, x in zip(out, slopes, now, strict=True):
                     have[todo[close]] = value_of(x)[close]
                     if moved:
-                        found[todo[close]] = _slope(x)[close]
+                        lost = abs(_slope(x)) <= _LOST * rate[todo] * sum(abs(value_of(y)) for y in now)
+                        found[todo[close]] = np.where(lost, 0.0, _slope(x))[close]
                 todo, now = todo[~close], tuple(x[~close] for x in now)
             before, nodes = now, 2 * nodes
         return tuple(map(Jet, out, slopes)) if moved else tuple(out)  # type: ignore[return-value]
+
+    def _rate(self, measure: Measure, columns: list[Any]) -> np.ndarray:
+        """Return how fast the arguments move, relative to themselves; a short time relative to that of the fastest direction."""
+        out = np.zeros(columns[0].shape[0])
+        for x in self._stages(columns):
+            time = value_of(x.parameters[0]) * (1 if isinstance(x.filter, Flow) else value_of(x.parameters[-1]))
+            share = 1.0 if x.filter is None else np.minimum(1, time * upper_edge(measure, value_of(x.T)))
+            for y, part in ((x.T, 1.0), (x.noise, 1.0), *((y, share) for y in x.parameters)):
+                if isinstance(y, Jet):
+                    out = np.maximum(out, np.where(y.value == 0, 0, abs(part * y.slope / y.value))[:, 0])
+        return out
 
     def _at(self, measure: Measure, columns: list[Any], plane: Plane) -> tuple[Any, Any]:
         """Return the values with so many nodes; points whose contours are of different kinds are run apart."""
@@ -372,6 +390,11 @@ def _above(x: Any) -> Any:
     return 2 * _real(x.sum(axis=-2))
 
 
+def _all(x: Any) -> Any:
+    """Return functions at all nodes as columns, shape (n, k, 2m) of (n, m, k)."""
+    return np.swapaxes(np.concatenate([x, x.conjugate()], axis=1), 1, 2)
+
+
 def _real(x: Any) -> Any:
     if isinstance(x, Jet):
         return Jet(_real(x.value), _real(x.slope))
@@ -387,13 +410,13 @@ def _slope(x: Any) -> Any:
     return x.slope if isinstance(x, Jet) else 0 * x
 
 
-def _agree(a: tuple[Any, Any], b: tuple[Any, Any]) -> np.ndarray:
-    """Return where two pairs of terms agree, and their slopes."""
-    out = np.True_
-    for of in (value_of, _slope):
-        size = sum(abs(of(x)) for x in b)
-        out = out & np.logical_and.reduce([abs(of(x) - of(y)) <= _CLOSE * size for x, y in zip(a, b, strict=True)])
-    return np.asarray(out)
+def _agree(a: tuple[Any, Any], b: tuple[Any, Any], rate: np.ndarray) -> np.ndarray:
+    """Return where two pairs of terms agree, and their slopes to what a small relative change of the arguments makes."""
+    size = sum(abs(value_of(x)) for x in b)
+    out = np.logical_and.reduce([abs(value_of(x) - value_of(y)) <= _CLOSE * size for x, y in zip(a, b, strict=True)])
+    steep = sum(abs(_slope(x)) for x in b) + rate * size
+    slopes = [abs(_slope(x) - _slope(y)) <= _CLOSE * steep for x, y in zip(a, b, strict=True)]
+    return np.asarray(out & np.logical_and.reduce(slopes))
 
 
 def filter_recursion(node: FilterScalar) -> tuple[FilteredFits, tuple[Expr, ...]]:
