@@ -34,7 +34,7 @@ from sympy.core.symbol import Str
 from collapse_theory.algebra.effective import shared_trace
 from collapse_theory.algebra.integrals import SpectralTrace
 from collapse_theory.derive.labeller_scalars import BlockScalar
-from collapse_theory.describe.filters import Filter
+from collapse_theory.describe.filters import Filter, GradientDescent, GradientFlow
 from collapse_theory.describe.nodes import Fit
 from collapse_theory.symbols import eigenvalue as s
 
@@ -67,6 +67,20 @@ class FilterScalar(BlockScalar):
     def both(self) -> tuple[Expr, Expr]:
         """The bias and the variance of the chain."""
         return FilterBias(*self.args), FilterVariance(*self.args)
+
+    def learned(self, i: int, z: Expr) -> Expr:
+        r"""Return :math:`f(z)` of the i-th block, from 1; that of a ridge is :math:`z/(z+\lambda)`.
+
+        >>> from collapse_theory.symbols import T, n, sigma, t, lam
+        >>> chain = FilterBias((T, (Str("GradientFlow"), t), sigma, n), (T, (Str(RIDGE), lam), sigma, 1))
+        >>> chain.learned(1, s), chain.learned(2, s)
+        (1 - exp(-Sigma*t), Sigma/(Sigma + lam))
+        """
+        name, *parameters = self.stages[i - 1][1]
+        if str(name) == RIDGE:
+            return z / (z + parameters[0])
+        kinds: dict[str, type[Filter]] = {kind.__name__: kind for kind in (GradientFlow, GradientDescent)}
+        return kinds[str(name)](*parameters).learned(z)
 
     def doit(self, **_hints: Any) -> Expr:
         """Return the scalar itself: it is an integral over a contour."""
