@@ -81,5 +81,5 @@ def labelled_by_truth(model: Fit) -> Pipeline:
         where: dict[str, Any] = {"T": s.T, "covariance": s.inputs.covariance} if inputs is None else {"design": inputs}
         pooled.append(out.sample(noise=s.noise, **where))
         copies.setdefault(s.inputs, pooled[-1])
-    out.fit(pooled, model.weights, model.ridge)
+    out.fit(pooled, model.weights, model.ridge, filter=model.filter)
     return out

@@ -21,6 +21,7 @@ from collapse_theory.core.numbers import real
 from collapse_theory.describe import workflows
 from collapse_theory.describe.grammar import formula, source
 from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Stage
+from collapse_theory.describe.strings import filter_of
 
 __all__ = ["Curve", "GraphRecipe", "Recipe", "WorkflowRecipe", "located"]
 
@@ -152,7 +153,7 @@ class WorkflowRecipe(Recipe):
 
 
 SAMPLE_KEYS = ("T", "noise", "source", "design", "covariance", "pool")
-FIT_KEYS = ("data", "weights", "ridge")
+FIT_KEYS = ("data", "weights", "ridge", "filter")
 
 
 @dataclass(frozen=True)
@@ -219,6 +220,8 @@ class GraphRecipe(Recipe):
                 data = self._samples(table["data"], "data", built)
                 if table.get("weights") is not None:
                     how["weights"] = [self._scalar(a, "weights") for a in _listing(table["weights"], "weights")]
+                if table.get("filter") is not None:
+                    how["filter"] = filter_of(table["filter"], self.names)
                 return lambda pipe: pipe.fit(data, **how)
             if "pool" in table:
                 extra = sorted(set(table) - {"T", "pool"})

@@ -26,7 +26,7 @@ def filter_lines(e: Expr, printer: TheoryLatexPrinter) -> list[str]:
     chains = sorted(e.atoms(FilterScalar), key=lambda x: (len(x.args), x.sort_key()))
     if not chains:
         return []
-    longest, lines = chains[-1], [r"&\text{with contours } \oint \text{ once around the spectrum of } X^\top X / T"]
+    longest, lines = chains[-1], [r"&\text{with contours } \oint \text{ once around the spectrum of } X^\top X / T \text{, no pole of } f \text{ inside}"]
     for i in range(1, len(longest.args) + 1):
         lines += _block_lines(longest, i, printer)
     return lines
