@@ -31,7 +31,11 @@ def one_batch(pipe, family, runs, rng):
     for node in pipe.nodes:
         if isinstance(node, ct.Fit):
             weights = [float(a) for a in node.weights]
-            fits[node.index] = family.fit([rows[s.index] for s in node.samples], weights, float(node.ridge or 0), rng)
+            used = [rows[s.index] for s in node.samples]
+            if node.filter is not None:
+                fits[node.index] = family.stopped(used, weights, node.filter)
+                continue
+            fits[node.index] = family.fit(used, weights, float(node.ridge or 0), rng)
         elif node.pool:
             rows[node.index] = family.subset([rows[s.index] for s in node.pool], int(node.T), rng)
         elif hasattr(node.source, "labellers"):
@@ -182,10 +186,28 @@ class Linear:
         )
         return x, np.einsum("rtd,rd->rt", x, model) + noise * rng.standard_normal(x.shape[:2])
 
-    def fit(self, samples, weights, ridge, rng):
+    def normal(self, samples, weights):
         rows = sum(x.shape[1] for x, _ in samples)
         gram = sum(a * x.transpose(0, 2, 1) @ x for a, (x, _) in zip(weights, samples, strict=True)) / rows
-        moment = sum(a * np.einsum("rtd,rt->rd", x, y) for a, (x, y) in zip(weights, samples, strict=True)) / rows
+        return gram, sum(a * np.einsum("rtd,rt->rd", x, y) for a, (x, y) in zip(weights, samples, strict=True)) / rows
+
+    def stopped(self, samples, weights, how):
+        """Gradient descent step by step, and gradient flow by so many small ones, extrapolated to none."""
+        gram, moment = self.normal(samples, weights)
+        if isinstance(how, ct.GradientDescent):
+            return self.descended(gram, moment, float(how.step), int(how.steps))
+        time, first = float(how.time), math.ceil(4 * float(how.time) * np.linalg.norm(gram, 2, (1, 2)).max())
+        coarse, middle, fine = (self.descended(gram, moment, time / k, k) for k in (first, 2 * first, 4 * first))
+        return (8 * fine - 6 * middle + coarse) / 3
+
+    def descended(self, gram, moment, step, steps):
+        w = np.zeros_like(moment)
+        for _ in range(steps):
+            w = w + step * (moment - (gram @ w[:, :, None])[:, :, 0])
+        return w
+
+    def fit(self, samples, weights, ridge, rng):
+        gram, moment = self.normal(samples, weights)
         k = gram.shape[1]
         if self.features is not None:
             maps = rng.standard_normal((len(gram), k, self.features)) / math.sqrt(self.features)

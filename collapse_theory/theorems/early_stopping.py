@@ -7,7 +7,6 @@ from typing import Any
 from sympy import S, oo
 from sympy.core.symbol import Str
 
-from collapse_theory.core.errors import PipelineError
 from collapse_theory.core.numbers import integer
 from collapse_theory.derive.filter_chain import FilterBias, FilterVariance
 from collapse_theory.derive.formula import ErrorFormula
@@ -22,7 +21,7 @@ __all__: list[str] = []
 
 def _flow_replace(n: Any, T: Any, T0: Any, t: Any, t0: Any, sigma: Any, sigma0: Any) -> Pipeline:
     pipe, last = Pipeline(), Source.of(TRUTH)
-    for _ in range(integer(n, "n", least=0, error=PipelineError)):
+    for _ in range(integer(n, "n", least=0)):
         last = Source.of(pipe.fit(pipe.sample(T=T0, noise=sigma0, source=last), filter=GradientFlow(t0)))
     pipe.fit(pipe.sample(T=T, noise=sigma, source=last), filter=GradientFlow(t))
     return pipe
