@@ -69,7 +69,9 @@ def test_one_fit_on_isotropic_inputs_is_an_integral_over_the_marchenko_pastur_la
 
 @pytest.mark.parametrize("count", [0, 1, 5, 3000])
 def test_a_ridge_as_a_filter_is_the_operator_theory(count):
-    T, T0, lam, lam0, sigma, sigma0, n = (getattr(ct.symbols, x) for x in "T T0 lam lam0 sigma sigma0 n".split())
+    T, T0, lam, lam0, sigma, sigma0, n = (
+        getattr(ct.symbols, x) for x in ("T", "T0", "lam", "lam0", "sigma", "sigma0", "n")
+    )
     blocks = ((T0, (Str(RIDGE), lam0), sigma0, n), (T, (Str(RIDGE), lam), sigma, 1))
     err = ErrorFormula({"bias": FilterBias(*blocks), "variance": FilterVariance(*blocks)}, "proportional")
     at = {"n": count, "T": 30, "T0": 9, "lam": 0.1, "lam0": 0.01, "sigma": 0.3, "sigma0": 0.2, **ABOUT}
@@ -134,9 +136,7 @@ def test_arrays_broadcast_point_by_point():
 
 @pytest.mark.parametrize("t", [1e-4, 2.0, 300.0])
 def test_derivatives_are_slopes(t):
-    T, T0, sigma, tau, eta = (
-        sp.Symbol(name, positive=True) for name in ("T", "T0", "sigma", "tau", "eta")
-    )
+    T, T0, sigma, tau, eta = (sp.Symbol(name, positive=True) for name in ("T", "T0", "sigma", "tau", "eta"))
     err = chain((T0, FLOW(tau), 0.3), (T, DESCENT(eta, 9), sigma), (T, 0.05, 0.1))
     at = {"T": 30.0, "T0": 9.0, "sigma": 0.4, "tau": t, "eta": 0.2}
     for name, x in at.items():
@@ -208,7 +208,9 @@ def test_what_is_no_chain_is_refused():
         lambda: ct.test_error(pipe, model=m, method="exact"),
         lambda: ct.test_error(pipe, model=m, test_covariance="Sigma2"),
     ):
-        with pytest.raises(ct.PipelineError, match="a filter is covered in a chain.*; describe a chain, or fit with a"):
+        with pytest.raises(
+            ct.PipelineError, match=r"a filter is covered in a chain.*; describe a chain, or fit with a"
+        ):
             refused()
 
 

@@ -1,7 +1,8 @@
 r"""A chain of fits by spectral filters: the generation operator as a contour integral.
 
-A fit :math:`\hat w=h(S)X^\top y/T`, :math:`S=X^\top X/T`, with :math:`f(x)=xh(x)` analytic around the spectrum of S and :math:`f(0)=0`
-is by Cauchy an integral over resolvents, and each of them has the equivalents of :mod:`.operator` at the ridge :math:`-z`:
+A fit :math:`\hat w=h(S)X^\top y/T`, :math:`S=X^\top X/T`, with :math:`f(x)=xh(x)` analytic around the spectrum of S and
+:math:`f(0)=0` is by Cauchy an integral over resolvents, and each of them has the equivalents of :mod:`.operator` at the ridge
+:math:`-z`:
 
 .. math:: f(S)=\oint\frac{f(z)}z\,(-z)(S-z)^{-1}\frac{dz}{2\pi i},\qquad
    (-z)(S-z)^{-1}\simeq c(z),\quad c(z)=\kappa(z)\,(\Sigma+\kappa(z))^{-1}.
@@ -14,8 +15,8 @@ The product of two at different ridges is :math:`c_1c_2` times what M and the ot
    A=\mathbb Ef(S)\simeq\oint\frac{f(z)}z\,c(z)\frac{dz}{2\pi i},
 
 and the noise of the labels, per unit of its variance, adds
-:math:`a'[M]=\frac1T\operatorname{tr}M\,\mathbb E[h(S)^2S]\simeq\frac1T\operatorname{tr}M\oint\frac{f(z)^2}{z^2}\,c(z)\frac{dz}{2\pi i}`. A ridge is
-the residue at :math:`z=-\lambda`. Fits on samples of their own compose as in :mod:`.labeller`: bias
+:math:`a'[M]=\frac1T\operatorname{tr}M\,\mathbb E[h(S)^2S]\simeq\frac1T\operatorname{tr}M\oint\frac{f(z)^2}{z^2}\,c(z)
+\frac{dz}{2\pi i}`. A ridge is the residue at :math:`z=-\lambda`. Fits on samples of their own compose as in :mod:`.labeller`: bias
 :math:`w_0^\top(\Sigma-2u_0+M_0)w_0`, variance :math:`\sum_l\sigma_l^2a'_l`.
 
 Source: Ali, Kolter, Tibshirani, A continuous-time view of early stopping for least squares, AISTATS 2019 (one fit); the operator
@@ -45,7 +46,7 @@ RIDGE = "Ridge"
 
 
 def response_at_two(M: Expr, T: Expr, first: Symbol, second: Symbol) -> Expr:
-    r"""Return what the rows make of M between resolvents at two effective ridges; at equal ones that of :func:`.response`.
+    r"""Return what the rows make of M between resolvents at two effective ridges; at equal ones what :mod:`.operator` has.
 
     >>> from collapse_theory.symbols import T, kappa, indexed
     >>> response_at_two(s, T, kappa, kappa)

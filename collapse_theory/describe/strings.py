@@ -1,7 +1,7 @@
 """The short strings of the command line and of pipeline files: values, ranges, spectra and targets.
 
 ``0.01,0.1,1`` | ``log:1e-4:10:50`` | ``lin:0:1:11`` | ``0..5`` are values; ``powerlaw:d=300,beta=1.5`` is a spectrum,
-``source:r=0.5`` a target, ``flow:time=8`` a filter. The keywords of a spectrum or target are the fields of its class, so the two cannot drift.
+``source:r=0.5`` a target, ``flow:time=8`` a filter. The keywords are the fields of a class, so the two cannot drift.
 """
 
 from __future__ import annotations
@@ -166,9 +166,7 @@ def _object(text: str, what: str, kinds: Mapping[str, Any], from_array: Callable
     return _built(text, what, kinds, formula, [*kinds, "file"])
 
 
-def _built(
-    text: str, what: str, kinds: Mapping[str, Any], number: Callable[[str], Expr], known: Sequence[str]
-) -> Any:
+def _built(text: str, what: str, kinds: Mapping[str, Any], number: Callable[[str], Expr], known: Sequence[str]) -> Any:
     """Return the object of a kind and its fields, ``kind:field=VALUE,field=VALUE``."""
     if not isinstance(text, str):
         raise ParseError(f"{what} needs to be text, got {shown(text)} of type {type(text).__name__}; quote it")

@@ -8,9 +8,8 @@ has many roots. The one of the equivalent continues that at a positive ridge thr
 
 .. math:: \operatorname{tr}\big|\Sigma(\Sigma+\kappa)^{-1}\big|^2<T,
 
-the *physical sheet*: the imaginary part of the equation says that both sides of
-:math:`\operatorname{Im}\kappa\,(1-\frac1T\operatorname{tr}|\cdot|^2)=\operatorname{Im}\lambda\,|\cdot|` have one sign. It is reached from
-the root at :math:`|z|` by turning the ridge towards :math:`-z`, in steps that shrink with the angle to the spectrum.
+the *physical sheet*. It is reached from the root at :math:`|z|` by turning the ridge towards :math:`-z`, in steps that shrink with
+the angle to the spectrum.
 
 The upper edge of the spectrum of :math:`X^\top X/T` is where the sheet ends, :math:`z=-\lambda(\kappa)` at the root of
 :math:`\operatorname{tr}\Sigma^2(\Sigma+\kappa)^{-2}=T` below :math:`-\max s`.
@@ -100,7 +99,9 @@ def _in_digits(measure: Measure, T: Any, z: np.ndarray) -> np.ndarray:
         if all(abs(x) <= near * abs(y) for x, y in zip(change.flat, kappa.flat, strict=True)):
             break
     else:
-        raise ConvergenceError(f"complex effective ridges do not settle at {mp.dps} digits; rescale the spectrum and the time")
+        raise ConvergenceError(
+            f"complex effective ridges do not settle at {mp.dps} digits; rescale the spectrum and the time"
+        )
     if not np.all(explained < T):
         raise ConvergenceError("complex effective ridges left the physical sheet; rescale the spectrum and the time")
     return np.asarray(kappa)

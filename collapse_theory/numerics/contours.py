@@ -7,11 +7,11 @@ A fit that is stopped early leaves the share :math:`e(x)=1-f(x)` of a direction 
 .. math:: \oint e(z)\,\frac{\phi(z)}z\,\frac{dz}{2\pi i}\simeq2\operatorname{Re}\sum_{\operatorname{Im}z_a>0}w_a\phi(z_a),\qquad
    w_a=\frac{e(z_a)}{z_a}\,\frac{z'(\theta_a)}{in}.
 
-* **Short**: the ellipse :math:`z=\frac{x_+}2(1+\cosh(a+i\theta))` around :math:`[0,x_+]`, its vertices :math:`\delta` beyond the ends,
-  where :math:`|e|\le e^c` for :math:`\delta=(e^{c/k}-1)/\eta`, or :math:`c/t`. The error falls like :math:`e^{-na}`.
+* **Short**: the ellipse :math:`z=\frac{x_+}2(1+\cosh(a+i\theta))` around :math:`[0,x_+]`, its vertices :math:`\delta` beyond the
+  ends, where :math:`|e|\le e^c` for :math:`\delta=(e^{c/k}-1)/\eta`, or :math:`c/t`. The error falls like :math:`e^{-na}`.
 * **Long**: the parabola :math:`\zeta=-N(0.1309-0.1194\theta^2+0.25i\theta)` with :math:`z=\zeta/t`, whose error is about
-  :math:`2.85^{-N}` at :math:`n=N` for every spectrum. For descent :math:`x=e^{-\zeta/k}` and :math:`z=(1\mp x)/\eta`, the sum of both
-  signs.
+  :math:`2.85^{-N}` at :math:`n=N` for every spectrum. For descent :math:`x=e^{-\zeta/k}` and :math:`z=(1\mp x)/\eta`, the sum of
+  both signs.
 
 The noise of the labels meets :math:`f^2=(1-e)^2`. On a closed contour that has no pole; on a parabola, which is open, the constant
 part is left out, since its integral over a closed contour vanishes, and :math:`2e-e^2` has a parabola for each of its terms.
@@ -104,7 +104,7 @@ class Plane:
     def function(self, name: str) -> Callable[[Any], Any]:
         """Return an elementary function on arrays."""
         if self.context is None:
-            return getattr(np, name)  # type: ignore[no-any-return]
+            return getattr(np, name)
         return np.vectorize(getattr(self.context, name), otypes=[object])
 
     def log1p(self, x: Any) -> Any:
@@ -212,7 +212,9 @@ class Descent:
         """Return the ellipse."""
         z, dz = plane.ellipse(edge, self.beyond(plane))
         steps = plane.array(self.steps)
-        return _closed(z, dz, self._moved(z, plane.function("exp")(steps * plane.log1p(-value_of(self.step) * z)), steps))
+        return _closed(
+            z, dz, self._moved(z, plane.function("exp")(steps * plane.log1p(-value_of(self.step) * z)), steps)
+        )
 
     def open(self, plane: Plane) -> Contour:
         """Return the two parabolas."""

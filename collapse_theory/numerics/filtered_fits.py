@@ -15,8 +15,8 @@ in the notation of :mod:`.operator_power`; :math:`v` are the weights of :math:`f
 without a ridge. Denominators are computed in the complement form
 :math:`T-t_{ab}=-Tz_a/\kappa_a+\kappa_b\operatorname{tr}\Sigma g_ag_b`, which does not cancel at an interpolation threshold.
 
-In float64 a value is accepted when twice as many nodes confirm it, point by point. In mpmath, where the run at higher precision does
-that, sums over pairs of nodes are taken by partial fractions, :math:`g_ag_b=(g_a-g_b)/(\kappa_b-\kappa_a)` and
+In float64 a value is accepted when twice as many nodes confirm it, point by point. In mpmath, where the run at higher precision
+does that, sums over pairs of nodes are taken by partial fractions, :math:`g_ag_b=(g_a-g_b)/(\kappa_b-\kappa_a)` and
 :math:`T-t_{ab}=T(z_b-z_a)/(\kappa_a-\kappa_b)`: no sum is then over pairs and eigenvalues, and the digits that differences lose are
 there.
 """
@@ -226,7 +226,9 @@ class FilteredFits:
         if measure.energies is None:
             measure.form(measure.nodes)
         if measure.extent is not None:
-            raise DomainError("a filter needs a spectrum that is listed, got a power law by quadrature; take fewer directions")
+            raise DomainError(
+                "a filter needs a spectrum that is listed, got a power law by quadrature; take fewer directions"
+            )
         rows = max((len(a) for a in arguments if np.ndim(a) > 1), default=0)
         columns = [np.broadcast_to(_array(a, measure), (rows or 1, 1)) for a in arguments]
         with np.errstate(all="ignore"):
@@ -272,9 +274,7 @@ class FilteredFits:
         """Return the values with so many nodes; points whose contours are of different kinds are run apart."""
         stages = self._stages(columns)
         edges = [upper_edge(measure, value_of(x.T)) for x in stages]
-        kinds = np.concatenate(
-            [x.short(plane, edge) for x, edge in zip(stages, edges, strict=True)], axis=1
-        )
+        kinds = np.concatenate([x.short(plane, edge) for x, edge in zip(stages, edges, strict=True)], axis=1)
         signature = kinds @ (1 << np.arange(len(stages)))
         step = max(1, _ENTRIES // (plane.nodes * max(measure.size, plane.nodes)))
         pieces, places = [], []
@@ -304,8 +304,8 @@ class FilteredFits:
             plane = ellipses if all(kinds) or ellipses.nodes > plane.nodes else plane
         if plane.nodes > _MOST_IN_DIGITS:
             raise DomainError(
-                f"a filter needs contours of at most {_MOST_IN_DIGITS} nodes, got {plane.nodes} for {plane.context.dps} digits: the "
-                "terms may be too small beside what they are differences of; take a shorter time, or fewer digits"
+                f"a filter needs contours of at most {_MOST_IN_DIGITS} nodes, got {plane.nodes} for {plane.context.dps} digits: "
+                "the terms may be too small beside what they are differences of; take a shorter time, or fewer digits"
             )
         return _risk(measure, stages, edges, kinds, plane)
 

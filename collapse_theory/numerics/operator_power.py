@@ -19,7 +19,7 @@ moves (:math:`1-r^2=c(1+r)`, and of the mass :math:`\operatorname{tr}H/s` a fit 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -58,9 +58,13 @@ class Spread:
 class RepeatedFit(Protocol):
     """A fit labelled by one fit that nothing else sees."""
 
-    measure: Measure
-    lost: Any
-    """What it loses of a mean, shape (..., k)."""
+    @property
+    def measure(self) -> Measure:
+        """Nodes with counts and energies, shape (k,)."""
+
+    @property
+    def lost(self) -> Any:
+        """What it loses of a mean, shape (..., k)."""
 
     def after(self, before: Spread, noise: Any) -> Spread:
         """Return the fit labelled by the given one; ``noise`` is the variance of its label noise, a scalar or a column."""

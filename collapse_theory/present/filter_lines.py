@@ -13,6 +13,9 @@ from collapse_theory.symbols import eigenvalue, eigenvalue_of, intermediate
 
 __all__ = ["filter_lines"]
 
+_CONTOURS = (
+    r"&\text{with contours } \oint \text{ around the spectrum of } X^\top X / T \text{, no pole of } f \text{ inside}"
+)
 _ONCE, _TWICE = r"\frac{dz}{2 \pi i}", r"\frac{dz_1\, dz_2}{\left(2 \pi i\right)^{2}}"
 
 
@@ -26,7 +29,10 @@ def filter_lines(e: Expr, printer: TheoryLatexPrinter) -> list[str]:
     chains = sorted(e.atoms(FilterScalar), key=lambda x: (len(x.args), x.sort_key()))
     if not chains:
         return []
-    longest, lines = chains[-1], [r"&\text{with contours } \oint \text{ once around the spectrum of } X^\top X / T \text{, no pole of } f \text{ inside}"]
+    longest, lines = (
+        chains[-1],
+        [_CONTOURS],
+    )
     for i in range(1, len(longest.args) + 1):
         lines += _block_lines(longest, i, printer)
     return lines
@@ -51,12 +57,12 @@ def _block_lines(chain: FilterScalar, i: int, printer: TheoryLatexPrinter) -> li
 
     mean, noise = printer.doprint(f / z), printer.doprint(f**2 / z**2)
     pair, per_row = printer.doprint(f1 * f2 / (z1 * z2)), printer.doprint(1 / T)
+    image = rf"{shown(lost(x1) * lost(x2))} \left({shown(M + eigenvalue * answer)}\right)"
     return [
         rf"A{index} &= \oint {mean}\, {shown(lost(x))}\, {_ONCE}",
-        rf"\mathcal{{G}}{index}[M] &= \oint\!\oint {pair}\, {shown(lost(x1) * lost(x2))}"
-        rf" \left({shown(M + eigenvalue * answer)}\right) {_TWICE}",
+        rf"\mathcal{{G}}{index}[M] &= \oint\!\oint {pair}\, {image} {_TWICE}",
         rf"a'{index}[M] &= {per_row} \operatorname{{tr}}\left[M \oint {noise}\, {shown(lost(x))}\, {_ONCE}\right]",
         rf"{printer.doprint(f)} &= {printer.doprint(chain.learned(i, z))}",
-        rf"{shown(R)} &= {shown((1 / (eigenvalue + x)))}",
+        rf"{shown(R)} &= {shown(1 / (eigenvalue + x))}",
         ridge_line(x, T, -z, (), printer),
     ]

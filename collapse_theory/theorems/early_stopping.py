@@ -31,16 +31,14 @@ def _flow_replace(n: Any, T: Any, T0: Any, t: Any, t0: Any, sigma: Any, sigma0: 
     "flow-replace",
     title="Replace with early stopping: n generators by gradient flow, and a tested fit",
     hypotheses=r"""$n$ generators on $T_0$ fresh rows each, trained by gradient flow on half the mean squared error from zero for a
-time $t_0$, the first labelled by the truth and the next by the previous fit, then a fit by gradient flow for a time $t$ on $T$ fresh
-rows labelled by the last generator; any $T_0,T\gtrless d$. $\mathcal G$ and $\mathcal G_0$ are the generation operators of the tested
-fit and of a generator""",
+time $t_0$, the first labelled by the truth and the next by the previous fit, then a fit by gradient flow for a time $t$ on
+$T$ fresh rows labelled by the last generator; any $T_0,T\gtrless d$. $\mathcal G$ and $\mathcal G_0$ are the generation operators
+of the tested fit and of a generator""",
     build=_flow_replace,
     sources=("ali2019early", "dohmatob2024regression"),
     relations=(
         Relation("ridge-chain", "tends to", {"t": oo, "t0": oo}, "trained to the end", there={"lam": 0, "lam0": 0}),
-        Relation(
-            "ridge-clean", "tends to", {"n": 0, "t": oo}, "no generation, trained to the end", there={"lam": 0}
-        ),
+        Relation("ridge-clean", "tends to", {"n": 0, "t": oo}, "no generation, trained to the end", there={"lam": 0}),
     ),
 )
 def flow_replace() -> ErrorFormula:
@@ -48,5 +46,7 @@ def flow_replace() -> ErrorFormula:
     flow = Str(GradientFlow.__name__)
     stages = ((T0, (flow, t0), sigma0, generations), (T, (flow, t), sigma, S.One))
     return ErrorFormula(
-        parts={"bias": FilterBias(*stages), "variance": FilterVariance(*stages)}, regime="proportional", method="operator"
+        parts={"bias": FilterBias(*stages), "variance": FilterVariance(*stages)},
+        regime="proportional",
+        method="operator",
     )
