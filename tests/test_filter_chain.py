@@ -147,6 +147,19 @@ def test_derivatives_are_slopes(t):
         assert abs(got - want) < 1e-8 * abs(want) + 1e-11 * ends[0] / x, name
 
 
+def test_many_equal_fits_are_powers_of_one():
+    t, n = ct.symbols.t, ct.symbols.n
+    flow = ct.catalog["flow-replace"].error
+    at = {"T": 30, "T0": 20, "t": 3.0, "t0": 9.0, "sigma": 0.3, "sigma0": 0.2, **ABOUT}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("collapse_theory.numerics.operator_power._few", lambda nodes: 2)
+        powers = flow.evaluate(n=[1, 9, 40], **at), flow.diff("t0").evaluate(n=[1, 9, 40], **at)
+    assert powers[0] == pytest.approx(flow.evaluate(n=[1, 9, 40], **at), rel=1e-11)
+    assert powers[1] == pytest.approx(flow.diff("t0").evaluate(n=[1, 9, 40], **at), rel=1e-9)
+    with pytest.raises(ct.DomainError, match="n in a number of fits"):
+        FilterBias((30, (Str(RIDGE), t), 0.1, n)).diff(n)
+
+
 def test_digits_agree_with_float64():
     about = {"spectrum": ct.Spiked(D, [3]), "target": ct.RandomTarget()}
     err = chain((9, FLOW(0.5), 0.3))

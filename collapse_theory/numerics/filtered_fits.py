@@ -146,13 +146,17 @@ class Pairs:
 
     def matrix(self) -> Any:
         """Return the spread of each eigenvalue, shape (n, k, k)."""
-        n, m, k = self.g.shape
+        return np.concatenate([self._matrix(slice(i, i + 1)) for i in range(self.g.shape[0])], axis=0)
+
+    def _matrix(self, point: slice) -> Any:
+        """Return the matrix of one point: as many products as pairs of nodes are held."""
+        _, m, k = self.g.shape
         lost, seen = (
-            (x[:, :, None, :] * np.swapaxes(_all(x), 1, 2)[:, None, :, :]).reshape(n, 2 * m * m, k)
-            for x in (self.lost, self.g)
+            np.reshape(x[:, :, None, :] * np.swapaxes(_all(x), 1, 2)[:, None, :, :], (1, 2 * m * m, k))
+            for x in (self.lost[point], self.g[point])
         )
-        flat = self.weights.reshape(n, 2 * m * m)
-        return 2 * _real(np.swapaxes(lost * flat[..., None], 1, 2) @ seen)
+        weights = np.reshape(self.weights[point], (1, 2 * m * m))[..., None]
+        return 2 * _real(np.swapaxes(lost * weights, 1, 2) @ seen)
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ class Jet:
 
 
 _SHAPES = frozenset({np.ndim, np.shape})
-_MOVES = frozenset({np.broadcast_to, np.concatenate, np.ravel, np.stack, np.swapaxes})
+_MOVES = frozenset({np.broadcast_to, np.concatenate, np.ravel, np.reshape, np.stack, np.swapaxes})
 
 
 def _part(argument: Any, of: Callable[[Jet], Any]) -> Any:
