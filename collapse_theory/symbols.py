@@ -72,6 +72,8 @@ __all__ = [
     "step",
     "summation_index",
     "symbol_of",
+    "t",
+    "t0",
     "trace_scalar",
     "unknown_name",
     "unshared",
@@ -91,6 +93,8 @@ n = Symbol("n", nonnegative=True, integer=True)
 m = Symbol("m", nonnegative=True, integer=True)
 m0 = Symbol("m0", nonnegative=True, integer=True)
 k = Symbol("k", positive=True)
+t = Symbol("t", positive=True)
+t0 = Symbol("t0", positive=True)
 w = Symbol("w", nonnegative=True)
 p1 = Symbol("p1", nonnegative=True)
 p2 = Symbol("p2", nonnegative=True)
@@ -107,7 +111,32 @@ error = Symbol("E", nonnegative=True)
 NOTATION: Mapping[str, Symbol] = MappingProxyType(
     {
         s.name: s
-        for s in (d, T, T0, N, sigma, sigma0, lam, lam0, n, m, m0, k, w, p1, p2, phi, phi0, kappa, beta, r, ell, rho2)
+        for s in (
+            d,
+            T,
+            T0,
+            N,
+            sigma,
+            sigma0,
+            lam,
+            lam0,
+            n,
+            m,
+            m0,
+            k,
+            t,
+            t0,
+            w,
+            p1,
+            p2,
+            phi,
+            phi0,
+            kappa,
+            beta,
+            r,
+            ell,
+            rho2,
+        )
     }
 )
 """Every free symbol of the notation table by its code name."""
@@ -246,7 +275,7 @@ _LITERAL_ASSUMPTIONS = {
     "m": {"positive": True},
     "time": {"positive": True},
     "step": {"positive": True},
-    "steps": {"positive": True},
+    "steps": {"positive": True, "integer": True},
     "number": {"real": True},
 }
 

@@ -31,11 +31,14 @@ def one_batch(pipe, family, runs, rng):
     for node in pipe.nodes:
         if isinstance(node, ct.Fit):
             weights = [float(a) for a in node.weights]
+            pooled = [rows[s.index] for s in node.samples]
+            if node.filter is not None:
+                fits[node.index] = family.stopped(pooled, weights, node.filter)
+                continue
             how = {}
             if node.features is not None:
                 shared = node.features in maps
                 how["maps"] = maps[node.features] if shared else family.maps(int(node.features), rng)
-            pooled = [rows[s.index] for s in node.samples]
             fits[node.index] = family.fit(pooled, weights, float(node.ridge or 0), rng, **how)
         elif hasattr(node, "m"):
             maps[node] = family.maps(int(node.m), rng)
@@ -191,10 +194,28 @@ class Linear:
     def maps(self, m, rng):
         return rng.standard_normal((*self.truth.shape, m)) / math.sqrt(m)
 
-    def fit(self, samples, weights, ridge, rng, maps=None):
+    def normal(self, samples, weights):
         rows = sum(x.shape[1] for x, _ in samples)
         gram = sum(a * x.transpose(0, 2, 1) @ x for a, (x, _) in zip(weights, samples, strict=True)) / rows
-        moment = sum(a * np.einsum("rtd,rt->rd", x, y) for a, (x, y) in zip(weights, samples, strict=True)) / rows
+        return gram, sum(a * np.einsum("rtd,rt->rd", x, y) for a, (x, y) in zip(weights, samples, strict=True)) / rows
+
+    def stopped(self, samples, weights, how):
+        """Gradient descent step by step, and gradient flow by so many small ones, extrapolated to none."""
+        gram, moment = self.normal(samples, weights)
+        if isinstance(how, ct.GradientDescent):
+            return self.descended(gram, moment, float(how.step), int(how.steps))
+        time, first = float(how.time), math.ceil(4 * float(how.time) * np.linalg.norm(gram, 2, (1, 2)).max())
+        coarse, middle, fine = (self.descended(gram, moment, time / k, k) for k in (first, 2 * first, 4 * first))
+        return (8 * fine - 6 * middle + coarse) / 3
+
+    def descended(self, gram, moment, step, steps):
+        w = np.zeros_like(moment)
+        for _ in range(steps):
+            w = w + step * (moment - (gram @ w[:, :, None])[:, :, 0])
+        return w
+
+    def fit(self, samples, weights, ridge, rng, maps=None):
+        gram, moment = self.normal(samples, weights)
         k = gram.shape[1]
         if maps is not None:
             inner = maps.transpose(0, 2, 1) @ gram @ maps + ridge * np.eye(maps.shape[2])

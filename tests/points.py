@@ -181,6 +181,12 @@ RIDGE = {
         {**SIZE, "T0": 200, "n": 2, "lam0": 0.2, "sigma0": 0.7},
         allowance=0.015,
     ),
+    "flow-replace": Point(
+        {"T": 40, "T0": 10, "n": 2, "t": 2.5, "t0": 1.5, "sigma": 0.5, "sigma0": 0.7},
+        {"n": (-1, 0), "t": (0, 1e-9), "t0": (0, 1e9), "sigma": NOISE, "sigma0": NOISE, "T": (0, 0.5), "T0": (0, 0.5)},
+        {"T": 90, "T0": 120, "n": 2, "t": 3.0, "t0": 5.0, "sigma": 0.5, "sigma0": 0.7},
+        allowance=0.015,
+    ),
     "ridge-accumulate": Point({**CLEAN, "n": 2}, {"n": COUNT, **AT}, {**SIZE, "T": 160, "n": 2}, allowance=0.01),
     "ridge-accumulate-constant": Point(
         {**CLEAN, "n": 2}, {"n": COUNT, **AT}, {**SIZE, "T": 160, "n": 3}, allowance=0.01

@@ -28,6 +28,7 @@ __all__ = [
     "effective_ridge_equation",
     "residual_degrees",
     "shared_degrees",
+    "shared_trace",
 ]
 
 
@@ -174,8 +175,24 @@ def shared_degrees(T: Expr, lam1: Expr, lam2: Expr) -> tuple[Expr, Expr]:
     ResidualDegrees(T, lam)
     """
     x1, x2 = Dummy(positive=True), Dummy(positive=True)
-    both = factor((_explained(x1) - _explained(x2)) / (x1 - x2))
+    both = _explained_by_both(x1, x2)
     apart = factor(_explained(x2).diff(x2) - both)
     change = {x1: EffectiveRidge(T, lam1), x2: EffectiveRidge(T, lam2)}
     M = SpectralTrace(both.xreplace(change))
     return M, ResidualDegrees(T, lam2) + SpectralTrace(apart.xreplace(change))
+
+
+def shared_trace(x1: Expr, x2: Expr) -> Expr:
+    r"""Return :math:`\operatorname{tr}\Sigma^2(\Sigma+x_1)^{-1}(\Sigma+x_2)^{-1}`, the degrees of freedom that two ridges share.
+
+    >>> from collapse_theory.symbols import kappa
+    >>> shared_trace(kappa, kappa)
+    tr[Sigma**2/(Sigma + kappa)**2]
+    """
+    first, second = Dummy(positive=True), Dummy(positive=True)
+    return SpectralTrace(_explained_by_both(first, second).xreplace({first: x1, second: x2}))
+
+
+def _explained_by_both(x1: Expr, x2: Expr) -> Expr:
+    r"""Return the divided difference of :math:`\kappa\,\mathrm{df}_1` under the trace."""
+    return factor((_explained(x1) - _explained(x2)) / (x1 - x2))

@@ -58,7 +58,7 @@ class LabellerScalar(Opaque):
 class BlockScalar(LabellerScalar):
     """Base: a scalar of a chain of blocks ``(T, lam, sigma, count)`` or, on features, ``(T, lam, sigma, count, m)``.
 
-    The tested fit is the last.
+    The tested fit is the last; a filter may stand for the ridge.
     """
 
     precedence = PRECEDENCE["Add"]  # a sum when printed
@@ -71,7 +71,7 @@ class BlockScalar(LabellerScalar):
     @property
     def counts(self) -> tuple[Expr, ...]:
         """The number of fits of each block."""
-        return tuple(count for _, count in self.runs)
+        return tuple(block[3] for block in self.args)
 
     @property
     def on_features(self) -> bool:
@@ -115,6 +115,25 @@ class BlockScalar(LabellerScalar):
             out.append(head + self.index(i) + ("" if count == 1 else f"^{{{printer.doprint(count)}}}"))
         return " ".join(out)
 
+    def _bias(self, printer: Any) -> str:
+        """Return the LaTeX of the bias."""
+        mean, operator = self._powers("A", 1, printer), self._powers(r"\mathcal{G}", 1, printer)
+        return rf"w_0^\top\left(\Sigma - 2 \Sigma {mean} + {operator}[\Sigma]\right) w_0"
+
+    def _variance(self, printer: Any) -> str:
+        """Return the LaTeX of the variance."""
+        terms = []
+        for i, (_, _, sigma, count, *_m) in enumerate(self.args, start=1):
+            later = self._powers(r"\mathcal{G}", i + 1, printer)
+            noise = "" if sigma == 0 else rf"{printer.parenthesize(sigma, 60)}^{{2}} "
+            if count != 1:
+                noise += rf"\sum_{{k=0}}^{{{printer.doprint(count - 1)}}} "
+                later = rf"\mathcal{{G}}{self.index(i)}^{{k}} {later}".rstrip()
+            image = rf"{later}[\Sigma]" if later else r"\Sigma"
+            if sigma != 0:
+                terms.append(rf"{noise}a'{self.index(i)}\left[{image}\right]")
+        return " + ".join(reversed(terms)) or "0"
+
 
 class ChainScalar(BlockScalar):
     """Base: a scalar of a chain to leading order."""
@@ -147,8 +166,7 @@ class ChainBias(ChainScalar):
     part = 0
 
     def _tex(self, printer: Any) -> tuple[str, str]:
-        mean, operator = self._powers("A", 1, printer), self._powers(r"\mathcal{G}", 1, printer)
-        return rf"w_0^\top\left(\Sigma - 2 \Sigma {mean} + {operator}[\Sigma]\right) w_0", ""
+        return self._bias(printer), ""
 
 
 class ChainVariance(ChainScalar):
@@ -165,18 +183,7 @@ class ChainVariance(ChainScalar):
     part = 1
 
     def _tex(self, printer: Any) -> tuple[str, str]:
-        terms = []
-        for i, (fit, count) in enumerate(self.runs, start=1):
-            sigma = fit.sigma
-            later = self._powers(r"\mathcal{G}", i + 1, printer)
-            noise = "" if sigma == 0 else rf"{printer.parenthesize(sigma, 60)}^{{2}} "
-            if count != 1:
-                noise += rf"\sum_{{k=0}}^{{{printer.doprint(count - 1)}}} "
-                later = rf"\mathcal{{G}}{self.index(i)}^{{k}} {later}".rstrip()
-            image = rf"{later}[\Sigma]" if later else r"\Sigma"
-            if sigma != 0:
-                terms.append(rf"{noise}a'{self.index(i)}\left[{image}\right]")
-        return " + ".join(reversed(terms)) or "0", ""
+        return self._variance(printer), ""
 
 
 class PooledScalar(LabellerScalar):

@@ -9,6 +9,7 @@ from collapse_theory.core.arguments import choice
 from collapse_theory.core.errors import PipelineError, shown
 from collapse_theory.derive.exact import one_design_risk, own_inputs_risk, telescoped_risk
 from collapse_theory.derive.family import Described
+from collapse_theory.derive.filter_chain import filter_scalars
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.labeller import pooled_stages
 from collapse_theory.derive.labeller_scalars import chain_scalars, pooled_scalars
@@ -17,7 +18,16 @@ from collapse_theory.derive.pooled import Measured, pooled_system
 from collapse_theory.derive.pooled_scalars import pipeline_scalars
 from collapse_theory.describe.literals import without_literals
 from collapse_theory.describe.pipeline import Features, Fit, Pipeline, Sample, Source, Truth
-from collapse_theory.describe.recognise import chain, increments, is_least_squares, is_ridge, one_design, own_inputs
+from collapse_theory.describe.recognise import (
+    chain,
+    filtered_chain,
+    has_filter,
+    increments,
+    is_least_squares,
+    is_ridge,
+    one_design,
+    own_inputs,
+)
 
 __all__ = ["excess_risk"]
 
@@ -53,7 +63,9 @@ def excess_risk(
         if method not in {"auto", "free-probability"}:
             raise PipelineError(f'test_covariance needs method="free-probability", got {shown(method)}; use "auto"')
         method = "free-probability"
-    if (
+    if has_filter(copy.ancestors(fit)):
+        derived = _filters(copy, fit, tested, measured, test_covariance, method)
+    elif (
         isinstance(fit, Source)
         or measured != "test error"
         or not (is_ridge(copy.ancestors(fit)) or chain(copy, fit) is not None)
@@ -63,7 +75,7 @@ def excess_risk(
                 f'method={shown(method)} covers the test error of one ridge regression, got {_asked(tested, measured)}; use "auto"'
             )
         method = "free-probability"
-    if method in {"auto", "exact"}:
+    if derived is None and method in {"auto", "exact"}:
         derived = _exact(copy, fit)
     if derived is None and (method == "exact" or (method == "auto" and _short(copy, fit))):
         derived = _exact_pooled(copy, fit)
@@ -158,6 +170,28 @@ def _pooled(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
     return ErrorFormula({"bias": bias, "variance": variance}, "proportional", (), sources, "operator")
 
 
+def _filters(
+    pipeline: Pipeline,
+    model: Fit | Source,
+    tested: Fit | Source,
+    measured: Measured,
+    test_covariance: str | None,
+    method: str,
+) -> ErrorFormula:
+    """Return the error of a chain of filters."""
+    fits = filtered_chain(pipeline, model) if isinstance(model, Fit) else None
+    if fits is None or measured != "test error" or test_covariance is not None or method not in {"auto", "operator"}:
+        asked = _asked(tested, measured)
+        how = f"method={shown(method)}, " if method not in {"auto", "operator"} else ""
+        common = "" if test_covariance is None else f", measured by {shown(test_covariance)}"
+        raise PipelineError(
+            "a filter is covered in a chain, the test error of fits on one sample each, with inputs of its own and the common "
+            f"covariance, labelled by the fit before, got {how}the {asked}{common}; describe a chain, or fit with a ridge"
+        )
+    bias, variance = filter_scalars(fits)
+    return ErrorFormula({"bias": bias, "variance": variance}, "proportional", (), ("ali2019early",), "operator")
+
+
 def _free_probability(
     pipeline: Pipeline, model: Fit | Source, test_covariance: str | None, measured: Measured
 ) -> ErrorFormula:
@@ -178,6 +212,7 @@ def _domain(pipeline: Pipeline, model: Fit | Source) -> tuple[Boolean, ...]:
         conditions += [Ge(f.ridge or S.Zero, 0), *(Ge(a, 0) for a in totals.values())]
         if f.features is not None:
             conditions.append(Ge(f.features.m if isinstance(f.features, Features) else f.features, 1))
+        conditions += [] if f.filter is None else [Gt(x, 0) for x in f.filter.parameters]
     return tuple(c for c in dict.fromkeys(conditions) if c is not S.true)
 
 

@@ -11,6 +11,8 @@ from collapse_theory.describe.pipeline import TRUTH, Features, Fit, Labels, OneO
 __all__ = [
     "Increment",
     "chain",
+    "filtered_chain",
+    "has_filter",
     "increments",
     "is_least_squares",
     "is_ridge",
@@ -32,6 +34,11 @@ def sole_labeller(sample: Sample) -> Truth | Fit | None:
 def is_least_squares(fits: tuple[Fit, ...]) -> bool:
     """Return whether every fit sees the inputs themselves and has no ridge."""
     return is_ridge(fits) and all(f.ridge is None or f.ridge.is_zero for f in fits)
+
+
+def has_filter(fits: tuple[Fit, ...]) -> bool:
+    """Return whether a fit is stopped early."""
+    return any(f.filter is not None for f in fits)
 
 
 def is_ridge(fits: tuple[Fit, ...]) -> bool:
@@ -63,19 +70,37 @@ def chain(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:
     True
     """
     fits = pipeline.ancestors(model)
-    if not _is_penalised(fits) or any(isinstance(f.features, Features) for f in fits):
-        return None
+    own = not any(isinstance(f.features, Features) for f in fits)
+    return fits if own and _is_penalised(fits) and _linked(fits) else None
+
+
+def filtered_chain(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:
+    """Return the fits from the first to ``model`` if they are a :func:`chain` of ridges and of other filters.
+
+    >>> from collapse_theory.describe.filters import GradientFlow
+    >>> from collapse_theory.describe.pipeline import Pipeline
+    >>> pipe = Pipeline()
+    >>> m = pipe.fit(pipe.sample(T=9), filter=GradientFlow(time=2))
+    >>> len(filtered_chain(pipe, m)), chain(pipe, m)
+    (1, None)
+    """
+    fits = pipeline.ancestors(model)
+    return fits if all(f.features is None for f in fits) and _linked(fits) else None
+
+
+def _linked(fits: tuple[Fit, ...]) -> bool:
+    """Return whether each fit has one sample with inputs of its own, labelled by the fit before or first by the truth."""
     used: set[int] = set()
     expected: Truth | Fit = TRUTH
     for f in fits:
         if len(f.samples) != 1:
-            return None
+            return False
         s = f.samples[0]
         if s.covariance is not None or sole_labeller(s) != expected or s.inputs.index in used:
-            return None
+            return False
         used.add(s.inputs.index)
         expected = f
-    return fits
+    return True
 
 
 def one_labeller_each(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:

@@ -18,9 +18,8 @@ from sympy import Expr
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.derive.labeller import FitStep, Fluctuation, Integrals, Labels, Law, fitted, risk
 from collapse_theory.derive.labeller_scalars import ChainScalar, PooledScalar
-from collapse_theory.numerics.jets import counted, same, value_of, where
 from collapse_theory.numerics.measure import Measure
-from collapse_theory.numerics.operator_power import EqualFits, OneFit, Spread
+from collapse_theory.numerics.operator_power import OneFit, Spread, repeated
 
 __all__ = ["ON_FEATURES", "Generations", "labeller_recursion"]
 
@@ -114,32 +113,9 @@ def _total(terms: Sequence[tuple[Any, Any]], s: Any) -> Any:
     return sum(own[1:], own[0]) if own else 0 * s
 
 
-def _few(measure: Measure) -> int:
-    """Return how many fits, run one by one, cost about what doubling a block a few times does, and at least a handful."""
-    nodes = measure.size
-    return max(32, nodes**2 if measure.nodes.dtype == object else nodes**3 >> 14)  # matrix products of float64 are fast
-
-
 def _repeated(law: Law, k: int, count: Any, noise: Any, fit: OneFit) -> Law:
     """Return the law after ``count`` equal fits, each labelled by the one before."""
-    repeats = counted(count)
-    # A fit that loses nothing adds its noise, and nothing else happens: many add it many times.
-    faithful = np.logical_and(value_of(fit.lost) == 0, _slope(fit.lost) == 0).all(axis=-1, keepdims=True)
-    noise = where(faithful, repeats * noise, noise) if faithful.any() else noise
-    repeats = np.where(faithful, np.minimum(repeats, 1), repeats)
-    state = _labeller(law, k, fit.measure.nodes)
-    few = np.minimum(repeats, _few(fit.measure))
-    settled = False
-    for i in range(int(few.max())):
-        live = few > i
-        after = fit.after(state, noise)
-        after = after if live.all() else after.chosen(live, state)
-        settled = all(map(same, after.functions, state.functions))
-        if settled:  # one more fit changes nothing
-            break
-        state = after
-    if not settled and (repeats > few).any():
-        state = EqualFits.one(fit).repeated(state, noise, repeats - few)
+    state = repeated(fit, _labeller(law, k, fit.measure.nodes), noise, count)
     sources = (Fluctuation(1, 0, state.target, {k: 1}), Fluctuation(0, 1, state.noise, {k: 1}))
     return Law({k: state.kept}, {k: state.lost}, sources)
 
@@ -150,10 +126,6 @@ def _labeller(law: Law, k: int, s: Any) -> Spread:
         return Spread(1 + 0 * s, 0 * s, 0 * s, 0 * s)
     last = _gathered(law, {k - 1}, s)
     return Spread(last.kept[k - 1], last.lost[k - 1], *(x.shape for x in last.sources))
-
-
-def _slope(x: Any) -> Any:
-    return x.slope if hasattr(x, "slope") else 0
 
 
 def labeller_recursion(node: ChainScalar | PooledScalar) -> tuple[Generations, tuple[Expr, ...]]:

@@ -87,6 +87,10 @@ class Jet:
     def __getitem__(self, index: Any) -> Jet:
         return Jet(np.asarray(self.value)[index], self._whole[index])
 
+    def conjugate(self) -> Jet:
+        """Return the complex conjugate."""
+        return Jet(self.value.conjugate(), self._whole.conjugate())
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the value."""
@@ -125,7 +129,7 @@ class Jet:
 
 
 _SHAPES = frozenset({np.ndim, np.shape})
-_MOVES = frozenset({np.broadcast_to, np.concatenate, np.ravel, np.stack})
+_MOVES = frozenset({np.broadcast_to, np.concatenate, np.ravel, np.reshape, np.stack, np.swapaxes})
 
 
 def _part(argument: Any, of: Callable[[Jet], Any]) -> Any:

@@ -26,14 +26,14 @@ where :math:`D` are its residual degrees of freedom.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
-from collapse_theory.numerics.jets import same, value_of, where
+from collapse_theory.numerics.jets import Jet, counted, same, value_of, where
 from collapse_theory.numerics.measure import Measure
 
-__all__ = ["EqualFits", "OneFit", "Spread"]
+__all__ = ["EqualFits", "OneFit", "RepeatedFit", "Spread", "repeated"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,24 @@ class Spread:
     def functions(self) -> tuple[Any, Any, Any, Any]:
         """The four functions."""
         return self.kept, self.lost, self.target, self.noise
+
+
+class RepeatedFit(Protocol):
+    """A fit labelled by one fit that nothing else sees."""
+
+    @property
+    def measure(self) -> Measure:
+        """Nodes with counts and energies, shape (k,)."""
+
+    @property
+    def lost(self) -> Any:
+        """What it loses of a mean, shape (..., k)."""
+
+    def after(self, before: Spread, noise: Any) -> Spread:
+        """Return the fit labelled by the given one; ``noise`` is the variance of its label noise, a scalar or a column."""
+
+    def block(self) -> EqualFits:
+        """Return the block of this fit alone."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +132,11 @@ class OneFit:
         """``S_1``, what its label noise adds."""
         return self.moves[0][0]
 
+    def block(self) -> EqualFits:
+        """Return the block of this fit alone."""
+        outer = [added[..., :, None] * taken[..., None, :] for added, taken in self.moves]
+        return EqualFits(self.measure, self.kept, self.lost, sum(outer[1:], outer[0]), self.added)
+
 
 @dataclass(frozen=True)
 class EqualFits:
@@ -132,12 +155,6 @@ class EqualFits:
     lost: Any
     moved: Any
     added: Any
-
-    @classmethod
-    def one(cls, fit: OneFit) -> Self:
-        """Return the block of one fit."""
-        outer = [added[..., :, None] * taken[..., None, :] for added, taken in fit.moves]
-        return cls(fit.measure, fit.kept, fit.lost, sum(outer[1:], outer[0]), fit.added)
 
     def after(self, before: Spread, noise: Any) -> Spread:
         """Return the last fit of the block, the first being labelled by the given one.
@@ -188,3 +205,38 @@ class EqualFits:
 
     def _carried(self, f: Any) -> Any:
         return self.kept**2 * f + self.measure.trace(self.moved * f[..., None, :])
+
+
+def _few(measure: Measure) -> int:
+    """Return how many fits, run one by one, cost about what doubling a block a few times does, and at least a handful."""
+    nodes = measure.size
+    return max(32, nodes**2 if measure.nodes.dtype == object else nodes**3 >> 14)  # matrix products of float64 are fast
+
+
+def repeated(fit: RepeatedFit, before: Spread, noise: Any, count: Any) -> Spread:
+    """Return the last of ``count`` equal fits, each labelled by the one before.
+
+    Args:
+        fit: One of them.
+        before: The labeller of the first.
+        noise: Variance of each fit's label noise, a scalar or a column.
+        count: How many, a scalar or a column.
+    """
+    repeats, state = counted(count), before
+    # A fit that loses nothing adds its noise, and nothing else happens: many add it many times.
+    faithful = np.logical_and(value_of(fit.lost) == 0, _slope(fit.lost) == 0).all(axis=-1, keepdims=True)
+    noise = where(faithful, repeats * noise, noise) if faithful.any() else noise
+    repeats = np.where(faithful, np.minimum(repeats, 1), repeats)
+    few = np.minimum(repeats, _few(fit.measure))
+    for i in range(int(few.max())):
+        live = few > i
+        after = fit.after(state, noise)
+        after = after if live.all() else after.chosen(live, state)
+        if all(map(same, after.functions, state.functions)):  # one more fit changes nothing
+            return state
+        state = after
+    return fit.block().repeated(state, noise, repeats - few) if (repeats > few).any() else state
+
+
+def _slope(x: Any) -> Any:
+    return x.slope if isinstance(x, Jet) else 0

@@ -26,6 +26,7 @@ from collapse_theory.algebra.secular import SecularSum
 from collapse_theory.core.errors import DomainError
 from collapse_theory.derive.atomic_chain import AtomicChain
 from collapse_theory.derive.corrected import CorrectedScalar
+from collapse_theory.derive.filter_chain import FilterScalar
 from collapse_theory.derive.labeller_scalars import LabellerScalar
 from collapse_theory.derive.pooled_scalars import PipelineBias, PipelineScalar, PipelineVariance
 from collapse_theory.derive.rounds import RoundRule, RoundTerm
@@ -33,6 +34,7 @@ from collapse_theory.derive.slopes import Slope
 from collapse_theory.engine.equivalent import deterministic_equivalent
 from collapse_theory.engine.guard import Existence
 from collapse_theory.numerics.chain_correction import CorrectedChain, corrected_recursion
+from collapse_theory.numerics.filtered_fits import FilteredFits, filter_recursion
 from collapse_theory.numerics.generations import Generations, labeller_recursion
 from collapse_theory.numerics.steps import (
     AddUp,
@@ -253,7 +255,7 @@ class _Builder:
     def _recurse(
         self,
         nodes: tuple[Expr, ...],
-        rule: Generations | CorrectedChain,
+        rule: Generations | CorrectedChain | FilteredFits,
         arguments: tuple[Expr, ...],
         *,
         slope: bool = False,
@@ -334,10 +336,12 @@ class _Builder:
         return step(self.used)
 
 
-def _recursion(node: Expr) -> tuple[tuple[Expr, ...], Generations | CorrectedChain, tuple[Expr, ...]]:
+def _recursion(node: Expr) -> tuple[tuple[Expr, ...], Generations | CorrectedChain | FilteredFits, tuple[Expr, ...]]:
     """Return the scalars that one run of a recursion gives, its rule, and the rule's arguments."""
     if isinstance(node, CorrectedScalar):
         return node.both, *corrected_recursion(node)
+    if isinstance(node, FilterScalar):
+        return node.both, *filter_recursion(node)
     return node.both, *labeller_recursion(node)
 
 

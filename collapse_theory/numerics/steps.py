@@ -14,6 +14,7 @@ from sympy import Expr, MatrixExpr, Symbol
 from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.derive.rounds import RoundRule
 from collapse_theory.numerics.chain_correction import CorrectedChain
+from collapse_theory.numerics.filtered_fits import FilteredFits
 from collapse_theory.numerics.generations import Generations
 
 __all__ = [
@@ -137,7 +138,7 @@ class Recurse:
     """
 
     names: tuple[Symbol, ...]
-    rule: Generations | CorrectedChain
+    rule: Generations | CorrectedChain | FilteredFits
     arguments: tuple[Expr, ...]
     along: tuple[Expr, ...] = ()
 

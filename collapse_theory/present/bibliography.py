@@ -88,6 +88,8 @@ _ALL = (
     Reference("hastie2022surprises", "Hastie, Trevor and Montanari, Andrea and Rosset, Saharon and Tibshirani, Ryan J.",
            "Surprises in High-Dimensional Ridgeless Least Squares Interpolation", 2022, "1903.08560",
            "The Annals of Statistics"),
+    Reference("ali2019early", "Ali, Alnur and Kolter, J. Zico and Tibshirani, Ryan J.",
+           "A Continuous-Time View of Early Stopping for Least Squares Regression", 2019, "1810.10082"),
     Reference("bai2004clt", "Bai, Zhidong and Silverstein, Jack W.",
            "CLT for Linear Spectral Statistics of Large-Dimensional Sample Covariance Matrices", 2004,
            journal="The Annals of Probability"),

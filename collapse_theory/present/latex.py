@@ -29,6 +29,7 @@ from collapse_theory.engine.guard import Existence
 from collapse_theory.present.chain_lines import corrected_lines, operator_lines
 from collapse_theory.present.definitions import definition_lines
 from collapse_theory.present.environments import enclosed
+from collapse_theory.present.filter_lines import filter_lines
 from collapse_theory.present.forms import Forms
 from collapse_theory.present.glossary import where_lines, word_lines
 from collapse_theory.present.layout import WIDTH, broken, packed
@@ -160,7 +161,7 @@ def _term_lines(formula: ErrorFormula, most: float, underbrace: bool) -> list[st
     explained = [words[k][1] for k in parts]
     below = [f"{printer.doprint(x)} &= {broken(e, printer, most)}" for x, e in _from_above(forms.definitions)]
     printed = Add(*parts.values())
-    below += [*operator_lines(printed), *corrected_lines(printed)]
+    below += [*operator_lines(printed), *corrected_lines(printed), *filter_lines(printed, printer)]
     shown = [*terms.values(), *forms.definitions.values()]
     below += ridge_lines(names, used([*shown, printed], names), conditions, printer)
     below += [f"{to_latex(eq.lhs)} &= {to_latex(eq.rhs)}" for eq in formula.implicit[len(names) :]]
