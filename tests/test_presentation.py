@@ -84,6 +84,16 @@ def test_a_derivative_says_of_what_and_by_what():
     assert r"\frac{\partial^{2} E}{\partial \sigma^{2}} &=" in err.diff("sigma").diff("sigma").latex()
 
 
+def test_special_functions_at_a_number_of_rounds_are_those_a_reader_knows():
+    assert r"\psi\left(3 - a\right) - \psi\left(1 - a\right)" in ct.catalog["ols-accumulate"].at(2).latex()
+    assert r"\Gamma\left(3\right)" not in ct.catalog["gaussian-accumulate"].at(2).latex()
+
+
+def test_what_is_not_subtracted_stands_first():
+    assert to_latex(-T / 3 - d / 3) == r"-\frac{T + d}{3}"
+    assert r"F_{1} = I - A_{1}" in ct.catalog["ridge-accumulate"].at(2).latex()
+
+
 # ---------------------------------------------------------------- forms
 def test_a_form_with_another_value_is_refused(monkeypatch):
     forms = Forms((), TheoryLatexPrinter())

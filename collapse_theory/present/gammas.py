@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from sympy import Add, Expr, Function, Mul, Rational, Symbol, cancel
+from sympy import Add, Expr, Function, Mul, Rational, Symbol, cancel, gamma, polygamma
 
 from collapse_theory.algebra.special import DigammaDifference, GammaRatio, GeometricSum
 from collapse_theory.present.factors import factored
@@ -32,15 +32,17 @@ def written_out(e: Expr) -> Expr:
         if isinstance(f, GeometricSum):
             change[f] = (1 - factored(1 - x) ** h) / factored(x)
         elif isinstance(f, GammaRatio):
-            change[f] = _Gamma((x + h).expand()) / _Gamma(x.expand())
+            change[f] = _gamma((x + h).expand()) / _gamma(x.expand())
         else:
             change[f] = _psi((x + h).expand()) - _psi(x.expand())
     out = e.xreplace(change)
-    return out.replace(_is_gamma, lambda g: _Gamma(g.args[0].expand()))
+    out = out.replace(gamma, lambda x: _gamma(x.expand()))
+    return out.replace(polygamma, lambda k, x: _psi(x.expand()) if k == 0 else polygamma(k, x))
 
 
-def _is_gamma(e: Expr) -> bool:
-    return type(e).__name__ == "gamma"
+def _gamma(x: Expr) -> Expr:
+    """Return the Gamma function, of an integer as the number that it is."""
+    return gamma(x) if x.is_Integer else _Gamma(x)
 
 
 def gathered(e: Expr) -> Expr:

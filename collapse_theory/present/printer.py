@@ -102,6 +102,8 @@ class TheoryLatexPrinter(LatexPrinter):
         shared = {x.as_coeff_Mul()[0].q for x in expr.args if x.as_coeff_Mul()[0].is_Rational}
         if len(shared) == 1 and shared != {1} and not self._decimals and not self._slashes:
             (q,) = shared
+            if all(map(is_negative, expr.args)):
+                return rf"-\frac{{{self._small(Add(*(-q * x for x in expr.args)))}}}{{{q}}}"
             return rf"\frac{{{self._small(Add(*(q * x for x in expr.args)))}}}{{{q}}}"
         out = ""
         for term in self._in_reading_order(self._as_ordered_terms(expr, order=order)):
