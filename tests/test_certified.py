@@ -18,6 +18,7 @@ from collapse_theory import symbols
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.numerics import balls
 from collapse_theory.numerics.ball_numbers import ball_context, enclosure_of
+from collapse_theory.numerics.jets import counted
 from collapse_theory.numerics.measure import Measure
 from tests import reference
 from tests.helpers import call, call_json, drawn, theorem, three_rounds
@@ -307,3 +308,17 @@ def test_the_command_line():
     assert set(out["terms"]) == set(ct.catalog["ols-replace"].error.terms)
     assert "0.6714190981432" in call(*arguments).stdout
     assert "scalar" in call(*arguments[:-1], "sigma0=1,2", code=2).output
+
+
+def test_a_count_or_a_sign_that_may_be_another_is_refused():
+    with ball_context(128) as context:
+        arithmetic, near = balls.Balls(context), context.mpf(3) + context.ball(1e-30)
+        assert (arithmetic.whole(context.mpf(3)), counted(context.mpf(3))) == (3, 3)
+        with pytest.raises(balls.TooWideError, match="integer"):
+            arithmetic.whole(near)
+        with pytest.raises(ct.DomainError, match="integer"):
+            counted(near)
+        with pytest.raises(balls.TooWideError, match="whether rows is positive"):
+            arithmetic._positive(near - 3, "rows")
+        with pytest.raises(ct.DomainError, match="needs to be >= 0"):
+            arithmetic._positive(-near, "a ridge")
