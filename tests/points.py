@@ -124,6 +124,7 @@ LEAST_SQUARES = {
 # ---------------------------------------------------------------- ridge: proportional on forty directions
 CLEAN = {"T": 40, "lam": 0.05, "sigma": 0.5}
 SIZE = {"T": 250, "lam": 0.1, "sigma": 0.7}
+SMALLER = {"T": 120, "T0": 80, "m": 60, "lam": 0.3, "lam0": 0.3, "sigma": 1.0, "sigma0": 1.0}
 AT = {"lam": NOISE, "sigma": NOISE}
 ROUND = {"family": lambda: naive.Linear(np.ones(40), ENERGY), "measure": {"spectrum": ct.Isotropic(40)}}
 OFFSET = np.linspace(0.05, 0.15, 40)
@@ -241,20 +242,20 @@ RIDGE = {
     "weak-to-strong": Point(
         {**CLEAN, "m": 30, "T0": 37, "m0": 9, "lam0": 0.1, "sigma0": 0.7},
         {"m": (1 - TINY, 1), "m0": (1 - TINY, 1), "lam0": NOISE, "sigma0": NOISE, **AT},
-        {**SIZE, "m": 150, "T0": 200, "m0": 60, "lam0": 0.05, "sigma0": 0.7},
-        allowance=0.02,
+        {**SMALLER, "m0": 50},
+        allowance=0.015,
     ),
     "features-chain": Point(
         {**CLEAN, "n": 2, "m": 30, "T0": 37, "m0": 9, "lam0": 0.1, "sigma0": 0.7},
         {"n": (-1, 0), "m": (1 - TINY, 1), "m0": (1 - TINY, 1), "lam0": NOISE, "sigma0": NOISE, **AT},
-        {**SIZE, "n": 2, "m": 150, "T0": 200, "m0": 60, "lam0": 0.2, "sigma0": 0.7},
-        allowance=0.02,
+        {**SMALLER, "m0": 50, "n": 2},
+        allowance=0.015,
     ),
     "features-replace": Point(
         {**CLEAN, "n": 2, "m": 30, "T0": 37, "lam0": 0.1, "sigma0": 0.7},
         {"n": (-1, 0), "m": (1 - TINY, 1), "lam0": NOISE, "sigma0": NOISE, **AT},
-        {**SIZE, "n": 2, "m": 120, "T0": 200, "lam0": 0.2, "sigma0": 0.7},
-        allowance=0.02,
+        {**SMALLER, "n": 2},
+        allowance=0.015,
     ),
     "random-features-strong-collapse": Point(
         {"N": 60, "p1": 0.6, "p2": 0.4, "lam": 0.05, "sigma": 0.5, "m": 30},

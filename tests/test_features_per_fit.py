@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mpmath import mpf
 from sympy import Identity, Symbol, oo, sqrt
+from sympy import Rational as Q
 
 import collapse_theory as ct
 from collapse_theory.numerics import float64
@@ -297,3 +298,58 @@ def test_every_error_is_positive_and_finite(pipe):
     terms = ct.test_error(pipe).evaluate(**AT, terms=True)
     assert all(np.isfinite(x) and x >= 0 for x in terms.values())
     assert sum(terms.values()) > 0
+
+
+# ---------------------------------------------------------------------- weak to strong
+def best_exponent(beta, r, a, c):
+    """Return the exponent in m0 of a student with ``T = m0**a``, ``m = m0**c`` of a teacher without noise: a max over a min."""
+    theta = np.linspace(0, 1, 100_001)
+    r = min(r, 1)
+    terms = (
+        2 * r * theta,
+        2 + 1 / beta - theta * (1 + 1 / beta),
+        1 + (a - theta) / beta,
+        c / beta + theta * (1 - 1 / beta),
+    )
+    return beta * np.minimum.reduce(terms).max()
+
+
+@pytest.mark.parametrize(
+    ("beta", "r", "a", "c"), [(2, Q(1), 1, 4), (2, Q(1), 2, Q(6, 5)), (2, Q(3, 10), 4, 8), (3, Q(3, 4), 4, 8)]
+)
+def test_rates_of_the_student_are_a_max_over_a_min(beta, r, a, c):
+    scales = {"m0": Q(1, a), "m": Q(c) / a, "lam0": -oo}
+    law = ct.rates(
+        ct.catalog["weak-to-strong"].error, beta=beta, r=r, b=Q(4, a), gamma_sigma=oo, gamma_0=oo, scales=scales
+    )
+    want = best_exponent(beta, float(r), a, float(c))
+    assert float(a * law.optimal_exponent) == pytest.approx(want, abs=1e-4)
+    assert (want > 1.001 * beta * min(2 * float(r), 1)) == (r > Q(1, 2))
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    ("beta", "a", "c", "near"), [(2, 1, 4, 0.02), (2, 2, 1.2, 0.02), (2, 4, 4, 0.04), (3, 4, 4, 0.02)]
+)
+def test_slopes_of_tiny_errors_are_the_predicted_ones(beta, a, c, near):
+    """Errors down to 1e-33 at ten and a hundred million features: sums of positive terms."""
+    endless = {"spectrum": ct.PowerLaw(np.inf, beta=beta), "target": ct.SourceTarget(r=1)}
+    student, teacher, best = ct.catalog["weak-to-strong"].error, [], []
+    for m0 in (10**7, 10**8):
+        kappa0 = ct.effective_ridge(endless["spectrum"], T=m0, lam=0)
+        at = {"T0": m0**4, "m0": m0, "T": m0**a, "m": round(m0**c), "lam0": 0, "sigma": 0, "sigma0": 0}
+        best.append(student.evaluate(**endless, **at, lam=kappa0 ** np.linspace(0.5, 1.1, 49)).min())
+        how = {"T": m0**4, "m": m0, "lam": 0, "sigma": 0}
+        teacher.append(ct.catalog["random-features-ridge"].error.evaluate(**endless, **how))
+    assert np.log10(teacher[0] / teacher[1]) == pytest.approx(beta, abs=1e-5)
+    assert np.log10(best[0] / best[1]) == pytest.approx(best_exponent(beta, 1, a, c), abs=near)
+
+
+def test_the_recursion_has_small_biases_too():
+    """The error of the recursion over fits, in which nothing cancels either."""
+    tiny = {"spectrum": ct.PowerLaw(2000, beta=4), "target": ct.SourceTarget(r=1)}
+    stages = [(1000, 300, 1e-12, 0), (900, 800, 1e-11, 0)]
+    got = ct.test_error(chain(stages), method="free-probability").evaluate(**tiny)
+    want = ct.test_error(chain(stages)).evaluate(**tiny)
+    assert want < 1e-8
+    assert got == pytest.approx(want, rel=1e-10)
