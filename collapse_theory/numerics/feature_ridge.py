@@ -59,8 +59,8 @@ def _from_tables(measure: Measure, a: np.ndarray, b: np.ndarray, lam: np.ndarray
     held = ((lam == 0) | ((ridge > 1 / _LARGE) & (ridge < _LARGE))) & (a > 1 / _MOST) & (b < _MOST)
     if not held.all() or unit.nodes.min() < 1 / _LARGE:
         return None
-    kappa, open_ = np.zeros(a.shape), np.flatnonzero((lam > 0) | (a < unit.rank))
-    unexplained = np.where(lam > 0, 0, np.maximum(a - unit.rank, 0.0))
+    kappa, open_ = np.zeros(a.shape), np.flatnonzero((lam > 0) | (a < unit.total))
+    unexplained = np.where(lam > 0, 0, np.maximum(a - unit.total, 0.0))
     spread = np.zeros(a.shape) if open_.size == a.size else np.full(a.shape, measure.trace(1 / measure.nodes))
     if open_.size:
         given = Features(a[open_], b[open_], ridge[open_])

@@ -237,8 +237,7 @@ class Octaves:
         starts = np.ldexp(1.0, np.arange(first, last + 1))
         floors, counts = measure.split(starts)
         small, large = float(starts[0]), float(starts[-1])
-        _, all_of_them = measure.split(np.zeros(1))
-        directions = np.concatenate([all_of_them, counts[:-1], [0.0]])
+        directions = np.concatenate([[measure.total], counts[:-1], [0.0]])
         return cls(measure, first, floors[:-1], directions, small, large)
 
     @property
