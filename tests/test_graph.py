@@ -40,10 +40,11 @@ def draw(rng, edge):
     """Return values of all symbols of both theorems; where a bound is strict is told at few rounds and no noise too."""
     edges_too = edge.relation.kind == "bounded by"
     n = int(rng.integers(0 if edges_too else 2, 4 if {edge.source, edge.target} & SMALL else 7))
-    p1 = rng.uniform(0.1, 0.9)
+    m, p1 = int(rng.integers(3, 60)), rng.uniform(0.1, 0.9)
     return {
         "n": n,
-        "m": int(rng.integers(3, 60)),
+        "m": m,
+        "m0": 62 - m,
         "p1": p1,
         "p2": 1 - p1,
         "w": rng.uniform(0.3 if edges_too else 0.8, 0.95),
