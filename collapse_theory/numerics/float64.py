@@ -30,6 +30,7 @@ from collapse_theory.numerics.pooled_float64 import PooledFloat64, pooled_points
 from collapse_theory.numerics.steps import (
     CheckExistence,
     Integrate,
+    Rule,
     SolvePooled,
     SolveRidge,
     Unroll,
@@ -275,6 +276,10 @@ class _Watched(PooledFloat64):
     ) -> tuple[Any, Any]:
         """Return bias and variance, or their slopes."""
         return pooled_points(system, measure, values, direction)
+
+    def recurse(self, rule: Rule, measure: Measure, arguments: Sequence[Any]) -> Sequence[Any]:
+        """Return the results of a recursion over fits."""
+        return rule.run(measure, arguments)
 
     def exists(self, step: CheckExistence, measure: Measure | None, arguments: Sequence[Any]) -> float:
         """Return one where the expression has an equivalent."""
