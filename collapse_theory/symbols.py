@@ -22,6 +22,7 @@ __all__ = [
     "T0",
     "Eigenvalue",
     "Generated",
+    "K",
     "LineName",
     "N",
     "Perturbation",
@@ -73,6 +74,7 @@ __all__ = [
     "unshared",
     "variance",
     "w",
+    "xi",
 ]
 
 d = Symbol("d", positive=True, integer=True)
@@ -86,6 +88,8 @@ lam0 = Symbol("lam0", nonnegative=True)
 n = Symbol("n", nonnegative=True, integer=True)
 m = Symbol("m", nonnegative=True, integer=True)
 k = Symbol("k", positive=True)
+K = Symbol("K", positive=True, integer=True)
+xi = Symbol("xi", real=True)
 w = Symbol("w", nonnegative=True)
 p1 = Symbol("p1", nonnegative=True)
 p2 = Symbol("p2", nonnegative=True)
@@ -102,7 +106,7 @@ error = Symbol("E", nonnegative=True)
 NOTATION: Mapping[str, Symbol] = MappingProxyType(
     {
         s.name: s
-        for s in (d, T, T0, N, sigma, sigma0, lam, lam0, n, m, k, w, p1, p2, phi, phi0, kappa, beta, r, ell, rho2)
+        for s in (d, T, T0, N, sigma, sigma0, lam, lam0, n, m, k, K, xi, w, p1, p2, phi, phi0, kappa, beta, r, ell, rho2)
     }
 )
 """Every free symbol of the notation table by its code name."""

@@ -232,6 +232,18 @@ class Linear:
         return ((model - self.truth) ** 2 * self.test).sum(axis=1)
 
 
+class CrossValidated(Linear):
+    """Ridge regression whose error is what cross-validation of its last fit says."""
+
+    def fit(self, samples, weights, ridge, rng):
+        model = super().fit(samples, weights, ridge, rng)
+        _, self.validated = self.inside(samples, weights, ridge, model)
+        return model
+
+    def error(self, model):
+        return self.validated
+
+
 class OffsetLinear(Linear):
     """Regression with a second labeller for the synthetic rows: the truth plus an offset of given variances, drawn once per run."""
 

@@ -30,7 +30,7 @@ def round_lines(formula: ErrorFormula, terms: Mapping[str, tuple[str, str]], pri
         printer: A SymPy LaTeX printer.
     """
     term = whole_rounds(Add(*formula.parts.values()))
-    if term is None or formula.pipeline is None:
+    if term is None or formula.pipeline is None or formula.measured != "test error":
         return None
     rule, _, count, values, _ = term.args
     given = {**dict(zip(rule.parameters, values, strict=True)), rounds: count}
