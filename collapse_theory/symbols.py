@@ -23,6 +23,7 @@ __all__ = [
     "T0",
     "Eigenvalue",
     "Generated",
+    "K",
     "LineName",
     "N",
     "Perturbation",
@@ -79,6 +80,7 @@ __all__ = [
     "unshared",
     "variance",
     "w",
+    "xi",
 ]
 
 d = Symbol("d", positive=True, integer=True)
@@ -95,6 +97,8 @@ m0 = Symbol("m0", nonnegative=True, integer=True)
 k = Symbol("k", positive=True)
 t = Symbol("t", positive=True)
 t0 = Symbol("t0", positive=True)
+K = Symbol("K", positive=True, integer=True)
+xi = Symbol("xi", real=True)
 w = Symbol("w", nonnegative=True)
 p1 = Symbol("p1", nonnegative=True)
 p2 = Symbol("p2", nonnegative=True)
@@ -126,6 +130,8 @@ NOTATION: Mapping[str, Symbol] = MappingProxyType(
             k,
             t,
             t0,
+            K,
+            xi,
             w,
             p1,
             p2,

@@ -27,6 +27,7 @@ SMALL = {
     "ridge-keep-real",
     "ridge-same-design",
     "ridge-label-mix",
+    "self-distillation-repeated",
 }  # a derivation per number of rounds
 EXPONENTIAL = {"flow-replace"}  # what is left to learn: soon below any number of digits
 
@@ -55,6 +56,8 @@ def draw(rng, edge):
         **{k: rng.uniform(0.3, 1) * (rng.uniform() > 0.2 * edges_too) for k in ("sigma", "sigma0")},
         "k": 10 ** rng.uniform(-1, 1),
         **{k: 10 ** rng.uniform(-0.5, 1) for k in ("t", "t0")},
+        "K": int(rng.integers(1 if edges_too else 2, 5)),
+        "xi": rng.uniform(0.1, 0.5),
     }
 
 
