@@ -14,7 +14,7 @@ import collapse_theory as ct
 from collapse_theory import symbols
 from collapse_theory.describe.nodes import OneOf
 from collapse_theory.present.draw import _math, _name, _quantity, draw_pipeline
-from collapse_theory.present.routes import Arrow, Layout, Spot, arranged, crossings, generations
+from collapse_theory.present.routes import Arrangement, Arrow, Spot, arranged, crossings, generations
 
 STAGE = ct.Stage(T=600, noise=0.5, ridge=0.1)
 SYMBOLIC = ct.Stage(T=symbols.T0, noise=symbols.sigma0, ridge=symbols.lam0)
@@ -135,7 +135,7 @@ def test_crossings_are_counted():
     a, b, c = line((0, 0), (2, 2)), line((0, 2), (2, 0)), line((3, 0), (3, 2))
     hidden = line((3, 1), (3, 3))
     assert [
-        crossings(Layout({}, {}, dict(enumerate(lines)), [])) for lines in ((a, b), (a, c), (a, b, c), (c, hidden))
+        crossings(Arrangement({}, {}, dict(enumerate(lines)), [])) for lines in ((a, b), (a, c), (a, b, c), (c, hidden))
     ] == [1, 0, 1, 5]
 
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEGREE",
-    "Features",
+    "FeatureProblem",
     "Octaves",
     "Rows",
     "chebyshev_points",
@@ -115,7 +115,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Features:
+class FeatureProblem:
     """The fewer and the more of rows and features, and ridges; shape (n,) each."""
 
     rows: np.ndarray
@@ -145,9 +145,9 @@ class Features:
             rest = np.fmin(rest, np.where(spare > 0, C / spare / (D + spare), np.inf))
         return short + rest
 
-    def at(self, places: Any) -> Features:
+    def at(self, places: Any) -> FeatureProblem:
         """Return some of the problems."""
-        return Features(self.rows[places], self.more[places], self.lam[places])
+        return FeatureProblem(self.rows[places], self.more[places], self.lam[places])
 
 
 def chebyshev_points() -> np.ndarray:

@@ -62,7 +62,7 @@ def _two_ridges() -> tuple[Distilled, Distilled]:
 
     def expanded(f: Expr, integral: Any) -> tuple[Expr, Expr, Expr]:
         """Return an integral, its slope in one effective ridge and its mixed slope, at equal ones."""
-        return tuple(integral(factor(e).xreplace({x1: kappa, x2: kappa})) for e in (f, f.diff(x1), f.diff(x1, x2)))  # type: ignore[return-value]
+        return tuple(integral(factor(e).xreplace({x1: kappa, x2: kappa})) for e in (f, f.diff(x1), f.diff(x1, x2)))
 
     shared = expanded(s**2 / ((s + x1) * (s + x2)), SpectralTrace)
     missed = expanded(x1 * x2 * s / ((s + x1) * (s + x2)), QuadraticForm)
