@@ -1,4 +1,4 @@
-r"""Self-distillation: the risk is a quadratic in the mixing, the best mixing has a sign, and when both optima beat the best ridge."""
+r"""Self-distillation: the risk is quadratic in the mixing, the best mixing has a sign, and both optima can beat the best ridge."""
 
 import numpy as np
 import sympy as sp

@@ -71,7 +71,7 @@ def given_to(pipe):
 
 def read(layout):
     """The same, read off the picture as a person does: what joins a rail above a branch is in what the branch leads to."""
-    out = {(ct.TRUTH, s, "labels", share) for s, (_, share) in layout.truths.items()}
+    out = {(x, s, "labels", share) for s, (_, shares) in layout.truths.items() for x, share in shares.items()}
     out |= {(e.source, e.target, a.kind, a.coefficient) for e, a in layout.arrows.items()}
 
     def node_at(x, y):

@@ -465,7 +465,8 @@ class Pipeline(NearNames):
         return out, copy
 
     def to_toml(self) -> str:
-        """Return the pipeline as the text of a pipeline file, which :func:`~collapse_theory.load` reads back.
+        """Return the pipeline as the text of a pipeline file, which
+        :func:`~collapse_theory.describe.files.load` reads back.
 
         Numbers come back to the last bit. Symbols come back as those of the notation table; a file that uses other ones has to
         give them values in ``[values]``, or vary them in ``[sweep]``.
