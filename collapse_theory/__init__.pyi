@@ -1,5 +1,5 @@
 from . import symbols as symbols
-from .check.claims import ClaimCheck as ClaimCheck
+from .check.claim_verdict import ClaimCheck as ClaimCheck
 from .check.claims import check_claim as check_claim
 from .check.diagnose import diagnose as diagnose
 from .check.diagnosis import Diagnosis as Diagnosis
@@ -13,6 +13,9 @@ from .core.errors import ParseError as ParseError
 from .core.errors import PipelineError as PipelineError
 from .core.errors import ValidationWarning as ValidationWarning
 from .derive.formula import ErrorFormula as ErrorFormula
+from .derive.inside import distance as distance
+from .derive.inside import gcv as gcv
+from .derive.inside import training_error as training_error
 from .derive.rates import Rates as Rates
 from .derive.rates import rates as rates
 from .derive.read_latex import read_latex as read_latex
@@ -21,6 +24,8 @@ from .describe import workflows as workflows
 from .describe.data import from_data as from_data
 from .describe.data import from_kernel as from_kernel
 from .describe.files import load as load
+from .describe.filters import GradientDescent as GradientDescent
+from .describe.filters import GradientFlow as GradientFlow
 from .describe.pipeline import TRUTH as TRUTH
 from .describe.pipeline import Fit as Fit
 from .describe.pipeline import Pipeline as Pipeline
@@ -50,6 +55,7 @@ from .families.regular import Regular as Regular
 from .families.tails import Tails as Tails
 from .numerics.effective_ridge import degrees_of_freedom as degrees_of_freedom
 from .numerics.effective_ridge import effective_ridge as effective_ridge
+from .present.json_formula import from_json as from_json
 from .simulate.trials import Simulation as Simulation
 from .simulate.trials import simulate as simulate
 from .study.break_even import BreakEven as BreakEven
@@ -62,3 +68,5 @@ from .study.law_fit import fit_law as fit_law
 from .study.optimum import Optimum as Optimum
 from .study.optimum import optimal_ridge as optimal_ridge
 from .theorems.catalog import catalog as catalog
+
+__version__: str

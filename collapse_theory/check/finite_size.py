@@ -24,7 +24,7 @@ from sympy import Expr
 from collapse_theory.derive.corrected import on_common_covariance
 from collapse_theory.derive.exact import mean_inverse_gram
 from collapse_theory.derive.formula import ErrorFormula
-from collapse_theory.describe.pipeline import Fit, Pipeline
+from collapse_theory.describe.pipeline import Fit, Pipeline, Source
 from collapse_theory.describe.recognise import is_least_squares, one_labeller_each
 from collapse_theory.describe.spectra import Eigenvalues, Spectrum
 from collapse_theory.describe.targets import Energies, Target
@@ -38,7 +38,12 @@ __all__ = ["correction_of", "doubled", "doubled_measure", "largest_inverse_resid
 
 
 def correction_of(
-    formula: ErrorFormula, pipe: Pipeline, model: Fit, spectrum: Spectra, target: Target, values: Mapping[str, Any]
+    formula: ErrorFormula,
+    pipe: Pipeline,
+    model: Fit | Source,
+    spectrum: Spectra,
+    target: Target,
+    values: Mapping[str, Any],
 ) -> ChainCorrection | None:
     """Return the first finite-size correction of a proportional formula; None where only doubling tells.
 
@@ -50,6 +55,8 @@ def correction_of(
         target: Energies of the true coefficients.
         values: Values of the pipeline's symbols by name.
     """
+    if isinstance(model, Source) or formula.measured != "test error":
+        return None
     fits = one_labeller_each(pipe, model)
     if fits is None or not on_common_covariance(formula):
         return None
@@ -83,8 +90,8 @@ def _taken_exactly(formula: ErrorFormula, fits: int, values: Mapping[str, Any]) 
     ]
 
 
-def doubled(pipe: Pipeline, model: Fit) -> tuple[Pipeline, Fit]:
-    """Return the pipeline with twice the rows in every sample, and its tested fit.
+def doubled(pipe: Pipeline, model: Fit | Source) -> tuple[Pipeline, Fit | Source]:
+    """Return the pipeline with twice the rows in every sample and twice the features, and its tested model.
 
     >>> from collapse_theory.describe.workflows import replace
     >>> from collapse_theory.describe.pipeline import Stage
@@ -94,7 +101,9 @@ def doubled(pipe: Pipeline, model: Fit) -> tuple[Pipeline, Fit]:
     (18, True)
     """
     big = pipe.replaced({}, rows=2)
-    return big, big.fits[model.index]
+    if isinstance(model, Fit):
+        return big, big.fits[model.index]
+    return big, Source(tuple((big.fits[x.index] if isinstance(x, Fit) else x, c) for x, c in model))
 
 
 def doubled_measure(spectrum: Spectra | None, target: Target | None) -> tuple[Spectra | None, Target | None]:
@@ -118,13 +127,15 @@ def _twice(spectrum: Spectrum) -> Spectrum:
     return Eigenvalues(np.repeat(spectrum.eigenvalues, 2))
 
 
-def rows_of(pipe: Pipeline, model: Fit, values: Mapping[str, Any]) -> np.ndarray:
+def rows_of(pipe: Pipeline, model: Fit | Source, values: Mapping[str, Any]) -> np.ndarray:
     """Return the distinct rows of each fit behind ``model``, itself included."""
     distinct = [{s.inputs for s in f.samples} for f in pipe.ancestors(model)]
     return np.array([sum(number(s.T, values) for s in inputs) for inputs in distinct])
 
 
-def largest_inverse_residual(pipe: Pipeline, model: Fit, spectrum: Spectra, values: Mapping[str, Any]) -> float:
+def largest_inverse_residual(
+    pipe: Pipeline, model: Fit | Source, spectrum: Spectra, values: Mapping[str, Any]
+) -> float:
     r"""Return :math:`\max_l1/(T_l-\mathrm{df}_2(\kappa_l)-1)` over the fits; infinite below one residual degree of freedom.
 
     Where a fit pools samples, its distinct rows and their mean weight stand for one sample.

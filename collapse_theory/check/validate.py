@@ -30,7 +30,7 @@ from collapse_theory.core.errors import DomainError, ValidationWarning
 from collapse_theory.core.numbers import flag, integer, real, real_values
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.describe.data import KernelEnergies, from_data, from_kernel
-from collapse_theory.describe.pipeline import Fit, Pipeline
+from collapse_theory.describe.pipeline import Fit, Pipeline, Source
 from collapse_theory.describe.targets import RandomTarget
 from collapse_theory.simulate.trials import Simulation, simulate
 
@@ -150,7 +150,7 @@ def judge(
     settings |= lost
     if target is None and spectrum is not None:
         target = RandomTarget(norm2=0)
-    case = _Case(formula, pipe, pipe.model(formula.model), spectrum, target, settings, {**values, **settings})
+    case = _Case(formula, pipe, pipe.tested(formula.model), spectrum, target, settings, {**values, **settings})
     run = _Runs(case, trials, integer(seed, "seed", least=0), jobs, progress, checkpoint)
     first = run(0, pipe, case.model, **(rows if is_real else {"spectrum": spectrum, "target": target}))
     check = Validation(theory, first, 0.0, threshold, floor)
@@ -172,7 +172,7 @@ class _Case:
 
     formula: ErrorFormula
     pipe: Pipeline
-    model: Fit
+    model: Fit | Source
     spectrum: Any
     target: Any
     settings: dict[str, Any]
@@ -194,12 +194,14 @@ class _Runs:
     progress: bool
     checkpoint: Any
 
-    def __call__(self, index: int, pipe: Pipeline, model: Fit, **where: Any) -> Simulation:
+    def __call__(self, index: int, pipe: Pipeline, model: Fit | Source, **where: Any) -> Simulation:
         formula, store = self.case.formula, self.checkpoint
         if store is not None and index:
             path = Path(store)
             store = path.with_name(f"{path.stem}-{index}{path.suffix}")
         test = {} if formula.test_covariance is None else {"test_covariance": formula.test_covariance}
+        if formula.family is None:
+            test["measured"] = formula.measured
         return simulate(
             pipe,
             model=model,

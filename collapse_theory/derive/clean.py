@@ -10,7 +10,7 @@ import numpy as np
 from collapse_theory.core.errors import DomainError, PipelineError
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.regression import excess_risk
-from collapse_theory.describe.pipeline import Fit, Pipeline, Sample
+from collapse_theory.describe.pipeline import Features, Fit, Pipeline, Sample, Source
 from collapse_theory.symbols import n as generations
 
 __all__ = ["clean_counterpart", "labelled_by_truth"]
@@ -44,14 +44,17 @@ def clean_counterpart(formula: ErrorFormula, n: Any = None) -> ErrorFormula | No
     if formula.pipeline is None or formula.family is not None:
         return None
     structure: dict[str, int] = {}
-    if n is not None and formula.model is None:
+    model = formula.model
+    if isinstance(model, Source) or formula.measured != "test error":
+        return None
+    if n is not None and model is None:
         counts = {int(value) for value in np.ravel(n)}
         if len(counts) > 1:
             raise DomainError(
                 f"the clean counterpart of {formula.name} needs one n, got {len(counts)} of them; ask for each n on its own"
             )
         structure[generations.name] = counts.pop()
-    known = _risk(labelled_by_truth(formula.pipeline(**structure).model(formula.model)), formula)
+    known = _risk(labelled_by_truth(formula.pipeline(**structure).model(model)), formula)
     change = {x: e for x, e in formula.bindings.items() if e != x and x in known.free_symbols}
     known = known.subs(change) if change else known
     conditions = (c.xreplace(dict(formula.numbers)) for c in formula.conditions)
@@ -78,5 +81,6 @@ def labelled_by_truth(model: Fit) -> Pipeline:
         where: dict[str, Any] = {"T": s.T, "covariance": s.inputs.covariance} if inputs is None else {"design": inputs}
         pooled.append(out.sample(noise=s.noise, **where))
         copies.setdefault(s.inputs, pooled[-1])
-    out.fit(pooled, model.weights, model.ridge)
+    features = model.features.m if isinstance(model.features, Features) else model.features
+    out.fit(pooled, model.weights, model.ridge, features=features, filter=model.filter)
     return out

@@ -149,8 +149,9 @@ def one_design_risk(pipeline: Pipeline, model: Fit, rows: Expr) -> tuple[Mapping
         for s, a in zip(f.samples, f.weights, strict=True):
             if isinstance(s.source, OneOf):
                 raise AssertionError("one_design admits no random labellers")  # noqa: TRY004 - a bug, not bad input
-            noise[f][s.index] = noise[f].get(s.index, S.Zero) + a / total
-            for labeller, c in s.source:
+            for made, c in s.resolved.noises:
+                noise[f][made.index] = noise[f].get(made.index, S.Zero) + a / total * c
+            for labeller, c in s.resolved.signal:
                 b, gains = expansion(labeller)
                 signal[f] += a / total * c * b
                 for i, g in gains.items():

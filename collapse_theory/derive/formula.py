@@ -15,16 +15,18 @@ from sympy.logic.boolalg import Boolean
 from collapse_theory.algebra.collect import collected, spread
 from collapse_theory.algebra.naming import implicit_equations
 from collapse_theory.core.arguments import instance, word
+from collapse_theory.core.attributes import NearNames
 from collapse_theory.core.doors import through
 from collapse_theory.core.errors import DomainError, nearest, shown
 from collapse_theory.core.numbers import flag, real
 from collapse_theory.derive.corrected import corrected
+from collapse_theory.derive.pooled import Measured
 from collapse_theory.derive.unfold import closed_form, unfolded
 from collapse_theory.symbols import d as dimension
 from collapse_theory.symbols import is_literal
 
 if TYPE_CHECKING:
-    from collapse_theory.describe.pipeline import Fit, Pipeline
+    from collapse_theory.describe.pipeline import Fit, Pipeline, Source
     from collapse_theory.describe.spectra import Spectrum
     from collapse_theory.describe.targets import Target
     from collapse_theory.numerics.measure import Spectra
@@ -41,7 +43,7 @@ Regime = Literal["exact", "proportional", "leading order", "upper bound", "lower
 
 
 @dataclass(frozen=True)
-class ErrorFormula:
+class ErrorFormula(NearNames):
     """A test error as a derived formula.
 
     Attributes:
@@ -53,7 +55,7 @@ class ErrorFormula:
         method: The derivation: "exact", "operator", ...
         numbers: The number behind each symbol that stands for one; exact binary values.
         pipeline: Returns the pipeline the formula describes from values of its structural parameters (``n``), for simulation.
-        model: The tested fit of ``pipeline``; None means its last.
+        model: The tested fit of ``pipeline``, or a combination of fits; None means its last.
         name: Slug of the theorem, or "pipeline".
         family: The family of models that is simulated; None is linear regression.
         test_covariance: Name of the covariance of the test inputs; None is the common one.
@@ -63,6 +65,7 @@ class ErrorFormula:
         remedies: What to do where a condition fails, by condition.
         isotropic: Whether it holds only where all live eigenvalues are equal.
         derivative: The symbols by which an error was differentiated to give this formula, in order.
+        measured: What it is: "test error", "training error" or "cross-validation".
     """
 
     parts: Mapping[str, Expr]
@@ -72,7 +75,7 @@ class ErrorFormula:
     method: str = "exact"
     numbers: Mapping[Symbol, Expr] = field(default_factory=lambda: MappingProxyType({}))
     pipeline: Callable[..., Pipeline] | None = None
-    model: Fit | None = None
+    model: Fit | Source | None = None
     name: str = "pipeline"
     family: Any = None
     test_covariance: str | None = None
@@ -81,6 +84,7 @@ class ErrorFormula:
     remedies: Mapping[Boolean, str] = field(default_factory=lambda: MappingProxyType({}))
     isotropic: bool = False
     derivative: tuple[Symbol, ...] = ()
+    measured: Measured = "test error"
 
     def __post_init__(self) -> None:
         """Freeze the mappings; refuse two symbols of one name."""
@@ -151,6 +155,7 @@ class ErrorFormula:
         target: Target | None = None,
         terms: bool = False,
         digits: int | None = None,
+        certified: bool = False,
         test_noise: Any = None,
         **values: Any,
     ) -> Any:
@@ -164,6 +169,8 @@ class ErrorFormula:
             terms: Return a mapping from term name to value instead of the sum.
             digits: Return mpmath numbers with so many significant digits; scalar arguments only, a float argument means
                 its exact binary value.
+            certified: Return an interval that contains the exact value, with at least 25 digits: an object with ``lower``,
+                ``upper``, ``mid`` and ``radius``, mpmath numbers. Scalar arguments only; needs the extra ``certified``.
             test_noise: Standard deviation of the test point's label noise; its square is added.
             **values: One value per free symbol, by name; scalars or arrays that broadcast.
 
@@ -174,6 +181,12 @@ class ErrorFormula:
             DomainError: If a value is missing, unknown, out of range, or violates a condition of the theorem.
         """
         predictor = self.compile(spectrum=spectrum, target=target)
+        if flag(certified, "certified"):
+            if digits is not None:
+                raise DomainError(
+                    f"certified= needs to be alone, got digits={digits!r} too; an interval says its own digits"
+                )
+            return predictor.certified(terms=terms, test_noise=test_noise, **values)
         if digits is not None:
             return predictor.digits(digits, terms=terms, test_noise=test_noise, **values)
         return predictor.evaluate(terms=terms, test_noise=test_noise, **values)
@@ -385,6 +398,8 @@ class ErrorFormula:
         definitions: bool = False,
         width: float | None = None,
         environment: str = "aligned",
+        underbrace: bool = False,
+        macros: bool = False,
     ) -> str:
         r"""Return the named terms, the equations of the implicit scalars and the conditions, ready to paste.
 
@@ -393,6 +408,8 @@ class ErrorFormula:
             definitions: Whether what the symbols mean is said below.
             width: About how many characters a line may have; None fits a page.
             environment: "aligned" (to paste into a display), "align", "align*", "equation", "equation*" or "theorem".
+            underbrace: Whether each term stands above a brace that says what it is.
+            macros: Whether operators are commands such as ``\tr``, which ``collapse-theory macros`` defines.
 
         Raises:
             DomainError: If a name is unknown, two symbols would print alike, or there is no such environment.
@@ -409,12 +426,55 @@ class ErrorFormula:
         said = flag(definitions, "definitions")
         most = None if width is None else float(real(width, "width", positive=True, number=True))
         instance(environment, str, "environment", 'write "aligned"', DomainError)
-        if notation is None and not said and most is None and environment == "aligned":
+        braces, short = flag(underbrace, "underbrace"), flag(macros, "macros")
+        if notation is None and not (said or braces or short) and most is None and environment == "aligned":
             return self._printed
         printed: str = through("ErrorFormula.latex")(
-            self, notation=notation, definitions=said, width=most, environment=environment
+            self,
+            notation=notation,
+            definitions=said,
+            width=most,
+            environment=environment,
+            underbrace=braces,
+            macros=short,
         )
         return printed
+
+    def code(self, language: str = "numpy") -> str:
+        r"""Return source that computes the test error without this package, from the plan by which it is evaluated.
+
+        Args:
+            language: "numpy" or "julia": a function ``test_error`` of the eigenvalues ``s``, the energies ``w2`` and the
+                parameters by name, with solvers for what is implicit, which needs NumPy alone or base Julia; conditions are
+                checked. "sympy": the expressions and equations in plain SymPy. "unicode": text for a terminal.
+
+        Raises:
+            DomainError: If there is no such language, or the formula has a part without source in it (the message says which
+                and what to do instead).
+
+        >>> import collapse_theory as ct
+        >>> print(ct.catalog["ols-replace"].error.subs({"n": 0}).code("unicode"))
+        E = d σ² / (T - d - 1)
+          for T ≥ d + 2, T₀ ≥ d + 2
+        """
+        written: str = through("ErrorFormula.code")(self, language)
+        return written
+
+    def to_json(self) -> str:
+        """Return the formula as JSON text: all that it says, for :func:`~collapse_theory.present.json_formula.from_json`.
+
+        What is read back has the same expressions, hence the same values, derivatives and LaTeX.
+
+        Raises:
+            DomainError: If text cannot say a part of it: a model or a family of a user's own.
+
+        >>> import collapse_theory as ct
+        >>> err = ct.catalog["ridge-clean"].error
+        >>> ct.from_json(err.to_json()) == err
+        True
+        """
+        written: str = through("ErrorFormula.to_json")(self)
+        return written
 
     @cached_property
     def _printed(self) -> str:

@@ -1,30 +1,38 @@
 r"""From a pipeline to the system of fits that its test error depends on.
 
 Labels of samples that share inputs are averaged with their row weights: each fit is a weighted sum over *designs*, with
-coefficients of the truth and of earlier fits, and independent noises.
+coefficients of the truth and of earlier fits, and independent noises. What is asked of the fits is a mean square too: of a
+combination of them on fresh inputs (:class:`Combination`), or of the residuals of one on its own rows (:class:`Residuals`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from sympy import Expr, Float, Integer, Rational, S, Symbol, Tuple
 from sympy.core.symbol import Str
 
 from collapse_theory import symbols
 from collapse_theory.core.errors import DomainError, PipelineError, shown
-from collapse_theory.describe.pipeline import Fit, Pipeline, Sample, Source, Truth
+from collapse_theory.describe.pipeline import Features, Fit, Pipeline, Sample, Source, Truth
 
 __all__ = [
     "COMMON",
+    "Combination",
+    "Measured",
     "Noise",
     "PooledDesign",
+    "PooledFeatures",
     "PooledFit",
     "PooledSystem",
+    "Residuals",
     "pooled_system",
 ]
+
+Measured = Literal["test error", "training error", "cross-validation"]
+"""What is measured of a tested model."""
 
 COMMON = "Sigma"
 """Name of the covariance of the samples that have none of their own."""
@@ -63,6 +71,19 @@ class PooledDesign:
 
 
 @dataclass(frozen=True)
+class PooledFeatures:
+    """Random features that a fit sees.
+
+    Attributes:
+        drawn: Which: fits with the same number share them.
+        m: How many.
+    """
+
+    drawn: int
+    m: Expr
+
+
+@dataclass(frozen=True)
 class PooledFit:
     """A fit as the weighted sum over its distinct designs.
 
@@ -70,24 +91,73 @@ class PooledFit:
         ridge: Ridge on the mean squared error.
         N: All rows, those of weight zero included.
         designs: The distinct designs of positive weight.
+        features: The features that it sees, or None: the inputs.
     """
 
     ridge: Expr
     N: Expr
     designs: tuple[PooledDesign, ...]
+    features: PooledFeatures | None = None
+
+    @property
+    def alone(self) -> tuple[Any, ...]:
+        """What the fit depends on as if it were the only one: equal ones have the same effective ridges."""
+        m = None if self.features is None else self.features.m
+        return (self.ridge, self.N, tuple((x.T, x.weight, x.covariance) for x in self.designs), m)
+
+
+@dataclass(frozen=True)
+class Combination:
+    r"""A combination of models on fresh inputs, :math:`\|\sum_kc_k\hat w_k+(c-1)w_0\|_\Sigma^2`.
+
+    Attributes:
+        fits: Position and coefficient of each fit.
+        truth: The coefficient :math:`c` of the truth.
+    """
+
+    fits: tuple[tuple[int, Expr], ...]
+    truth: Expr = S.Zero
+
+
+@dataclass(frozen=True)
+class Residuals:
+    r"""The residuals of a fit on its own labels, :math:`\frac1N\sum_ia_i\|y_i-X_i\hat w\|^2`.
+
+    Attributes:
+        fit: Its position.
+        validated: Whether they are divided by the square of the share of rows that are degrees of freedom of the residuals, as
+            generalised cross-validation does.
+        deviations: Where several samples share inputs, the deviation of each one's labels from their weighted mean.
+    """
+
+    fit: int
+    validated: bool
+    deviations: tuple[PooledDesign, ...]
 
 
 @dataclass(frozen=True)
 class PooledSystem:
-    """Everything the test error of a linear pipeline depends on; the tested fit is the last.
+    """Everything the error of a linear pipeline depends on.
 
     Attributes:
         fits: The fits behind the tested one, and itself.
         test_covariance: Name of the covariance of the test inputs.
+        asked: What is measured; None is the test error of the last fit.
     """
 
     fits: tuple[PooledFit, ...]
     test_covariance: str = COMMON
+    asked: Combination | Residuals | None = None
+
+    @property
+    def measured(self) -> Combination | Residuals:
+        """What is measured."""
+        return self.asked or Combination(((len(self.fits) - 1, S.One),))
+
+    @property
+    def deviations(self) -> tuple[PooledDesign, ...]:
+        """The labels on designs that are measured without being fitted as they are."""
+        return self.asked.deviations if isinstance(self.asked, Residuals) else ()
 
     @property
     def covariances(self) -> tuple[str, ...]:
@@ -104,9 +174,13 @@ class PooledSystem:
     def _parameters(self) -> Iterator[Expr]:
         for f in self.fits:
             yield from (f.ridge, f.N)
-            for x in f.designs:
-                yield from (x.T, x.weight, x.truth, *(c for _, c in x.labellers))
-                yield from (e for y in x.noises for e in (y.share, y.sigma))
+            if f.features is not None:
+                yield f.features.m
+        for x in (*(x for f in self.fits for x in f.designs), *self.deviations):
+            yield from (x.T, x.weight, x.truth, *(c for _, c in x.labellers))
+            yield from (e for y in x.noises for e in (y.share, y.sigma))
+        if isinstance(self.asked, Combination):
+            yield from (self.asked.truth, *(c for _, c in self.asked.fits))
 
     def without(self, weights: Collection[Expr]) -> PooledSystem:
         """Return the system in which designs of these weights are not seen; their rows still count in ``N``.
@@ -121,57 +195,112 @@ class PooledSystem:
 
     def args(self) -> tuple[Any, ...]:
         """Return the system as SymPy arguments, from which :meth:`of` rebuilds it."""
-        fits = [
-            Tuple(f.ridge, f.N, *(
-                Tuple(
-                    Integer(x.inputs), Str(x.covariance), x.T, x.weight, x.truth,
-                    Tuple(*(Tuple(Integer(at), c) for at, c in x.labellers)),
-                    Tuple(*(Tuple(Integer(e.sample), e.share, e.sigma) for e in x.noises)),
-                )
-                for x in f.designs
-            ))
-            for f in self.fits
-        ]  # fmt: skip
+        fits = [Tuple(f.ridge, f.N, *_features_args(f.features), *map(_design_args, f.designs)) for f in self.fits]
+        asked = self.asked
+        if isinstance(asked, Combination):
+            fits.append(Tuple(Str("combination"), asked.truth, *(Tuple(Integer(at), c) for at, c in asked.fits)))
+        elif asked is not None:
+            kind = Str("cross-validation" if asked.validated else "residuals")
+            fits.append(Tuple(kind, Integer(asked.fit), *map(_design_args, asked.deviations)))
         return (Str(self.test_covariance), *fits)
 
     @classmethod
     def of(cls, test_covariance: Str, *fits: Any) -> PooledSystem:
         """Return the system of SymPy arguments."""
-        return cls(
-            tuple(
-                PooledFit(ridge, N, tuple(
-                    PooledDesign(
-                        int(inputs), covariance.name, T, weight, truth,
-                        tuple((int(at), c) for at, c in labellers),
-                        tuple(Noise(int(i), share, sigma) for i, share, sigma in noises),
-                    )
-                    for inputs, covariance, T, weight, truth, labellers, noises in designs
-                ))
-                for ridge, N, *designs in fits
-            ),
-            test_covariance.name,
-        )  # fmt: skip
+        asked: Combination | Residuals | None = None
+        if isinstance(fits[-1].args[0], Str):
+            *fits, (kind, head, *rest) = fits  # type: ignore[assignment]
+            asked = (
+                Combination(tuple((int(at), c) for at, c in rest), head)
+                if kind.name == "combination"
+                else Residuals(int(head), kind.name == "cross-validation", tuple(map(_design_of, rest)))
+            )
+        return cls(tuple(_fit_of(*f) for f in fits), test_covariance.name, asked)
 
 
-def pooled_system(pipeline: Pipeline, model: Fit | None = None, test_covariance: str | None = None) -> PooledSystem:
-    """Return what the test error of ``model`` depends on.
+def _fit_of(ridge: Expr, N: Expr, *designs: Any) -> PooledFit:
+    features = None
+    if isinstance(designs[0].args[0], Str):
+        (_, drawn, m), *designs = designs  # type: ignore[assignment]
+        features = PooledFeatures(int(drawn), m)
+    return PooledFit(ridge, N, tuple(map(_design_of, designs)), features)
+
+
+def _features_args(features: PooledFeatures | None) -> tuple[Tuple, ...]:
+    return () if features is None else (Tuple(Str("features"), Integer(features.drawn), features.m),)
+
+
+def _design_args(x: PooledDesign) -> Tuple:
+    return Tuple(
+        Integer(x.inputs), Str(x.covariance), x.T, x.weight, x.truth,
+        Tuple(*(Tuple(Integer(at), c) for at, c in x.labellers)),
+        Tuple(*(Tuple(Integer(e.sample), e.share, e.sigma) for e in x.noises)),
+    )  # fmt: skip
+
+
+def _design_of(args: Any) -> PooledDesign:
+    inputs, covariance, T, weight, truth, labellers, noises = args
+    return PooledDesign(
+        int(inputs), covariance.name, T, weight, truth,
+        tuple((int(at), c) for at, c in labellers),
+        tuple(Noise(int(i), share, sigma) for i, share, sigma in noises),
+    )  # fmt: skip
+
+
+def pooled_system(
+    pipeline: Pipeline,
+    model: Fit | Source | None = None,
+    test_covariance: str | None = None,
+    measured: Measured = "test error",
+) -> PooledSystem:
+    """Return what the error of ``model`` depends on.
 
     Args:
         pipeline: A linear pipeline.
-        model: The tested fit; None is the last.
+        model: The tested fit, or a combination of models; None is the last fit.
         test_covariance: Name of the covariance of the test inputs; None is that of the samples without one.
+        measured: "test error", or of a fit "training error" or "cross-validation".
 
     Raises:
         PipelineError: If a sample is not of the linear kind.
     """
-    fits = pipeline.ancestors(pipeline.model(model))
+    tested = pipeline.tested(model)
+    fits = pipeline.ancestors(tested)
     place = {f.index: n for n, f in enumerate(fits)}
-    system = PooledSystem(tuple(_pooled(f, place) for f in fits), test_covariance or COMMON)
+    asked: Combination | Residuals | None = None
+    if isinstance(tested, Source):
+        coefficients = tuple((place[x.index], c) for x, c in tested if isinstance(x, Fit))
+        asked = Combination(coefficients, sum((c for x, c in tested if isinstance(x, Truth)), S.Zero))
+    elif measured != "test error":
+        asked = Residuals(place[tested.index], measured == "cross-validation", _deviations(tested, place))
+    system = PooledSystem(tuple(_pooled(f, place) for f in fits), test_covariance or COMMON, asked)
     floats = set[Any]().union(*(e.atoms(Float) for e in system.args()))
     return PooledSystem.of(*(e.xreplace({x: Rational(x) for x in floats}) for e in system.args()))
 
 
 def _pooled(fit: Fit, place: Mapping[int, int]) -> PooledFit:
+    groups = _groups(fit)
+    designs = tuple(_design(inputs, members, place) for inputs, members in groups.items())
+    features = None
+    if isinstance(fit.features, Features):
+        features = PooledFeatures(-1 - fit.features.index, fit.features.m)
+    elif fit.features is not None:
+        features = PooledFeatures(place[fit.index], fit.features)
+    if features is not None and len({(x.weight, x.covariance) for x in designs}) > 1:
+        raise PipelineError(
+            f"a fit on features needs samples of one row weight and one covariance, got several at {shown(fit.name)}; "
+            "give equal weights, or fit on the inputs"
+        )
+    if features is not None and designs[0].covariance != COMMON:
+        raise PipelineError(
+            f"a fit on features needs samples of the common covariance, got {shown(designs[0].covariance)} at {shown(fit.name)}; "
+            "omit covariance="
+        )
+    return PooledFit(S.Zero if fit.ridge is None else fit.ridge, fit.N, designs, features)
+
+
+def _groups(fit: Fit) -> dict[Sample, list[tuple[Expr, Sample]]]:
+    """Return the samples of a fit with their row weights, by the inputs that they share."""
     groups: dict[Sample, list[tuple[Expr, Sample]]] = {}
     for a, s in zip(fit.weights, fit.samples, strict=True):
         if not isinstance(s.source, Source) or s.pool:
@@ -182,24 +311,43 @@ def _pooled(fit: Fit, place: Mapping[int, int]) -> PooledFit:
             )
         if not a.is_zero:
             groups.setdefault(s.inputs, []).append((a, s))
-    designs = tuple(_design(inputs, members, place) for inputs, members in groups.items())
-    return PooledFit(S.Zero if fit.ridge is None else fit.ridge, fit.N, designs)
+    return groups
+
+
+def _deviations(fit: Fit, place: Mapping[int, int]) -> tuple[PooledDesign, ...]:
+    """Return the deviations of labels on common inputs from their weighted mean."""
+    out = []
+    for inputs, members in _groups(fit).items():
+        if len(members) == 1:
+            continue
+        total = sum((a for a, _ in members), S.Zero)
+        for a, s in members:
+            apart = [(int(other is s) - b / total, other) for b, other in members]
+            out.append(PooledDesign(inputs.index, inputs.covariance or COMMON, inputs.T, a, *_averaged(apart, place)))
+    return tuple(out)
 
 
 def _design(inputs: Sample, members: list[tuple[Expr, Sample]], place: Mapping[int, int]) -> PooledDesign:
     total = sum((a for a, _ in members), S.Zero)
+    labels = _averaged([(a / total, s) for a, s in members], place)
+    return PooledDesign(inputs.index, inputs.covariance or COMMON, inputs.T, total, *labels)
+
+
+def _averaged(
+    members: Iterable[tuple[Expr, Sample]], place: Mapping[int, int]
+) -> tuple[Expr, tuple[tuple[int, Expr], ...], tuple[Noise, ...]]:
+    """Return coefficient of the truth, of the fits, and the noises in a combination of the labels of some samples."""
     labellers: dict[int, Expr] = {}
-    noises: list[Noise] = []
+    noises: dict[Sample, Expr] = {}
     truth = S.Zero
-    for a, s in members:
-        share = a / total
-        for labeller, c in Source.of(s.source):
+    for share, s in members:
+        for labeller, c in s.resolved.signal:
             if isinstance(labeller, Truth):
                 truth += share * c
             else:
-                labellers[place[labeller.index]] = labellers.get(place[labeller.index], S.Zero) + share * c
-        if s.noise is not None and not s.noise.is_zero:
-            noises.append(Noise(s.index, share, s.noise))
-    return PooledDesign(
-        inputs.index, inputs.covariance or COMMON, inputs.T, total, truth, tuple(labellers.items()), tuple(noises)
-    )
+                at = place[labeller.index]
+                labellers[at] = labellers.get(at, S.Zero) + share * c
+        for made, c in s.resolved.noises:
+            noises[made] = noises.get(made, S.Zero) + share * c
+    found = (Noise(s.index, share, s.noise or S.Zero) for s, share in noises.items())
+    return truth, tuple(labellers.items()), tuple(found)

@@ -8,14 +8,14 @@ from collapse_theory.core.arguments import instance, word
 from collapse_theory.core.errors import PipelineError, shown
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.regression import excess_risk
-from collapse_theory.describe.pipeline import Fit, Pipeline
+from collapse_theory.describe.pipeline import Fit, Pipeline, Source
 
 __all__ = ["test_error"]
 
 
 def test_error(
     pipeline: Pipeline,
-    model: Fit | None = None,  # noqa: PT028 - a verb of the field, not a pytest function
+    model: Fit | Source | None = None,  # noqa: PT028 - a verb of the field, not a pytest function
     family: Any = None,  # noqa: PT028
     method: str = "auto",  # noqa: PT028
     test_covariance: str | None = None,  # noqa: PT028
@@ -26,7 +26,8 @@ def test_error(
 
     Args:
         pipeline: The training procedure.
-        model: The tested fit; default the last.
+        model: The tested fit, or for linear regression a combination of fits and the truth (an ensemble, or the difference of
+            two models); default the last fit.
         family: The family of models; default linear regression, ``ct.Linear()``.
         method: "auto" picks the strongest derivation that applies; "exact" (least squares), "operator" (inputs used by one
             fit each) and "free-probability" (every linear pipeline) ask for one. Least squares that pools several labellers

@@ -17,12 +17,13 @@ from sympy import Add, Eq, Expr, S, Symbol, linsolve
 
 from collapse_theory import symbols
 from collapse_theory.algebra.effective import EffectiveRidge
+from collapse_theory.algebra.feature_scalars import FeatureRidge
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral, SpectralTrace, df
-from collapse_theory.derive.cavity import Cavity, OwnFit, Pair
+from collapse_theory.derive.cavity import FEATURES, Cavity, OwnFit, Pair
 from collapse_theory.derive.pooled import PooledFit, PooledSystem
 from collapse_theory.symbols import Eigenvalue, eigenvalue, eigenvalue_of
 
-__all__ = ["WrittenOut", "own_ridges", "replaced", "write_out"]
+__all__ = ["WrittenOut", "integrals_of", "names_in", "own_ridges", "replaced", "write_out"]
 
 _SHORT = 4  # operations up to which an intermediate result needs no name
 
@@ -70,7 +71,7 @@ def write_out(system: PooledSystem, *, terms: bool = False) -> WrittenOut:
     """
     field = _Expressions(system)
     cavity = Cavity(system, field)
-    found = (cavity.bias(), cavity.variance()) if terms else (cavity.test_error(),)
+    found = (cavity.bias(), cavity.variance()) if terms else (cavity.error(),)
     results = tuple(S.Zero if x is None else x for x in found)
     return WrittenOut(results, field.used(*results), tuple(field.ridges), field.equations)
 
@@ -105,22 +106,22 @@ class _Expressions:
 
     def trace(self, f: Expr) -> Expr:
         """Return the opaque traces of the monomials in the matrices."""
-        return _integrals(SpectralTrace, f)
+        return integrals_of(SpectralTrace, f)
 
     def form(self, f: Expr) -> Expr:
         """Return the opaque quadratic forms of the monomials in the matrices."""
-        return _integrals(QuadraticForm, f)
+        return integrals_of(QuadraticForm, f)
 
     # ------------------------------------------------------------------ a fit on its own
     def own(self, k: int) -> OwnFit:
         """Return a fit on its own; equal ones are the same."""
         f = self.system.fits[k]
-        key = (f.ridge, f.N, tuple((x.T, x.weight, x.covariance) for x in f.designs))
+        key = f.alone
         if key not in self._own:
             if {x.covariance for x in f.designs} != {eigenvalue.name}:
                 found = self._several_scalars(f)
             else:
-                found = self._one_ridge(f) if len({x.weight for x in f.designs}) == 1 else self._weighted(f)
+                found = self._one_ridge(f) if len({x.weight for x in f.designs}) == 1 else self._weighted(k, f)
             self._own[key] = self._short(k, found)
         return self._own[key]
 
@@ -128,7 +129,8 @@ class _Expressions:
         r"""Return a fit with a name for its kernel: :math:`A_k=\Sigma R_{kk}`, which is :math:`I-p_kR_{kk}`, on one covariance."""
         if self.one:
             A = self._name("A", (k,), eigenvalue * own.kernel)
-            return replace(own, kernel=A / eigenvalue, kept=1 - A)
+            kept = 1 - A if own.penalty is None else own.penalty * A / eigenvalue
+            return replace(own, kernel=A / eigenvalue, kept=kept)
         G = self._name("G", (k,), own.kernel)
         return replace(own, kernel=G, kept=own.kept / own.kernel * G)
 
@@ -136,19 +138,26 @@ class _Expressions:
         rows = sum((x.T for x in f.designs), S.Zero)
         mass = f.designs[0].weight * rows / f.N
         kappa = EffectiveRidge(rows, f.ridge / mass)
+        if f.features is not None:
+            kappa = EffectiveRidge(f.features.m, FeatureRidge(rows, f.features.m, f.ridge / mass))
         self.ridges.setdefault(kappa)
-        response = [1 / mass] * len(f.designs)
-        return OwnFit(1 / (eigenvalue + kappa), kappa / (eigenvalue + kappa), response, [1] * len(f.designs))
+        size = len(f.designs)
+        left = [mass * (1 - df(1, kappa) / rows)] * size
+        kernel, kept = 1 / (eigenvalue + kappa), kappa / (eigenvalue + kappa)
+        penalty = None if f.features is None else kappa
+        return OwnFit(kernel, kept, [1 / mass] * size, [1] * size, left, penalty)
 
-    def _weighted(self, f: PooledFit) -> OwnFit:
+    def _weighted(self, k: int, f: PooledFit) -> OwnFit:
         name = symbols.implicit_scalar(len(self.equations) + 1)
         seen = {x.weight: f.N * f.ridge + x.weight * name * df(1, name) for x in f.designs}
         self.equations[name] = Eq(name, 1 / sum(x.weight * x.T / seen[x.weight] for x in f.designs), evaluate=False)
+        response = {a: self._name("p", (k, str(i)), f.N * name / e) for i, (a, e) in enumerate(seen.items(), start=1)}
         return OwnFit(
             1 / (eigenvalue + name),
             name / (eigenvalue + name),
-            [f.N * name / seen[x.weight] for x in f.designs],
+            [response[x.weight] for x in f.designs],
             [1] * len(f.designs),
+            [f.ridge / name] * len(f.designs),
         )
 
     def _several_scalars(self, f: PooledFit) -> OwnFit:
@@ -162,7 +171,8 @@ class _Expressions:
         for (weight, covariance), name in names.items():
             seen = SpectralTrace(eigenvalue_of(covariance) * kernel)
             self.equations[name] = Eq(name, 1 / (f.ridge + weight / f.N * seen), evaluate=False)
-        return OwnFit(kernel, kernel, [names[x.weight, x.covariance] for x in f.designs], [1] * len(f.designs))
+        response = [names[x.weight, x.covariance] for x in f.designs]
+        return OwnFit(kernel, kernel, response, [1] * len(f.designs), [f.ridge] * len(f.designs))
 
     # ------------------------------------------------------------------ between fits
     def coupled(
@@ -171,11 +181,30 @@ class _Expressions:
         """Return the solution of the small linear system."""
         size = range(len(sights))
         matrix = [[S.Zero if (a := feedback(i, j)) is None else a for j in size] for i in size]
+        if FEATURES in sights:
+            return self._eliminated(pair, sights, matrix, right)
         if len(sights) == 1:
             return [right[0] / self.named("D", (*pair, *sights[0]), 1 - matrix[0][0])]
         x = [symbols.trace_scalar(i + 1) for i in size]
         ((*solution,),) = linsolve([x[i] - right[i] - sum(matrix[i][j] * x[j] for j in size) for i in size], x)
         return solution
+
+    def _eliminated(
+        self, pair: Pair, sights: Sequence[tuple[str, bool]], matrix: list[list[Expr]], right: Sequence[Expr]
+    ) -> list[Expr]:
+        """Return the solution with the unknown on features, the last one, taken out first and named."""
+        last, others = len(sights) - 1, range(len(sights) - 1)
+        free = self.named("D", (*pair, *sights[last]), 1 - matrix[last][last])
+        per = [self.named("a", (*pair, *sights[j]), matrix[last][j] / free) for j in others]
+        inner = [[matrix[i][j] + matrix[i][last] * per[j] for j in others] for i in others]
+        known = [right[i] + matrix[i][last] * right[last] / free for i in others]
+        if len(others) == 1:
+            found = [known[0] / self.named("D", (*pair, *sights[0]), 1 - inner[0][0])]
+        else:
+            x = [symbols.trace_scalar(i + 1) for i in others]
+            rows = [x[i] - known[i] - sum(inner[i][j] * x[j] for j in others) for i in others]
+            ((*found,),) = linsolve(rows, x) if rows else ((),)
+        return [*found, right[last] / free + sum(per[j] * found[j] for j in others)]
 
     # ------------------------------------------------------------------ names
     def named(self, kind: str, index: tuple[Any, ...], e: Any) -> Any:
@@ -201,19 +230,19 @@ class _Expressions:
 
     def used(self, *results: Expr) -> dict[Symbol, Expr]:
         """Return the definitions that results need."""
-        needed = set[Any]().union(*map(_names_in, results))
+        needed = set[Any]().union(*map(names_in, results))
         for x in reversed(self.definitions):
             if x in needed:
-                needed |= _names_in(self.definitions[x])
+                needed |= names_in(self.definitions[x])
         return {x: e for x, e in self.definitions.items() if x in needed}
 
 
-_MATRICES = frozenset("AGRF")
+_MATRICES = frozenset("AGRFM")
 _SUMS = frozenset("UY")
 """Kinds of scalars that are named even if they are short: they stand in many products."""
 
 
-def _integrals(kind: type[SpectralIntegral], f: Expr) -> Expr:
+def integrals_of(kind: type[SpectralIntegral], f: Expr) -> Expr:
     """Return the integral of a polynomial in matrices, one by one for its monomials."""
     return Add(*(c * kind(matrices) for matrices, c in _multiplied_out(f).items()))
 
@@ -246,9 +275,9 @@ def _merged(terms: Iterable[tuple[Expr, Expr]]) -> dict[Expr, Expr]:
     return out
 
 
-def _names_in(e: Expr) -> set[Any]:
+def names_in(e: Expr) -> set[Any]:
     """Return the names in an expression, those inside integrals included."""
-    return e.atoms(Symbol) | {x for f in e.atoms(SpectralIntegral) for x in _names_in(f.integrand)}
+    return e.atoms(Symbol) | {x for f in e.atoms(SpectralIntegral) for x in names_in(f.integrand)}
 
 
 def replaced(e: Expr, known: Mapping[Expr, Expr]) -> Expr:

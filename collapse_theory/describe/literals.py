@@ -7,12 +7,11 @@ the structure (no ridge, no noise, unit weight).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from sympy import Expr, Number, S, Symbol
 
-from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Source, Truth, rows_behind
+from collapse_theory.describe.pipeline import Features, Fit, Labels, Pipeline, Sample, Source, Truth, rows_behind
 from collapse_theory.symbols import literal
 
 __all__ = ["Literals", "without_literals"]
@@ -32,7 +31,7 @@ class Literals:
         (noise#1, 0)
         """
         if e.is_number:
-            return e if e in (0, 1) and role != "T" else self._symbol(e, role)
+            return e if e in (0, 1) and role not in {"T", "m"} else self._symbol(e, role)
         return e.xreplace({x: self._symbol(x, "number") for x in sorted(e.atoms(Number), key=str) if x.is_Float})
 
     def _symbol(self, number: Expr, role: str) -> Symbol:
@@ -47,8 +46,8 @@ class Literals:
         return {symbol: number for (_, number), symbol in self.symbols.items()}
 
 
-def without_literals(pipeline: Pipeline, model: Fit) -> tuple[Pipeline, Fit, dict[Symbol, Expr]]:
-    """Return what the tested fit depends on with symbols for numbers, and the number behind each symbol.
+def without_literals(pipeline: Pipeline, model: Fit | Source) -> tuple[Pipeline, Any, dict[Symbol, Expr]]:
+    """Return what the tested model depends on with symbols for numbers, and the number behind each symbol.
 
     >>> from collapse_theory.describe.workflows import accumulate
     >>> from collapse_theory.describe.pipeline import Stage
@@ -62,51 +61,27 @@ def without_literals(pipeline: Pipeline, model: Fit) -> tuple[Pipeline, Fit, dic
     behind = {s.index for f in needed for s in rows_behind(f.samples)}
     inputs = {s.inputs.index for s in pipeline.samples if s.index in behind}
 
-    def put(e: Expr | None, role: str) -> Expr | None:
-        return None if e is None else literals.replace(e, role)
-
-    out = Pipeline()
-    copies = _Copies({}, {})
-    for node in pipeline.nodes:
+    def kept(node: Sample | Fit | Features) -> bool:
         if isinstance(node, Fit):
-            if node in needed:
-                weights = [literals.replace(a, "weight") for a in node.weights]
-                pooled = [copies.samples[s] for s in node.samples]
-                copies.fits[node] = out.fit(pooled, weights, put(node.ridge, "ridge"), node.name)
-        elif node.index in behind or node.index in inputs:
-            copies.samples[node] = _copied(node, out, copies, literals, only_inputs=node.index not in behind)
-    return out, copies.fits[model], literals.numbers
+            return node in needed
+        if isinstance(node, Features):
+            return any(f.features == node for f in needed)
+        return node.index in behind or node.index in inputs
 
-
-@dataclass(frozen=True)
-class _Copies:
-    """The copy of each node copied so far."""
-
-    samples: dict[Sample, Sample]
-    fits: dict[Fit, Fit]
-
-
-def _copied(s: Sample, out: Pipeline, copies: _Copies, literals: Literals, *, only_inputs: bool) -> Sample:
-    def relabelled(labeller: Truth | Fit) -> Truth | Fit:
-        return copies.fits[labeller] if isinstance(labeller, Fit) else labeller
-
-    if s.pool:
-        return out.subsample([copies.samples[p] for p in s.pool], literals.replace(s.T, "T"), s.name)
-    where: dict[str, Any] = (
-        {"T": literals.replace(s.T, "T")} if s.design is None else {"design": copies.samples[s.design]}
+    out, copy = pipeline.copied(
+        literals.replace,
+        keep=kept,
+        combined=lambda source: Source(tuple(_coefficients(source, literals))),
+        bare=lambda s: s.index not in behind,
     )
-    if only_inputs:
-        return out.sample(**where, covariance=s.covariance, name=s.name)
-    noise = None if s.noise is None else literals.replace(s.noise, "noise")
-    source: Source | OneOf
-    if isinstance(s.source, Source):
-        source = Source(tuple((relabelled(labeller), c) for labeller, c in _coefficients(s.source, literals)))
+    if isinstance(model, Source):
+        tested: Any = Source(tuple((copy[x], c) for x, c in _coefficients(model, literals)))
     else:
-        source = OneOf(tuple(relabelled(labeller) for labeller in s.source.labellers))
-    return out.sample(**where, noise=noise, source=source, covariance=s.covariance, name=s.name)
+        tested = copy[model]
+    return out, tested, literals.numbers
 
 
-def _coefficients(source: Source, literals: Literals) -> list[tuple[Truth | Fit, Expr]]:
+def _coefficients(source: Source, literals: Literals) -> list[tuple[Truth | Fit | Labels, Expr]]:
     """Return a source's terms with symbols for numbers.
 
     Coefficients that sum to one up to the rounding of their decimals stay an average: the last is one minus the others,

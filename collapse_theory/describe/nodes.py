@@ -1,7 +1,7 @@
 """The nodes of a pipeline, immutable: samples, fits, and who labels the rows of a sample.
 
-Rows are labelled by the truth, an earlier fit, a linear combination of these, or one of them drawn at random. A
-:class:`Stage` describes one round of a workflow.
+Rows are labelled by a truth, an earlier fit, the labels of an earlier sample on the same inputs, a linear combination of
+these, or one of them drawn at random. A :class:`Stage` describes one round of a workflow.
 """
 
 from __future__ import annotations
@@ -14,17 +14,22 @@ from sympy import Expr, S
 
 from collapse_theory.core.errors import PipelineError, shown
 from collapse_theory.core.numbers import Scalar, real, show
+from collapse_theory.describe.filters import Filter
 
 __all__ = [
     "TRUTH",
+    "Features",
     "Fit",
     "Labeller",
+    "Labels",
     "Node",
     "OneOf",
+    "Resolved",
     "Sample",
     "Source",
     "Stage",
     "Truth",
+    "feature_count",
     "one_of",
     "optional",
     "row_count",
@@ -60,10 +65,16 @@ class Labeller:
 
 @dataclass(frozen=True)
 class Truth(Labeller):
-    """The true coefficients ``w0``."""
+    """True coefficients: ``w0``, by which models are tested, or those of another task. Made by :meth:`.Pipeline.truth`.
+
+    Attributes:
+        name: What targets, files and messages call them.
+    """
+
+    name: str = "w0"
 
     def __repr__(self) -> str:
-        return "TRUTH"
+        return "TRUTH" if self.name == "w0" else self.name
 
 
 TRUTH = Truth()
@@ -71,8 +82,27 @@ TRUTH = Truth()
 
 
 @dataclass(frozen=True)
+class Labels(Labeller):
+    """The labels of a sample, its label noise included: they label other rows on the same inputs.
+
+    Attributes:
+        sample: The sample.
+    """
+
+    sample: Sample
+
+    @property
+    def name(self) -> str:
+        """What text sources call it."""
+        return f"{self.sample.name}.labels"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
 class Source:
-    """A linear combination of labellers, ``sum_i c_i w_i``.
+    """A linear combination of labellers, ``sum_i c_i w_i``; the coefficients may have any sign.
 
     Attributes:
         coefficients: Pairs (labeller, coefficient) in order of appearance, each labeller once, no zero coefficient.
@@ -81,7 +111,7 @@ class Source:
     0.75*TRUTH
     """
 
-    coefficients: tuple[tuple[Truth | Fit, Expr], ...]
+    coefficients: tuple[tuple[Truth | Fit | Labels, Expr], ...]
 
     @staticmethod
     def of(value: Any) -> Source:
@@ -93,14 +123,14 @@ class Source:
         if isinstance(value, Source):
             return value
         if isinstance(value, Labeller):
-            return Source(((cast("Truth | Fit", value), S.One),))
+            return Source(((cast("Truth | Fit | Labels", value), S.One),))
         raise PipelineError(
-            f"source needs to be TRUTH, a fit, or a linear combination of them, got {shown(value)}; "
+            f"source needs to be TRUTH, a fit, the labels of a sample, or a linear combination of them, got {shown(value)}; "
             "write for example 0.6*ct.TRUTH + 0.4*m1"
         )
 
     def __add__(self, other: Any) -> Source:
-        total: dict[Truth | Fit, Expr] = dict(self.coefficients)
+        total: dict[Truth | Fit | Labels, Expr] = dict(self.coefficients)
         for labeller, c in Source.of(other).coefficients:
             total[labeller] = total.get(labeller, S.Zero) + c
         return Source(tuple((labeller, c) for labeller, c in total.items() if c != 0))
@@ -128,11 +158,11 @@ class Source:
     def __neg__(self) -> Source:
         return self * -1
 
-    def __iter__(self) -> Iterator[tuple[Truth | Fit, Expr]]:
+    def __iter__(self) -> Iterator[tuple[Truth | Fit | Labels, Expr]]:
         return iter(self.coefficients)
 
     def __repr__(self) -> str:
-        def term(labeller: Truth | Fit, c: Expr) -> str:
+        def term(labeller: Truth | Fit | Labels, c: Expr) -> str:
             factor = f"({show(c)})" if c.is_Add else show(c)
             return _label(labeller) if c == 1 else f"{factor}*{_label(labeller)}"
 
@@ -165,13 +195,13 @@ def one_of(*labellers: Truth | Fit) -> OneOf:
     if not labellers:
         raise PipelineError("one_of needs at least one labeller, got none; pass ct.TRUTH or fits")
     for labeller in labellers:
-        if not isinstance(labeller, Labeller):
+        if not isinstance(labeller, (Truth, Fit)):
             raise PipelineError(f"one_of needs TRUTH or fits, got {shown(labeller)}; mixtures go into separate samples")
     return OneOf(tuple(labellers))
 
 
-def _label(labeller: Truth | Fit) -> str:
-    return "TRUTH" if isinstance(labeller, Truth) else labeller.name
+def _label(labeller: Truth | Fit | Labels) -> str:
+    return repr(labeller) if isinstance(labeller, Truth) else labeller.name
 
 
 class Node:
@@ -224,15 +254,80 @@ class Sample(Node):
 
     @property
     def labellers(self) -> tuple[Truth | Fit, ...]:
-        """The labellers its labels depend on."""
+        """The truths and fits that its labels depend on, those behind reused labels included."""
         if isinstance(self.source, OneOf):
             return tuple(dict.fromkeys(self.source.labellers))
-        return tuple(labeller for labeller, _ in self.source)
+        return tuple(labeller for labeller, _ in self.resolved.signal)
+
+    @property
+    def labels(self) -> Labels:
+        """Its labels as a source for samples on the same inputs."""
+        return Labels(self)
+
+    @property
+    def relabelled(self) -> tuple[Sample, ...]:
+        """The samples whose labels it reuses."""
+        if isinstance(self.source, OneOf):
+            return ()
+        return tuple(x.sample for x, _ in self.source if isinstance(x, Labels))
+
+    @property
+    def resolved(self) -> Resolved:
+        """What its labels are made of, reused labels followed to where they were made.
+
+        Raises:
+            PipelineError: If each row is labelled by a labeller drawn at random.
+        """
+        if isinstance(self.source, OneOf):
+            raise PipelineError(
+                f"labels of sample {shown(self.name)} need to be a linear combination, got {self.source}; use separate samples"
+            )
+        signal: dict[Truth | Fit, Expr] = {}
+        noises: dict[Sample, Expr] = {} if self.noise is None or self.noise.is_zero else {self: S.One}
+        for x, c in self.source:
+            inner = x.sample.resolved if isinstance(x, Labels) else Resolved(((x, S.One),), ())
+            for labeller, share in inner.signal:
+                signal[labeller] = signal.get(labeller, S.Zero) + c * share
+            for made, share in inner.noises:
+                noises[made] = noises.get(made, S.Zero) + c * share
+        return Resolved(
+            tuple((x, c) for x, c in signal.items() if c != 0), tuple((x, c) for x, c in noises.items() if c != 0)
+        )
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Labels as linear combinations of models and label noises.
+
+    Attributes:
+        signal: Pairs (truth or fit, coefficient).
+        noises: Pairs (sample, coefficient of its label noise).
+    """
+
+    signal: tuple[tuple[Truth | Fit, Expr], ...]
+    noises: tuple[tuple[Sample, Expr], ...]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Features(Node):
+    r"""Random linear features :math:`F^\top x` that several fits share. Made by :meth:`.Pipeline.features`.
+
+    Attributes:
+        owner: Key of the pipeline it belongs to.
+        index: Position among the pipeline's features.
+        name: What figures, messages and files call it.
+        m: Their number; :math:`F` is ``d x m`` with i.i.d. :math:`N(0,1/m)` entries.
+    """
+
+    owner: str
+    index: int
+    name: str
+    m: Expr
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Fit(Node, Labeller):
-    """A weighted ridge fit on pooled samples. Made by :meth:`.Pipeline.fit`.
+    """A weighted fit on pooled samples: ridge regression, or another spectral filter. Made by :meth:`.Pipeline.fit`.
 
     Attributes:
         owner: Key of the pipeline it belongs to.
@@ -241,6 +336,8 @@ class Fit(Node, Labeller):
         samples: The pooled samples, each once.
         weights: Row weights ``a_i`` that multiply the squared errors of sample ``i``; not renormalised.
         ridge: The ridge on the mean squared error over all ``N`` rows, or None where none was given.
+        features: Number of its own random features, features that it shares with other fits, or None: the inputs themselves.
+        filter: The spectral filter that takes the place of the ridge, or None.
     """
 
     owner: str
@@ -249,6 +346,8 @@ class Fit(Node, Labeller):
     samples: tuple[Sample, ...]
     weights: tuple[Expr, ...]
     ridge: Expr | None
+    features: Expr | Features | None = None
+    filter: Filter | None = None
 
     @property
     def N(self) -> Expr:
@@ -292,18 +391,23 @@ def row_count(T: Any) -> Expr:
     return real(T, "T", positive=True, integer=True, error=PipelineError)
 
 
+def feature_count(value: Any) -> Expr:
+    """Return a number of features, checked to be a positive integer where it is a number."""
+    return real(value, "features", positive=True, integer=True, error=PipelineError)
+
+
 def optional(value: Any, name: str) -> Expr | None:
     """Return a noise or a ridge, checked to be non-negative; None stays."""
     return None if value is None else real(value, name, nonnegative=True, error=PipelineError)
 
 
 def rows_behind(samples: Iterable[Sample]) -> tuple[Sample, ...]:
-    """Return ``samples`` and, for subsamples, the samples they were drawn from, each once, in order of appearance."""
+    """Return ``samples`` and those that they were drawn from or whose labels they reuse, each once, in order of appearance."""
     found: dict[int, Sample] = {}
     todo = list(samples)
     while todo:
         s = todo.pop()
         if s.index not in found:
             found[s.index] = s
-            todo += s.pool
+            todo += (*s.pool, *s.relabelled)
     return tuple(found[i] for i in sorted(found))

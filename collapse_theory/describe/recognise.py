@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 from sympy import Expr
 
-from collapse_theory.describe.pipeline import TRUTH, Fit, OneOf, Pipeline, Sample, Truth
+from collapse_theory.describe.pipeline import TRUTH, Features, Fit, Labels, OneOf, Pipeline, Sample, Truth
 
 __all__ = [
     "Increment",
     "chain",
+    "filtered_chain",
+    "has_filter",
     "increments",
     "is_least_squares",
+    "is_ridge",
     "one_design",
     "one_labeller_each",
     "own_inputs",
@@ -21,20 +24,41 @@ __all__ = [
 
 
 def sole_labeller(sample: Sample) -> Truth | Fit | None:
-    """Return the labeller of a sample labelled by one labeller as it is, else None."""
+    """Return the labeller of a sample labelled by one model as it is, else None."""
     if isinstance(sample.source, OneOf) or len(sample.source.coefficients) != 1 or sample.pool:
         return None
     labeller, coefficient = sample.source.coefficients[0]
-    return labeller if coefficient == 1 else None
+    return labeller if coefficient == 1 and not isinstance(labeller, Labels) else None
 
 
 def is_least_squares(fits: tuple[Fit, ...]) -> bool:
-    """Return whether no fit has a ridge."""
-    return all(f.ridge is None or f.ridge.is_zero for f in fits)
+    """Return whether every fit sees the inputs themselves and has no ridge."""
+    return is_ridge(fits) and all(f.ridge is None or f.ridge.is_zero for f in fits)
+
+
+def has_filter(fits: tuple[Fit, ...]) -> bool:
+    """Return whether a fit is stopped early."""
+    return any(f.filter is not None for f in fits)
+
+
+def is_ridge(fits: tuple[Fit, ...]) -> bool:
+    """Return whether every fit is a ridge regression, or least squares, on the inputs themselves, for one task."""
+    return all(f.features is None for f in fits) and _is_penalised(fits)
+
+
+def _is_penalised(fits: tuple[Fit, ...]) -> bool:
+    """Return whether every fit has a ridge or none, for one task."""
+    return all(f.filter is None and not _other_tasks(s) for f in fits for s in f.samples)
+
+
+def _other_tasks(sample: Sample) -> bool:
+    return any(isinstance(x, Truth) and x != TRUTH for x in sample.labellers)
 
 
 def chain(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:
     """Return the fits from the first to ``model`` if each has one fresh sample of its own, labelled by the fit before.
+
+    Fits may see random features, of their own each.
 
     >>> from collapse_theory.describe.workflows import accumulate, replace
     >>> from collapse_theory.describe.pipeline import Stage
@@ -46,17 +70,37 @@ def chain(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:
     True
     """
     fits = pipeline.ancestors(model)
+    own = not any(isinstance(f.features, Features) for f in fits)
+    return fits if own and _is_penalised(fits) and _linked(fits) else None
+
+
+def filtered_chain(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:
+    """Return the fits from the first to ``model`` if they are a :func:`chain` of ridges and of other filters.
+
+    >>> from collapse_theory.describe.filters import GradientFlow
+    >>> from collapse_theory.describe.pipeline import Pipeline
+    >>> pipe = Pipeline()
+    >>> m = pipe.fit(pipe.sample(T=9), filter=GradientFlow(time=2))
+    >>> len(filtered_chain(pipe, m)), chain(pipe, m)
+    (1, None)
+    """
+    fits = pipeline.ancestors(model)
+    return fits if all(f.features is None for f in fits) and _linked(fits) else None
+
+
+def _linked(fits: tuple[Fit, ...]) -> bool:
+    """Return whether each fit has one sample with inputs of its own, labelled by the fit before or first by the truth."""
     used: set[int] = set()
     expected: Truth | Fit = TRUTH
     for f in fits:
         if len(f.samples) != 1:
-            return None
+            return False
         s = f.samples[0]
         if s.covariance is not None or sole_labeller(s) != expected or s.inputs.index in used:
-            return None
+            return False
         used.add(s.inputs.index)
         expected = f
-    return fits
+    return True
 
 
 def one_labeller_each(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:
@@ -92,12 +136,16 @@ def own_inputs(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:
     True
     """
     fits = pipeline.ancestors(model)
+    if not is_ridge(fits):
+        return None
     used: set[int] = set()
     for f in fits:
         if any(a != f.weights[0] for a in f.weights):
             return None
         for s in f.samples:
-            if s.covariance is not None or s.pool or isinstance(s.source, OneOf) or s.inputs.index in used:
+            if s.covariance is not None or s.pool or isinstance(s.source, OneOf) or s.relabelled:
+                return None
+            if s.inputs.index in used:
                 return None
             used.add(s.inputs.index)
     return fits
@@ -121,13 +169,15 @@ class Increment:
         return self.fit.N
 
 
-def increments(pipeline: Pipeline, model: Fit) -> tuple[Increment, ...] | None:  # noqa: ARG001 - as the other recognisers
+def increments(pipeline: Pipeline, model: Fit) -> tuple[Increment, ...] | None:
     """Return the telescoping steps that lead to ``model`` if its fits replace or accumulate, else None.
 
     Every fit must pool, with equal weights, samples with inputs of their own: new ones labelled by one earlier fit (or
     the truth), and either nothing else or exactly the samples of that earlier fit. Then the normal equations telescope.
     """
     steps: list[Increment] = []
+    if not is_ridge(pipeline.ancestors(model)):
+        return None
     fit: Truth | Fit = model
     while isinstance(fit, Fit):
         if any(w != fit.weights[0] for w in fit.weights):
@@ -156,7 +206,10 @@ def one_design(pipeline: Pipeline, model: Fit) -> Sample | None:
 
     A sample whose rows are labelled by a labeller drawn at random does not count: its labels are no linear combination.
     """
-    samples = [s for f in pipeline.ancestors(model) for s in f.samples]
+    fits = pipeline.ancestors(model)
+    if not is_ridge(fits):
+        return None
+    samples = [s for f in fits for s in f.samples]
     inputs = {s.inputs for s in samples}
     if len(inputs) != 1 or any(isinstance(s.source, OneOf) for s in samples):
         return None

@@ -14,7 +14,7 @@ from collapse_theory.core.errors import PipelineError, shown
 from collapse_theory.core.numbers import flag
 from collapse_theory.derive.family import Described, Family
 from collapse_theory.derive.formula import ErrorFormula, Regime
-from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample
+from collapse_theory.describe.pipeline import TRUTH, Fit, Labels, OneOf, Pipeline, Sample, Truth
 from collapse_theory.families.calculus import Moments, RowLaw, moments
 
 __all__ = ["Averaging", "covariances"]
@@ -95,11 +95,22 @@ class Averaging(Family):
             if not sample.pool:
                 self._check_source(sample)
         for fit in pipeline.fits:
-            _refuse(self.name, fit.name, ridge=fit.ridge)
+            _refuse(self.name, fit.name, ridge=fit.ridge, features=fit.features, filter=fit.filter)
+            for a in fit.weights:
+                if a.is_negative:
+                    raise PipelineError(
+                        f"{self.name} needs weights >= 0, got {shown(a)} at {shown(fit.name)}; leave the sample out instead"
+                    )
 
     def _check_source(self, sample: Sample) -> None:
         if isinstance(sample.source, OneOf):
             return
+        for labeller, _ in sample.source:
+            if isinstance(labeller, Labels) or (isinstance(labeller, Truth) and labeller != TRUTH):
+                raise PipelineError(
+                    f"{self.name} takes no {labeller} as a source, got it at {shown(sample.name)}: it has one truth and no "
+                    "inputs to label; use TRUTH and fits, or linear regression"
+                )
         total = sum((c for _, c in sample.source), S.Zero)
         off = cancel(total - 1)
         if abs(float(off)) > _SUM_TOLERANCE if off.is_number else True:
@@ -119,6 +130,8 @@ _WHY = {
     "ridge": "its fit is maximum likelihood",
     "design": "its rows have no inputs to reuse",
     "covariance": "its rows have no inputs",
+    "features": "its rows have no inputs",
+    "filter": "its fit is maximum likelihood",
 }
 
 

@@ -187,7 +187,7 @@ class _Substitution:
         if isinstance(s.source, OneOf):
             each = self.x.one / self.x.read(S(len(s.source.labellers)))
             return [(labeller, each) for labeller in s.source.labellers]
-        return [(labeller, self.x.read(c)) for labeller, c in s.source]
+        return [(labeller, self.x.read(c)) for labeller, c in s.resolved.signal]
 
     def _row_variance(self, second: Any, spread: Any, averaged: list[tuple[Truth | Fit, Any]] | None) -> Any:
         if self.law is RowLaw.CONSTANT:

@@ -116,7 +116,7 @@ def _copy_sample(out: Pipeline, copy: dict[Sample | Fit, Any], s: Sample) -> Sam
 
     if isinstance(s.source, OneOf):
         return out.sample(T=s.T, source=OneOf(tuple(put(labeller) for labeller in s.source.labellers)), name=s.name)
-    return out.sample(T=s.T, source=Source(tuple((put(labeller), c) for labeller, c in s.source)), name=s.name)
+    return out.sample(T=s.T, source=Source(tuple((put(labeller), c) for labeller, c in s.resolved.signal)), name=s.name)
 
 
 def _copy_fits(

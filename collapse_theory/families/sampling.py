@@ -286,7 +286,13 @@ def _record(node: Sample | Fit) -> tuple[Any, ...]:
     pool = tuple(s.index for s in node.pool)
     if isinstance(node.source, OneOf):
         return ("mixed", node.index, int(node.T), tuple(_place(labeller) for labeller in node.source.labellers))
-    return ("sample", node.index, int(node.T), pool, tuple((_place(labeller), float(c)) for labeller, c in node.source))
+    return (
+        "sample",
+        node.index,
+        int(node.T),
+        pool,
+        tuple((_place(labeller), float(c)) for labeller, c in node.resolved.signal),
+    )
 
 
 def _place(labeller: Truth | Fit) -> int:

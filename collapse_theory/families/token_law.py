@@ -132,7 +132,7 @@ def _transition(s: Sample, registers: list[_Register], states: int, p: np.ndarra
     if isinstance(s.source, OneOf):
         shares = [(labeller, 1 / len(s.source.labellers)) for labeller in s.source.labellers]
     else:
-        shares = [(labeller, float(c)) for labeller, c in s.source]
+        shares = [(labeller, float(c)) for labeller, c in s.resolved.signal]
     real = sum(c for labeller, c in shares if isinstance(labeller, Truth))
     synthetic = np.zeros(states)
     for labeller, c in shares:

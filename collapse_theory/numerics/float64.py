@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any
 
@@ -24,15 +24,18 @@ from collapse_theory.numerics.existence_check import check_existence
 from collapse_theory.numerics.feature_ridge import solve_features
 from collapse_theory.numerics.integrand_shape import is_product_of_few, ridge_of
 from collapse_theory.numerics.interpreter import interpret
+from collapse_theory.numerics.iteration import solve_equations
 from collapse_theory.numerics.magnitude import cancels
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.plan import Plan, round_plan
-from collapse_theory.numerics.pooled_float64 import PooledFloat64, pooled_points
+from collapse_theory.numerics.pooled_float64 import pooled_points
+from collapse_theory.numerics.reals import Float64
 from collapse_theory.numerics.steps import (
     AddUp,
     Assign,
     CheckExistence,
     Integrate,
+    SolveEquations,
     SolveFeatures,
     SolvePooled,
     SolveRidge,
@@ -87,6 +90,7 @@ class Float64Program:
         self._programs: dict[tuple[Unroll, float], Float64Program] = {}
         self._magnitudes = magnitudes_of(plan)
         self.checked = any(isinstance(s, SolvePooled) for s in plan.steps)
+        self._blocks_itself = self.checked and all(isinstance(s, SolvePooled | Assign) for s in plan.steps)
         self.tabulated = _is_tabulated(plan)
 
     def __getstate__(self) -> Plan:
@@ -115,7 +119,7 @@ class Float64Program:
             jobs: Threads that share the pieces of a large batch, -1 for one on each core.
         """
         nodes = 1 if measure is None else measure.size
-        step = max(1, _BLOCK // nodes)
+        step = size if self._blocks_itself else max(1, _BLOCK // nodes)
         if self.tabulated and measure is not None and len(measure.values) == 1 and size > step:
             step = max(step, _POINTS)
             if size > step:
@@ -123,15 +127,16 @@ class Float64Program:
         elif size > step:
             place = self._repeated(values, size)
             if place is None:
+                values = self._ahead(measure, values, rough=rough)
                 return self._in_pieces(measure, _pieces(values, size, step), rough=rough, jobs=jobs)
             if place.max() >= step:
                 return self._gathered(measure, values, place, step, rough=rough)
         outputs, threshold, reported = self._block(measure, values, rough=rough)
-        reported &= not rough
+        reported &= not (rough or self.checked)
         if not reported or size == 1:
             threshold = np.broadcast_to(threshold, (size,))
             outputs = {name: np.broadcast_to(x, (size,)) for name, x in outputs.items()}
-            return Batch(outputs, threshold, np.full(size, reported and not self.checked) & ~threshold)
+            return Batch(outputs, threshold, np.full(size, reported) & ~threshold)
         return _joined([self.run(measure, v, k) for v, k in _pieces(values, size, (size + 1) // 2)])
 
     def _in_pieces(
@@ -166,6 +171,28 @@ class Float64Program:
             return np.zeros(size, dtype=int)
         return _distinct(used)[1]
 
+    def _ahead(
+        self, measure: Measure | None, values: Mapping[Symbol, np.ndarray], *, rough: bool
+    ) -> Mapping[Symbol, np.ndarray]:
+        """Return the values with the effective ridges that repeat in the whole batch, whose pieces would each solve them again."""
+        known = dict(values)
+        for step in self.plan.steps:
+            if measure is None or not isinstance(step, SolveRidge | SolveFeatures):
+                continue
+            arguments = (step.T, step.lam) if isinstance(step, SolveRidge) else (step.T, step.m, step.lam)
+            if not set().union(*(e.free_symbols for e in arguments)) <= set(known):
+                continue
+            arithmetic = _Rough(self) if rough else _Watched(self)
+            with np.errstate(all="call", call=lambda what, _, reports=arithmetic.reports: reports.append(what)):
+                points, inverse = _distinct(np.broadcast_arrays(*arithmetic.evaluate(arguments, known)))
+                if inverse is None:
+                    continue
+                solve = arithmetic.ridge if isinstance(step, SolveRidge) else arithmetic.features
+                found = solve(measure, *points)
+            if not arithmetic.reports:
+                known.update(zip(step.names, (x[inverse] for x in found), strict=True))
+        return known
+
     def _gathered(
         self, measure: Measure | None, values: Mapping[Symbol, np.ndarray], place: np.ndarray, step: int, *, rough: bool
     ) -> Batch:
@@ -183,6 +210,9 @@ class Float64Program:
     ) -> tuple[dict[str, Any], Any, bool]:
         arithmetic = _Rough(self) if rough else _Watched(self)
         with np.errstate(all="call", call=lambda what, _: arithmetic.reports.append(what)):
+            for step in self.plan.steps:
+                if step.names[0] in values:
+                    arithmetic.known(*(values[x] for x in step.names))
             outputs = interpret(self.plan, arithmetic, measure, values)
         if any(np.any(_abnormal(x)) for x in outputs.values()):
             arithmetic.reports.append("output")
@@ -238,7 +268,7 @@ def trace_table(
     return table
 
 
-class _Watched(PooledFloat64):
+class _Watched(Float64):
     """float64 over a batch, with reports of what left its range or lost its digits.
 
     Attributes:
@@ -394,6 +424,18 @@ class _Watched(PooledFloat64):
             threshold[here] = self.threshold
         self.threshold = before | threshold
         return first, second
+
+    def equations(self, step: SolveEquations, measure: Measure, env: Mapping[Symbol, Any]) -> Sequence[Any]:
+        """Return the positive solution of equations."""
+        return solve_equations(step, partial(interpret, step.sides, self, measure), env, self.epsilon)
+
+    def whole(self, x: Any) -> int:
+        """Return an integer."""
+        return int(x)
+
+    def known(self, kappa: Any, residual: Any) -> None:
+        """Look at a solution that was found ahead."""
+        self._solved(np.shape(kappa), kappa, residual)
 
     def _solved(self, shape: tuple[int, ...], kappa: np.ndarray, residual: np.ndarray) -> tuple[Any, Any]:
         """Return a solution in its shape; remember where it sits at an interpolation threshold."""

@@ -21,7 +21,17 @@ from collapse_theory.numerics.octaves import Octaves
 from collapse_theory.numerics.panels import Directions, Extent, Power, power_law_directions, usable_length
 from collapse_theory.symbols import eigenvalue
 
-__all__ = ["COMMON", "DEPTH", "Measure", "Spectra", "TooShallow", "at_depth", "check_pair", "live_directions"]
+__all__ = [
+    "COMMON",
+    "DEPTH",
+    "Measure",
+    "Spectra",
+    "TooShallow",
+    "at_depth",
+    "check_pair",
+    "live_directions",
+    "long_power_law",
+]
 
 COMMON = eigenvalue.name
 """Name of the covariance of the samples that name none."""
@@ -121,6 +131,18 @@ class Measure:
             self.check_vanishing(f, self.extent.energetic)
         total = _integral(f, self.energies, self.energies if rough else None)
         return _column(total) if column else total
+
+    def products(self, left: Any, right: Any) -> Any:
+        """Return the integrals of all products of stacked functions against the counting measure, in the fastest order.
+
+        Args:
+            left: Values at the nodes, shape (..., n, k).
+            right: Values at the nodes, shape (..., m, k).
+
+        Returns:
+            Array of shape (..., n, m).
+        """
+        return (left * self.counts) @ right.swapaxes(-1, -2)
 
     @cached_property
     def plain(self) -> Measure:
@@ -307,6 +329,8 @@ class Measure:
 
     def over(self, covariances: Iterable[str]) -> Measure:
         """Return the measure of some of the covariances, in the same directions."""
+        if set(covariances := tuple(covariances)) == set(self.values):
+            return self  # with all that was computed on it
         return replace(self, values={name: self.at(name) for name in covariances})
 
     def at_covariance(self, covariance: str | None) -> Measure:
@@ -354,7 +378,7 @@ class Measure:
         if long:
             return _long_float64(*cast("tuple[str, PowerLaw]", _only(spectrum)), target, octaves)
         energies = None if target is None else _energies(spectrum, target, target.energies, target.atom_energies)
-        return cls._build(spectrum, lambda s: s.nodes, energies)
+        return cls._build(spectrum, lambda s: s.nodes, energies)._merged()
 
     @classmethod
     def of_atoms(cls, nodes: np.ndarray, counts: Sequence[float], energies: np.ndarray) -> Measure:
@@ -381,6 +405,11 @@ class Measure:
         if _is_long(spectrum, target, mp.prec):
             name, law = cast("tuple[str, PowerLaw]", _only(spectrum))
             return _quadrature(name, _long(law, target, mp, mp.prec, octaves), partial(np.array, dtype=object))
+        return cls.listed(spectrum, target, mp)._merged()
+
+    @classmethod
+    def listed(cls, spectrum: Spectra, target: Target | None, mp: Any) -> Measure:
+        """Return the measure of every atom of the spectrum in a context of mpmath, or of balls; equal ones stay apart."""
         energies = None
         if target is not None:
             each, by_atom = (partial(f, mp=mp) for f in (target.exact_energies, target.exact_atom_energies))
@@ -398,7 +427,7 @@ class Measure:
         if not live.all():
             values, counts = {name: v[live] for name, v in values.items()}, counts[live]
             energies = None if energies is None else energies[live]
-        return cls(values, counts, energies)._merged()
+        return cls(values, counts, energies)
 
     def _merged(self) -> Measure:
         """Return the measure with each eigenvalue of a lone covariance once."""
@@ -436,6 +465,11 @@ _TINY = np.finfo(float).tiny
 
 def _only(spectrum: Spectra) -> tuple[str, Spectrum]:
     return next(iter(spectrum.items())) if isinstance(spectrum, Mapping) else (COMMON, spectrum)
+
+
+def long_power_law(spectrum: Spectra, target: Target | None) -> tuple[str, PowerLaw] | None:
+    """Return the name and the law of a lone power law that is not listed, whose target is a power too; None of any other."""
+    return cast("tuple[str, PowerLaw]", _only(spectrum)) if _is_long(spectrum, target, _FLOAT64_BITS) else None
 
 
 def _is_long(spectrum: Spectra, target: Target | None, bits: int) -> bool:
@@ -492,6 +526,8 @@ def _integral(f: Any, weights: np.ndarray, fast: np.ndarray | None) -> Any:
         return f @ fast
     terms = f * weights
     if terms.dtype != object:
+        return np.add.reduce(terms, axis=-1)
+    if not hasattr(terms.flat[0], "context"):
         return np.add.reduce(terms, axis=-1)
     total = terms.flat[0].context.fsum
     return np.array([total(row) for row in terms.reshape(-1, terms.shape[-1])], dtype=object).reshape(terms.shape[:-1])[

@@ -20,8 +20,10 @@ from collapse_theory.core.precision import exact_context, exact_number, public_n
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
 from collapse_theory.numerics.arrays import broadcast_shape, float64_array
+from collapse_theory.numerics.ball_tail import tailed_measure
+from collapse_theory.numerics.balls import TooWideError, evaluate_certified
 from collapse_theory.numerics.compiled import numeric_function
-from collapse_theory.numerics.digits import evaluate_digits, limit_at_threshold
+from collapse_theory.numerics.digits import ThresholdError, evaluate_digits, limit_at_threshold
 from collapse_theory.numerics.float64 import Batch, Float64Program
 from collapse_theory.numerics.kernels import float64_kernels
 from collapse_theory.numerics.measure import (
@@ -33,6 +35,7 @@ from collapse_theory.numerics.measure import (
     at_depth,
     check_pair,
     live_directions,
+    long_power_law,
 )
 from collapse_theory.numerics.plan import Plan, compile_plan
 from collapse_theory.numerics.scalar import ScalarFunction, scalar_function
@@ -228,24 +231,47 @@ class Predictor:
         """
         digits = integer(digits, "digits", least=1, most=_MOST_DIGITS, remedy="give for example 30")
         terms = flag(terms, "terms")
-        bound = self._bind(values)
-        scalars = {x: float64_array(x.name, value) for x, value in bound.items()}
-        noise = float64_array("test_noise", 0 if test_noise is None else test_noise)
-        for name, array in (*((x.name, a) for x, a in scalars.items()), ("test_noise", noise)):
-            if array.ndim:
-                raise DomainError(f"{name} needs to be a scalar with digits=, got shape {array.shape}; loop over it")
-        scalars |= self.numbers
-        self.check(scalars, noise)
-        outputs, total = evaluate_digits(
-            self.program.plan, self._exact_measure, lambda mp: self._exact(bound, mp), int(digits)
-        )
+        bound = self._scalars(values, test_noise, "digits=")
+        exactly = (self.program.plan, self._exact_measure, lambda mp: self._exact(bound, mp), int(digits))
+        try:
+            outputs, total = evaluate_digits(*exactly)
+        except ThresholdError:
+            outputs, total = limit_at_threshold(*exactly)
         if test_noise is not None:
             with exact_context(dps_to_prec(int(digits) + 10)) as mp:
                 added = _exactly(test_noise, mp) ** 2
                 outputs["test noise"], total = public_number(added), public_number(mp.convert(total) + added)
         return outputs if terms else total
 
+    def certified(self, *, terms: bool = False, test_noise: Any = None, **values: Any) -> Any:
+        """Return an interval that contains the exact test error (:class:`.Enclosure`), from scalar values.
+
+        A power law means its powers, a number of float64 its exact value.
+
+        Raises:
+            DomainError: As in a call, if a value is not a scalar, without python-flint, and at an interpolation threshold.
+            ConvergenceError: If no precision suffices.
+        """
+        terms = flag(terms, "terms")
+        bound = self._scalars(values, test_noise, "certified=")
+        noise = None if test_noise is None else partial(_exactly, test_noise)
+        outputs, total = evaluate_certified(
+            self.program.plan, self._listed_measure, lambda balls: self._exact(bound, balls), noise
+        )
+        return outputs if terms else total
+
     # ------------------------------------------------------------------ binding
+    def _scalars(self, values: Mapping[str, Any], test_noise: Any, argument: str) -> dict[Symbol, Any]:
+        """Return values by symbol, as they are given; each is a scalar and in the domain."""
+        bound = self._bind(values)
+        scalars = {x: float64_array(x.name, value) for x, value in bound.items()}
+        noise = float64_array("test_noise", 0 if test_noise is None else test_noise)
+        for name, array in (*((x.name, a) for x, a in scalars.items()), ("test_noise", noise)):
+            if array.ndim:
+                raise DomainError(f"{name} needs to be a scalar with {argument}, got shape {array.shape}; loop over it")
+        self.check(scalars | self.numbers, noise)
+        return bound
+
     def _bind(self, values: Mapping[str, Any]) -> dict[Symbol, Any]:
         wanted = {x.name for x in self.program.symbols}
         bound = dict(values)
@@ -315,6 +341,18 @@ class Predictor:
             return None
         return Measure.exact(self.spectrum, self.target, mp, octaves=octaves)
 
+    def _listed_measure(self, balls: Any, octaves: int) -> Measure | None:
+        if not self._integrates or self.spectrum is None:
+            return None
+        law = long_power_law(self.spectrum, self.target)
+        if law is not None:
+            check_pair(self.spectrum, self.target)
+            return tailed_measure(*law, self.target, balls, octaves)
+        found = Measure.listed(self.spectrum, self.target, balls)
+        if found.rank != self._rank:
+            raise TooWideError("whether an eigenvalue is positive")
+        return found
+
     # ------------------------------------------------------------------ values
     def _values(
         self, flat: Mapping[Symbol, np.ndarray], size: int, *, jobs: int = 1
@@ -330,7 +368,8 @@ class Predictor:
             point = {k: float(v if v.ndim == 0 else v[i]) for k, v in flat.items() if k not in numbers}
             exactly = partial(self._exact, point)
             if batch.threshold[i]:
-                limits, total[i] = limit_at_threshold(plan, self._exact_measure, exactly)
+                limits, whole = limit_at_threshold(plan, self._exact_measure, exactly)
+                total[i] = float(whole)
             else:
                 exact, whole = evaluate_digits(plan, self._exact_measure, exactly, _DIGITS, floor="1e-400")
                 limits = {name: self._rounded(name, x) for name, x in exact.items()}

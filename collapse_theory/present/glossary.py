@@ -3,6 +3,7 @@ r"""What the symbols of a formula mean, in words: the "where" below it."""
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from sympy import Symbol
 
@@ -10,10 +11,10 @@ from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.present.printer import to_latex
 from collapse_theory.symbols import NOTATION, ordered
 
-__all__ = ["where_lines"]
+__all__ = ["where_lines", "word_lines"]
 
 _WORDS = {
-    "d": "number of inputs",
+    "d": "dimension of the inputs",
     "T": "rows of a sample",
     "T0": "rows of the other samples",
     "N": "rows in all",
@@ -22,7 +23,7 @@ _WORDS = {
     "lam": "ridge on the mean squared error",
     "lam0": "ridge of the other fits",
     "n": "number of generations",
-    "m": "number of features",
+    "m": "number of random features",
     "k": "ratio of noise variances",
     "w": "share of the real data",
     "p1": "share of rows labelled by the truth",
@@ -55,10 +56,12 @@ def where_lines(body: str, formula: ErrorFormula) -> list[str]:
         if re.search(found, body) or (needs_covariance and tex == r"\Sigma")
     ]
     entries += [(to_latex(x), _WORDS[x.name]) for x in _known(formula) if x.name in _WORDS]
-    return [
-        *lines,
-        *(rf"&\text{{{'where ' * (i == 0)}}}{tex}\text{{: {words}}}" for i, (tex, words) in enumerate(entries)),
-    ]
+    return [*lines, *word_lines(rf"{tex}\text{{: {words}}}" for tex, words in entries)]
+
+
+def word_lines(entries: Iterable[str]) -> list[str]:
+    """Return rows that say what names stand for; each begins with a word, so that none reads as a factor of the row above."""
+    return [rf"&\text{{{'and' if i else 'where'} }}{entry}" for i, entry in enumerate(entries)]
 
 
 def _known(formula: ErrorFormula) -> tuple[Symbol, ...]:

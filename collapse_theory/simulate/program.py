@@ -10,13 +10,37 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from sympy import Expr, Symbol
 
 from collapse_theory.core.errors import DomainError, PipelineError, nearest, shown
 from collapse_theory.core.numbers import real
-from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Truth
+from collapse_theory.describe import pipeline as describe
+from collapse_theory.describe.pipeline import (
+    Features,
+    Fit,
+    GradientFlow,
+    Labels,
+    OneOf,
+    Pipeline,
+    Sample,
+    Source,
+    Truth,
+)
+from collapse_theory.simulate.solve import EarlyStopping
 
-__all__ = ["COMMON", "MOST_ENTRIES", "TRUTH", "Draw", "Label", "PooledRows", "Procedure", "Solve", "compile_linear"]
+__all__ = [
+    "COMMON",
+    "MOST_ENTRIES",
+    "TRUTH",
+    "Draw",
+    "Feature",
+    "Label",
+    "PooledRows",
+    "Procedure",
+    "Solve",
+    "compile_linear",
+]
 
 MOST_ENTRIES = 2**28
 """Rows of a sample, and entries of the rows of a fit: two gigabytes."""
@@ -38,13 +62,30 @@ class Draw:
 
 
 @dataclass(frozen=True)
+class Feature:
+    """Draw random features ``F``: i.i.d. ``N(0, 1/m)`` entries, ``m`` columns."""
+
+    features: int
+    m: int
+
+
+@dataclass(frozen=True)
 class Label:
-    """Label a design: ``y = X (sum_i c_i w_i) + noise * N(0, I)``."""
+    """Label a design: ``y = X (sum_i c_i w_i) + sum_j b_j y_j + noise * N(0, I)``.
+
+    Attributes:
+        sample: Number of the sample.
+        design: Its inputs.
+        coefficients: Pairs (model, ``c_i``).
+        noise: Standard deviation of the label noise.
+        reused: Pairs (earlier sample on these inputs, ``b_j``).
+    """
 
     sample: int
     design: int
     coefficients: tuple[tuple[int, float], ...]
     noise: float
+    reused: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +117,8 @@ class Solve:
         blocks: The pooled rows with positive weight.
         N: All rows of the fit, those of weight zero included.
         ridge: Ridge on the mean loss; 0 is the minimum-norm solution.
+        features: Number of the random features it sees instead of the inputs, or None.
+        stopping: How it is stopped early, or None.
         release: Designs that no later step uses.
     """
 
@@ -83,15 +126,35 @@ class Solve:
     blocks: tuple[PooledRows, ...]
     N: int
     ridge: float
+    features: int | None = None
+    stopping: EarlyStopping | None = None
     release: tuple[int, ...] = ()
+
+
+Step = Draw | Feature | Label | Solve
 
 
 @dataclass(frozen=True)
 class Procedure:
-    """Steps in order, and the number of the tested model."""
+    """Steps in order, and what is measured in the end.
 
-    steps: tuple[Draw | Label | Solve, ...]
-    model: int
+    Attributes:
+        steps: The steps.
+        tested: Pairs (model, coefficient): the tested combination.
+        measured: "test error", or "training error" or "cross-validation" of the last fit.
+    """
+
+    steps: tuple[Step, ...]
+    tested: tuple[tuple[int, float], ...]
+    measured: str = "test error"
+
+    def model(self, models: Mapping[int, np.ndarray]) -> np.ndarray:
+        """Return the tested combination of models."""
+        (first, c), *others = self.tested
+        out = c * models[first]
+        for k, share in others:
+            out = out + share * models[k]
+        return np.asarray(out)
 
     @property
     def covariances(self) -> tuple[str, ...]:
@@ -99,13 +162,16 @@ class Procedure:
         return tuple(sorted({step.covariance for step in self.steps if isinstance(step, Draw)}))
 
 
-def compile_linear(pipeline: Pipeline, model: Fit, values: Mapping[str, Any]) -> Procedure:
+def compile_linear(
+    pipeline: Pipeline, model: Fit | Source, values: Mapping[str, Any], measured: str = "test error"
+) -> Procedure:
     """Return the program of ``model`` with the pipeline's symbols replaced by ``values``.
 
     Args:
         pipeline: Any pipeline of linear regressions.
-        model: The tested fit.
+        model: The tested fit, or a combination of fits and the truth.
         values: Values of the symbols by name.
+        measured: What is measured of it.
 
     Raises:
         PipelineError: If the model depends on ``one_of`` or a subsample.
@@ -124,7 +190,10 @@ def compile_linear(pipeline: Pipeline, model: Fit, values: Mapping[str, Any]) ->
     compiler = _Compiler(_Values(pipeline, values))
     for fit in pipeline.ancestors(model):
         compiler.solve(fit)
-    return Procedure(_with_release(compiler.steps), compiler.fits[model])
+    tested = tuple(
+        (compiler.number(x), compiler.values(c, "coefficient of model", signed=True)) for x, c in Source.of(model)
+    )
+    return Procedure(_with_release(compiler.steps), tested, measured)
 
 
 class _Compiler:
@@ -132,29 +201,67 @@ class _Compiler:
 
     def __init__(self, values: _Values) -> None:
         self.values = values
-        self.steps: list[Draw | Label | Solve] = []
+        self.steps: list[Step] = []
         self.designs: dict[Sample, int] = {}
         self.samples: dict[Sample, int] = {}
         self.fits: dict[Truth | Fit, int] = {}
+        self.features: dict[Features | Fit, int] = {}
 
     def solve(self, fit: Fit) -> None:
         where = f"of fit {fit.name!r}"
-        weights = [self.values(a, f"weights[{i}] {where}") for i, a in enumerate(fit.weights)]
+        weights = [self.values(a, f"weights[{i}] {where}", signed=True) for i, a in enumerate(fit.weights)]
         if not any(weights):
             raise DomainError(f"weights {where} need a positive value, got {weights}; a fit on nothing is not defined")
         pooled: dict[int, list[tuple[Sample, float]]] = {}
         for s, a in zip(fit.samples, weights, strict=True):
-            if a > 0:
+            if a != 0:
                 self.label(s)
                 pooled.setdefault(self.designs[s.inputs], []).append((s, a))
         blocks = []
         for design, parts in pooled.items():
             total = sum(a for _, a in parts)
+            if total <= 0:
+                raise DomainError(
+                    f"weights {where} need to add up to more than zero on each set of inputs, got {total:.6g} on those of "
+                    f"{shown(parts[0][0].name)}: the pooled Gram matrix would not be positive definite"
+                )
             shares = tuple((self.samples[s], a / total) for s, a in parts)
             blocks.append(PooledRows(design, parts[0][0].covariance or COMMON, total, shares))
         ridge = 0.0 if fit.ridge is None else self.values(fit.ridge, f"ridge {where}")
+        seen, stopping = self.seen(fit, where), self.stopping(fit, where)
         index = self.fits[fit] = len(self.fits)
-        self.steps.append(Solve(index, tuple(blocks), sum(self.rows(s) for s in fit.samples), ridge))
+        rows = sum(self.rows(s) for s in fit.samples)
+        self.steps.append(Solve(index, tuple(blocks), rows, ridge, seen, stopping))
+
+    def seen(self, fit: Fit, where: str) -> int | None:
+        """Return the number of the features that a fit sees, drawn where it is the first."""
+        if fit.features is None:
+            return None
+        shared = isinstance(fit.features, Features)
+        key = fit.features if isinstance(fit.features, Features) else fit
+        if key not in self.features:
+            m = fit.features.m if isinstance(fit.features, Features) else fit.features
+            name = f"features {shown(fit.features.name)}" if shared else f"features {where}"
+            self.features[key] = len(self.features)
+            self.steps.append(Feature(self.features[key], self.values.integer(m, name, MOST_ENTRIES)))
+        return self.features[key]
+
+    def stopping(self, fit: Fit, where: str) -> EarlyStopping | None:
+        if fit.filter is None:
+            return None
+        if isinstance(fit.filter, GradientFlow):
+            return EarlyStopping(self.values(fit.filter.parameters[0], f"time {where}"))
+        step, steps = fit.filter.parameters
+        size = self.values(step, f"step {where}")
+        return EarlyStopping(size * self.values.integer(steps, f"steps {where}", MOST_ENTRIES), size)
+
+    def number(self, labeller: Any) -> int:
+        """Return the number of the truth or a fit."""
+        if isinstance(labeller, Truth):
+            if labeller != describe.TRUTH:
+                raise PipelineError(f"simulate needs one truth, got a sample labelled by {labeller}")
+            return TRUTH
+        return self.fits[labeller]
 
     def label(self, s: Sample) -> None:
         if s in self.samples:
@@ -170,24 +277,22 @@ class _Compiler:
             self.steps.append(Draw(self.designs[s.inputs], self.rows(s), s.covariance or COMMON))
         where = f"of sample {s.name!r}"
         noise = 0.0 if s.noise is None else self.values(s.noise, f"noise {where}")
-        coefficients = tuple(
-            (
-                TRUTH if isinstance(labeller, Truth) else self.fits[labeller],
-                self.values(c, f"coefficient {where}", signed=True),
-            )
-            for labeller, c in s.source
-        )
+        for again in s.relabelled:
+            self.label(again)
+        terms = [(x, self.values(c, f"coefficient {where}", signed=True)) for x, c in s.source]
+        coefficients = tuple((self.number(x), c) for x, c in terms if not isinstance(x, Labels))
+        reused = tuple((self.samples[x.sample], c) for x, c in terms if isinstance(x, Labels))
         self.samples[s] = len(self.samples)
-        self.steps.append(Label(self.samples[s], self.designs[s.inputs], coefficients, noise))
+        self.steps.append(Label(self.samples[s], self.designs[s.inputs], coefficients, noise, reused))
 
     def rows(self, s: Sample) -> int:
         return self.values.integer(s.T, f"T of sample {s.name!r}", MOST_ENTRIES)
 
 
-def _with_release(steps: list[Draw | Label | Solve]) -> tuple[Draw | Label | Solve, ...]:
+def _with_release(steps: list[Step]) -> tuple[Step, ...]:
     """Mark at each fit the designs that no later step uses: a long chain then keeps one design in memory, not all."""
     seen: set[int] = set()
-    out: list[Draw | Label | Solve] = []
+    out: list[Step] = []
     for step in reversed(steps):
         if isinstance(step, Solve):
             used = {b.design for b in step.blocks}

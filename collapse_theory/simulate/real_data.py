@@ -10,8 +10,8 @@ from scipy.linalg import LinAlgError, cholesky
 
 from collapse_theory.core.errors import DomainError, PipelineError, shown
 from collapse_theory.core.numbers import real_array
-from collapse_theory.simulate.program import COMMON, Procedure
-from collapse_theory.simulate.solve import kernel_fit, ridge_fit
+from collapse_theory.simulate.program import COMMON, Procedure, Solve
+from collapse_theory.simulate.solve import fitted, kernel_fit, stopped_kernel_fit
 from collapse_theory.simulate.trial import digest
 
 __all__ = ["InputPoints", "KernelPoints", "Points", "points_from_inputs", "points_from_kernel"]
@@ -28,8 +28,17 @@ class Points(Protocol):
     def fingerprint(self) -> str:
         """Digest of the data."""
 
-    def fit(self, drawn: np.ndarray, y: np.ndarray, weight: np.ndarray, ridge: float) -> np.ndarray:
-        """Return the values at all points of the ridge fit on the ``drawn`` points, each once, with row weights."""
+    def fit(
+        self, drawn: np.ndarray, y: np.ndarray, weight: np.ndarray, step: Solve, F: np.ndarray | None
+    ) -> np.ndarray:
+        """Return the values at all points of a fit on the ``drawn`` points, each once, with row weights, on features ``F``."""
+
+    def gram(self, drawn: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Return the Gram matrix of the weighted rows."""
+
+    @property
+    def dimension(self) -> int:
+        """Rows of random features."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +55,22 @@ class InputPoints:
     truth: np.ndarray
     fingerprint: str
 
-    def fit(self, drawn: np.ndarray, y: np.ndarray, weight: np.ndarray, ridge: float) -> np.ndarray:
+    @property
+    def dimension(self) -> int:
+        """Directions with variance."""
+        return self.features.shape[1]
+
+    def gram(self, drawn: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Return the Gram matrix of the weighted rows."""
+        A = np.sqrt(weight)[:, None] * self.features[drawn]
+        return np.asarray(A @ A.T)
+
+    def fit(
+        self, drawn: np.ndarray, y: np.ndarray, weight: np.ndarray, step: Solve, F: np.ndarray | None
+    ) -> np.ndarray:
         """Return the fitted values at all points."""
         # Real rows need not be in general position: a pixel may be lit in one image only, and that one not drawn.
-        w = ridge_fit(self.features[drawn], y, weight, ridge, general_position=False)
-        return np.asarray(self.features @ w)
+        return np.asarray(self.features @ fitted(self.features[drawn], y, weight, step, F, general_position=False))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +87,28 @@ class KernelPoints:
     truth: np.ndarray
     fingerprint: str
 
-    def fit(self, drawn: np.ndarray, y: np.ndarray, weight: np.ndarray, ridge: float) -> np.ndarray:
-        """Return the fitted values at all points, ``K[:, drawn] alpha``."""
+    @property
+    def dimension(self) -> int:
+        """Raise: a kernel has no inputs to draw features of."""
+        raise PipelineError(
+            "kernel needs fits on the kernel's own features, got random features; omit features= in the fit"
+        )
+
+    def gram(self, drawn: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Return the kernel matrix of the weighted rows."""
+        root = np.sqrt(weight)
+        return np.asarray(root[:, None] * self.kernel[np.ix_(drawn, drawn)] * root)
+
+    def fit(
+        self, drawn: np.ndarray, y: np.ndarray, weight: np.ndarray, step: Solve, F: np.ndarray | None
+    ) -> np.ndarray:
+        """Return the fitted values at all points, ``K[:, drawn] alpha``; there are no features of a kernel's inputs."""
+        del F
         columns = self.kernel[:, drawn]
-        return np.asarray(columns @ kernel_fit(columns[drawn], y, weight, ridge))
+        rows = columns[drawn]
+        if step.stopping is not None:
+            return np.asarray(columns @ stopped_kernel_fit(rows, y, weight, step.stopping))
+        return np.asarray(columns @ kernel_fit(rows, y, weight, step.ridge))
 
 
 def points_from_inputs(inputs: Any, targets: Any, program: Procedure, test_covariance: str | None) -> InputPoints:

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from collapse_theory.core.errors import DomainError, nearest, shown
-from collapse_theory.describe.pipeline import Fit, Pipeline
+from collapse_theory.describe.pipeline import Fit, Pipeline, Source
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
 from collapse_theory.simulate.program import (
@@ -22,6 +22,7 @@ from collapse_theory.simulate.program import (
     MOST_ENTRIES,
     TRUTH,
     Draw,
+    Feature,
     Label,
     PooledRows,
     Procedure,
@@ -29,7 +30,7 @@ from collapse_theory.simulate.program import (
     compile_linear,
 )
 from collapse_theory.simulate.real_data import Points, points_from_inputs, points_from_kernel
-from collapse_theory.simulate.solve import ridge_fit
+from collapse_theory.simulate.solve import cross_validated, fitted
 from collapse_theory.simulate.trial import Setting, Trial, digest
 
 __all__ = ["GaussianTrial", "RealTrial", "linear_trial"]
@@ -63,33 +64,51 @@ class GaussianTrial:
         """Return the excess risk of the tested model in one run."""
         X: dict[int, np.ndarray] = {}
         y: dict[int, np.ndarray] = {}
+        F: dict[int, np.ndarray] = {}
         w = {TRUTH: self.truth}
         for step in self.program.steps:
             match step:
                 case Draw():
                     X[step.design] = rng.standard_normal((step.rows, self.truth.size)) * self.deviation[step.covariance]
+                case Feature():
+                    F[step.features] = _features(self.truth.size, step, rng)
                 case Label():
                     labeller = _combination(step, w, self.truth.size)
-                    y[step.sample] = _noisy(X[step.design] @ labeller, step.noise, rng)
+                    y[step.sample] = _noisy(_again(X[step.design] @ labeller, step, y), step.noise, rng)
                 case Solve():
-                    w[step.fit] = self._fit(step, X, y)
+                    w[step.fit] = self._fit(step, X, y, None if step.features is None else F[step.features])
+                    if step is self.program.steps[-1] and self.program.measured != "test error":
+                        return self._residuals(step, X, y, w[step.fit])
                     for design in step.release:
                         del X[design]
-        miss = w[self.program.model] - self.truth
+        miss = self.program.model(w) - self.truth
         return float(self.test @ np.square(miss)) + self.floor
 
-    def _fit(self, step: Solve, X: Mapping[int, np.ndarray], y: Mapping[int, np.ndarray]) -> np.ndarray:
+    def _residuals(self, step: Solve, X: Mapping[int, np.ndarray], y: Mapping[int, np.ndarray], w: np.ndarray) -> float:
+        """Return the mean square of the residuals of a fit, as they are or cross-validated."""
+        found = _mean_square(step, y, {b.design: X[b.design] @ w for b in step.blocks})
+        if self.program.measured == "training error":
+            return found
+        rows = np.vstack([X[b.design] * np.sqrt(b.weight / step.N) for b in step.blocks])
+        dual = np.concatenate([_pooled_labels(b, y) * np.sqrt(b.weight / step.N) for b in step.blocks])
+        return cross_validated(rows @ rows.T, found, dual, step.N, step)
+
+    def _fit(
+        self, step: Solve, X: Mapping[int, np.ndarray], y: Mapping[int, np.ndarray], F: np.ndarray | None
+    ) -> np.ndarray:
         varies = np.array([self.deviation[b.covariance] > 0 for b in step.blocks])
         live = varies.any(axis=0)
+        rows = np.vstack([X[b.design] for b in step.blocks])
+        labels = np.concatenate([_pooled_labels(b, y) for b in step.blocks])
+        weight = np.concatenate([np.full(len(X[b.design]), b.weight / step.N) for b in step.blocks])
+        # Gaussian rows are in general position, unless the pooled covariances have different null spaces.
+        general = bool((varies == live).all())
+        if (
+            F is not None
+        ):  # features mix all directions, and rows of more of them than live directions are in special position
+            return fitted(rows, labels, weight, step, F, general_position=general and F.shape[1] <= live.sum())
         out = np.zeros(self.truth.size)
-        out[live] = ridge_fit(
-            np.vstack([X[b.design] for b in step.blocks])[:, live],
-            np.concatenate([_pooled_labels(b, y) for b in step.blocks]),
-            np.concatenate([np.full(len(X[b.design]), b.weight / step.N) for b in step.blocks]),
-            step.ridge,
-            # Gaussian rows are, unless the pooled covariances have different null spaces.
-            general_position=bool((varies == live).all()),
-        )
+        out[live] = fitted(rows[:, live], labels, weight, step, None, general_position=general)
         return out
 
 
@@ -115,28 +134,42 @@ class RealTrial:
         truth = self.points.truth
         rows: dict[int, np.ndarray] = {}
         y: dict[int, np.ndarray] = {}
+        F: dict[int, np.ndarray] = {}
         f = {TRUTH: truth}
         for step in self.program.steps:
             match step:
                 case Draw():
                     rows[step.design] = rng.integers(truth.size, size=step.rows)
+                case Feature():
+                    F[step.features] = _features(self.points.dimension, step, rng)
                 case Label():
-                    labels = _combination(step, f, truth.size)[rows[step.design]]
+                    labels = _again(_combination(step, f, truth.size)[rows[step.design]], step, y)
                     y[step.sample] = _noisy(labels, step.noise, rng)
                 case Solve():
-                    f[step.fit] = self._fit(step, rows, y)
+                    drawn, labels, weight = self._merged(step, rows, y)
+                    f[step.fit] = self.points.fit(
+                        drawn, labels, weight, step, None if step.features is None else F[step.features]
+                    )
+                    if step is self.program.steps[-1] and self.program.measured != "test error":
+                        found = _mean_square(step, y, {b.design: f[step.fit][rows[b.design]] for b in step.blocks})
+                        if self.program.measured == "training error":
+                            return found
+                        dual = labels * np.sqrt(weight)
+                        return cross_validated(self.points.gram(drawn, weight), found, dual, step.N, step)
                     for design in step.release:
                         del rows[design]
-        return float(np.mean(np.square(f[self.program.model] - truth)))
+        return float(np.mean(np.square(self.program.model(f) - truth)))
 
-    def _fit(self, step: Solve, rows: Mapping[int, np.ndarray], y: Mapping[int, np.ndarray]) -> np.ndarray:
-        """Merge the draws of one point into one row of their total weight and mean label, and fit."""
+    def _merged(
+        self, step: Solve, rows: Mapping[int, np.ndarray], y: Mapping[int, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the points drawn, each once, with mean label and total weight over ``N``."""
         weight, moment = np.zeros(self.points.truth.size), np.zeros(self.points.truth.size)
         for b in step.blocks:
             weight += b.weight * np.bincount(rows[b.design], minlength=weight.size)
             moment += b.weight * np.bincount(rows[b.design], _pooled_labels(b, y), minlength=weight.size)
         drawn = np.flatnonzero(weight)
-        return self.points.fit(drawn, moment[drawn] / weight[drawn], weight[drawn] / step.N, step.ridge)
+        return drawn, moment[drawn] / weight[drawn], weight[drawn] / step.N
 
 
 def _combination(step: Label, models: Mapping[int, np.ndarray], size: int) -> np.ndarray:
@@ -144,6 +177,27 @@ def _combination(step: Label, models: Mapping[int, np.ndarray], size: int) -> np
     for model, c in step.coefficients:
         total += c * models[model]
     return total
+
+
+def _again(labels: np.ndarray, step: Label, y: Mapping[int, np.ndarray]) -> np.ndarray:
+    """Add the labels of earlier samples on the same inputs."""
+    for sample, c in step.reused:
+        labels = labels + c * y[sample]
+    return labels
+
+
+def _features(dimension: int, step: Feature, rng: np.random.Generator) -> np.ndarray:
+    return np.asarray(rng.standard_normal((dimension, step.m)) / np.sqrt(step.m))
+
+
+def _mean_square(step: Solve, y: Mapping[int, np.ndarray], predicted: Mapping[int, np.ndarray]) -> float:
+    """Return the mean square of the residuals on all labels of a fit, with its row weights."""
+    total = sum(
+        b.weight * share * float(np.square(y[s] - predicted[b.design]).sum())
+        for b in step.blocks
+        for s, share in b.shares
+    )
+    return total / step.N
 
 
 def _noisy(labels: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
@@ -159,7 +213,7 @@ def _pooled_labels(block: PooledRows, y: Mapping[int, np.ndarray]) -> np.ndarray
     return total
 
 
-def linear_trial(pipeline: Pipeline, model: Fit, setting: Setting) -> Trial:
+def linear_trial(pipeline: Pipeline, model: Fit | Source, setting: Setting) -> Trial:
     """Return the trial of linear regression: what :class:`.Linear` simulates.
 
     Args:
@@ -179,7 +233,7 @@ def linear_trial(pipeline: Pipeline, model: Fit, setting: Setting) -> Trial:
     >>> trial(np.random.default_rng(0)) < 1e-25
     True
     """
-    program = compile_linear(pipeline, model, setting.values)
+    program = compile_linear(pipeline, model, setting.values, setting.measured)
     given = [name for name in ("spectrum", "inputs", "kernel") if getattr(setting, name) is not None]
     if len(given) != 1:
         raise DomainError(
@@ -227,6 +281,8 @@ def _gaussian(program: Procedure, setting: Setting) -> GaussianTrial:
     deviation = {name: np.sqrt(spectra[name].eigenvalues) for name in program.covariances}
     risk = spectra[test].eigenvalues
     seen = np.any([x > 0 for x in deviation.values()], axis=0)
+    if any(isinstance(step, Feature) for step in program.steps):
+        seen[:] = True  # features give a model coefficients where no input varies
     floor = float(risk[~seen] @ np.square(truth[~seen]))
     rows = max(step.N for step in program.steps if isinstance(step, Solve))
     if rows * int(seen.sum()) > MOST_ENTRIES:

@@ -26,6 +26,7 @@ class Setting:
         kernel: Kernel matrix of N points, shape (N, N).
         test_covariance: Name of the covariance of the test inputs; None is the common one.
         values: Values of the pipeline's symbols by name.
+        measured: "test error", or "training error" or "cross-validation" of the last fit.
     """
 
     spectrum: Any = None
@@ -35,6 +36,7 @@ class Setting:
     kernel: Any = None
     test_covariance: str | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
+    measured: str = "test error"
 
 
 class Trial(Protocol):

@@ -21,22 +21,25 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from collapse_theory.core.arguments import word
-from collapse_theory.core.errors import ConvergenceError, DomainError, PipelineError, shown
+from collapse_theory.core.attributes import Displayed
+from collapse_theory.core.errors import ConvergenceError, DomainError, PipelineError, nearest, shown
 from collapse_theory.core.numbers import MOST_TRIALS, flag, integer, worker_count
 from collapse_theory.core.reading import as_path
-from collapse_theory.describe.pipeline import Fit, Pipeline
+from collapse_theory.describe.pipeline import Fit, Pipeline, Source
 from collapse_theory.simulate.checkpoint import Checkpoint
 from collapse_theory.simulate.regression_trial import linear_trial
 from collapse_theory.simulate.trial import Setting, SimulatedFamily, Trial, digest
 
 __all__ = ["Simulation", "simulate"]
 
+MEASURED = ("test error", "training error", "cross-validation")
+
 _BLOCK_SECONDS = 1.0
 """Aim for the time between two checkpoints: short enough to lose little, long enough to keep all workers busy."""
 
 
 @dataclass(frozen=True, eq=False)
-class Simulation:
+class Simulation(Displayed):
     """The test errors of independent trials.
 
     Attributes:
@@ -72,7 +75,7 @@ class Simulation:
 
 def simulate(
     pipe: Pipeline,
-    model: Fit | None = None,
+    model: Fit | Source | None = None,
     family: SimulatedFamily | None = None,
     spectrum: Any = None,
     target: Any = None,
@@ -85,6 +88,7 @@ def simulate(
     progress: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
     test_covariance: str | None = None,
+    measured: str = "test error",
     **values: Any,
 ) -> Simulation:
     r"""Return the test errors of independent runs of a pipeline.
@@ -94,7 +98,7 @@ def simulate(
 
     Args:
         pipe: The pipeline.
-        model: The tested fit; the last one if None.
+        model: The tested fit, or for linear regression a combination of fits and the truth; the last fit if None.
         family: What is fitted; linear regression if None. Any object with a ``trial(pipeline, model, setting)`` method.
         spectrum: Covariance eigenvalues of Gaussian inputs, or a mapping from covariance names to spectra listed in one
             common eigenbasis ("Sigma" is the covariance of the samples that name none).
@@ -113,6 +117,8 @@ def simulate(
         checkpoint: File that keeps the finished trials, written about every second. If it exists, its trials are not
             run again; it may hold fewer or more than ``trials``.
         test_covariance: Name of the covariance of the test inputs; None is "Sigma".
+        measured: "test error", or for a fit of linear regression "training error" (:func:`.training_error`) or
+            "cross-validation" (:func:`.gcv`).
         **values: Values of the pipeline's symbols by name.
 
     Raises:
@@ -140,9 +146,15 @@ def simulate(
     if test_covariance is not None:
         word(test_covariance, "test_covariance")
     make = linear_trial if family is None else _hook(family)
-    setting = Setting(spectrum, target, inputs, targets, kernel, test_covariance, values)
+    if measured not in MEASURED:
+        hint = nearest(str(measured), MEASURED)
+        raise DomainError(f"measured needs to be one of {', '.join(MEASURED)}, got {shown(measured)}{hint}")
+    setting = Setting(spectrum, target, inputs, targets, kernel, test_covariance, values, measured)
+    tested: Any = pipe.tested(model) if family is None else pipe.model(model)  # type: ignore[arg-type]
+    if measured != "test error" and not isinstance(tested, Fit):
+        raise PipelineError(f"measured={measured!r} needs a fit, got the combination {tested}; pass one fit as model")
     with one_blas_thread():
-        trial = make(pipe, pipe.model(model), setting)
+        trial = make(pipe, tested, setting)
     store = None
     if checkpoint is not None:
         store = Checkpoint(as_path(checkpoint, "checkpoint", DomainError), digest(trial.fingerprint, seed))
