@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEGREE",
-    "FeatureProblem",
     "Octaves",
     "Rows",
+    "RowsOnFeatures",
     "chebyshev_points",
     "horner",
     "polynomials",
@@ -115,7 +115,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class FeatureProblem:
+class RowsOnFeatures:
     """The fewer and the more of rows and features, and ridges; shape (n,) each."""
 
     rows: np.ndarray
@@ -145,9 +145,9 @@ class FeatureProblem:
             rest = np.fmin(rest, np.where(spare > 0, C / spare / (D + spare), np.inf))
         return short + rest
 
-    def at(self, places: Any) -> FeatureProblem:
+    def at(self, places: Any) -> RowsOnFeatures:
         """Return some of the problems."""
-        return FeatureProblem(self.rows[places], self.more[places], self.lam[places])
+        return RowsOnFeatures(self.rows[places], self.more[places], self.lam[places])
 
 
 def chebyshev_points() -> np.ndarray:
