@@ -266,6 +266,7 @@ _LITERAL_ASSUMPTIONS = {
     "noise": {"positive": True},
     "ridge": {"positive": True},
     "weight": {"positive": True},
+    "m": {"positive": True},
     "time": {"positive": True},
     "step": {"positive": True},
     "steps": {"positive": True, "integer": True},

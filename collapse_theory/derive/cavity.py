@@ -1,4 +1,4 @@
-r"""The test error of any linear pipeline, fit by fit: leave one row out of all fits that see it.
+r"""The test error of any linear pipeline, fit by fit: leave one row, or one feature, out of all fits that see it.
 
 Fit :math:`k` has the error :math:`\delta_k=\hat w_k-w_0` and, on every design :math:`D` that it pools, residuals
 :math:`r_k`. With row weights :math:`a_D`, labels :math:`\sum_lc_{kl}\hat w_l+c_kw_0` and noise :math:`\xi_k`,
@@ -28,6 +28,18 @@ combination of fits a sum of entries. The residuals of a fit on its own rows are
 :math:`q^2V`. Labels of its rows that it does not see as they are (samples that share inputs are averaged) are one more row of
 :math:`C` with :math:`q=1` and no force.
 
+Rows and features enter alike. A fit on features, :math:`\hat w=Fv` with i.i.d. :math:`N(0,1/m)` entries of :math:`F`, has
+:math:`\varsigma v=F^\top u` for the force :math:`u=\sum_D\frac{a_D}{N}\rho X_D^\top r`. One feature, left out of all fits that see
+it and put back, gives, with lower triangular matrices over the fits that share features,
+
+.. math:: P\,\hat w=u+Pz,\qquad P=\varsigma+\tfrac1m\operatorname{tr}[P-PRP],\qquad\operatorname{Cov}z=\zeta\,I,\qquad
+   m\,\zeta=\operatorname{tr}\mathbb E(\hat w-z)(\hat w-z)^\top,
+
+:math:`P` in place of :math:`p`: the fits are noisy in all directions, :math:`H` becomes :math:`H+P\zeta P^\top`, and with
+:math:`J=1-RP`, the share of a direction that a fit learns,
+
+.. math:: \operatorname{tr}\mathbb E(\hat w-z)(\hat w-z)^\top=w_0^\top(1-F)(1-F)^\top w_0+\operatorname{tr}[RHR^\top+J\zeta J^\top].
+
 Source: the cavity method, Mezard, Parisi, Virasoro, Spin Glass Theory and Beyond, 1987; for algorithms that reuse their data,
 Celentano, Cheng, Montanari, The high-dimensional asymptotics of first order methods with random data, 2021. The recursion over
 the fits of a pipeline is ours; that it equals operator-valued free probability is tested.
@@ -43,10 +55,13 @@ from sympy import Expr
 
 from collapse_theory.derive.pooled import Combination, Noise, PooledDesign, PooledSystem, Residuals
 
-__all__ = ["Cavity", "Design", "Field", "OwnFit", "Pair", "unlabelled"]
+__all__ = ["FEATURES", "Cavity", "Design", "Field", "OwnFit", "Pair", "unlabelled"]
 
 Pair = tuple[int, int]
 """A fit and one before it, or itself, by position."""
+
+FEATURES = ("features", False)
+"""What an unknown on shared features is about; no covariance is."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +70,12 @@ class OwnFit:
 
     Attributes:
         kernel: :math:`R_{kk}`, a function of the eigenvalues.
-        kept: :math:`p_kR_{kk}`, a function of the eigenvalues: what the fit alone misses of the true coefficients.
+        kept: :math:`p_kR_{kk}`, a function of the eigenvalues: what the fit alone misses of the true coefficients; for a fit on
+            features :math:`P_{kk}R_{kk}`.
         response: :math:`L_{kk}` on each of its designs.
         reach: :math:`\rho_k` on each of its designs: a function of the eigenvalues, or the integer 1.
         left: :math:`q_k` on each of its designs: the share of a residual that is left to see.
+        penalty: :math:`P_{kk}` of a fit on features.
     """
 
     kernel: Any
@@ -66,6 +83,7 @@ class OwnFit:
     response: Sequence[Any]
     reach: Sequence[Any]
     left: Sequence[Any]
+    penalty: Any = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +167,7 @@ class Cavity:
         self._overlaps: dict[tuple[Any, ...], Any] = {}
         self.responses = _Responses(self)
         self.means = self._means()
+        self.learned = self._learned()
 
     def error(self) -> Any:
         """Return the whole of what the system asks for; None is zero."""
@@ -175,9 +194,49 @@ class Cavity:
                 for D in self.common(k)
             )
             earlier = (_product(-1, self.responses.G.get((k, m)), F) for m, F in enumerate(out))
-            mean = total([own.kept, _product(own.kernel, total([*drifts, *earlier]))])
+            along = (self.responses.P.get((k, m)) for m in range(k))
+            mean = total([own.kept, _product(own.kernel, total([*drifts, *earlier, *along]))])
             out.append(self.field.named("F", (k,), mean))
         return out
+
+    def _learned(self) -> list[Any]:
+        """Return ``1 - F_k`` without a difference, where some fit sees features."""
+        out: list[Any] = []
+        if not any(f.features for f in self.system.fits):
+            return out
+        for k, own in enumerate(self.own):
+            drifts = (
+                _product(
+                    -1,
+                    self.mass(k, D),
+                    self.force(k, D),
+                    self.responses.L[D.inputs].get((k, m)),
+                    self.row(m, D).unlabelled,
+                )
+                for D in self.common(k)
+                for m in D.place
+            )
+            labelled = (self.responses.design.get((k, m)) for m in range(k))
+            earlier = (_product(-1, self.responses.G.get((k, m)), M) for m, M in enumerate(out))
+            moved = _product(own.kernel, total([*labelled, *drifts, *earlier]))
+            out.append(self.field.named("M", (k,), total([self.taught(k), moved])))
+        return out
+
+    def taught(self, k: int) -> Any:
+        """Return ``J_kk``, the share of each direction that a fit on its own learns."""
+        pulls = (self.mass(k, D) * self.response(k, D) * self.force(k, D) for D in self.common(k))
+        return self.own[k].kernel * total(pulls)
+
+    def features(self, k: int, other: int) -> Any:
+        """Return the number of the features that two fits share, or None."""
+        mine, theirs = self.system.fits[k].features, self.system.fits[other].features
+        if mine is None or theirs is None or mine.drawn != theirs.drawn:
+            return None
+        return self.number(mine.m)
+
+    def sharing(self, k: int, last: int) -> list[int]:
+        """Return the fits up to one that see the same features as another."""
+        return [m for m in range(last + 1) if self.features(k, m) is not None]
 
     # ------------------------------------------------------------------ parameters
     def number(self, e: Expr) -> Any:
@@ -270,10 +329,14 @@ class _Responses:
         self.cavity = cavity
         self.R: dict[Pair, Any] = {}
         self.L: dict[int, dict[Pair, Any]] = {D.inputs: {} for D in cavity.designs}
-        self.G: dict[Pair, Any] = {}
+        self.design: dict[Pair, Any] = {}  # G
+        self.P: dict[Pair, Any] = {}
+        self.G: dict[Pair, Any] = {}  # G + P
         self._theta: dict[int, dict[Pair, Any]] = {D.inputs: {} for D in cavity.designs}
         for k, own in enumerate(cavity.own):
             self.R[k, k] = own.kernel
+            if own.penalty is not None:
+                self.P[k, k] = own.penalty
             for D in cavity.common(k):
                 self.L[D.inputs][k, k] = cavity.response(k, D)
             self._look(k, k, {})
@@ -281,17 +344,24 @@ class _Responses:
                 self._solve(k, other)
 
     def _solve(self, k: int, other: int) -> None:
-        """Solve the response of a fit to the forces on an earlier one; they meet in the designs that both see."""
-        c, shared = self.cavity, self.cavity.common(k, other)
+        """Solve the response of a fit to the forces on an earlier one; they meet in designs and features that both see."""
+        c, shared, m = self.cavity, self.cavity.common(k, other), self.cavity.features(k, other)
         before = {D.inputs: self._before(k, other, D) for D in shared}
         start = self._response(k, other, self._push(k, other, before))
-        if start is None:
+        drag = None if m is None else self._drag(k, other, start)
+        if start is None and drag is None:
             return
         sights = list(dict.fromkeys(self._sight(other, D) for D in shared))
         looks = {self._sight(other, D): D for D in shared}
+        if m is not None:
+            sights.append(FEATURES)
 
         def feedback(i: int, j: int) -> Any:
+            if sights[i] == FEATURES:
+                return self._feature_feedback(k, other, None if sights[j] == FEATURES else sights[j]) / m
             seen = looks[sights[i]]
+            if sights[j] == FEATURES:
+                return c.field.trace(c.force(other, seen) * (c.own[k].kernel * c.own[other].kernel))
             return total(
                 c.gain(k, other, D)
                 * c.overlap(k, other, seen.covariance, D.covariance, (c.reach(k, D), c.reach(other, seen)))
@@ -299,9 +369,13 @@ class _Responses:
                 if self._sight(other, D) == sights[j]
             )
 
-        right = [c.field.trace(c.force(other, looks[x]) * start) for x in sights]
+        right = [0 if start is None else c.field.trace(c.force(other, looks[x]) * start) for x in looks]
+        if m is not None:
+            right.append(0 if drag is None else drag / m)
         found = c.field.coupled((k, other), sights, feedback, right) if sights else ()
         solved = {x: c.field.named("t", (k, other, *x), value) for x, value in zip(sights, found, strict=True)}
+        if m is not None:
+            self.P[k, other] = -1 * solved.pop(FEATURES)
         entries = {}
         for D in shared:
             theta = self._theta[D.inputs][k, other] = c.per_row(other, D) * solved[self._sight(other, D)]
@@ -309,6 +383,9 @@ class _Responses:
             entries[D.inputs] = c.field.named("L", (k, other, D.inputs), total([before[D.inputs], taken]))
             self.L[D.inputs][k, other] = entries[D.inputs]
         push = self._push(k, other, entries, name=True)
+        if push is not None:
+            self.design[k, other] = push
+        push = total([push, self.P.get((k, other))])
         if push is not None:
             self.G[k, other] = push
         self.R[k, other] = c.field.named("R", (k, other), self._response(k, other, push))
@@ -332,6 +409,29 @@ class _Responses:
         between = (_product(self.G.get((k, m)), self.R.get((m, other))) for m in range(other + 1, k))
         moved = total([*between, _product(push, self.R[other, other])])
         return None if moved is None else -1 * self.cavity.own[k].kernel * moved
+
+    def _drag(self, k: int, other: int, start: Any) -> Any:
+        """Return ``tr PRP`` between two fits but for what the entry of ``P`` between them does."""
+        c, P = self.cavity, self.P
+        between = (
+            _product(P.get((k, a)), self.R.get((a, b)), P.get((b, other)))
+            for a in c.sharing(k, k)
+            for b in c.sharing(k, a)
+            if other <= b < k and a != other and (a, b) != (k, other)
+        )
+        whole = total([_product(P[k, k], start, P[other, other]), *between])
+        return None if whole is None else c.field.trace(whole)
+
+    def _feature_feedback(self, k: int, other: int, sight: tuple[str, bool] | None) -> Any:
+        """Return what minus the entry of ``P`` between two fits, or an unknown on shared designs, adds to ``tr PRP``."""
+        c = self.cavity
+        if sight is None:
+            return c.field.trace(c.taught(k) * c.taught(other))
+        return total(
+            c.gain(k, other, D) * c.field.trace(c.force(k, D) * (c.own[k].kept * c.own[other].kept))
+            for D in c.common(k, other)
+            if self._sight(other, D) == sight
+        )
 
     def _sight(self, other: int, D: Design) -> tuple[str, bool]:
         return D.covariance, self.cavity.reaches(other, D)
@@ -394,6 +494,11 @@ class _Truth:
         """Return what the mean errors give."""
         return self._form(covariance, k, other)
 
+    def learned(self, k: int, other: int) -> Any:
+        """Return what the coefficients that two fits learn give to their noise from features."""
+        learned = self._cavity.learned
+        return self._cavity.field.form(learned[k] * learned[other])
+
     def drawn(self, a: Row, b: Row, covariance: str) -> Any:
         """Return what labels that do not add up to one give to the covariance of two residuals."""
         out = []
@@ -423,6 +528,9 @@ class _Noise:
 
     def spread(self, k: int, other: int, covariance: str) -> Any:
         """Return nothing: no direction of the errors is preferred."""
+
+    def learned(self, k: int, other: int) -> Any:
+        """Return nothing, for the same reason."""
 
     def drawn(self, a: Row, b: Row, covariance: str) -> Any:  # noqa: ARG002 - noise has no direction
         """Return the covariance of the label noises."""
@@ -454,6 +562,7 @@ class _SecondMoments:
         self._left: dict[int, dict[Pair, Any]] = {D.inputs: {} for D in cavity.designs}  # L times it
         self._H: dict[Pair, Any] = {}
         self._RH: dict[Pair, Any] = {}
+        self._zeta: dict[Pair, Any] = {}
         for k in range(len(cavity.own)):
             for other in range(k + 1):
                 self._solve(k, other)
@@ -515,14 +624,18 @@ class _SecondMoments:
 
     def _solve(self, k: int, other: int) -> None:
         c, R, shared = self.cavity, self.cavity.responses.R, self.cavity.common(k, other)
+        m, mixed = c.features(k, other), self._mixed(k, other)
         drawn = {D.inputs: self._drawn(k, other, D) for D in shared}
         left = {D.inputs: self._times_response(k, other, D, drawn[D.inputs]) for D in shared}
         rows = {sight: c.field.named("b", (k, other, *sight), x) for sight, x in self._rows(k, other, left).items()}
-        start = total([*self._pushed(k, other), _product(R[k, k], self._pull(k, other, rows))])
+        start = total([*self._pushed(k, other), _product(R[k, k], total([self._pull(k, other, rows), mixed]))])
         before = [_product(self._RH.get((k, m)), R.get((other, m))) for m in range(other)]
         spread = total([*before, _product(start, R[other, other])])
         names = list(dict.fromkeys(D.covariance for D in shared))
         right = {x: self._right(k, other, x, spread) for x in self.Q}
+        if m is not None:
+            right[FEATURES[0]] = _product(self._learning(k, other, spread), 1 / m)
+            names.append(FEATURES[0])
         if all(x is None for x in right.values()):
             return
 
@@ -530,9 +643,12 @@ class _SecondMoments:
             return self._feedback(k, other, names[i], names[j])
 
         known = [right[x] if right[x] is not None else 0 for x in names]
-        sights = [(x, False) for x in names]
+        sights = [FEATURES if x == FEATURES[0] else (x, False) for x in names]
         found = c.field.coupled((k, other), sights, feedback, known) if names else ()
-        solved = {x: c.field.named(self.source.letter, (k, other, x), y) for x, y in zip(names, found, strict=True)}
+        solved = {
+            x: c.field.named("z" if x == FEATURES[0] else self.source.letter, (k, other, x), y)
+            for x, y in zip(names, found, strict=True)
+        }
         for x in self.Q:
             back = (_product(self._feedback(k, other, x, y), value) for y, value in solved.items())
             value = solved[x] if x in solved else total([right[x], *back])
@@ -547,12 +663,37 @@ class _SecondMoments:
             sight = self._sight(k, other, D)
             rows[sight] = total([rows.get(sight), c.gain(k, other, D) * seen])
         rows = {sight: c.field.named("h", (k, other, *sight), x) for sight, x in rows.items()}
-        pull = self._pull(k, other, rows)
+        own = None
+        if m is not None:
+            self._zeta[k, other] = solved[FEATURES[0]]
+            own = _product(c.responses.P[k, k], self._zeta[k, other], c.responses.P[other, other])
+        pull = total([self._pull(k, other, rows), mixed, own])
         if pull is not None:
             self._H[k, other] = pull
         pushed = total([*self._pushed(k, other), _product(R[k, k], pull)])
         if pushed is not None:
             self._RH[k, other] = pushed
+
+    def _mixed(self, k: int, other: int) -> Any:
+        """Return the entry of ``P zeta P`` but for the entry of ``zeta`` itself."""
+        c, P = self.cavity, self.cavity.responses.P
+        return total(
+            _product(P.get((k, a)), self._entry(self._zeta, a, b), P.get((other, b)))
+            for a in c.sharing(k, k)
+            for b in c.sharing(k, other)
+            if (a, b) != (k, other) and c.features(k, other) is not None
+        )
+
+    def _learning(self, k: int, other: int, spread: Any) -> Any:
+        """Return ``m zeta`` but for what the entry of ``zeta`` itself, and the unknown residuals, add to it."""
+        c, R, P = self.cavity, self.cavity.responses.R, self.cavity.responses.P
+        out = [self.source.learned(k, other), None if spread is None else c.field.trace(spread)]
+        for fit, fixed in ((other, k), (k, other)):
+            for b in c.sharing(k, fit - 1):
+                passed = total(_product(R.get((fit, a)), P.get((a, b))) for a in c.sharing(k, fit) if a >= b)
+                if passed is not None:
+                    out.append(_product(-1, self._entry(self._zeta, fixed, b), c.field.trace(passed)))
+        return total(out)
 
     def _pushed(self, k: int, other: int) -> Iterator[Any]:
         """Return the terms of ``RH`` that earlier fits make."""
@@ -603,8 +744,20 @@ class _SecondMoments:
         return total([self.source.spread(k, other, covariance), seen])
 
     def _feedback(self, k: int, other: int, covariance: str, of: str) -> Any:
-        """Return the trace with a covariance that a unit of the entry with another one makes."""
-        c = self.cavity
+        """Return the trace with a covariance that a unit of the entry with another one makes; alike for ``zeta``."""
+        c, own = self.cavity, self.cavity.own
+        if FEATURES[0] in {covariance, of}:
+            if covariance != of and covariance == FEATURES[0]:
+                seen = total(
+                    c.gain(k, other, D)
+                    * c.field.trace((c.force(k, D) * c.reach(other, D)) * (own[k].kernel * own[other].kernel))
+                    for D in c.common(k, other)
+                    if D.covariance == of
+                )
+                return _product(seen, 1 / c.features(k, other))
+            if covariance != of:
+                return c.field.trace(c.field.eigenvalue(covariance) * (own[k].kept * own[other].kept))
+            return c.field.trace(c.taught(k) * c.taught(other)) / c.features(k, other)
         return total(
             c.gain(k, other, D) * c.overlap(k, other, covariance, of, (c.reach(k, D), c.reach(other, D)))
             for D in c.common(k, other)

@@ -16,7 +16,7 @@ from sympy.core.symbol import Str
 
 from collapse_theory import symbols
 from collapse_theory.core.errors import DomainError, PipelineError, shown
-from collapse_theory.describe.pipeline import Fit, Pipeline, Sample, Source, Truth
+from collapse_theory.describe.pipeline import Features, Fit, Pipeline, Sample, Source, Truth
 
 __all__ = [
     "COMMON",
@@ -24,6 +24,7 @@ __all__ = [
     "Measured",
     "Noise",
     "PooledDesign",
+    "PooledFeatures",
     "PooledFit",
     "PooledSystem",
     "Residuals",
@@ -70,6 +71,19 @@ class PooledDesign:
 
 
 @dataclass(frozen=True)
+class PooledFeatures:
+    """Random features that a fit sees.
+
+    Attributes:
+        drawn: Which: fits with the same number share them.
+        m: How many.
+    """
+
+    drawn: int
+    m: Expr
+
+
+@dataclass(frozen=True)
 class PooledFit:
     """A fit as the weighted sum over its distinct designs.
 
@@ -77,11 +91,19 @@ class PooledFit:
         ridge: Ridge on the mean squared error.
         N: All rows, those of weight zero included.
         designs: The distinct designs of positive weight.
+        features: The features that it sees, or None: the inputs.
     """
 
     ridge: Expr
     N: Expr
     designs: tuple[PooledDesign, ...]
+    features: PooledFeatures | None = None
+
+    @property
+    def alone(self) -> tuple[Any, ...]:
+        """What the fit depends on as if it were the only one: equal ones have the same effective ridges."""
+        m = None if self.features is None else self.features.m
+        return (self.ridge, self.N, tuple((x.T, x.weight, x.covariance) for x in self.designs), m)
 
 
 @dataclass(frozen=True)
@@ -152,6 +174,8 @@ class PooledSystem:
     def _parameters(self) -> Iterator[Expr]:
         for f in self.fits:
             yield from (f.ridge, f.N)
+            if f.features is not None:
+                yield f.features.m
         for x in (*(x for f in self.fits for x in f.designs), *self.deviations):
             yield from (x.T, x.weight, x.truth, *(c for _, c in x.labellers))
             yield from (e for y in x.noises for e in (y.share, y.sigma))
@@ -171,7 +195,7 @@ class PooledSystem:
 
     def args(self) -> tuple[Any, ...]:
         """Return the system as SymPy arguments, from which :meth:`of` rebuilds it."""
-        fits = [Tuple(f.ridge, f.N, *map(_design_args, f.designs)) for f in self.fits]
+        fits = [Tuple(f.ridge, f.N, *_features_args(f.features), *map(_design_args, f.designs)) for f in self.fits]
         asked = self.asked
         if isinstance(asked, Combination):
             fits.append(Tuple(Str("combination"), asked.truth, *(Tuple(Integer(at), c) for at, c in asked.fits)))
@@ -191,11 +215,19 @@ class PooledSystem:
                 if kind.name == "combination"
                 else Residuals(int(head), kind.name == "cross-validation", tuple(map(_design_of, rest)))
             )
-        return cls(
-            tuple(PooledFit(ridge, N, tuple(map(_design_of, designs))) for ridge, N, *designs in fits),
-            test_covariance.name,
-            asked,
-        )
+        return cls(tuple(_fit_of(*f) for f in fits), test_covariance.name, asked)
+
+
+def _fit_of(ridge: Expr, N: Expr, *designs: Any) -> PooledFit:
+    features = None
+    if isinstance(designs[0].args[0], Str):
+        (_, drawn, m), *designs = designs  # type: ignore[assignment]
+        features = PooledFeatures(int(drawn), m)
+    return PooledFit(ridge, N, tuple(map(_design_of, designs)), features)
+
+
+def _features_args(features: PooledFeatures | None) -> tuple[Tuple, ...]:
+    return () if features is None else (Tuple(Str("features"), Integer(features.drawn), features.m),)
 
 
 def _design_args(x: PooledDesign) -> Tuple:
@@ -249,7 +281,22 @@ def pooled_system(
 def _pooled(fit: Fit, place: Mapping[int, int]) -> PooledFit:
     groups = _groups(fit)
     designs = tuple(_design(inputs, members, place) for inputs, members in groups.items())
-    return PooledFit(S.Zero if fit.ridge is None else fit.ridge, fit.N, designs)
+    features = None
+    if isinstance(fit.features, Features):
+        features = PooledFeatures(-1 - fit.features.index, fit.features.m)
+    elif fit.features is not None:
+        features = PooledFeatures(place[fit.index], fit.features)
+    if features is not None and len({(x.weight, x.covariance) for x in designs}) > 1:
+        raise PipelineError(
+            f"a fit on features needs samples of one row weight and one covariance, got several at {shown(fit.name)}; "
+            "give equal weights, or fit on the inputs"
+        )
+    if features is not None and designs[0].covariance != COMMON:
+        raise PipelineError(
+            f"a fit on features needs samples of the common covariance, got {shown(designs[0].covariance)} at {shown(fit.name)}; "
+            "omit covariance="
+        )
+    return PooledFit(S.Zero if fit.ridge is None else fit.ridge, fit.N, designs, features)
 
 
 def _groups(fit: Fit) -> dict[Sample, list[tuple[Expr, Sample]]]:

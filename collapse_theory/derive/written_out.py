@@ -17,8 +17,9 @@ from sympy import Add, Eq, Expr, S, Symbol, linsolve
 
 from collapse_theory import symbols
 from collapse_theory.algebra.effective import EffectiveRidge
+from collapse_theory.algebra.feature_scalars import FeatureRidge
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral, SpectralTrace, df
-from collapse_theory.derive.cavity import Cavity, OwnFit, Pair
+from collapse_theory.derive.cavity import FEATURES, Cavity, OwnFit, Pair
 from collapse_theory.derive.pooled import PooledFit, PooledSystem
 from collapse_theory.symbols import Eigenvalue, eigenvalue, eigenvalue_of
 
@@ -115,7 +116,7 @@ class _Expressions:
     def own(self, k: int) -> OwnFit:
         """Return a fit on its own; equal ones are the same."""
         f = self.system.fits[k]
-        key = (f.ridge, f.N, tuple((x.T, x.weight, x.covariance) for x in f.designs))
+        key = f.alone
         if key not in self._own:
             if {x.covariance for x in f.designs} != {eigenvalue.name}:
                 found = self._several_scalars(f)
@@ -128,7 +129,8 @@ class _Expressions:
         r"""Return a fit with a name for its kernel: :math:`A_k=\Sigma R_{kk}`, which is :math:`I-p_kR_{kk}`, on one covariance."""
         if self.one:
             A = self._name("A", (k,), eigenvalue * own.kernel)
-            return replace(own, kernel=A / eigenvalue, kept=1 - A)
+            kept = 1 - A if own.penalty is None else own.penalty * A / eigenvalue
+            return replace(own, kernel=A / eigenvalue, kept=kept)
         G = self._name("G", (k,), own.kernel)
         return replace(own, kernel=G, kept=own.kept / own.kernel * G)
 
@@ -136,10 +138,14 @@ class _Expressions:
         rows = sum((x.T for x in f.designs), S.Zero)
         mass = f.designs[0].weight * rows / f.N
         kappa = EffectiveRidge(rows, f.ridge / mass)
+        if f.features is not None:
+            kappa = EffectiveRidge(f.features.m, FeatureRidge(rows, f.features.m, f.ridge / mass))
         self.ridges.setdefault(kappa)
-        response = [1 / mass] * len(f.designs)
-        left = [mass * (1 - df(1, kappa) / rows)] * len(f.designs)
-        return OwnFit(1 / (eigenvalue + kappa), kappa / (eigenvalue + kappa), response, [1] * len(f.designs), left)
+        size = len(f.designs)
+        left = [mass * (1 - df(1, kappa) / rows)] * size
+        kernel, kept = 1 / (eigenvalue + kappa), kappa / (eigenvalue + kappa)
+        penalty = None if f.features is None else kappa
+        return OwnFit(kernel, kept, [1 / mass] * size, [1] * size, left, penalty)
 
     def _weighted(self, f: PooledFit) -> OwnFit:
         name = symbols.implicit_scalar(len(self.equations) + 1)
@@ -174,11 +180,30 @@ class _Expressions:
         """Return the solution of the small linear system."""
         size = range(len(sights))
         matrix = [[S.Zero if (a := feedback(i, j)) is None else a for j in size] for i in size]
+        if FEATURES in sights:
+            return self._eliminated(pair, sights, matrix, right)
         if len(sights) == 1:
             return [right[0] / self.named("D", (*pair, *sights[0]), 1 - matrix[0][0])]
         x = [symbols.trace_scalar(i + 1) for i in size]
         ((*solution,),) = linsolve([x[i] - right[i] - sum(matrix[i][j] * x[j] for j in size) for i in size], x)
         return solution
+
+    def _eliminated(
+        self, pair: Pair, sights: Sequence[tuple[str, bool]], matrix: list[list[Expr]], right: Sequence[Expr]
+    ) -> list[Expr]:
+        """Return the solution with the unknown on features, the last one, taken out first and named."""
+        last, others = len(sights) - 1, range(len(sights) - 1)
+        free = self.named("D", (*pair, *sights[last]), 1 - matrix[last][last])
+        per = [self.named("a", (*pair, *sights[j]), matrix[last][j] / free) for j in others]
+        inner = [[matrix[i][j] + matrix[i][last] * per[j] for j in others] for i in others]
+        known = [right[i] + matrix[i][last] * right[last] / free for i in others]
+        if len(others) == 1:
+            found = [known[0] / self.named("D", (*pair, *sights[0]), 1 - inner[0][0])]
+        else:
+            x = [symbols.trace_scalar(i + 1) for i in others]
+            rows = [x[i] - known[i] - sum(inner[i][j] * x[j] for j in others) for i in others]
+            ((*found,),) = linsolve(rows, x) if rows else ((),)
+        return [*found, right[last] / free + sum(per[j] * found[j] for j in others)]
 
     # ------------------------------------------------------------------ names
     def named(self, kind: str, index: tuple[Any, ...], e: Any) -> Any:
@@ -211,7 +236,7 @@ class _Expressions:
         return {x: e for x, e in self.definitions.items() if x in needed}
 
 
-_MATRICES = frozenset("AGRF")
+_MATRICES = frozenset("AGRFM")
 _SUMS = frozenset("UY")
 """Kinds of scalars that are named even if they are short: they stand in many products."""
 

@@ -23,7 +23,16 @@ from collapse_theory.core.reading import as_path, read_toml
 from collapse_theory.describe import strings, workflows
 from collapse_theory.describe.data import DATASETS, Dataset, dataset
 from collapse_theory.describe.pipeline import Pipeline
-from collapse_theory.describe.recipe import FIT_KEYS, SAMPLE_KEYS, Curve, GraphRecipe, Recipe, WorkflowRecipe, located
+from collapse_theory.describe.recipe import (
+    FEATURE_KEYS,
+    FIT_KEYS,
+    SAMPLE_KEYS,
+    Curve,
+    GraphRecipe,
+    Recipe,
+    WorkflowRecipe,
+    located,
+)
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
 
@@ -145,10 +154,10 @@ class _Reader:
     # ------------------------------------------------------------------ the pipeline
     def recipe(self, names: Mapping[str, Expr]) -> Recipe:
         workflow = self.get("workflow", str, None)
-        nodes = [kind for kind in ("sample", "fit") if kind in self.document]
+        nodes = [kind for kind in ("sample", "fit", "features") if kind in self.document]
         if workflow is None:
-            self.check(self.document, ("workflow", "sample", "fit", *_SETTINGS), "the file")
-            if len(nodes) < 2:
+            self.check(self.document, ("workflow", "sample", "fit", "features", *_SETTINGS), "the file")
+            if not {"sample", "fit"} <= set(nodes):
                 raise PipelineError(
                     f"{self.file} needs [[sample]] and [[fit]] tables or workflow = NAME, got {nodes or 'neither'}"
                 )
@@ -178,8 +187,8 @@ class _Reader:
 
     def graph(self, names: Mapping[str, Expr]) -> GraphRecipe:
         arguments: dict[str, Any] = {}
-        order: dict[str, list[str]] = {"sample": [], "fit": []}
-        for kind, keys in (("sample", SAMPLE_KEYS), ("fit", FIT_KEYS)):
+        order: dict[str, list[str]] = {"sample": [], "fit": [], "features": []}
+        for kind, keys in (("sample", SAMPLE_KEYS), ("fit", FIT_KEYS), ("features", FEATURE_KEYS)):
             for i, table in enumerate(self.tables(kind)):
                 place = f"[[{kind}]] number {i + 1}"
                 self.check(table, ("name", *keys), place)
@@ -188,13 +197,14 @@ class _Reader:
                     raise ParseError(
                         f"{self.file}, {place}: needs a name that is an identifier, got {shown(name)}; add name = ..."
                     )
-                if name in order["sample"] + order["fit"]:
+                if any(name in names for names in order.values()):
                     raise PipelineError(
                         f"{self.file}, {place}: name needs to be unique, got {shown(name)} twice; rename one"
                     )
                 order[kind].append(name)
                 arguments |= {f"{name}.{key}": v for key, v in table.items() if key != "name"}
-        return GraphRecipe(str(self.file), arguments, names, samples=tuple(order["sample"]), fits=tuple(order["fit"]))
+        found = {kind: tuple(listed) for kind, listed in order.items()}
+        return GraphRecipe(str(self.file), arguments, names, found["sample"], found["fit"], found["features"])
 
     def curve_tables(self) -> list[dict[str, Any]]:
         return [_flat(table) for table in self.tables("curve")]

@@ -45,7 +45,7 @@ ADDITIVE: "+" | "-"
 MULTIPLICATIVE: "*" | "/"
 _POWER: "**" | "^"
 SUM.2: /Sum(?![A-Za-z0-9_])/
-NAME: /[A-Za-z][A-Za-z0-9_]*/
+NAME: /[A-Za-z][A-Za-z0-9_]*(\.labels)?/
 NUMBER: /(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?/
 %ignore /[ \t\r\n]+/
 """
@@ -80,7 +80,7 @@ def formula(text: str, names: Mapping[str, Expr] = NO_NAMES) -> Expr:
 
 
 def source(text: str, labellers: Mapping[str, Labeller], names: Mapping[str, Expr] = NO_NAMES) -> Source | OneOf:
-    """Return a text source, linear in ``truth`` and fits: ``0.6*truth + 0.4*m1``, or ``one_of(truth, m1)``.
+    """Return a text source, linear in ``truth``, fits and labels: ``0.6*truth + 0.4*m1``, ``real.labels``, ``one_of(truth, m1)``.
 
     Coefficients are formulas. A fit's name takes precedence over a symbol of the same name.
 

@@ -31,7 +31,7 @@ class Literals:
         (noise#1, 0)
         """
         if e.is_number:
-            return e if e in (0, 1) and role != "T" else self._symbol(e, role)
+            return e if e in (0, 1) and role not in {"T", "m"} else self._symbol(e, role)
         return e.xreplace({x: self._symbol(x, "number") for x in sorted(e.atoms(Number), key=str) if x.is_Float})
 
     def _symbol(self, number: Expr, role: str) -> Symbol:

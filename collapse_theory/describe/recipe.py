@@ -14,16 +14,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sympy import Expr
+from sympy import Expr, S
 
 from collapse_theory.core.errors import CollapseTheoryError, ParseError, PipelineError, nearest, shown
 from collapse_theory.core.numbers import real
 from collapse_theory.describe import workflows
 from collapse_theory.describe.grammar import formula, source
-from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Stage
+from collapse_theory.describe.pipeline import Fit, Labels, OneOf, Pipeline, Sample, Source, Stage
 from collapse_theory.describe.strings import filter_of
 
-__all__ = ["Curve", "GraphRecipe", "Recipe", "WorkflowRecipe", "located"]
+__all__ = ["FEATURE_KEYS", "FIT_KEYS", "SAMPLE_KEYS", "Curve", "GraphRecipe", "Recipe", "WorkflowRecipe", "located"]
 
 
 @contextmanager
@@ -153,7 +153,8 @@ class WorkflowRecipe(Recipe):
 
 
 SAMPLE_KEYS = ("T", "noise", "source", "design", "covariance", "pool")
-FIT_KEYS = ("data", "weights", "ridge", "filter")
+FIT_KEYS = ("data", "weights", "ridge", "features", "filter")
+FEATURE_KEYS = ("m",)
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,7 @@ class GraphRecipe(Recipe):
     Attributes:
         samples: Names of the samples, in the order of the file.
         fits: Names of the fits, in the order of the file.
+        features: Names of the features that fits share.
 
     >>> recipe = GraphRecipe("f.toml", {"a.T": 30, "m.data": ["a"], "b.T": 9, "b.source": "m"}, {}, ("a", "b"), ("m",))
     >>> recipe.build().samples[1].source
@@ -171,13 +173,14 @@ class GraphRecipe(Recipe):
 
     samples: tuple[str, ...]
     fits: tuple[str, ...]
+    features: tuple[str, ...] = ()
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The keys of every sample and fit."""
+        """The keys of every sample, fit and shared features."""
         return tuple(
             f"{name}.{key}"
-            for names, keys in ((self.samples, SAMPLE_KEYS), (self.fits, FIT_KEYS))
+            for names, keys in ((self.samples, SAMPLE_KEYS), (self.fits, FIT_KEYS), (self.features, FEATURE_KEYS))
             for name in names
             for key in keys
         )
@@ -186,6 +189,11 @@ class GraphRecipe(Recipe):
         tables = _tables(arguments)
         pipe = Pipeline()
         built: dict[str, Any] = {}
+        for name in self.features:
+            with located(f"{self.file}, features {name!r}"):
+                if "m" not in tables.get(name, {}):
+                    raise PipelineError("features need m, their number; add m = ...")
+                built[name] = pipe.features(self._scalar(tables[name]["m"], "m"), name)
         waiting = {"fit": list(self.fits), "sample": list(self.samples)}
         stuck: dict[str, PipelineError] = {}
         while any(waiting.values()):
@@ -218,6 +226,8 @@ class GraphRecipe(Recipe):
                 if "data" not in table:
                     raise PipelineError("a fit needs data, the list of samples it pools; add data = [...]")
                 data = self._samples(table["data"], "data", built)
+                if (seen := table.get("features")) is not None:
+                    how["features"] = built[seen] if seen in self.features else self._scalar(seen, "features")
                 if table.get("weights") is not None:
                     how["weights"] = [self._scalar(a, "weights") for a in _listing(table["weights"], "weights")]
                 if table.get("filter") is not None:
@@ -239,11 +249,16 @@ class GraphRecipe(Recipe):
 
     def _source(self, text: Any, built: Mapping[str, Any]) -> Any:
         # Placeholders for the fits tell which are meant, and separate an unknown name from one that comes too early.
-        drafts = {name: Fit("draft", i, name, (), (), None) for i, name in enumerate(self.fits)}
+        drafts: dict[str, Any] = {name: Fit("draft", i, name, (), (), None) for i, name in enumerate(self.fits)}
+        for i, name in enumerate(self.samples):
+            drafts[f"{name}.labels"] = Sample("draft", i, name, S.One, None, Source(())).labels
         draft = source(text, drafts, self.names)
         meant = draft.labellers if isinstance(draft, OneOf) else [labeller for labeller, _ in draft]
-        self._check([labeller.name for labeller in meant if isinstance(labeller, Fit)], self.fits, "source", built)
-        return source(text, {name: node for name, node in built.items() if isinstance(node, Fit)}, self.names)
+        self._check([x.name for x in meant if isinstance(x, Fit)], self.fits, "source", built)
+        self._check([x.sample.name for x in meant if isinstance(x, Labels)], self.samples, "source", built)
+        models = {name: node for name, node in built.items() if isinstance(node, Fit)}
+        labels = {f"{name}.labels": node.labels for name, node in built.items() if isinstance(node, Sample)}
+        return source(text, {**models, **labels}, self.names)
 
     def _samples(self, given: Any, key: str, built: Mapping[str, Any]) -> list[Sample]:
         names = _listing(given, key)

@@ -15,7 +15,7 @@ import numpy as np
 from sympy import Expr, Symbol
 
 from collapse_theory import symbols
-from collapse_theory.derive.cavity import Cavity, OwnFit, Pair, unlabelled
+from collapse_theory.derive.cavity import FEATURES, Cavity, OwnFit, Pair, unlabelled
 from collapse_theory.derive.pooled import Combination, PooledSystem
 from collapse_theory.numerics.complements import SolvedFit, eliminate, slack
 from collapse_theory.numerics.measure import Measure
@@ -94,7 +94,7 @@ class PipelineEquivalent:
         alike: dict[tuple[Any, ...], list[Resolvent]] = {}
         solved = []
         for f in self.system.fits:
-            key = (f.ridge, f.N, tuple((x.T, x.weight, x.covariance) for x in f.designs))
+            key = f.alone
             if key not in alike:
                 fit = FitNumbers.of(f, measure, number, numbers)
                 alike[key] = [numbers.resolvent(fit, u, nudge) for u, nudge in zip(units, nudges, strict=True)]
@@ -161,7 +161,7 @@ class PipelineArrays:
         """Return the solution, without cancellation where no scale differs between directions."""
         k, other = pair
         size = range(len(sights))
-        if self.fits[k].uniform and self.fits[other].uniform:
+        if self.fits[k].uniform and self.fits[other].uniform and FEATURES not in sights:
             covariances = tuple(name for name, _ in sights)
             matrix = {(i, j): a for i in size for j in size if i != j and (a := feedback(i, j)) is not None}
             key = (k, other, covariances)
@@ -184,6 +184,8 @@ def needed_numbers(system: PooledSystem) -> tuple[Expr, ...]:
     found: set[Expr] = set()
     for f in system.fits:
         found |= {f.ridge, f.N}
+        if f.features is not None:
+            found.add(f.features.m)
         for x in f.designs:
             found |= {x.T, x.weight, x.weight * x.T / f.N, x.weight / f.N, unlabelled(1 - x.truth, x.labellers)}
     rows = [*(x for f in system.fits for x in f.designs), *system.deviations]

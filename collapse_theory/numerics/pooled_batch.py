@@ -29,7 +29,7 @@ __all__ = ["has_one_ridge_each", "pooled_batch"]
 
 def has_one_ridge_each(system: PooledSystem, measure: Measure) -> bool:
     """Return whether every fit has one weight and the common covariance, and no direction is without variance."""
-    alike = all(len({x.weight for x in f.designs}) == 1 for f in system.fits)
+    alike = all(len({x.weight for x in f.designs}) == 1 and f.features is None for f in system.fits)
     return alike and system.covariances == (COMMON,) and bool((measure.nodes > 0).all())
 
 
@@ -58,7 +58,7 @@ def pooled_batch(
     alike: dict[tuple[Any, ...], SolvedFit] = {}
     fits = []
     for f in system.fits:
-        key = (f.ridge, f.N, tuple((x.T, x.weight) for x in f.designs))
+        key = f.alone
         if key not in alike:
             alike[key] = _solved(f, number, measure, s, unit, nudge * numbers.epsilon)
         fits.append(alike[key])

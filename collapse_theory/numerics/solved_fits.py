@@ -13,6 +13,9 @@ from collapse_theory.core.errors import ConvergenceError, DomainError
 from collapse_theory.derive.cavity import OwnFit
 from collapse_theory.derive.pooled import PooledFit
 from collapse_theory.numerics.complements import SolvedFit
+from collapse_theory.numerics.effective_ridge import residual_degrees, solve_effective_ridge
+from collapse_theory.numerics.feature_ridge import solve_features
+from collapse_theory.numerics.jets import Jet, value_of
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.reals import FLOAT64, Reals
 from collapse_theory.numerics.resolvents import Resolvent, solve_resolvent
@@ -56,7 +59,7 @@ class FitNumbers:
             reals.array([number[x.weight] for x in f.designs]),
             reals.array([number[x.T] for x in f.designs]),
             number[f.N],
-            number[f.ridge],
+            number[f.ridge] if f.features is None else penalty_of_features(f, measure, number, reals),
         )
 
     def in_unit(self, unit: Any) -> FitNumbers:
@@ -68,6 +71,41 @@ class FitNumbers:
         return solve_resolvent(
             self.s, self.measure, self.weights, self.rows, self.total_rows, self.ridge, reals, start=start, nudge=nudge
         )
+
+
+def penalty_of_features(f: PooledFit, measure: Measure, number: Mapping[Expr, Any], reals: Reals) -> Any:
+    r"""Return the ridge of a fit on the inputs with the effective ridge of one on features, :math:`\lambda/(1-\mathrm{df}_1/m)`.
+
+    It is the ridge that :math:`m` rows leave to the features, in the equation that rows and features enter alike
+    (:mod:`.feature_ridge`); with :math:`D` its residual degrees of freedom and :math:`y` that ridge for one unit of weight,
+
+    .. math:: D\,\dot y=m\dot\lambda-(y-\lambda)\dot m+y\,\dot{\mathrm{df}_1},\qquad
+       \partial_T\mathrm{df}_1=\frac{\kappa\,\mathrm{df}_1}{T(T-\mathrm{df}_2)}\operatorname{tr}\Sigma(\Sigma+\kappa)^{-2}.
+
+    Raises:
+        DomainError: Without a ridge, at as many rows as features below the rank.
+    """
+    if f.features is None:
+        raise AssertionError("only a fit on features has a ridge of features")
+    rows = sum(number[x.T] for x in f.designs)
+    mass = number[f.designs[0].weight] * rows / number[f.N]
+    m, lam = number[f.features.m], number[f.ridge] / mass
+    T, features, ridge = (np.reshape(reals.array(value_of(x)), (1,)) for x in (rows, m, lam))
+    y, residual = solve_features(measure, features, T, ridge, reals.epsilon)
+    if residual[0] == 0:
+        raise DomainError(
+            f"a fit on features without a ridge needs numbers of rows and features that differ, got T = {T[0]} and "
+            f"m = {features[0]} below the rank {measure.rank}: its error is infinite; give a ridge"
+        )
+    if not any(isinstance(x, Jet) for x in (rows, m, lam)):
+        return mass * y[0]
+    kappa = solve_effective_ridge(measure, T, y)
+    spread = measure.trace(measure.nodes / (measure.nodes + kappa[:, None]) ** 2)
+    explained = T * (1 - y / kappa)
+    per_row = kappa * explained * spread / (T * residual_degrees(measure, T, y, kappa))
+    dT, dm, dlam = (x.slope if isinstance(x, Jet) else 0 for x in (rows, m, lam))
+    slope = (features * dlam - (y - ridge) * dm + y * per_row * dT) / residual
+    return mass * Jet(y[0], slope[0])
 
 
 def float64_resolvent(fit: FitNumbers, unit: float, nudge: int = 0) -> Resolvent:
@@ -119,6 +157,7 @@ def solved_fit(
         [response[:, n : n + 1] for n in range(len(f.designs))],
         [1 if uniform or not is_open else penalty for is_open in opened.designs],
         [left[:, n : n + 1] for n in range(len(f.designs))],
+        None if f.features is None else penalty,
     )
     return SolvedFit(
         own, uniform, s, np.stack([mass / r.scale for r in found]), np.stack([r.constant / r.scale for r in found])

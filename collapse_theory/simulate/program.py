@@ -15,7 +15,7 @@ from sympy import Expr, Symbol
 
 from collapse_theory.core.errors import DomainError, PipelineError, nearest, shown
 from collapse_theory.core.numbers import real
-from collapse_theory.describe.pipeline import TRUTH as truth
+from collapse_theory.describe import pipeline as describe
 from collapse_theory.describe.pipeline import (
     Features,
     Fit,
@@ -258,7 +258,7 @@ class _Compiler:
     def number(self, labeller: Any) -> int:
         """Return the number of the truth or a fit."""
         if isinstance(labeller, Truth):
-            if labeller != truth:
+            if labeller != describe.TRUTH:
                 raise PipelineError(f"simulate needs one truth, got a sample labelled by {labeller}")
             return TRUTH
         return self.fits[labeller]

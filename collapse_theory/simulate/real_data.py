@@ -89,7 +89,7 @@ class KernelPoints:
 
     @property
     def dimension(self) -> int:
-        """A kernel has no inputs to draw features of."""
+        """Raise: a kernel has no inputs to draw features of."""
         raise PipelineError(
             "kernel needs fits on the kernel's own features, got random features; omit features= in the fit"
         )
@@ -102,7 +102,8 @@ class KernelPoints:
     def fit(
         self, drawn: np.ndarray, y: np.ndarray, weight: np.ndarray, step: Solve, F: np.ndarray | None
     ) -> np.ndarray:
-        """Return the fitted values at all points, ``K[:, drawn] alpha``."""
+        """Return the fitted values at all points, ``K[:, drawn] alpha``; there are no features of a kernel's inputs."""
+        del F
         columns = self.kernel[:, drawn]
         rows = columns[drawn]
         if step.stopping is not None:
