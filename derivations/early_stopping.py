@@ -9,7 +9,8 @@ from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.derive.operator import shrinkage
 from collapse_theory.symbols import T, eigenvalue, lam
 
-# 1. By Cauchy, f(S) is an integral over resolvents around the spectrum, and E f(S) one over their equivalents c = kappa/(s + kappa).
+# 1. By Cauchy, f(S) is an integral over resolvents around the spectrum, and E f(S) one over their equivalents
+# c = kappa/(s + kappa).
 # For a ridge f(z)/z = 1/(z + lam), and the contour opens to the residues outside: 1 at infinity, where c = 1, and c at z = -lam.
 z, ridge, kappa = sp.symbols("z lambda kappa", positive=True)
 f = z / (z + ridge)
