@@ -265,11 +265,12 @@ class _Page:
             self._system(key)
             return
         slope, constant, t = *parts, found[3]
-        sizes = [_linear(f, t) for f, power in factor_list(slope)[1] for _ in range(power) if f.has(t)]
-        if len(sizes) != 2 or None in sizes:
+        factors = [_linear(f, t) for f, power in factor_list(slope)[1] for _ in range(power) if f.has(t)]
+        sizes = [-x[1] / x[0] for x in factors if x is not None]
+        if len(factors) != 2 or len(sizes) != 2:
             self._system(key)
             return
-        T, m = (-b / a for a, b in sizes)
+        T, m = sizes
         self.values[key] = EffectiveRidge(m, FeatureRidge(T, m, factor(-constant / slope.subs(t, 0))))
 
     def _system(self, key: str) -> None:
