@@ -40,7 +40,7 @@ def test_exchangeable_fits_average_what_differs_between_them(K, T, ridge, sigma)
     s, w2 = ref.numbers(S), ref.numbers(ENERGY)
     k = ref.kappa(s, T, ridge)
     floor = mp.fsum(w * e * (k / (e + k)) ** 2 for w, e in zip(w2, s, strict=True))
-    want = floor + (sum(ref.chain(s, w2, [(T, ridge, sigma)])) - floor) / K
+    want = floor + (sum(ref.chain(s, w2, [(T, mpf(ridge), mpf(sigma))])) - floor) / K
     err = ct.test_error(pipe, model=mean(fits))
     assert ref.relative(err.evaluate(digits=30, **SMALL), want) < 1e-28
     assert ref.relative(err.evaluate(**SMALL), want) < 1e-11
@@ -86,7 +86,7 @@ def test_the_truth_and_shrunken_models_may_be_combined():
     k = ref.kappa(s, 9, 0.1)
     energy = mp.fsum(w * e for w, e in zip(w2, s, strict=True))
     along = mp.fsum(w * e * e / (e + k) for w, e in zip(w2, s, strict=True))
-    want = c**2 * (sum(ref.chain(s, w2, [(9, 0.1, 0.5)])) - energy + 2 * along) - 2 * c * along + energy
+    want = c**2 * (sum(ref.chain(s, w2, [(9, mpf(0.1), mpf(0.5))])) - energy + 2 * along) - 2 * c * along + energy
     got = ct.test_error(pipe, model=0.75 * m)
     assert ref.relative(got.evaluate(digits=30, **SMALL), want) < 1e-28
     assert ct.test_error(pipe, model=1 * m) == ct.test_error(pipe, model=m)
