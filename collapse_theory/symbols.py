@@ -106,7 +106,31 @@ error = Symbol("E", nonnegative=True)
 NOTATION: Mapping[str, Symbol] = MappingProxyType(
     {
         s.name: s
-        for s in (d, T, T0, N, sigma, sigma0, lam, lam0, n, m, k, K, xi, w, p1, p2, phi, phi0, kappa, beta, r, ell, rho2)
+        for s in (
+            d,
+            T,
+            T0,
+            N,
+            sigma,
+            sigma0,
+            lam,
+            lam0,
+            n,
+            m,
+            k,
+            K,
+            xi,
+            w,
+            p1,
+            p2,
+            phi,
+            phi0,
+            kappa,
+            beta,
+            r,
+            ell,
+            rho2,
+        )
     }
 )
 """Every free symbol of the notation table by its code name."""

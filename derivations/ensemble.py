@@ -42,8 +42,11 @@ for k in (1, 2, 4):
 blocks = ct.catalog["ensemble-blocks"].error
 clear = [blocks.evaluate(**about, N=120, lam=1e-4, sigma=0, K=k) for k in (1, 4)]
 step("without noise, one fit on all rows is better", clear[0] < clear[1])
-step("the blocks have the error of an ensemble of N/K rows each", abs(
-    blocks.evaluate(**about, N=80, lam=0.05, sigma=0.5, K=4) / ensemble.evaluate(**about, **values, K=4) - 1) < 1e-12)
+step(
+    "the blocks have the error of an ensemble of N/K rows each",
+    abs(blocks.evaluate(**about, N=80, lam=0.05, sigma=0.5, K=4) / ensemble.evaluate(**about, **values, K=4) - 1)
+    < 1e-12,
+)
 
 # 5. A student of the mean of K teachers, by the description.
 teachers = ct.catalog["ensemble-teachers"]

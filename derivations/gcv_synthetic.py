@@ -1,5 +1,7 @@
 r"""Cross-validation on synthetic labels estimates the distance to the labeller: training error, its optimism, and the distance."""
 
+from itertools import pairwise
+
 import sympy as sp
 from transcript import step
 
@@ -44,13 +46,15 @@ theorem = ct.catalog["gcv-synthetic"]
 pipe = theorem.pipeline(**values)
 m1, m2 = pipe.fits
 seen = theorem.error.evaluate(**about, **values)
-step("the theorem is the distance to the labeller and the noise", abs(
-    seen / (ct.distance(pipe, m1, m2).evaluate(**about) + 0.4**2) - 1) < 1e-10)
+step(
+    "the theorem is the distance to the labeller and the noise",
+    abs(seen / (ct.distance(pipe, m1, m2).evaluate(**about) + 0.4**2) - 1) < 1e-10,
+)
 step("and what cross-validation gives", abs(seen / ct.gcv(pipe, m2).evaluate(**about) - 1) < 1e-10)
 
 # 5. Collapse is invisible: generation after generation the test error grows and what is seen does not.
 long = ct.workflows.replace(3, ct.Stage(T=60, noise=0.5, ridge=0.02), ct.Stage(T=60, noise=0.5, ridge=0.02))
 truth = [ct.test_error(long, model=f).evaluate(**about) for f in long.fits]
 inside = [ct.gcv(long, f).evaluate(**about) for f in long.fits]
-step("the error grows", all(a < b for a, b in zip(truth, truth[1:], strict=False)))
-step("cross-validation falls", all(a > b for a, b in zip(inside, inside[1:], strict=False)))
+step("the error grows", all(a < b for a, b in pairwise(truth)))
+step("cross-validation falls", all(a > b for a, b in pairwise(inside)))

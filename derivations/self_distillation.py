@@ -1,4 +1,4 @@
-r"""Self-distillation: the risk is a quadratic in the mixing, the best mixing has a sign, and when both optima beat the best ridge."""
+r"""Self-distillation: the risk is a quadratic in the mixing; the sign of the best one; when both optima beat the best ridge."""
 
 import numpy as np
 import sympy as sp
@@ -6,7 +6,7 @@ from transcript import step
 
 import collapse_theory as ct
 from collapse_theory.derive.formula import ErrorFormula
-from collapse_theory.symbols import T, d, lam, sigma, xi
+from collapse_theory.symbols import T, d, lam, xi
 from collapse_theory.theorems.distillation import best_mixing
 
 x, Q, R, R1, R2, h = sp.symbols("x Q R R1 R2 h", real=True)
@@ -66,7 +66,9 @@ for r, bayes in ((1.0, False), (None, True)):
     risk = [err.evaluate(**here, lam=ridge, xi=c) for c in (-1, 0, 1)]
     twice = (risk[0] + risk[2] - 2 * risk[1]) / ridge**2
     lams = ridge * np.geomspace(0.5, 2, 41)
-    gain = 1 - ct.catalog["self-distillation-best"].error.evaluate(**here, lam=lams).min() / clean.evaluate(**here, lam=ridge)
+    gain = 1 - ct.catalog["self-distillation-best"].error.evaluate(**here, lam=lams).min() / clean.evaluate(
+        **here, lam=ridge
+    )
     if bayes:
         step("isotropic random target: R'' = 2Q", abs(curvature / twice - 1) < 1e-6)
         step("and nothing to gain", abs(gain) < 1e-9)

@@ -19,7 +19,9 @@ def main(out: str = "inside", trials: str = "40") -> None:
     Path(f"{out}.csv").write_text(as_csv(points), encoding="utf-8")
     draw_inside(points, "Collapse is invisible from inside: handwritten digits").savefig(f"{out}.png", dpi=150)
     truth, seen = ([p.theory for p in points if p.measured == m] for m in ("test error", "cross-validation"))
-    print(f"test error {truth[0]:.3f} to {truth[-1]:.3f}, cross-validation {seen[0]:.3f} to {seen[-1]:.3f}; see {out}.csv, .png")
+    print(
+        f"test error {truth[0]:.3f} to {truth[-1]:.3f}, cross-validation {seen[0]:.3f} to {seen[-1]:.3f}; see {out}.csv, .png"
+    )
 
 
 if __name__ == "__main__":

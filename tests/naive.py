@@ -16,7 +16,9 @@ def errors(pipe, family, runs, seed, model=None, chunk=250):
     """Return the error of the tested fit in each of ``runs`` independent runs."""
     rng = np.random.default_rng(seed)
     sizes = [min(chunk, runs - i) for i in range(0, runs, chunk)]
-    tested = [(pipe.fits[-1] if model is None else model, 1)] if model is None or isinstance(model, ct.Fit) else list(model)
+    tested = (
+        [(pipe.fits[-1] if model is None else model, 1)] if model is None or isinstance(model, ct.Fit) else list(model)
+    )
 
     def one(size):
         fits = one_batch(pipe, family, size, rng)

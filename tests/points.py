@@ -242,7 +242,7 @@ RIDGE = {
         {"K": COUNT, **AT},
         {"T": 60, "K": 3, "lam": 0.1, "sigma": 0.7},
         allowance=0.015,
-        build=lambda K, T, lam, sigma: copied_ensemble(K, T, lam, sigma),
+        build=copied_ensemble,
     ),
     "ensemble-blocks": Point(
         {"N": 60, "K": 3, "lam": 0.05, "sigma": 0.5},

@@ -54,7 +54,7 @@ def draw(rng, edge):
         **{k: rng.uniform(0.3, 1) * (rng.uniform() > 0.2 * edges_too) for k in ("sigma", "sigma0")},
         "k": 10 ** rng.uniform(-1, 1),
         "K": int(rng.integers(1 if edges_too else 2, 5)),
-        "xi": rng.uniform(0.1, 0.5),
+        "xi": rng.uniform(0.1, 0.2),
     }
 
 

@@ -17,7 +17,11 @@ from collapse_theory.simulate.trials import Simulation, simulate
 
 __all__ = ["SEEN", "SeenPoint", "as_csv", "generations_inside"]
 
-SEEN = {"test error": "test error on noisy labels", "cross-validation": "cross-validation", "training error": "training error"}
+SEEN = {
+    "test error": "test error on noisy labels",
+    "cross-validation": "cross-validation",
+    "training error": "training error",
+}
 """What is measured, and what it is called."""
 
 
@@ -92,5 +96,7 @@ def as_csv(points: Sequence[SeenPoint]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["generation", "measured", "theory", *(f"{kind} {x}" for kind in kinds for x in ("mean", "sem"))])
     for p in points:
-        writer.writerow([p.generation, p.measured, p.theory, *(x for k in kinds for x in (p.simulated[k].mean, p.simulated[k].sem))])
+        writer.writerow(
+            [p.generation, p.measured, p.theory, *(x for k in kinds for x in (p.simulated[k].mean, p.simulated[k].sem))]
+        )
     return out.getvalue()

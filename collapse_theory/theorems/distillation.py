@@ -135,7 +135,9 @@ times \emph{the same noisy labels} plus $\xi$ times the predictions of the first
 def self_distillation() -> ErrorFormula:
     r"""Expand the risk in the mixing: :math:`R+\xi\lambda R'+\xi^2\lambda^2Q`."""
     bias, variance = _two_ridges()
-    return ErrorFormula({"bias": bias.at(xi * lam), "variance": variance.at(xi * lam)}, "proportional", (), (), "operator")
+    return ErrorFormula(
+        {"bias": bias.at(xi * lam), "variance": variance.at(xi * lam)}, "proportional", (), (), "operator"
+    )
 
 
 @register(
@@ -171,8 +173,8 @@ def _repeated_rounds(count: int) -> Mapping[str, Expr]:
 @register(
     "self-distillation-repeated",
     title="Repeated self-distillation on one design",
-    hypotheses=r"""Ridge regression on $T$ rows labelled by the truth, then $n$ times the same fit on the same inputs with labels that are
-$1-\xi$ times \emph{the same noisy labels} plus $\xi$ times the predictions of the fit before. No closed form in $n$ is known. For
+    hypotheses=r"""Ridge regression on $T$ rows labelled by the truth, then $n$ times the same fit on the same inputs with
+labels that are $1-\xi$ times \emph{the same noisy labels} plus $\xi$ times the predictions of the fit before. No closed form in $n$ is known. For
 ever, it is ridge regression with $\lambda/(1-\xi)$""",
     build=_distilled,
     sources=_SOURCES,
