@@ -1,5 +1,7 @@
 r"""Cross-validation on synthetic labels estimates the distance to the labeller: training error, its optimism, and the distance."""
 
+from itertools import pairwise
+
 import sympy as sp
 from transcript import step
 
@@ -54,5 +56,5 @@ step("and what cross-validation gives", abs(seen / ct.gcv(pipe, m2).evaluate(**a
 long = ct.workflows.replace(3, ct.Stage(T=60, noise=0.5, ridge=0.02), ct.Stage(T=60, noise=0.5, ridge=0.02))
 truth = [ct.test_error(long, model=f).evaluate(**about) for f in long.fits]
 inside = [ct.gcv(long, f).evaluate(**about) for f in long.fits]
-step("the error grows", all(a < b for a, b in zip(truth, truth[1:], strict=False)))
-step("cross-validation falls", all(a > b for a, b in zip(inside, inside[1:], strict=False)))
+step("the error grows", all(a < b for a, b in pairwise(truth)))
+step("cross-validation falls", all(a > b for a, b in pairwise(inside)))

@@ -233,7 +233,7 @@ RIDGE = {
         {"T": 40, "sigma": 0.5, "w": 0.6}, {"w": (0, TINY, *SHARE), "sigma": NOISE}, {"T": 250, "sigma": 0.7, "w": 0.4},
         allowance=0.01, runs=2500
     ),
-    "self-distillation": Point({**CLEAN, "xi": -0.7}, AT, {**SIZE, "xi": -1.2}, allowance=0.015),
+    "self-distillation": Point({**CLEAN, "xi": -0.7}, AT, {**SIZE, "lam": 0.3, "xi": 0.6}, allowance=0.015),
     "self-distillation-best": Point(
         CLEAN,
         {"lam": (0, TINY), "sigma": NOISE},

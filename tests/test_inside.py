@@ -229,6 +229,8 @@ def test_bad_input_is_named():
             ask(pipe, 0.5 * m1 + 0.5 * m2)
         with pytest.raises(ct.CollapseTheoryError, match="pipeline"):
             ask("no pipeline")
+        with pytest.raises(ct.DomainError, match="test_noise"):
+            ask(pipe).evaluate(**SMALL, test_noise=0.5)
     with pytest.raises(ct.PipelineError, match="model"):
         ct.distance(pipe, m1, foreign)
     with pytest.raises(ct.PipelineError, match="second needs to be another fit"):
@@ -238,7 +240,7 @@ def test_bad_input_is_named():
         ct.simulate(pipe, measured="training", **about)
     with pytest.raises(ct.PipelineError, match="measured"):
         ct.simulate(pipe, model=0.5 * m1 + 0.5 * m2, measured="training error", **about)
-    for family in (ct.Regular(), ct.Gaussian(), ct.Categorical([0.5, 0.5])):
+    for family in (ct.Gaussian(), ct.Categorical([0.5, 0.5])):
         chain = ct.workflows.replace(1, ct.Stage(T=9), ct.Stage(T=9))
         with pytest.raises(ct.CollapseTheoryError, match="measured"):
             ct.simulate(chain, family=family, measured="training error", trials=2)

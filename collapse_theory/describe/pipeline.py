@@ -465,11 +465,10 @@ class Pipeline(NearNames):
         return out, copy
 
     def to_toml(self) -> str:
-        """Return the pipeline as the text of a pipeline file, which
-        :func:`~collapse_theory.describe.files.load` reads back.
+        """Return the pipeline as the text of a pipeline file.
 
-        Numbers come back to the last bit. Symbols come back as those of the notation table; a file that uses other ones has to
-        give them values in ``[values]``, or vary them in ``[sweep]``.
+        It is what :func:`~collapse_theory.describe.files.load` reads back. Numbers come back to the last bit. Symbols come back as
+        those of the notation table; a file that uses other ones has to give them values in ``[values]``, or vary them in ``[sweep]``.
 
         Raises:
             PipelineError: If it has another truth, or parameters that text formulas do not have.

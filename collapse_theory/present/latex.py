@@ -134,7 +134,7 @@ def _described_system(formula: ErrorFormula) -> tuple[PooledSystem, Mapping[Symb
     if formula.pipeline is None or formula.model is None or formula.bindings:
         return None
     copy, fit, numbers = without_literals(formula.pipeline(), formula.model)
-    return pooled_system(copy, fit), numbers
+    return pooled_system(copy, fit, measured=formula.measured), numbers
 
 
 def _term_lines(formula: ErrorFormula, most: float, underbrace: bool) -> list[str]:

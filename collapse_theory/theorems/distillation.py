@@ -176,9 +176,9 @@ def _repeated_rounds(count: int) -> Mapping[str, Expr]:
     "self-distillation-repeated",
     title="Repeated self-distillation on one design",
     regime="proportional",
-    hypotheses=r"""Ridge regression on $T$ rows labelled by the truth, then $n$ times the same fit on the same inputs with labels that are
-$1-\xi$ times \emph{the same noisy labels} plus $\xi$ times the predictions of the fit before. No closed form in $n$ is known. For
-ever, it is ridge regression with $\lambda/(1-\xi)$""",
+    hypotheses=r"""Ridge regression on $T$ rows labelled by the truth, then $n$ times the same fit on the same inputs
+with labels that are $1-\xi$ times \emph{the same noisy labels} plus $\xi$ times the predictions of the fit before. No
+closed form in $n$ is known. For ever, it is ridge regression with $\lambda/(1-\xi)$""",
     build=_distilled,
     sources=_SOURCES,
     relations=(

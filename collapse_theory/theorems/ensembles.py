@@ -80,8 +80,8 @@ _LAW = r"$E_K=E_\infty+(E_1-E_\infty)/K$"
     "ensemble",
     title="The mean of K ridge regressions on rows of their own",
     regime="proportional",
-    hypotheses=r"""$K$ ridge regressions, each on $T$ fresh rows labelled by the truth; the tested model is their mean. What differs between
-the fits averages out: """
+    hypotheses=r"""$K$ ridge regressions, each on $T$ fresh rows labelled by the truth; the tested model is their mean.
+What differs between the fits averages out: """
     + _LAW
     + r", with $E_\infty$ the bias of the mean fit. The pipeline has the $K$ fits",
     build=_ensemble,
@@ -101,8 +101,8 @@ def ensemble() -> ErrorFormula:
     "ensemble-blocks",
     title="Bagging on disjoint blocks: N rows dealt to K ridge regressions",
     regime="proportional",
-    hypotheses=r"""$N$ rows labelled by the truth are dealt to $K$ ridge regressions, $N/K$ each; the tested model is their mean. The pipeline
-has the $K$ fits""",
+    hypotheses=r"""$N$ rows labelled by the truth are dealt to $K$ ridge regressions, $N/K$ each; the tested model is
+their mean. The pipeline has the $K$ fits""",
     build=_blocks,
     sources=_SOURCES,
     relations=(
@@ -120,8 +120,8 @@ def ensemble_blocks() -> ErrorFormula:
     "ensemble-teachers",
     title="A student of the mean of K teachers",
     regime="proportional",
-    hypotheses=r"""$K$ teachers, ridge regressions with ridge $\lambda_0$ on $T_0$ fresh rows each, labelled by the truth; the student is ridge
-regression on $T$ fresh rows labelled by their mean. """
+    hypotheses=r"""$K$ teachers, ridge regressions with ridge $\lambda_0$ on $T_0$ fresh rows each, labelled by the
+truth; the student is ridge regression on $T$ fresh rows labelled by their mean. """
     + _LAW
     + r", with $E_\infty$ the error of the student of the mean teacher",
     build=_teachers,
