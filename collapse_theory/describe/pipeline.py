@@ -468,7 +468,7 @@ class Pipeline(NearNames):
         """Return the pipeline as the text of a pipeline file.
 
         It is what :func:`~collapse_theory.describe.files.load` reads back. Numbers come back to the last bit. Symbols come back as
-        those of the notation table; a file that uses other ones has to give them values in ``[values]``, or vary them in ``[sweep]``.
+        those of the notation table; a file that uses other ones gives them values in ``[values]``, or varies them in ``[sweep]``.
 
         Raises:
             PipelineError: If it has another truth, or parameters that text formulas do not have.
