@@ -47,8 +47,8 @@ def _synthetic(T: Any, T0: Any, lam: Any, lam0: Any, sigma: Any, sigma0: Any) ->
     title="Cross-validation on synthetic labels estimates the distance to the labeller",
     hypotheses=r"""A generator with ridge $\lambda_0$ on $T_0$ fresh rows labelled by the truth, then ridge regression on $T$ fresh
 rows labelled by it. $E$ is what generalised cross-validation of the second fit tends to:
-$\mathbb E\|\hat w-\hat w_{\rm lab}\|_\Sigma^2+\sigma^2$, the distance to the generator and the noise of its labels. The truth occurs through the generator only: from inside, collapse is
-invisible""",
+$\mathbb E\|\hat w-\hat w_{\rm lab}\|_\Sigma^2+\sigma^2$, the distance to the generator and the noise of its labels. The truth
+occurs through the generator only: from inside, collapse is invisible""",
     build=_synthetic,
     sources=("golub1979gcv", "dohmatob2024regression"),
     relations=(

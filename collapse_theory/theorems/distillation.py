@@ -62,7 +62,7 @@ def _two_ridges() -> tuple[Distilled, Distilled]:
 
     def expanded(f: Expr, integral: Any) -> tuple[Expr, Expr, Expr]:
         """Return an integral, its slope in one effective ridge and its mixed slope, at equal ones."""
-        return tuple(integral(factor(e).xreplace({x1: kappa, x2: kappa})) for e in (f, f.diff(x1), f.diff(x1, x2)))  # type: ignore[return-value]
+        return tuple(integral(factor(e).xreplace({x1: kappa, x2: kappa})) for e in (f, f.diff(x1), f.diff(x1, x2)))
 
     shared = expanded(s**2 / ((s + x1) * (s + x2)), SpectralTrace)
     missed = expanded(x1 * x2 * s / ((s + x1) * (s + x2)), QuadraticForm)
@@ -174,8 +174,8 @@ def _repeated_rounds(count: int) -> Mapping[str, Expr]:
     "self-distillation-repeated",
     title="Repeated self-distillation on one design",
     hypotheses=r"""Ridge regression on $T$ rows labelled by the truth, then $n$ times the same fit on the same inputs with
-labels that are $1-\xi$ times \emph{the same noisy labels} plus $\xi$ times the predictions of the fit before. No closed form in $n$ is known. For
-ever, it is ridge regression with $\lambda/(1-\xi)$""",
+labels that are $1-\xi$ times \emph{the same noisy labels} plus $\xi$ times the predictions of the fit before. No closed
+form in $n$ is known. For ever, it is ridge regression with $\lambda/(1-\xi)$""",
     build=_distilled,
     sources=_SOURCES,
     relations=(
