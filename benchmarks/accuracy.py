@@ -98,7 +98,7 @@ def reference(equivalent: PipelineEquivalent, point: Point, digits: int) -> tupl
         except ct.ConvergenceError:
             found = None
         if found is not None:
-            now = found.bias[0], np.ravel(found.noise)[0]
+            now = found.bias, found.noise
             if before is not None and all(
                 abs(a - b) <= mpmath.mpf(10) ** -30 * abs(a) for a, b in zip(now, before, strict=True)
             ):
@@ -115,7 +115,7 @@ def main(points: int = 1000, seed: int = 0) -> None:
         equivalent = PipelineEquivalent(pooled_system(point.pipeline, test_covariance=point.test))
         begin = time.perf_counter()
         try:
-            got = pooled_values(equivalent, point.measure, {})
+            got = pooled_values(equivalent.system, point.measure, {})
         except ct.CollapseTheoryError as e:
             refused[f"{type(e).__name__}: {str(e)[:60]}"] += 1
             continue

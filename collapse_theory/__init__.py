@@ -6,18 +6,20 @@ their only list, and each is imported on first use.
 """
 
 import copyreg
-import importlib
+import importlib.metadata
 import sys
 import types
 
 import lazy_loader
 
+from collapse_theory.core.attributes import unknown_attribute
 from collapse_theory.core.doors import open_doors
 
 open_doors(
     {
         f"{cls}.{method}": f"collapse_theory.{address}"
         for cls, method, address in (
+            ("Displayed", "html", "present.notebook:html"),
             ("Pipeline", "draw", "present.draw:draw_pipeline"),
             ("Rates", "draw", "present.rate_figures:draw_rates"),
             ("ErrorFormula", "program", "numerics.predictor:program_of"),
@@ -26,6 +28,8 @@ open_doors(
             ("ErrorFormula", "optimum", "study.optimum:optimal_ridge"),
             ("ErrorFormula", "infer", "study.inverse:infer"),
             ("ErrorFormula", "latex", "present.latex:formula_latex"),
+            ("ErrorFormula", "code", "present.code:formula_code"),
+            ("ErrorFormula", "to_json", "present.json_formula:formula_json"),
             ("DeterministicEquivalent", "evaluate", "numerics.equivalent_values:evaluate"),
             ("DeterministicEquivalent", "solve", "numerics.equivalent_values:solve_equivalent"),
             ("DeterministicEquivalent", "latex", "present.latex:equivalent_latex"),
@@ -36,7 +40,18 @@ open_doors(
     }
 )
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_listed, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return importlib.metadata.version("collapse-theory")
+    try:
+        return _listed(name)
+    except AttributeError:
+        if name in __all__ or name.startswith("_"):  # the module behind a name failed, or a protocol asks
+            raise
+    raise AttributeError(unknown_attribute("collapse_theory", name, __all__), name=name)
 
 
 def _by_name(module: types.ModuleType) -> tuple[object, tuple[str]]:

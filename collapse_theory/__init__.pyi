@@ -1,5 +1,5 @@
 from . import symbols as symbols
-from .check.claims import ClaimCheck as ClaimCheck
+from .check.claim_verdict import ClaimCheck as ClaimCheck
 from .check.claims import check_claim as check_claim
 from .check.diagnose import diagnose as diagnose
 from .check.diagnosis import Diagnosis as Diagnosis
@@ -55,6 +55,7 @@ from .families.regular import Regular as Regular
 from .families.tails import Tails as Tails
 from .numerics.effective_ridge import degrees_of_freedom as degrees_of_freedom
 from .numerics.effective_ridge import effective_ridge as effective_ridge
+from .present.json_formula import from_json as from_json
 from .simulate.trials import Simulation as Simulation
 from .simulate.trials import simulate as simulate
 from .study.break_even import BreakEven as BreakEven
@@ -67,3 +68,5 @@ from .study.law_fit import fit_law as fit_law
 from .study.optimum import Optimum as Optimum
 from .study.optimum import optimal_ridge as optimal_ridge
 from .theorems.catalog import catalog as catalog
+
+__version__: str

@@ -10,7 +10,8 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import difflib
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 
 from sympy import Symbol
@@ -51,6 +52,7 @@ __all__ = [
     "line_name",
     "literal",
     "m",
+    "m0",
     "n",
     "operator_entry",
     "ordered",
@@ -67,8 +69,12 @@ __all__ = [
     "scale_exponent",
     "sigma",
     "sigma0",
+    "spelled",
     "step",
     "summation_index",
+    "symbol_of",
+    "t",
+    "t0",
     "trace_scalar",
     "unknown_name",
     "unshared",
@@ -87,9 +93,12 @@ lam = Symbol("lam", nonnegative=True)
 lam0 = Symbol("lam0", nonnegative=True)
 n = Symbol("n", nonnegative=True, integer=True)
 m = Symbol("m", nonnegative=True, integer=True)
+m0 = Symbol("m0", nonnegative=True, integer=True)
 k = Symbol("k", positive=True)
 K = Symbol("K", positive=True, integer=True)
 xi = Symbol("xi", real=True)
+t = Symbol("t", positive=True)
+t0 = Symbol("t0", positive=True)
 w = Symbol("w", nonnegative=True)
 p1 = Symbol("p1", nonnegative=True)
 p2 = Symbol("p2", nonnegative=True)
@@ -117,9 +126,12 @@ NOTATION: Mapping[str, Symbol] = MappingProxyType(
             lam0,
             n,
             m,
+            m0,
             k,
             K,
             xi,
+            t,
+            t0,
             w,
             p1,
             p2,
@@ -269,7 +281,7 @@ _LITERAL_ASSUMPTIONS = {
     "m": {"positive": True},
     "time": {"positive": True},
     "step": {"positive": True},
-    "steps": {"positive": True},
+    "steps": {"positive": True, "integer": True},
     "number": {"real": True},
 }
 
@@ -410,3 +422,58 @@ def summation_index(name: str) -> Symbol:
     True
     """
     return Symbol(name, integer=True)
+
+
+_KINDS: Mapping[str, tuple[type[Symbol], Callable[..., Symbol]]] = MappingProxyType(
+    {
+        "parameter": (Symbol, Symbol),
+        "generated": (Generated, Generated),
+        "eigenvalue": (Eigenvalue, Eigenvalue),
+        "perturbation": (Perturbation, lambda _: Perturbation()),
+        "secular root": (SecularRoot, lambda name: SecularRoot(int(name[2:] or 0))),
+        "line": (LineName, line_name),
+        "unknown": (UnknownName, unknown_name),
+    }
+)
+"""The class of each kind of symbol, and what makes one of a name; the first two kinds take assumptions."""
+
+_USUAL = ("real", "integer", "nonnegative", "positive")
+
+
+def spelled(x: Symbol) -> tuple[str, str, dict[str, bool]]:
+    """Return the kind of a symbol, its name, and the fewest assumptions from which its others follow.
+
+    >>> spelled(n)
+    ('parameter', 'n', {'integer': True, 'nonnegative': True})
+    """
+    kind = next(kind for kind, (cls, _) in _KINDS.items() if type(x) is cls)
+    kept = dict(x.assumptions0) if type(x) in (Symbol, Generated) else {}
+    for key in sorted(kept, key=lambda key: (key in _USUAL, key in _USUAL and _USUAL.index(key), key)):
+        fewer = {k: v for k, v in kept.items() if k != key}
+        if type(x)(x.name, **fewer) == x:
+            kept = fewer
+    return kind, x.name, dict(sorted(kept.items()))
+
+
+def symbol_of(kind: str, name: str, assumptions: Mapping[str, bool]) -> Symbol:
+    """Return the symbol of a spelling, see :func:`spelled`.
+
+    Raises:
+        KeyError: If there is no such kind.
+        ValueError: If the assumptions contradict each other, or no symbol of the kind has the name.
+        TypeError: If a symbol of the kind has no assumptions of its own.
+
+    >>> symbol_of("parameter", "n", {"nonnegative": True, "integer": True}) == n
+    True
+    """
+    x = _KINDS[kind][1](name, **assumptions)
+    if x.name != name:
+        raise ValueError(f"no {kind} has the name {name}")
+    return x
+
+
+def __getattr__(name: str) -> Symbol:
+    """Refuse a name of no symbol, with the nearest one."""
+    close = difflib.get_close_matches(name, NOTATION, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else f"; the notation has {', '.join(NOTATION)}"
+    raise AttributeError(f"collapse_theory.symbols has no symbol {name!r}{hint}", name=name)

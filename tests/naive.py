@@ -43,7 +43,7 @@ def inside(pipe, family, runs, seed, model=None, chunk=250):
 def one_batch(pipe, family, runs, rng, rows=None):
     """Return the fits of ``runs`` runs by the position of the fit; the rows of the samples are put into ``rows``."""
     family.start(runs, rng)
-    rows, fits = {} if rows is None else rows, {}
+    rows, fits, maps = {} if rows is None else rows, {}, {}
 
     def known(m):
         return fits[m.index] if isinstance(m, ct.Fit) else family.truth
@@ -51,7 +51,17 @@ def one_batch(pipe, family, runs, rng, rows=None):
     for node in pipe.nodes:
         if isinstance(node, ct.Fit):
             weights = [float(a) for a in node.weights]
-            fits[node.index] = family.fit([rows[s.index] for s in node.samples], weights, float(node.ridge or 0), rng)
+            pooled = [rows[s.index] for s in node.samples]
+            if node.filter is not None:
+                fits[node.index] = family.stopped(pooled, weights, node.filter)
+                continue
+            how = {}
+            if node.features is not None:
+                shared = node.features in maps
+                how["maps"] = maps[node.features] if shared else family.maps(int(node.features), rng)
+            fits[node.index] = family.fit(pooled, weights, float(node.ridge or 0), rng, **how)
+        elif hasattr(node, "m"):
+            maps[node] = family.maps(int(node.m), rng)
         elif node.pool:
             rows[node.index] = family.subset([rows[s.index] for s in node.pool], int(node.T), rng)
         elif hasattr(node.source, "labellers"):
@@ -184,11 +194,10 @@ class Locations(Rows):
 class Linear:
     """Ridge regression by its normal equations. A sample is inputs and labels; the truth has the energies and random signs."""
 
-    def __init__(self, spectrum, energies, spectra=None, test=None, features=None):
+    def __init__(self, spectrum, energies, spectra=None, test=None):
         self.spectra = {None: np.asarray(spectrum, dtype=float), **(spectra or {})}
         self.energies = np.asarray(energies, dtype=float)
         self.test = self.spectra[None] if test is None else np.asarray(test, dtype=float)
-        self.features = features
 
     def start(self, runs, rng):
         self.truth = np.sqrt(self.energies) * rng.choice([-1.0, 1.0], (runs, len(self.energies)))
@@ -211,19 +220,39 @@ class Linear:
     def inside(self, samples, weights, ridge, model):
         """Return the mean square of the residuals, and the same over the squared share of rows that no degree of freedom takes."""
         rows = sum(x.shape[1] for x, _ in samples)
-        pooled = list(zip(weights, samples, strict=True))
+        pooled = zip(weights, samples, strict=True)
         left = sum(a * ((y - np.einsum("rtd,rd->rt", x, model)) ** 2).sum(axis=1) for a, (x, y) in pooled) / rows
-        values = np.linalg.eigvalsh(sum(a * x.transpose(0, 2, 1) @ x for a, (x, _) in pooled) / rows)
+        values = np.linalg.eigvalsh(self.normal(samples, weights)[0])
         return left, left / (1 - (values / (values + ridge)).sum(axis=1) / rows) ** 2
 
-    def fit(self, samples, weights, ridge, rng):
+    def maps(self, m, rng):
+        return rng.standard_normal((*self.truth.shape, m)) / math.sqrt(m)
+
+    def normal(self, samples, weights):
         rows = sum(x.shape[1] for x, _ in samples)
         gram = sum(a * x.transpose(0, 2, 1) @ x for a, (x, _) in zip(weights, samples, strict=True)) / rows
-        moment = sum(a * np.einsum("rtd,rt->rd", x, y) for a, (x, y) in zip(weights, samples, strict=True)) / rows
+        return gram, sum(a * np.einsum("rtd,rt->rd", x, y) for a, (x, y) in zip(weights, samples, strict=True)) / rows
+
+    def stopped(self, samples, weights, how):
+        """Gradient descent step by step, and gradient flow by so many small ones, extrapolated to none."""
+        gram, moment = self.normal(samples, weights)
+        if isinstance(how, ct.GradientDescent):
+            return self.descended(gram, moment, float(how.step), int(how.steps))
+        time, first = float(how.time), math.ceil(4 * float(how.time) * np.linalg.norm(gram, 2, (1, 2)).max())
+        coarse, middle, fine = (self.descended(gram, moment, time / k, k) for k in (first, 2 * first, 4 * first))
+        return (8 * fine - 6 * middle + coarse) / 3
+
+    def descended(self, gram, moment, step, steps):
+        w = np.zeros_like(moment)
+        for _ in range(steps):
+            w = w + step * (moment - (gram @ w[:, :, None])[:, :, 0])
+        return w
+
+    def fit(self, samples, weights, ridge, rng, maps=None):
+        gram, moment = self.normal(samples, weights)
         k = gram.shape[1]
-        if self.features is not None:
-            maps = rng.standard_normal((len(gram), k, self.features)) / math.sqrt(self.features)
-            inner = maps.transpose(0, 2, 1) @ gram @ maps + ridge * np.eye(self.features)
+        if maps is not None:
+            inner = maps.transpose(0, 2, 1) @ gram @ maps + ridge * np.eye(maps.shape[2])
             return (maps @ np.linalg.solve(inner, maps.transpose(0, 2, 1) @ moment[:, :, None]))[:, :, 0]
         distinct = sum(len(x[0]) for x in {id(x): x for x, _ in samples}.values())
         if ridge or distinct >= k:
@@ -266,5 +295,5 @@ class OffsetLinear(Linear):
 def feature_errors(spectrum, energies, offset, *, rows, synthetic, width, ridge, noise, runs, seed):
     """Return errors of ridge regression on random features; the last ``synthetic`` rows have labels off by an offset."""
     pipe = ct.Pipeline()
-    pipe.fit([pipe.sample(T=T, noise=noise) for T in (rows - synthetic, synthetic) if T], ridge=ridge)
-    return errors(pipe, OffsetLinear(spectrum, energies, offset, synthetic=2, features=width), runs, seed)
+    pipe.fit([pipe.sample(T=T, noise=noise) for T in (rows - synthetic, synthetic) if T], ridge=ridge, features=width)
+    return errors(pipe, OffsetLinear(spectrum, energies, offset, synthetic=2), runs, seed)

@@ -127,6 +127,7 @@ LEAST_SQUARES = {
 # ---------------------------------------------------------------- ridge: proportional on forty directions
 CLEAN = {"T": 40, "lam": 0.05, "sigma": 0.5}
 SIZE = {"T": 250, "lam": 0.1, "sigma": 0.7}
+SMALLER = {"T": 120, "T0": 80, "m": 60, "lam": 0.3, "lam0": 0.3, "sigma": 1.0, "sigma0": 1.0}
 AT = {"lam": NOISE, "sigma": NOISE}
 ROUND = {"family": lambda: naive.Linear(np.ones(40), ENERGY), "measure": {"spectrum": ct.Isotropic(40)}}
 OFFSET = np.linspace(0.05, 0.15, 40)
@@ -198,6 +199,12 @@ RIDGE = {
         {**CLEAN, "T0": 37, "n": 2, "lam0": 0.1, "sigma0": 0.7},
         {"n": (-1, 0), "lam0": NOISE, "sigma0": NOISE, **AT},
         {**SIZE, "T0": 200, "n": 2, "lam0": 0.2, "sigma0": 0.7},
+        allowance=0.015,
+    ),
+    "flow-replace": Point(
+        {"T": 40, "T0": 10, "n": 2, "t": 2.5, "t0": 1.5, "sigma": 0.5, "sigma0": 0.7},
+        {"n": (-1, 0), "t": (0, 1e-9), "t0": (0, 1e9), "sigma": NOISE, "sigma0": NOISE, "T": (0, 0.5), "T0": (0, 0.5)},
+        {"T": 90, "T0": 120, "n": 2, "t": 3.0, "t0": 5.0, "sigma": 0.5, "sigma0": 0.7},
         allowance=0.015,
     ),
     "ridge-accumulate": Point({**CLEAN, "n": 2}, {"n": COUNT, **AT}, {**SIZE, "T": 160, "n": 2}, allowance=0.01),
@@ -288,20 +295,35 @@ RIDGE = {
         {**CLEAN, "m": 30},
         {"m": (1 - TINY, 1), **AT},
         {**SIZE, "m": 150},
-        family=lambda: naive.Linear(GRID, ENERGY, features=150),
         allowance=0.015,
-        build=lambda m, **values: ct.catalog["ridge-clean"].pipeline(**values),
+    ),
+    "weak-to-strong": Point(
+        {**CLEAN, "m": 30, "T0": 37, "m0": 9, "lam0": 0.1, "sigma0": 0.7},
+        {"m": (1 - TINY, 1), "m0": (1 - TINY, 1), "lam0": NOISE, "sigma0": NOISE, **AT},
+        {**SMALLER, "m0": 50},
+        allowance=0.015,
+    ),
+    "features-chain": Point(
+        {**CLEAN, "n": 2, "m": 30, "T0": 37, "m0": 9, "lam0": 0.1, "sigma0": 0.7},
+        {"n": (-1, 0), "m": (1 - TINY, 1), "m0": (1 - TINY, 1), "lam0": NOISE, "sigma0": NOISE, **AT},
+        {**SMALLER, "m0": 50, "n": 2},
+        allowance=0.015,
+    ),
+    "features-replace": Point(
+        {**CLEAN, "n": 2, "m": 30, "T0": 37, "lam0": 0.1, "sigma0": 0.7},
+        {"n": (-1, 0), "m": (1 - TINY, 1), "lam0": NOISE, "sigma0": NOISE, **AT},
+        {**SMALLER, "n": 2},
+        allowance=0.015,
     ),
     "random-features-strong-collapse": Point(
         {"N": 60, "p1": 0.6, "p2": 0.4, "lam": 0.05, "sigma": 0.5, "m": 30},
         {"p1": (0.6 + TINY, 0.6), "p2": (0.4 - TINY, 0.4), "m": (1 - TINY, 1), **AT},
         {"N": 300, "p1": 0.6, "p2": 0.4, "lam": 0.1, "sigma": 0.7, "m": 150},
-        family=lambda: naive.OffsetLinear(GRID, ENERGY, OFFSET, synthetic=2, features=150),
+        family=lambda: naive.OffsetLinear(GRID, ENERGY, OFFSET, synthetic=2),
         measure={
             "spectrum": {"Sigma": ct.Eigenvalues(GRID), "Delta": ct.Eigenvalues(OFFSET)}, "target": ct.Energies(ENERGY)
         },
         allowance=0.015,
-        build=lambda m, **values: ct.catalog["strong-collapse"].pipeline(**values),
     ),
 }  # fmt: skip
 

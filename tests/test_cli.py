@@ -32,6 +32,17 @@ def test_list_names_every_theorem():
     assert "ridge-replace" in call("list").stdout
 
 
+def test_a_list_derives_no_formula(monkeypatch):
+    from collapse_theory.theorems.theorem import Theorem
+
+    def refuse(theorem):
+        raise AssertionError(f"{theorem.slug} is derived")
+
+    monkeypatch.setattr(Theorem, "error", property(refuse))
+    assert "proportional" in call("list").stdout
+    assert "ridge-replace at n = 0 equals ridge-clean: no generation" in call("list", "--graph").stdout
+
+
 def test_show_prints_statement_and_sources():
     assert r"\begin{theorem}" in call("show", "ridge-replace", "--latex").stdout
     assert "@misc{dohmatob2024regression" in call("show", "ridge-replace", "--bibtex").stdout

@@ -141,7 +141,7 @@ def test_directions_add_up():
     assert measure.rank == measure.dimension == 10**12
     assert measure.counts.sum() == pytest.approx(1e12, rel=1e-15)
     assert measure.energies.sum() == pytest.approx(3, rel=1e-15)
-    assert measure.above(np.array([0.0, 2.0])).tolist() == [1e12, 0]
+    assert measure.split(np.array([0.0, 2.0]))[1].tolist() == [1e12, 0]
 
 
 # ---------------------------------------------------------------------- what has no limit

@@ -15,7 +15,6 @@ from collapse_theory.algebra.integrals import QuadraticForm, df
 from collapse_theory.derive.pooled import pooled_system
 from collapse_theory.derive.pooled_scalars import PipelineBias, pipeline_scalars
 from collapse_theory.numerics.measure import Measure
-from collapse_theory.numerics.network import PipelineEquivalent
 from collapse_theory.numerics.pooled_float64 import pooled_values
 from collapse_theory.symbols import T, d, eigenvalue, lam, sigma
 from tests import naive
@@ -182,7 +181,7 @@ def test_covariate_shift_against_simulation():
     c = pipe.sample(design=b, noise=0.2, source=0.5 * ct.TRUTH + 0.5 * m1)
     pipe.fit([a, c], ridge=0.2)
     measure = Measure({"Sigma": SPECTRUM, "Sigma1": other, "Target": test}, np.ones(100), ENERGIES)
-    got = pooled_values(PipelineEquivalent(pooled_system(pipe, test_covariance="Target")), measure, {})
+    got = pooled_values(pooled_system(pipe, test_covariance="Target"), measure, {})
     assert got.error < 1e-12
     errors = simulate(pipe, 100, 11, spectra={"Sigma1": other}, test=test)
     assert agrees(errors, got.bias + got.variance, SLACK)

@@ -17,6 +17,7 @@ from collapse_theory.present.printer import TheoryLatexPrinter, to_latex, tokens
 from collapse_theory.present.stated import stated
 from collapse_theory.present.typical_point import TypicalPoint
 from collapse_theory.symbols import T0, T, d, lam, n, w
+from tests.helpers import call
 
 # What a person would print.
 YARDSTICKS = {
@@ -81,6 +82,16 @@ def test_a_derivative_says_of_what_and_by_what():
     assert r"\frac{\partial E}{\partial \lambda} &= \partial_{\lambda} B" in err.diff("lam").latex()
     assert r"\frac{\partial^{2} E}{\partial \lambda \partial T} &=" in err.diff("lam").diff("T").latex()
     assert r"\frac{\partial^{2} E}{\partial \sigma^{2}} &=" in err.diff("sigma").diff("sigma").latex()
+
+
+def test_special_functions_at_a_number_of_rounds_are_those_a_reader_knows():
+    assert r"\psi\left(3 - a\right) - \psi\left(1 - a\right)" in ct.catalog["ols-accumulate"].at(2).latex()
+    assert r"\Gamma\left(3\right)" not in ct.catalog["gaussian-accumulate"].at(2).latex()
+
+
+def test_what_is_not_subtracted_stands_first():
+    assert to_latex(-T / 3 - d / 3) == r"-\frac{T + d}{3}"
+    assert r"F_{1} = I - A_{1}" in ct.catalog["ridge-accumulate"].at(2).latex()
 
 
 # ---------------------------------------------------------------- forms
@@ -150,6 +161,58 @@ def test_the_printer_writes_one_fraction_per_product():
     assert to_latex(1 - w) == "1 - w"
     assert to_latex((sqrt(5) - 1) / 2) == r"\frac{\sqrt{5} - 1}{2}"
     assert to_latex(-symbols.kappa) == r"-\kappa"
+
+
+# ---------------------------------------------------------------- braces, commands, and a page in a browser
+def test_each_term_says_what_it_is_below_a_brace():
+    err = ct.catalog["ridge-clean"].error
+    text = err.latex(underbrace=True)
+    assert text.count(r"\underbrace") == 2
+    assert r"}_{\text{bias}} + \underbrace{\frac{\sigma^{2}" in text
+    assert "(bias)" not in text
+    at = {"spectrum": ct.Isotropic(5), "target": ct.RandomTarget(), "T": 9, "lam": 0.1, "sigma": 0.5}
+    assert ct.read_latex(text).evaluate(**at) == pytest.approx(err.evaluate(**at), rel=1e-12)
+    by_rounds = ct.catalog["ridge-accumulate-constant"].error.latex(underbrace=True)
+    assert r"E &= \underbrace{B}_{\text{bias}} + \underbrace{V}_{\text{variance}}" in by_rounds
+    one = ct.catalog["ols-accumulate"].error
+    assert one.latex(underbrace=True) == one.latex()
+
+
+def test_operators_are_commands_that_a_file_defines():
+    err = ct.catalog["ridge-replace"].error
+    text = err.latex(macros=True)
+    assert r"\df_{2}(\kappa)" in text
+    assert r"\tr\left[" in text
+    assert not re.search(r"\\mathrm\{df\}|\\operatorname", text)
+    for line in call("macros").stdout.split():
+        name, meaning = re.fullmatch(r"\\newcommand\{(\\\w+)\}\{(.+)\}", line).groups()
+        text = text.replace(name, meaning)
+    assert text == err.latex()
+    at = {"spectrum": ct.Isotropic(5), "target": ct.RandomTarget(), "T": 9, "T0": 8, "n": 2, "lam": 0.1, "sigma": 0.5}
+    read = ct.read_latex(err.latex(macros=True))
+    assert read.evaluate(**at, sigma0=0.3) == pytest.approx(err.evaluate(**at, sigma0=0.3), rel=1e-12)
+
+
+# What the prints use of the functions that KaTeX supports (https://katex.org/docs/supported.html).
+KATEX = {",", "\\", " "} | set(
+    re.findall(
+        r"\w+",
+        """left right biggl biggr bigl bigr frac sqrt sum operatorname mathrm mathcal text top quad qquad begin end partial dot
+        underbrace sin geq leq le ge infty min max cdot textstyle zeta log Sigma Delta Gamma Xi chi delta kappa lambda pi psi rho
+        sigma tau theta varepsilon""",
+    )
+)
+
+
+@pytest.mark.parametrize("options", [{}, {"underbrace": True}, {"definitions": True, "environment": "align*"}])
+def test_a_browser_knows_every_command(options):
+    errors = [t.error for t in ct.catalog.values()]
+    if options:
+        errors = [ct.catalog[slug].error for slug in ("ridge-replace", "ols-accumulate", "ridge-accumulate-constant")]
+    for err in errors:
+        text = err.latex(**options)
+        assert set(re.findall(r"\\([a-zA-Z]+|.)", text)) <= KATEX, err.name
+        assert set(re.findall(r"\\begin\{(.+?)\}", text)) <= {"aligned", "align*"}
 
 
 # ---------------------------------------------------------------- on a page

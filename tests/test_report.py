@@ -62,7 +62,9 @@ def small(tmp_path_factory):
 
 def test_files_are_there_and_nothing_else_is_left(small):
     _, files, folder = small
-    assert {"report.tex", "report.csv", "report.json", "figure.pdf", "figure.png", "pipeline.pdf"} <= set(files)
+    assert {"report.tex", "report.bib", "report.csv", "report.json", "figure.pdf", "figure.png", "pipeline.pdf"} <= set(
+        files
+    )
     assert all(f.stat().st_size > 0 for f in files.values())
     assert {p.name for p in folder.iterdir()} == {"small.toml", "out"}
 

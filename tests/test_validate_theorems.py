@@ -75,6 +75,16 @@ POINTS = {
     "ridge-chain": {
         **POWER, "T": 50, "T0": 30, "n": 3, "lam": 0.1, "lam0": 0.05, "sigma": 0.5, "sigma0": 0.4, "trials": 2500,
     },
+    "weak-to-strong": {
+        **POWER, "T": 50, "T0": 40, "m": 60, "m0": 20, "lam": 0.1, "lam0": 0.05, "sigma": 0.5, "sigma0": 0.4, "trials": 4000,
+    },
+    "features-chain": {
+        **POWER, "T": 50, "T0": 40, "m": 60, "m0": 30, "n": 2, "lam": 0.1, "lam0": 0.1, "sigma": 0.5, "sigma0": 0.4,
+        "trials": 4000,
+    },
+    "features-replace": {
+        **POWER, "T": 50, "T0": 40, "m": 30, "n": 2, "lam": 0.1, "lam0": 0.1, "sigma": 0.5, "sigma0": 0.4, "trials": 4000,
+    },
     **{
         slug: {**POWER, "T": 80, "T0": 20, "n": 2, "lam": 0.3, "sigma": 0.5, "sigma0": 0.2, "trials": 10000}
         for slug in ("ridge-replace-overparametrized", "ridge-replace-same-design")
@@ -88,6 +98,9 @@ POINTS = {
     "minnorm-same-design": {**UNIT, "T0": 25, "n": 2, "sigma0": 0.3, "trials": 2500},
     "minnorm-replace": {**UNIT, "T": 25, "T0": 70, "n": 2, "sigma": 0.5, "sigma0": 0.5, "trials": 2500},
     "minnorm-fresh-mix": {**UNIT, "T": 25, "n": 2, "sigma": 0.6, "w": 0.4, "trials": 2500},
+    "flow-replace": {
+        **POWER, "T": 50, "T0": 60, "n": 1, "t": 4, "t0": 6, "sigma": 0.8, "sigma0": 0.5, "trials": 5000,
+    },
     "ridge-accumulate": {**POWER, "T": 50, "n": 2, "lam": 0.1, "sigma": 0.8, "trials": 3000},
     "ridge-accumulate-constant": {**POWER, "T": 50, "n": 2, "lam": 0.1, "sigma": 0.8, "trials": 3000},
     "ridge-keep-real": {**POWER, "T": 50, "T0": 40, "n": 1, "lam": 0.1, "sigma": 0.8, "sigma0": 0.5, "trials": 5000},

@@ -11,6 +11,7 @@ on Mathematics of Data Science 2024.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from sympy import Dummy, Eq, Expr, Symbol, factor
@@ -27,6 +28,7 @@ __all__ = [
     "effective_ridge_equation",
     "residual_degrees",
     "shared_degrees",
+    "shared_trace",
 ]
 
 
@@ -144,9 +146,15 @@ class ResidualDegrees(Residual):
 
 def residual_degrees(T: Expr, x: Expr) -> Expr:
     """Return ``T - df2(x)``: the slope in ``x`` of the equation that defines the effective ridge."""
-    y, lam = Dummy(positive=True), Dummy()
-    slope = (T * (y - lam)).diff(y) - SpectralTrace(factor(_explained(y).diff(y)))
-    return slope.xreplace({y: x})
+    y, responding = _responding()
+    return T - responding.xreplace({y: x})
+
+
+@lru_cache(maxsize=1)
+def _responding() -> tuple[Dummy, Expr]:
+    r"""Return a variable and the derivative of :math:`\kappa\,\mathrm{df}_1(\kappa)` there."""
+    y = Dummy(positive=True)
+    return y, SpectralTrace(factor(_explained(y).diff(y)))
 
 
 def shared_degrees(T: Expr, lam1: Expr, lam2: Expr) -> tuple[Expr, Expr]:
@@ -167,8 +175,24 @@ def shared_degrees(T: Expr, lam1: Expr, lam2: Expr) -> tuple[Expr, Expr]:
     ResidualDegrees(T, lam)
     """
     x1, x2 = Dummy(positive=True), Dummy(positive=True)
-    both = factor((_explained(x1) - _explained(x2)) / (x1 - x2))
+    both = _explained_by_both(x1, x2)
     apart = factor(_explained(x2).diff(x2) - both)
     change = {x1: EffectiveRidge(T, lam1), x2: EffectiveRidge(T, lam2)}
     M = SpectralTrace(both.xreplace(change))
     return M, ResidualDegrees(T, lam2) + SpectralTrace(apart.xreplace(change))
+
+
+def shared_trace(x1: Expr, x2: Expr) -> Expr:
+    r"""Return :math:`\operatorname{tr}\Sigma^2(\Sigma+x_1)^{-1}(\Sigma+x_2)^{-1}`, the degrees of freedom that two ridges share.
+
+    >>> from collapse_theory.symbols import kappa
+    >>> shared_trace(kappa, kappa)
+    tr[Sigma**2/(Sigma + kappa)**2]
+    """
+    first, second = Dummy(positive=True), Dummy(positive=True)
+    return SpectralTrace(_explained_by_both(first, second).xreplace({first: x1, second: x2}))
+
+
+def _explained_by_both(x1: Expr, x2: Expr) -> Expr:
+    r"""Return the divided difference of :math:`\kappa\,\mathrm{df}_1` under the trace."""
+    return factor((_explained(x1) - _explained(x2)) / (x1 - x2))

@@ -30,10 +30,16 @@ _ASIDE = re.compile(r"&&[^\\]*+(?:\\(?:[A-Za-z]++|[,;:! ])[^\\]*+)*?(?=\\\\|\\en
 _OPEN, _CLOSE = frozenset({"(", "[", "{", r"\{"}), frozenset({")", "]", "}", r"\}"})
 _SAME = {
     r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\cfrac": r"\frac", r"\times": r"\cdot", "*": r"\cdot", r"\ln": r"\log",
-    r"\lbrace": r"\{", r"\rbrace": r"\}", r"\lbrack": "[", r"\rbrack": "]", r"\Vert": r"\|", r"\tr": r"\operatorname{tr}",
+    r"\lbrace": r"\{", r"\rbrace": r"\}", r"\lbrack": "[", r"\rbrack": "]", r"\Vert": r"\|",
     r"\varepsilon": r"\epsilon", r"\varphi": r"\phi", r"\intercal": r"\top",
 }  # fmt: skip
 
+
+_OPERATORS = {
+    command: ((font, "word"), ("{", "sign"), *((x, "letter") for x in command[1:]), ("}", "sign"))
+    for command, font in ((r"\df", r"\mathrm"), (r"\tr", r"\operatorname"))
+}
+"""Commands that many papers have for operators."""
 
 UPRIGHT = frozenset({
     r"\mathrm", r"\operatorname", r"\mathsf", r"\mathit", r"\mathbf", r"\mathcal", r"\boldsymbol",
@@ -79,10 +85,30 @@ def tokens_of(text: str) -> list[Token] | int:
 
 
 def _derivatives(tokens: list[Token]) -> list[Token]:
-    r"""Return the tokens with the derivative of a term, ``\partial_{x} B``, as a name with a subscript."""
+    r"""Return the tokens with ``\partial_{x} B`` as a name with a subscript, and ``\dot{t}_{21}`` as one with a prime."""
     out: list[Token] = []
     i = 0
     while i < len(tokens):
+        if tokens[i].text == r"\dot":
+            head = _group(tokens, i + 1)
+            end = _subscript(tokens, head)
+            out += [*(x for x in tokens[i + 1 : head] if x.text not in {"{", "}"}), *tokens[head:end]]
+            out.append(Token("'", "sign", tokens[i].at))
+            i = end
+            continue
+        if tokens[i].text == r"\underbrace":  # what is below the brace is said, not computed
+            head = _group(tokens, i + 1)
+            out += [
+                Token("(", "sign", tokens[i].at),
+                *_derivatives(tokens[i + 1 : head]),
+                Token(")", "sign", tokens[i].at),
+            ]
+            i = _subscript(tokens, head)
+            continue
+        if tokens[i].text in _OPERATORS:
+            out += [Token(x, kind, tokens[i].at) for x, kind in _OPERATORS[tokens[i].text]]
+            i += 1
+            continue
         by = _subscript(tokens, i + 1) if tokens[i].text == r"\partial" else i + 1
         if by == i + 1 or by >= len(tokens) or tokens[by].kind not in {"letter", "word"}:
             out.append(tokens[i])
@@ -99,10 +125,13 @@ def _derivatives(tokens: list[Token]) -> list[Token]:
 
 def _subscript(tokens: Sequence[Token], i: int) -> int:
     """Return where a subscript ends that starts at ``i``; ``i`` if there is none."""
-    if i >= len(tokens) or tokens[i].text != "_":
-        return i
+    return _group(tokens, i + 1) if i < len(tokens) and tokens[i].text == "_" else i
+
+
+def _group(tokens: Sequence[Token], i: int) -> int:
+    """Return where a token ends that starts at ``i``, or a group in braces."""
     depth = 0
-    for j in range(i + 1, len(tokens)):
+    for j in range(i, len(tokens)):
         depth += (tokens[j].text == "{") - (tokens[j].text == "}")
         if not depth:
             return j + 1

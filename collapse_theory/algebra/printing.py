@@ -55,8 +55,10 @@ def _reading_order(a: Expr) -> tuple[int, str]:
 def _sum(f: Expr, printer: Any) -> str:
     scalars = Add(*(a for a in f.args if not _has_eigenvalue(a)))
     terms = sorted((a for a in f.args if _has_eigenvalue(a)), key=str, reverse=True)
+    multiples = [scalars] if scalars != 0 else []
+    first = all(a.could_extract_minus_sign() for a in terms) and not scalars.could_extract_minus_sign()
     out = ""
-    for a in [*terms, *([scalars] if scalars != 0 else [])]:
+    for a in [*multiples, *terms] if first else [*terms, *multiples]:
         negative = a.could_extract_minus_sign()
         body = matrix_function(-a if negative else a, printer)
         out += (" - " if negative else " + ") + body if out else ("-" if negative else "") + body

@@ -52,7 +52,7 @@ def law(values: Mapping[tuple[int, ...], Basic], indices: tuple[Symbol, ...]) ->
 
 def _at(e: Basic, indices: tuple[Symbol, ...], at: tuple[int, ...]) -> Basic:
     # not xreplace: a product is to combine its numbers anew
-    return e.subs(dict(zip(indices, map(Integer, at), strict=True)), simultaneous=True)
+    return e.subs(list(zip(indices, map(Integer, at), strict=True)))
 
 
 def _unified(places: list[tuple[int, ...]], values: list[Basic], indices: tuple[Symbol, ...]) -> Basic | None:

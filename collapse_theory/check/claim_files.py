@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from collapse_theory.check.claims import ClaimCheck, check_claim
+from collapse_theory.check.claim_verdict import ClaimCheck
+from collapse_theory.check.claims import check_claim
 from collapse_theory.core.errors import ParseError, nearest, shown
 from collapse_theory.core.reading import as_path, read_toml
 from collapse_theory.describe.recipe import located

@@ -1,6 +1,7 @@
 r"""Is a formula that somebody claims true? It is compared with the theory at drawn points, in digits, and as sizes grow.
 
-A claim says what its formula is to a theorem's error or a pipeline's: equal to it, above it, below it, or asymptotic to it.
+A claim says what its formula is to a theorem's error or a pipeline's: equal to it, above it, below it, asymptotic to it, or the
+rate at which it falls (:mod:`collapse_theory.check.rate_claims`).
 Points are drawn inside the conditions of both. Where the two agree to round-off they are compared again to 30 digits, so a
 small gap is not taken for none. The limit of large systems is taken along :math:`d,T\to c\,d,c\,T` with the spectrum's law fixed
 (or along one symbol), and a gap that falls like a power of :math:`c` is "leading order".
@@ -11,8 +12,9 @@ Drawn points refute a claim for certain, and support it without proving it.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -20,10 +22,20 @@ from sympy import Expr, Float, Symbol
 
 from collapse_theory import symbols
 from collapse_theory.algebra.naming import ridge_names
-from collapse_theory.check.drawn_points import DrawnPoint, drawn_points
+from collapse_theory.check.claim_verdict import KINDS, Case, ClaimCheck
+from collapse_theory.check.drawn_points import DrawnPoint, drawn_points, plain_number
+from collapse_theory.check.rate_claims import RATE_NAMES, check_rate
 from collapse_theory.core.arguments import instance
-from collapse_theory.core.errors import CollapseTheoryError, DomainError, ParseError, PipelineError, nearest, shown
-from collapse_theory.core.numbers import integer, real
+from collapse_theory.core.errors import (
+    CollapseTheoryError,
+    DomainError,
+    ParseError,
+    PipelineError,
+    ValidationWarning,
+    nearest,
+    shown,
+)
+from collapse_theory.core.numbers import integer
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.read_latex import read_latex
 from collapse_theory.derive.test_error import test_error
@@ -36,9 +48,8 @@ from collapse_theory.simulate.trials import simulate
 from collapse_theory.theorems.catalog import catalog
 from collapse_theory.theorems.theorem import Theorem
 
-__all__ = ["KINDS", "Case", "ClaimCheck", "check_claim", "read_claim"]
+__all__ = ["check_claim", "read_claim"]
 
-KINDS = ("equals", "upper-bounds", "lower-bounds", "asymptotic-to")
 _DIGITS = 30
 _CLOSE = 1e-9  # relative gap in float64 below which digits decide
 _SAME = 1e-25  # relative gap that is none, in digits
@@ -48,72 +59,10 @@ _FALLS = 0.6  # a gap that falls by less than this factor at each step is not ta
 _SMALL = 0.02  # what is left of it at the largest size
 _DIRECTIONS = 1 << 20  # of the largest system
 _LIMITS = 8  # points at which the limit is looked at
+_NOTED = {"beta", "r", "ell"}  # scale exponents that are in the notation table
+_PRINTED = {"gamma_0": r"\gamma_0", "gamma_sigma": r"\gamma_\sigma"}
+_COARSE = 0.1  # relative error that a simulation should see
 _CHANCE = 4.0  # standard errors that chance alone explains
-
-
-@dataclass(frozen=True)
-class Case:
-    """A claim at one point.
-
-    Attributes:
-        values: The values of the symbols, ``d`` among them.
-        claimed: The value of the formula that is claimed; None where it has none.
-        true: The value of the theory, or the mean of a simulation.
-        gap: Relative difference, claimed less true.
-    """
-
-    values: Mapping[str, Any]
-    claimed: float | None
-    true: float
-    gap: float
-
-
-@dataclass(frozen=True)
-class ClaimCheck:
-    """The verdict on a claim.
-
-    Attributes:
-        claim: The formula as it was given.
-        kind: What it is claimed to be.
-        about: The theorem or pipeline.
-        verdict: "holds" if the claim as made is true; else "leading-order" if the gap vanishes as sizes grow, "bound" if the
-            formula is never on the other side of the theory, or "fails".
-        points: How many points were compared.
-        worst: The point that speaks most against the claim.
-        side: "upper" or "lower" if the formula bounds the theory at all points, "both" if equal, else "".
-        regime: That of the theory, or "simulation".
-        order: Power of 1/size with which the gap falls at the slowest point, if it vanishes as sizes grow.
-    """
-
-    claim: str
-    kind: str
-    about: str
-    verdict: str
-    points: int
-    worst: Case
-    side: str
-    regime: str
-    order: float | None = None
-
-    @property
-    def holds(self) -> bool:
-        """Whether the claim as made is true at all points."""
-        return self.verdict == "holds"
-
-    def __str__(self) -> str:
-        case = self.worst
-        at = ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in case.values.items())
-        claimed = "no value" if case.claimed is None else f"{case.claimed:.6g}"
-        words = {
-            "holds": "the claim is true at all of them",
-            "leading-order": "false as it stands, true as sizes grow",
-            "bound": f"false as it stands, the formula is {'an upper' if self.side == 'upper' else 'a lower'} bound",
-            "fails": "false",
-        }[self.verdict]
-        return (
-            f"{self.verdict}: {self.claim} {self.kind} {self.about} ({self.regime})\n{self.points} points: {words}\n"
-            f"worst: claimed {claimed}, theory {case.true:.6g} ({100 * case.gap:+.3g} %) at {at or 'any point'}"
-        )
 
 
 def check_claim(
@@ -121,6 +70,7 @@ def check_claim(
     about: str | Theorem | ErrorFormula | Pipeline,
     kind: str = "equals",
     *,
+    family: Any = None,
     term: str | None = None,
     along: str | None = None,
     notation: Mapping[str, str] | None = None,
@@ -137,7 +87,9 @@ def check_claim(
         claim: A text formula, LaTeX, or an expression. :math:`\kappa` is the effective ridge that the theory's own print calls so.
         about: A catalogue slug, a theorem, a formula or a pipeline. A pipeline that no theory covers is simulated at the given
             spectrum, target and values.
-        kind: "equals", "upper-bounds", "lower-bounds" or "asymptotic-to".
+        kind: "equals", "upper-bounds", "lower-bounds", "asymptotic-to", or "has-rate": the formula is a rate such as
+            ``T^(-2*r*beta/(1+2*r*beta))``, at the best ridge unless ``ell`` is in it or given.
+        family: The family of models of a pipeline; linear regression if None.
         term: Compare with one term of the error ("bias", "variance", ...) instead of the whole.
         along: The symbol that grows in a limit; by default the dimension and all rows grow in proportion.
         notation: Printed name by code name, for LaTeX.
@@ -146,7 +98,7 @@ def check_claim(
         draws: Number of points, positive.
         seed: Seed of the points, >= 0.
         trials: Runs of the simulation, where there is no theory.
-        **values: Values of symbols that are not drawn.
+        **values: Values of symbols that are not drawn; for a rate its scale exponents, as ``ct.rates`` takes them.
 
     Raises:
         ParseError: If the formula is not readable, or has a symbol that nothing binds.
@@ -157,21 +109,29 @@ def check_claim(
     ('bound', 'upper', True)
     """
     kind = _given(kind, "claim", KINDS)
-    values = {k: _number(v, k) for k, v in values.items()}
+    if kind != "has-rate":
+        values = {k: plain_number(v, k) for k, v in values.items()}
     _measure(spectrum, target)
     draws, seed = integer(draws, "draws", least=1, most=10_000), integer(seed, "seed", least=0)
-    theory, name = _theory(about)
+    theory, name = _theory(about, family)
     if theory is None:
         if not isinstance(about, Pipeline):
             raise AssertionError("what is not covered by theory is a pipeline")
         formula = read_claim(claim, None, notation, values)
-        return _simulated(formula, about, kind, shown_claim(claim), spectrum, target, trials, seed, values)
+        return _simulated(formula, about, kind, shown_claim(claim), spectrum, target, trials, seed, values, family)
     if theory.regime in {"upper bound", "lower bound"} and kind not in {"equals", f"{theory.regime.split()[0]}-bounds"}:
         raise DomainError(
             f"{name} is itself an {theory.regime}, got the claim {kind!r}; claim that it equals or {theory.regime}s it"
         )
     if term is not None:
         theory = replace(theory, parts={_given(term, "term", theory.parts): theory.parts[term]})
+    if kind == "has-rate":
+        names = {x: symbols.declared(x) for x in values} | {x: symbols.scale_exponent(x) for x in RATE_NAMES - _NOTED}
+        rate = _parsed(claim, theory, notation, names)
+        if not isinstance(rate, Expr):
+            raise ParseError(f"a rate needs one expression, got lines {shown_claim(claim)}; write for example T^(-1/2)")
+        how: dict[str, Any] = {"spectrum": spectrum, "target": target, "draws": draws, "seed": seed, "given": values}
+        return check_rate(rate, theory, shown_claim(claim), along=along, **how)
     if along is not None:
         _given(along, "along", [x.name for x in theory.free_symbols])
     formula = read_claim(claim, theory, notation, values)
@@ -200,11 +160,6 @@ def _given(value: Any, name: str, valid: Iterable[str]) -> str:
     return value
 
 
-def _number(value: Any, name: str) -> int | float:
-    exact = real(value, name, number=True)
-    return int(exact) if exact.is_Integer else float(exact)
-
-
 def _measure(spectrum: Any, target: Any) -> None:
     several = isinstance(spectrum, Mapping) and spectrum
     for x in spectrum.values() if several else [spectrum]:
@@ -229,14 +184,7 @@ def read_claim(
     Raises:
         ParseError: If it is not readable, or has a symbol that nothing binds.
     """
-    if isinstance(claim, str):
-        latex = "\\" in claim or "{" in claim
-        declared = {x.name: x for x in (() if theory is None else theory.free_symbols)}
-        read = read_latex(claim, notation) if latex else grammar.formula(claim, declared)
-    else:
-        read = claim
-    if not isinstance(read, Expr | ErrorFormula):
-        raise ParseError(f"claim needs text, LaTeX or an expression, got {shown(claim)}; quote it")
+    read = _parsed(claim, theory, notation, {x: symbols.declared(x) for x in values})
     formula = read if isinstance(read, ErrorFormula) else ErrorFormula({"claim": read}, "exact", name="the claim")
     if theory is None:
         bound = {*values, symbols.d.name}
@@ -256,7 +204,26 @@ def read_claim(
     return formula
 
 
-def _theory(about: Any) -> tuple[ErrorFormula | None, str]:
+def _parsed(
+    claim: Any, theory: ErrorFormula | None, notation: Mapping[str, str] | None, names: Mapping[str, Expr]
+) -> Expr | ErrorFormula:
+    """Return text or LaTeX as what it says; names are those of the theory's symbols and others."""
+    read = claim
+    if isinstance(claim, str):
+        latex = "\\" in claim or "{" in claim
+        declared = {x.name: x for x in (() if theory is None else theory.free_symbols)}
+        own = {x: _PRINTED.get(x, x) for x in names if x not in symbols.NOTATION}
+        if own and isinstance(notation, Mapping | None):
+            notation = {**own, **(notation or {})}
+        read = read_latex(claim, notation) if latex else grammar.formula(claim, {**names, **declared})
+    if not isinstance(read, Expr | ErrorFormula):
+        raise ParseError(f"claim needs text, LaTeX or an expression, got {shown(claim)}; quote it")
+    return read
+
+
+def _theory(about: Any, family: Any) -> tuple[ErrorFormula | None, str]:
+    if family is not None and not isinstance(about, Pipeline):
+        raise DomainError(f"family belongs to a pipeline, got {shown(family)} about {shown(about)}; leave it out")
     if isinstance(about, str):
         about = catalog[about]
     if isinstance(about, Theorem):
@@ -265,7 +232,7 @@ def _theory(about: Any) -> tuple[ErrorFormula | None, str]:
         return about, about.name
     if isinstance(about, Pipeline):
         try:
-            return test_error(about), "the pipeline"
+            return test_error(about, family=family), "the pipeline"
         except PipelineError:
             return None, "the pipeline"
     raise DomainError(
@@ -388,16 +355,20 @@ def _simulated(
     trials: int,
     seed: int,
     values: Mapping[str, Any],
+    family: Any,
 ) -> ClaimCheck:
-    """Return the comparison with a simulation at one point: chance may explain four standard errors."""
-    if kind == "asymptotic-to":
-        raise DomainError(
-            "asymptotic-to needs theory, got a pipeline that only a simulation covers; claim what it equals"
-        )
+    """Return the comparison with a simulation at one point: chance may explain four standard errors.
+
+    One point refutes, and what it supports it supports there: equality, never a bound at all points.
+    """
+    if kind in {"asymptotic-to", "has-rate"}:
+        raise DomainError(f"{kind} needs theory, got a pipeline that only a simulation covers; claim what it equals")
+    trials = integer(trials, "trials", least=2, remedy="one run says nothing about chance")
     used = {x.name for x in pipe.free_symbols}
     point = DrawnPoint(dict(values), spectrum, target)
     run = simulate(
         pipe,
+        family=family,
         spectrum=spectrum,
         target=target,
         trials=trials,
@@ -405,9 +376,18 @@ def _simulated(
         **{k: v for k, v in values.items() if k in used},
     )
     claimed = float(_value(formula, point))
-    z = (claimed - run.mean) / run.sem
-    case = Case(point.shown(), claimed, run.mean, (claimed - run.mean) / run.mean)
-    true = {"equals": abs(z) <= _CHANCE, "upper-bounds": z >= -_CHANCE, "lower-bounds": z <= _CHANCE}[kind]
-    side = "both" if abs(z) <= _CHANCE else "upper" if z > 0 else "lower"
-    verdict = "holds" if true else "bound" if kind == "equals" else "fails"
-    return ClaimCheck(claim, kind, "the pipeline", verdict, 1, case, side, "simulation")
+    chance, gap = _CHANCE * run.sem, claimed - run.mean
+    relative, detectable = (
+        (x / run.mean if run.mean else math.copysign(math.inf, x) if x else 0.0) for x in (gap, chance)
+    )
+    if detectable > _COARSE:
+        warnings.warn(
+            f"this simulation could not have seen a relative error of the formula below {detectable:.0%}; use more trials",
+            ValidationWarning,
+            stacklevel=3,
+        )
+    true = {"equals": abs(gap) <= chance, "upper-bounds": gap >= -chance, "lower-bounds": gap <= chance}[kind]
+    side = "both" if abs(gap) <= chance else "upper" if gap > 0 else "lower"
+    case = Case(point.shown(), claimed, run.mean, relative)
+    verdict = "holds" if true else "fails"
+    return ClaimCheck(claim, kind, "the pipeline", verdict, 1, case, side, "simulation", detectable=detectable)

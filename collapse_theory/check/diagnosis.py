@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from collapse_theory.core.arguments import instance
+from collapse_theory.core.attributes import Displayed
 from collapse_theory.core.errors import DomainError
 from collapse_theory.core.numbers import integer, real
 from collapse_theory.describe.spectra import Eigenvalues
@@ -63,7 +64,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, eq=False)
-class Diagnosis:
+class Diagnosis(Displayed):
     """How far the inputs are from Gaussian where the fit looks.
 
     Attributes:

@@ -18,12 +18,13 @@ from sympy.logic.boolalg import Boolean
 from collapse_theory.algebra.integrals import SpectralIntegral
 from collapse_theory.algebra.opaque import Opaque
 from collapse_theory.core.errors import DomainError
+from collapse_theory.core.numbers import real
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.describe.spectra import Eigenvalues, Isotropic, Spectrum
 from collapse_theory.describe.targets import Energies, Target
 from collapse_theory.symbols import d as dimension
 
-__all__ = ["SIZES", "DrawnPoint", "drawn_points"]
+__all__ = ["SIZES", "DrawnPoint", "drawn_points", "plain_number"]
 
 SIZES = frozenset({"T", "T0", "N", "m", "d"})
 """Symbols that grow with the size of a system."""
@@ -71,6 +72,19 @@ class DrawnPoint:
             first = spectra.get("Sigma", next(iter(spectra.values())))
             target = Energies(np.repeat(self.target.energies(first), factor) / factor)
         return DrawnPoint(values, wide if many else wide["Sigma"], target)
+
+
+def plain_number(value: Any, name: str) -> int | float:
+    """Return a number that is not drawn, as an integer or a float.
+
+    Raises:
+        DomainError: If it is no real number.
+
+    >>> plain_number(3, "T"), plain_number(0.5, "lam")
+    (3, 0.5)
+    """
+    exact = real(value, name, number=True)
+    return int(exact) if exact.is_Integer else float(exact)
 
 
 def drawn_points(

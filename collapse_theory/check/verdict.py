@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from collapse_theory.core.attributes import Displayed
 from collapse_theory.simulate.trials import Simulation
 
 __all__ = ["Validation"]
@@ -14,7 +15,7 @@ _COARSE = 0.1
 
 
 @dataclass(frozen=True)
-class Validation:
+class Validation(Displayed):
     """The comparison of a formula with a simulation.
 
     Attributes:

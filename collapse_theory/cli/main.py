@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from collapse_theory.cli.output import FAILED_CHECK, guarded, print_json, print_table, progress_bar, say
-from collapse_theory.cli.problem import claimed_problem, pairs, problem, rate_problem
+from collapse_theory.cli.output import FAILED_CHECK, guarded, hint, print_json, print_table, progress_bar, say
+from collapse_theory.cli.problem import Problem, claimed_problem, pairs, problem, rate_problem
 
 __all__ = ["app", "run"]
 
@@ -42,6 +42,24 @@ Assign = Annotated[
 ]
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from collapse_theory import __version__
+
+        say(f"collapse-theory {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command("list", epilog="Example: collapse-theory list --graph -o theorems.svg")
 def list_theorems(
     *,
@@ -59,7 +77,7 @@ def list_theorems(
         return
     if output is not None:
         raise typer.BadParameter("needs --graph: a list is printed, the graph is drawn", param_hint="-o")
-    rows = [(slug, th.error.regime, th.title) for slug, th in catalog.items()]
+    rows = [(slug, th.regime, th.title) for slug, th in catalog.items()]
     if as_json:
         print_json([{"slug": s, "regime": r, "title": t} for s, r, t in rows])
     else:
@@ -121,6 +139,17 @@ def show(
                 say(edge.words())
 
 
+@app.command(epilog=r"Example: collapse-theory macros > macros.tex, then \input{macros} and err.latex(macros=True)")
+def macros(*, as_json: Json = False) -> None:
+    """Print the LaTeX commands that formulas use with macros=True."""
+    from collapse_theory.present.macros import MACROS, macro_file
+
+    if as_json:
+        print_json(MACROS)
+    else:
+        say(macro_file())
+
+
 @app.command(epilog="Example: collapse-theory derive examples/mixed.toml --latex")
 def derive(
     file: File,
@@ -144,11 +173,22 @@ def derive(
     "--set T=600 --set T0=900 --set n=5 --set sigma=0.5 --set sigma0=0.5 --set lam=0.01 --json"
 )
 def predict(
-    what: What, *, spectrum: Spectrum = None, target: Target = None, assign: Assign = None, as_json: Json = False
+    what: What,
+    *,
+    spectrum: Spectrum = None,
+    target: Target = None,
+    assign: Assign = None,
+    certified: Annotated[
+        bool, typer.Option("--certified", help="Print intervals that contain the exact values; one value per symbol.")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Evaluate a theorem or the test error of a pipeline file."""
     with guarded():
         p = problem(what, spectrum, target, assign or [])
+        if certified:
+            _print_intervals(p, as_json)
+            return
         terms = p.formula.evaluate(spectrum=p.spectrum, target=p.target, terms=True, **p.values)
         total = sum(terms.values())
         if as_json:
@@ -162,6 +202,20 @@ def predict(
             [tuple(float(x) for x in row) for row in zip(*(c.ravel() for c in columns), strict=True)],
             title=f"{p.formula.name} ({p.formula.regime})",
         )
+
+
+def _print_intervals(p: Problem, as_json: bool) -> None:
+    """Print the enclosures of a value and its terms, ends rounded outward to as many digits as tell them apart."""
+    arguments = {"spectrum": p.spectrum, "target": p.target, "certified": True, **p.values}
+    found = {"value": p.formula.evaluate(**arguments)} | p.formula.evaluate(terms=True, **arguments)
+    ends = {name: box.printed() for name, box in found.items()}
+    if as_json:
+        value, *terms = ((name, {"lower": low, "upper": high}) for name, (low, high) in ends.items())
+        print_json({"value": value[1], "terms": dict(terms), "regime": p.formula.regime, "method": p.formula.method,
+                    "values": p.values})  # fmt: skip
+        return
+    rows = [("test error" if name == "value" else name, *both) for name, both in ends.items()]
+    print_table(("", "lower end", "upper end"), rows, title=f"{p.formula.name} ({p.formula.regime})")
 
 
 @app.command(
@@ -309,7 +363,7 @@ def check(
     ],
     *,
     kind: Annotated[
-        str, typer.Option("--claim", help="equals, upper-bounds, lower-bounds or asymptotic-to.")
+        str, typer.Option("--claim", help="equals, upper-bounds, lower-bounds, asymptotic-to or has-rate.")
     ] = "equals",
     what: Annotated[
         str | None, typer.Option("--theorem", metavar="SLUG-or-FILE", help="What the claim is about.")
@@ -343,13 +397,13 @@ def check(
                     ("verdict", "as stated", "claim", "about", "worst gap", "source"),
                     [
                         (c.found.verdict, "yes" if c.as_stated else f"no, {c.expected}", c.found.kind, c.found.about,
-                         f"{100 * c.found.worst.gap:+.3g} %", c.source)
+                         c.found.worst_gap, c.source)
                         for c in checked
                     ],
                 )  # fmt: skip
             good = all(c.as_stated for c in checked)
         else:
-            p = claimed_problem(what, spectrum, target, assign or [])
+            p = claimed_problem(what, spectrum, target, assign or [], rate=kind == "has-rate")
             found = check_claim(
                 claim, p.about, kind, term=term, along=along, notation=pairs(notation or [], "--notation"), draws=draws,
                 seed=seed, trials=trials, spectrum=p.spectrum, target=p.target, **p.values,
@@ -366,9 +420,10 @@ def check(
 def _claim_data(found: Any) -> dict[str, Any]:
     return {
         "verdict": found.verdict, "formula": found.claim, "claim": found.kind, "about": found.about, "regime": found.regime,
-        "points": found.points, "side": found.side, "order": found.order,
-        "worst": {"values": found.worst.values, "claimed": found.worst.claimed, "theory": found.worst.true,
-                  "relative_gap": found.worst.gap},
+        "points": found.points, "side": found.side, "order": found.order, "detectable": found.detectable,
+        "worst": {"values": {k: v if isinstance(v, int | float) else str(v) for k, v in found.worst.values.items()},
+                  "claimed": found.worst.claimed, "theory": found.worst.true,
+                  "exponent_gap" if found.kind == "has-rate" else "relative_gap": found.worst.gap},
     }  # fmt: skip
 
 
@@ -381,7 +436,7 @@ def report(
 ) -> None:
     """Write a report: LaTeX (and PDF with a TeX engine), figures, CSV and JSON, of a pipeline file or a text."""
     from collapse_theory.describe.files import load
-    from collapse_theory.present.report import study_data, write_report
+    from collapse_theory.present.report import not_compiled, study_data, write_report
     from collapse_theory.present.text_report import largest_z, read_text_settings, text_data, write_text_report
 
     with guarded():
@@ -389,6 +444,7 @@ def report(
         if about_text is not None:
             with progress_bar() as move:
                 points, files = write_text_report(about_text, output, move)
+            hint(not_compiled(files))
             if as_json:
                 print_json({**text_data(about_text, points), "files": [str(f) for f in files]})
                 return
@@ -398,6 +454,7 @@ def report(
         _, settings = load(_toml(file))
         with progress_bar() as move:
             study, files = write_report(settings, output, move)
+        hint(not_compiled(files))
         if as_json:
             print_json({**study_data(study), "files": [str(f) for f in files]})
             return

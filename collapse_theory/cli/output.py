@@ -17,7 +17,7 @@ from rich.table import Table
 
 from collapse_theory.core.errors import CollapseTheoryError
 
-__all__ = ["BAD_INPUT", "FAILED_CHECK", "guarded", "print_json", "print_table", "progress_bar", "say"]
+__all__ = ["BAD_INPUT", "FAILED_CHECK", "guarded", "hint", "print_json", "print_table", "progress_bar", "say"]
 
 FAILED_CHECK, BAD_INPUT = 1, 2
 _WIDE = 200  # columns assumed when the output is not a terminal, so that tables in files are not cut
@@ -26,6 +26,12 @@ _WIDE = 200  # columns assumed when the output is not a terminal, so that tables
 def say(text: str) -> None:
     """Print text as it is."""
     sys.stdout.write(text + "\n")
+
+
+def hint(text: str) -> None:
+    """Print what a user may want to know beside the result, if anything, on the standard error stream."""
+    if text:
+        sys.stderr.write(f"note: {text}\n")
 
 
 def print_json(value: Any) -> None:

@@ -89,16 +89,18 @@ class ClaimedProblem:
 
 
 def claimed_problem(
-    what: str | None, spectrum: str | None, target: str | None, assignments: list[str]
+    what: str | None, spectrum: str | None, target: str | None, assignments: list[str], *, rate: bool = False
 ) -> ClaimedProblem:
     """Return what a claim is compared with: a theorem at drawn points, or the pipeline of a file at its inputs and values.
+
+    A claim about a rate has exact exponents for values, and none of a file's: they do not change with T.
 
     Raises:
         ParseError: If a text is not understood, or nothing is named.
     """
     if what is None:
         raise ParseError("check needs what the claim is about, got none; give --theorem SLUG or --theorem FILE.toml")
-    given = dict(map(_assignment, assignments))
+    given: dict[str, Any] = dict(map(_exponent_of if rate else _assignment, assignments))
     for name, value in given.items():
         if np.ndim(value):
             raise ParseError(f"--set {name} needs one value for a claim, got {np.size(value)}; the points are drawn")
@@ -107,6 +109,8 @@ def claimed_problem(
     if not what.endswith(".toml"):
         return ClaimedProblem(what, inputs, truth, given)
     pipeline, settings = load(what)
+    if rate:
+        return ClaimedProblem(pipeline, inputs, truth, given)
     free = {x.name for x in pipeline.free_symbols}
     values = {k: v for k, v in settings.values_of(settings.curves[0]).items() if k in free}
     return ClaimedProblem(pipeline, inputs or settings.spectrum, truth or settings.target, {**values, **given})
@@ -170,6 +174,12 @@ def rate_problem(what: str, assignments: list[str], scales: list[str], *, curve:
         if len(values["T"]) < 2 or sorted(set(values["T"])) != values["T"]:
             raise ParseError(f"--set T needs two values or more, increasing, got {values['T']}; write T=1e6,1e12,1e24")
     return found, values
+
+
+def _exponent_of(text: str) -> tuple[str, Expr]:
+    name, value = _halves(text, "--set")
+    with located(f"--set {name}"):
+        return name, _exponent(value)
 
 
 def _exponent(text: str) -> Expr:

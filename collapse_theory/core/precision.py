@@ -60,10 +60,10 @@ def elementary_functions(mp: Any) -> Mapping[str, Callable[..., Any]]:
         "gamma": mp.gamma,
         "loggamma": mp.loggamma,
         "digamma": mp.digamma,
-        "polygamma": lambda order, x: mp.psi(int(order), x),
+        "polygamma": lambda order, x: mp.psi(int(float(order)), x),
         "harmonic": lambda n, order=1: mp.harmonic(n) if order == 1 else mp.zeta(order) - mp.zeta(order, n + 1),
-        "Max": max,
-        "Min": min,
+        "Max": getattr(mp, "max", max),  # of balls no one may be the largest
+        "Min": getattr(mp, "min", min),
         "Abs": abs,
     }
 
@@ -75,7 +75,7 @@ def exact_number(x: Expr, mp: Any) -> Any:
         DomainError: If it has a function that is not elementary.
     """
     if isinstance(x, Number | NumberSymbol):
-        return mp.mpf(x._to_mpmath(mp.prec))
+        return mp.mpf(x._to_mpmath(mp.prec) if isinstance(mp, mpmath.MPContext) else x)
     arguments = [exact_number(a, mp) for a in x.args]
     if isinstance(x, Add):
         return reduce(add, arguments)

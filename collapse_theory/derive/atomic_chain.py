@@ -90,13 +90,13 @@ class AtomicChain(SecularScalar):
 
     @property
     def _written(self) -> tuple[Expr, tuple[Eq, ...]]:
-        stages, spectrum = self.chain.stages, self.spectrum
+        runs, spectrum = self.chain.runs, self.spectrum
         values, energies = list(spectrum.counts), list(spectrum.energies.values())
         M, mean, variance = list(values), list(values), S.Zero
         equations: list[Eq] = []
-        several = sum(count != 1 for *_, count in stages) > 1
-        for i, (T, lam, sigma, count) in reversed(list(enumerate(stages))):
-            stage = Generation(T, lam, sigma)
+        several = sum(count != 1 for _, count in runs) > 1
+        for i, (stage, count) in reversed(list(enumerate(runs))):
+            sigma = stage.sigma
             kept, operator = self._operator(stage, i if several else 0)
             mean = [x * r**count for x, r in zip(mean, kept, strict=True)]
             if count == 1:

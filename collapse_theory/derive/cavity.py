@@ -55,7 +55,7 @@ from sympy import Expr
 
 from collapse_theory.derive.pooled import Combination, Noise, PooledDesign, PooledSystem, Residuals
 
-__all__ = ["FEATURES", "Cavity", "Design", "Field", "OwnFit", "Pair", "unlabelled"]
+__all__ = ["FEATURES", "Cavity", "Design", "Field", "OwnFit", "Pair", "designs_of", "unlabelled"]
 
 Pair = tuple[int, int]
 """A fit and one before it, or itself, by position."""
@@ -110,6 +110,15 @@ class Row:
     noises: tuple[Noise, ...] = ()
 
 
+def designs_of(system: PooledSystem) -> list[Design]:
+    """Return the designs of a system, in the order in which its fits see them."""
+    found: dict[int, Design] = {}
+    for k, f in enumerate(system.fits):
+        for n, x in enumerate(f.designs):
+            found.setdefault(x.inputs, Design(x.inputs, x.covariance, {})).place[k] = n
+    return list(found.values())
+
+
 class Field(Protocol):
     """The elements the recursion computes with: arrays over the eigenvalues, or expressions in one."""
 
@@ -155,11 +164,7 @@ class Cavity:
     def __init__(self, system: PooledSystem, field: Field) -> None:
         self.system, self.field = system, field
         self.own = [field.own(k) for k in range(len(system.fits))]
-        found: dict[int, Design] = {}
-        for k, f in enumerate(system.fits):
-            for n, x in enumerate(f.designs):
-                found.setdefault(x.inputs, Design(x.inputs, x.covariance, {})).place[k] = n
-        self.designs = list(found.values())
+        self.designs = designs_of(system)
         self._numbers: dict[Expr, Any] = {}
         self._per_design: dict[tuple[int, int], tuple[Any, Any]] = {}
         self._row: dict[tuple[int, int], Row] = {}

@@ -10,7 +10,7 @@ import numpy as np
 from collapse_theory.core.errors import DomainError, PipelineError
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.regression import excess_risk
-from collapse_theory.describe.pipeline import Fit, Pipeline, Sample, Source
+from collapse_theory.describe.pipeline import Features, Fit, Pipeline, Sample, Source
 from collapse_theory.symbols import n as generations
 
 __all__ = ["clean_counterpart", "labelled_by_truth"]
@@ -81,5 +81,6 @@ def labelled_by_truth(model: Fit) -> Pipeline:
         where: dict[str, Any] = {"T": s.T, "covariance": s.inputs.covariance} if inputs is None else {"design": inputs}
         pooled.append(out.sample(noise=s.noise, **where))
         copies.setdefault(s.inputs, pooled[-1])
-    out.fit(pooled, model.weights, model.ridge)
+    features = model.features.m if isinstance(model.features, Features) else model.features
+    out.fit(pooled, model.weights, model.ridge, features=features, filter=model.filter)
     return out

@@ -16,7 +16,7 @@ from sympy import Add, Expr, S, sqrt
 from collapse_theory.algebra.effective import ResidualDegrees
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral, SpectralTrace
 from collapse_theory.core.errors import DomainError
-from collapse_theory.derive.labeller_scalars import BlockScalar, ChainBias, ChainVariance, blocks
+from collapse_theory.derive.labeller_scalars import BlockScalar, blocks
 from collapse_theory.derive.log_determinant import Behind, FitMoments, P, Q, moments, preceded, r
 from collapse_theory.derive.operator import Generation, shrinkage
 from collapse_theory.describe.literals import without_literals
@@ -47,7 +47,7 @@ class CorrectedScalar(BlockScalar):
         Raises:
             DomainError: For a longer chain, which would be pages of traces.
         """
-        if len(self.args) > 1 or self.stages[0][3] != 1:
+        if self.counts != (1,):
             raise DomainError(
                 f"a corrected formula is written out for one fit, got {self}; latex() prints the operators of a chain, and "
                 "evaluate runs them"
@@ -68,7 +68,9 @@ class CorrectedBias(CorrectedScalar):
     """
 
     part = 0
-    _tex = ChainBias._tex
+
+    def _tex(self, printer: Any) -> tuple[str, str]:
+        return self._bias(printer), ""
 
 
 class CorrectedVariance(CorrectedScalar):
@@ -85,7 +87,9 @@ class CorrectedVariance(CorrectedScalar):
     """
 
     part = 1
-    _tex = ChainVariance._tex
+
+    def _tex(self, printer: Any) -> tuple[str, str]:
+        return self._variance(printer), ""
 
 
 def at_fit(m: FitMoments, fit: Generation) -> FitMoments:

@@ -15,6 +15,7 @@ from sympy.logic.boolalg import Boolean
 from collapse_theory.algebra.collect import collected, spread
 from collapse_theory.algebra.naming import implicit_equations
 from collapse_theory.core.arguments import instance, word
+from collapse_theory.core.attributes import NearNames
 from collapse_theory.core.doors import through
 from collapse_theory.core.errors import DomainError, nearest, shown
 from collapse_theory.core.numbers import flag, real
@@ -42,7 +43,7 @@ Regime = Literal["exact", "proportional", "leading order", "upper bound", "lower
 
 
 @dataclass(frozen=True)
-class ErrorFormula:
+class ErrorFormula(NearNames):
     """A test error as a derived formula.
 
     Attributes:
@@ -154,6 +155,7 @@ class ErrorFormula:
         target: Target | None = None,
         terms: bool = False,
         digits: int | None = None,
+        certified: bool = False,
         test_noise: Any = None,
         **values: Any,
     ) -> Any:
@@ -167,6 +169,8 @@ class ErrorFormula:
             terms: Return a mapping from term name to value instead of the sum.
             digits: Return mpmath numbers with so many significant digits; scalar arguments only, a float argument means
                 its exact binary value.
+            certified: Return an interval that contains the exact value, with at least 25 digits: an object with ``lower``,
+                ``upper``, ``mid`` and ``radius``, mpmath numbers. Scalar arguments only; needs the extra ``certified``.
             test_noise: Standard deviation of the test point's label noise; its square is added.
             **values: One value per free symbol, by name; scalars or arrays that broadcast.
 
@@ -182,9 +186,15 @@ class ErrorFormula:
                 "which has the noise of its labels in it; leave test_noise out"
             )
         predictor = self.compile(spectrum=spectrum, target=target)
+        if flag(certified, "certified"):
+            if digits is not None:
+                raise DomainError(
+                    f"certified= needs to be alone, got digits={digits!r} too; an interval says its own digits"
+                )
+            return predictor.certified(terms=terms, test_noise=test_noise, **values)
         if digits is not None:
             return predictor.digits(digits, terms=terms, test_noise=test_noise, **values)
-        return predictor(terms=terms, test_noise=test_noise, **values)
+        return predictor.evaluate(terms=terms, test_noise=test_noise, **values)
 
     def compile(self, *, spectrum: Spectra | None = None, target: Target | None = None) -> Predictor:
         """Return a picklable predictor for many calls at one spectrum and target.
@@ -393,6 +403,8 @@ class ErrorFormula:
         definitions: bool = False,
         width: float | None = None,
         environment: str = "aligned",
+        underbrace: bool = False,
+        macros: bool = False,
     ) -> str:
         r"""Return the named terms, the equations of the implicit scalars and the conditions, ready to paste.
 
@@ -401,6 +413,8 @@ class ErrorFormula:
             definitions: Whether what the symbols mean is said below.
             width: About how many characters a line may have; None fits a page.
             environment: "aligned" (to paste into a display), "align", "align*", "equation", "equation*" or "theorem".
+            underbrace: Whether each term stands above a brace that says what it is.
+            macros: Whether operators are commands such as ``\tr``, which ``collapse-theory macros`` defines.
 
         Raises:
             DomainError: If a name is unknown, two symbols would print alike, or there is no such environment.
@@ -417,12 +431,55 @@ class ErrorFormula:
         said = flag(definitions, "definitions")
         most = None if width is None else float(real(width, "width", positive=True, number=True))
         instance(environment, str, "environment", 'write "aligned"', DomainError)
-        if notation is None and not said and most is None and environment == "aligned":
+        braces, short = flag(underbrace, "underbrace"), flag(macros, "macros")
+        if notation is None and not (said or braces or short) and most is None and environment == "aligned":
             return self._printed
         printed: str = through("ErrorFormula.latex")(
-            self, notation=notation, definitions=said, width=most, environment=environment
+            self,
+            notation=notation,
+            definitions=said,
+            width=most,
+            environment=environment,
+            underbrace=braces,
+            macros=short,
         )
         return printed
+
+    def code(self, language: str = "numpy") -> str:
+        r"""Return source that computes the test error without this package, from the plan by which it is evaluated.
+
+        Args:
+            language: "numpy" or "julia": a function ``test_error`` of the eigenvalues ``s``, the energies ``w2`` and the
+                parameters by name, with solvers for what is implicit, which needs NumPy alone or base Julia; conditions are
+                checked. "sympy": the expressions and equations in plain SymPy. "unicode": text for a terminal.
+
+        Raises:
+            DomainError: If there is no such language, or the formula has a part without source in it (the message says which
+                and what to do instead).
+
+        >>> import collapse_theory as ct
+        >>> print(ct.catalog["ols-replace"].error.subs({"n": 0}).code("unicode"))
+        E = d σ² / (T - d - 1)
+          for T ≥ d + 2, T₀ ≥ d + 2
+        """
+        written: str = through("ErrorFormula.code")(self, language)
+        return written
+
+    def to_json(self) -> str:
+        """Return the formula as JSON text: all that it says, for :func:`~collapse_theory.present.json_formula.from_json`.
+
+        What is read back has the same expressions, hence the same values, derivatives and LaTeX.
+
+        Raises:
+            DomainError: If text cannot say a part of it: a model or a family of a user's own.
+
+        >>> import collapse_theory as ct
+        >>> err = ct.catalog["ridge-clean"].error
+        >>> ct.from_json(err.to_json()) == err
+        True
+        """
+        written: str = through("ErrorFormula.to_json")(self)
+        return written
 
     @cached_property
     def _printed(self) -> str:

@@ -32,11 +32,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sympy import Expr, S, together
+from sympy import Add, Expr, S, together
 
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace
-from collapse_theory.derive.operator import Generation, response, shrinkage
+from collapse_theory.derive.operator import Generation, response, shrinkage, spread
 from collapse_theory.derive.pooled import PooledDesign, PooledSystem
 from collapse_theory.symbols import eigenvalue
 
@@ -271,8 +271,8 @@ def _step(stage: PooledStage) -> FitStep:
 def chain_risk(stages: Sequence[Generation]) -> tuple[Expr, Expr]:
     r"""Return bias and variance of the last fit of a chain, each fit on its own sample labelled by the one before.
 
-    Backwards from :math:`M=\Sigma`, with :math:`M_l=\mathcal G_l[M_{l+1}]` kept as a product of shrinkages plus rank-one terms
-    :math:`c_jh_j(\Sigma)`, so that the bias :math:`w_0^\top(\Sigma-2u_0+M_0)w_0` comes out as
+    Backwards from :math:`M=\Sigma`, with :math:`M_l=\mathcal G_l[M_{l+1}]` kept as a product of shrinkages plus terms
+    :math:`c_jh_j(\Sigma)` with positive scalars, so that the bias :math:`w_0^\top(\Sigma-2u_0+M_0)w_0` comes out as
     :math:`w_0^\top\Sigma(1-\prod_lr_l)^2w_0+\sum_jc_jw_0^\top h_jw_0`: a sum of squares.
 
     Args:
@@ -284,13 +284,13 @@ def chain_risk(stages: Sequence[Generation]) -> tuple[Expr, Expr]:
     sigma**2*tr[Sigma**2/(Sigma + EffectiveRidge(T, lam))**2]/ResidualDegrees(T, lam)
     """
     mean, variance = S.One, S.Zero
-    spread: list[tuple[Expr, Expr]] = []
+    moved: list[tuple[Expr, Expr]] = []
     for stage in reversed(stages):
-        r, kappa = shrinkage(stage.kappa), stage.kappa
-        answer = response(eigenvalue * mean**2, stage) + sum((c * response(h, stage) for c, h in spread), S.Zero)
+        r, M = shrinkage(stage.kappa), [(S.One, eigenvalue * mean**2), *moved]
+        answer = Add(*(c * response(h, stage) for c, h in M))
         variance += stage.sigma**2 * answer
         mean *= r
-        spread = [(c, h * r**2) for c, h in spread] + [(kappa**2 * answer, r**2 / eigenvalue)]
+        moved = [(c, h * r**2) for c, h in moved] + spread(M, answer, stage)
     lost = together(1 - mean)
-    bias = QuadraticForm(eigenvalue * lost**2) + sum((c * QuadraticForm(h) for c, h in spread), S.Zero)
+    bias = QuadraticForm(eigenvalue * lost**2) + Add(*(c * QuadraticForm(h) for c, h in moved))
     return bias, variance

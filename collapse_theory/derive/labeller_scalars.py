@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 from sympy import Expr, S, Symbol, Tuple
 from sympy.printing.precedence import PRECEDENCE
 
-from collapse_theory.algebra.effective import EffectiveRidge
 from collapse_theory.algebra.opaque import Opaque, called
 from collapse_theory.core.errors import DomainError
 from collapse_theory.derive.labeller import Labelled, PooledStage, chain_risk, pooled_risk, pooled_stages
@@ -33,6 +32,7 @@ __all__ = [
     "PooledBias",
     "PooledScalar",
     "PooledVariance",
+    "block",
     "blocks",
     "chain_scalars",
     "pooled_scalars",
@@ -56,19 +56,32 @@ class LabellerScalar(Opaque):
 
 
 class BlockScalar(LabellerScalar):
-    """Base: a scalar of a chain of blocks ``(T, lam, sigma, count)``, the tested fit last."""
+    """Base: a scalar of a chain of blocks ``(T, lam, sigma, count)`` or, on features, ``(T, lam, sigma, count, m)``.
+
+    The tested fit is the last; a filter may stand for the ridge.
+    """
 
     precedence = PRECEDENCE["Add"]  # a sum when printed
 
     @property
-    def stages(self) -> tuple[tuple[Expr, Expr, Expr, Expr], ...]:
-        """The blocks."""
-        return tuple(tuple(stage) for stage in self.args)
+    def runs(self) -> tuple[tuple[Generation, Expr], ...]:
+        """A fit of each block, and how many of them it is."""
+        return tuple((Generation(T, lam, sigma, *m), count) for T, lam, sigma, count, *m in self.args)
+
+    @property
+    def counts(self) -> tuple[Expr, ...]:
+        """The number of fits of each block."""
+        return tuple(block[3] for block in self.args)
+
+    @property
+    def on_features(self) -> bool:
+        """Whether a fit sees random features."""
+        return any(fit.m is not None for fit, _ in self.runs)
 
     @property
     def ridges(self) -> tuple[Expr, ...]:
         """The effective ridge of each block."""
-        return tuple(EffectiveRidge(T, lam) for T, lam, *_ in self.stages)
+        return tuple(fit.kappa for fit, _ in self.runs)
 
     @property
     def fits(self) -> list[Generation]:
@@ -78,14 +91,14 @@ class BlockScalar(LabellerScalar):
             DomainError: If a count is not a non-negative integer.
         """
         fits = []
-        for T, lam, sigma, count in self.stages:
+        for fit, count in self.runs:
             if not (count.is_Integer and count >= 0):
                 raise DomainError(f"unfolding a chain needs integer counts >= 0, got {count}; substitute a number")
-            fits += [Generation(T, lam, sigma)] * int(count)
+            fits += [fit] * int(count)
         return fits
 
     def _derivative(self, x: Symbol) -> Expr:
-        if any(count.has(x) for *_, count in self.stages):
+        if any(count.has(x) for count in self.counts):
             raise DomainError(f"a derivative needs a real parameter, got {x} in a number of fits; compare two values")
         return super()._derivative(x)
 
@@ -98,9 +111,28 @@ class BlockScalar(LabellerScalar):
     def _powers(self, head: str, start: int, printer: Any) -> str:
         """Return the product of the operators of the blocks from ``start`` on."""
         out = []
-        for i, (_, _, _, count) in enumerate(self.stages[start - 1 :], start=start):
+        for i, count in enumerate(self.counts[start - 1 :], start=start):
             out.append(head + self.index(i) + ("" if count == 1 else f"^{{{printer.doprint(count)}}}"))
         return " ".join(out)
+
+    def _bias(self, printer: Any) -> str:
+        """Return the LaTeX of the bias."""
+        mean, operator = self._powers("A", 1, printer), self._powers(r"\mathcal{G}", 1, printer)
+        return rf"w_0^\top\left(\Sigma - 2 \Sigma {mean} + {operator}[\Sigma]\right) w_0"
+
+    def _variance(self, printer: Any) -> str:
+        """Return the LaTeX of the variance."""
+        terms = []
+        for i, (_, _, sigma, count, *_m) in enumerate(self.args, start=1):
+            later = self._powers(r"\mathcal{G}", i + 1, printer)
+            noise = "" if sigma == 0 else rf"{printer.parenthesize(sigma, 60)}^{{2}} "
+            if count != 1:
+                noise += rf"\sum_{{k=0}}^{{{printer.doprint(count - 1)}}} "
+                later = rf"\mathcal{{G}}{self.index(i)}^{{k}} {later}".rstrip()
+            image = rf"{later}[\Sigma]" if later else r"\Sigma"
+            if sigma != 0:
+                terms.append(rf"{noise}a'{self.index(i)}\left[{image}\right]")
+        return " + ".join(reversed(terms)) or "0"
 
 
 class ChainScalar(BlockScalar):
@@ -124,7 +156,7 @@ class ChainBias(ChainScalar):
     r"""The bias :math:`w_0^\top(\Sigma-2u_0+M_0)w_0` of the last fit of a chain.
 
     Args:
-        stages: Blocks ``(T, lam, sigma, count)`` in order; noise does not enter.
+        stages: Blocks in order; noise does not enter.
 
     >>> from collapse_theory.symbols import T, lam, sigma
     >>> ChainBias((T, lam, sigma, 1)).doit() == chain_risk([Generation(T, lam, sigma)])[0]
@@ -134,15 +166,14 @@ class ChainBias(ChainScalar):
     part = 0
 
     def _tex(self, printer: Any) -> tuple[str, str]:
-        mean, operator = self._powers("A", 1, printer), self._powers(r"\mathcal{G}", 1, printer)
-        return rf"w_0^\top\left(\Sigma - 2 \Sigma {mean} + {operator}[\Sigma]\right) w_0", ""
+        return self._bias(printer), ""
 
 
 class ChainVariance(ChainScalar):
     r"""The variance :math:`\sum_l\sigma_l^2a'_l` of the last fit of a chain.
 
     Args:
-        stages: Blocks ``(T, lam, sigma, count)`` in order.
+        stages: Blocks in order.
 
     >>> from collapse_theory.symbols import T, lam, sigma
     >>> ChainVariance((T, lam, sigma, 1)).doit() == chain_risk([Generation(T, lam, sigma)])[1]
@@ -152,17 +183,7 @@ class ChainVariance(ChainScalar):
     part = 1
 
     def _tex(self, printer: Any) -> tuple[str, str]:
-        terms = []
-        for i, (_, _, sigma, count) in enumerate(self.stages, start=1):
-            later = self._powers(r"\mathcal{G}", i + 1, printer)
-            noise = "" if sigma == 0 else rf"{printer.parenthesize(sigma, 60)}^{{2}} "
-            if count != 1:
-                noise += rf"\sum_{{k=0}}^{{{printer.doprint(count - 1)}}} "
-                later = rf"\mathcal{{G}}{self.index(i)}^{{k}} {later}".rstrip()
-            image = rf"{later}[\Sigma]" if later else r"\Sigma"
-            if sigma != 0:
-                terms.append(rf"{noise}a'{self.index(i)}\left[{image}\right]")
-        return " + ".join(reversed(terms)) or "0", ""
+        return self._variance(printer), ""
 
 
 class PooledScalar(LabellerScalar):
@@ -221,17 +242,24 @@ class PooledVariance(PooledScalar):
     part, name = 1, "variance"
 
 
-def blocks(stages: Sequence[Generation]) -> tuple[tuple[Expr, Expr, Expr, Expr], ...]:
-    """Return the chain with equal neighbours collapsed to blocks ``(T, lam, sigma, count)``."""
-    return tuple((g.T, g.lam, g.sigma, S(len(list(equal)))) for g, equal in groupby(stages))
+def block(fit: Generation, count: Expr) -> tuple[Expr, ...]:
+    """Return a number of equal fits as a block of a chain."""
+    return (fit.T, fit.lam, fit.sigma, count, *(() if fit.m is None else (fit.m,)))
+
+
+def blocks(stages: Sequence[Generation]) -> tuple[tuple[Expr, ...], ...]:
+    """Return the chain with equal neighbours collapsed to blocks."""
+    return tuple(block(fit, S(len(list(equal)))) for fit, equal in groupby(stages))
 
 
 _EXPLICIT = 3  # fits beyond which the unfolded formula is no longer something to read
+_EXPLICIT_ON_FEATURES = 2
 
 
 def chain_scalars(stages: Sequence[Generation]) -> tuple[Expr, Expr]:
     """Return bias and variance of a chain: unfolded if it is short, as opaque scalars otherwise."""
-    return chain_risk(stages) if len(stages) <= _EXPLICIT else ChainBias(*blocks(stages)).both
+    most = _EXPLICIT if all(fit.m is None for fit in stages) else _EXPLICIT_ON_FEATURES
+    return chain_risk(stages) if len(stages) <= most else ChainBias(*blocks(stages)).both
 
 
 def pooled_scalars(system: PooledSystem) -> tuple[Expr, Expr]:

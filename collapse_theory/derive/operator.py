@@ -14,36 +14,69 @@ Differentiating at :math:`\Lambda=\lambda+zM` gives, with the *response* :math:`
 
 the second from :math:`RSR=R-\lambda R^2`. :func:`response` differentiates the fixed point; nothing else is needed.
 
+**Random features.** A fit on :math:`F^\top x`, with i.i.d. :math:`N(0,1/m)` entries of the :math:`d\times m` matrix F, is one
+in the space of the features, whose covariance is :math:`F^\top\Sigma F`: infinitely many rows at the features' effective ridge
+:math:`\kappa_1` are left of the rows (:mod:`collapse_theory.algebra.feature_scalars`). With :math:`W=FF^\top` they give
+:math:`Q=(\Sigma+\kappa_1W^{-1})^{-1}\simeq(\Sigma+\kappa)^{-1}`, the primitive with m rows for T, and the fit is :math:`A\simeq
+Q\Sigma`. Replacing :math:`\Sigma` by :math:`\Sigma+zM` at one :math:`\kappa_1` moves :math:`\kappa` by the *drift*
+:math:`\kappa'=d\kappa/dz|_0` (:func:`drift`), so that :math:`QMQ\simeq(\Sigma+\kappa)^{-1}(M+\kappa'[M])(\Sigma+\kappa)^{-1}`.
+The features miss :math:`\kappa_1^2(\tilde M+\kappa_1)^{-2}` of the labels, :math:`\tilde M=\Sigma^{1/2}W\Sigma^{1/2}`, and
+since :math:`\tilde M(\tilde M+\kappa_1)^{-1}=\Sigma^{1/2}Q\Sigma^{1/2}`, that is :math:`\kappa^2\Sigma(\Sigma+\kappa)^{-2}`
+plus :math:`\kappa'[\Sigma]\,\Sigma^2(\Sigma+\kappa)^{-2}`. Hence, with :math:`g=(\Sigma+\kappa)^{-2}`,
+
+.. math:: \mathcal G[M]\simeq\Sigma^2g\,(M+\kappa'[M])+a'[M]\,\big(\kappa^2\Sigma g+\kappa'[\Sigma]\,\Sigma^2g\big),\qquad
+   a'[M]=\frac{t[M]}{T-t[\Sigma]},\quad t[M]=\operatorname{tr}M\Sigma g+\kappa'[\Sigma]\operatorname{tr}Mg .
+
 Source: Rubio, Mestre, Spectral convergence for a general class of random matrices, Statistics and Probability Letters 2011 (the
-primitive); Dohmatob, Feng, Kempe 2024 (one generation); the composition over generations is ours.
+primitive); Dohmatob, Feng, Kempe 2024 (one generation); Bach, High-dimensional analysis of double descent for linear regression
+with random projections, 2024 (one fit on features); the composition over generations is ours.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from sympy import Dummy, Expr, S, cancel, factor
+from sympy import Add, Dummy, Expr, S, cancel, factor
 
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees, residual_degrees
+from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge
 from collapse_theory.algebra.integrals import SpectralTrace
 from collapse_theory.symbols import eigenvalue as s
 
-__all__ = ["Generation", "response", "shrinkage"]
+__all__ = ["Generation", "drift", "response", "shrinkage", "spread"]
 
 
 @dataclass(frozen=True)
 class Generation:
-    """One fit on its own fresh sample: rows, ridge, label noise."""
+    """One fit on its own fresh sample: rows, ridge, label noise, and the number of its random features (None: the inputs)."""
 
     T: Expr
     lam: Expr
     sigma: Expr
+    m: Expr | None = None
 
     @property
     def kappa(self) -> Expr:
-        """Its effective ridge."""
-        return EffectiveRidge(self.T, self.lam)
+        """The effective ridge with which it sees the inputs."""
+        return EffectiveRidge(self.T, self.lam) if self.m is None else EffectiveRidge(self.m, self._features)
+
+    @property
+    def residual(self) -> Expr:
+        """Its residual degrees of freedom."""
+        if self.m is None:
+            return ResidualDegrees(self.T, self.lam)
+        return FeatureResidual(self.T, self.m, self.lam)
+
+    @property
+    def left_over(self) -> Expr:
+        """The residual degrees of freedom of its features as rows."""
+        return ResidualDegrees(self.m, self._features)
+
+    @property
+    def _features(self) -> Expr:
+        return FeatureRidge(self.T, self.m, self.lam)
 
 
 def shrinkage(kappa: Expr) -> Expr:
@@ -70,7 +103,47 @@ def response(M: Expr, stage: Generation) -> Expr:
     tr[Sigma**2/(Sigma + EffectiveRidge(T, lam))**2]/ResidualDegrees(T, lam)
     """
     kappa, weight = _response_weight()
-    return SpectralTrace(weight.xreplace({kappa: stage.kappa}) * M) / ResidualDegrees(stage.T, stage.lam)
+    seen = SpectralTrace(weight.xreplace({kappa: stage.kappa}) * M)
+    if stage.m is not None:
+        seen += drift(s, stage) * SpectralTrace((weight / s).xreplace({kappa: stage.kappa}) * M)
+    return seen / stage.residual
+
+
+def drift(M: Expr, stage: Generation) -> Expr:
+    r"""Return :math:`\kappa'`, what :math:`\kappa` moves by with :math:`\Sigma+zM` for :math:`\Sigma` at one ridge of the features.
+
+    Implicit differentiation of :math:`F=\kappa-\kappa_1-\frac\kappa m\operatorname{tr}(\Sigma+zM)(\Sigma+zM+\kappa)^{-1}`: the
+    slope :math:`mF_\kappa` is the residual degrees of freedom of m rows.
+
+    Args:
+        M: Function of the bound eigenvalue.
+        stage: A fit on features.
+
+    >>> from collapse_theory.symbols import T, lam, m, sigma
+    >>> stage = Generation(T, lam, sigma, m)
+    >>> drift(s, stage) == stage.kappa**2 * SpectralTrace(s / (s + stage.kappa) ** 2) / stage.left_over
+    True
+    """
+    z, kappa, change = Dummy("z"), Dummy("kappa", positive=True), Dummy("M")
+    moved = (kappa * (s + z * change) / (s + z * change + kappa)).diff(z).subs(z, 0)
+    weight = factor(moved / (kappa**2 * change))
+    return stage.kappa**2 * SpectralTrace(weight.xreplace({kappa: stage.kappa}) * M) / stage.left_over
+
+
+def spread(M: Iterable[tuple[Expr, Expr]], answer: Expr, stage: Generation) -> list[tuple[Expr, Expr]]:
+    r"""Return what :math:`\mathcal G[M]` is beyond :math:`\Sigma^2(\Sigma+\kappa)^{-2}M`: scalars and functions.
+
+    Args:
+        M: Scalars and functions of the bound eigenvalue; M is the sum of their products.
+        answer: Its response :math:`a'[M]`.
+        stage: The fit.
+    """
+    shape = shrinkage(stage.kappa) ** 2
+    out = [(stage.kappa**2 * answer, shape / s)]
+    if stage.m is not None:
+        moved = Add(*(c * drift(h, stage) for c, h in M))
+        out.append((moved + drift(s, stage) * answer, shape))
+    return out
 
 
 @cache

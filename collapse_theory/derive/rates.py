@@ -24,6 +24,7 @@ from sympy.sets.sets import Set
 
 from collapse_theory import symbols
 from collapse_theory.algebra.cases import Piece, boundaries, cases
+from collapse_theory.core.attributes import Displayed
 from collapse_theory.core.doors import through
 from collapse_theory.core.errors import DomainError
 from collapse_theory.core.numbers import integer, real, real_array
@@ -57,7 +58,7 @@ class Crossover:
 
 
 @dataclass(frozen=True)
-class Rates:
+class Rates(Displayed):
     r"""The rate of a test error, :math:`E\asymp T^{-c}(\log T)^k`.
 
     Attributes:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from sympy import Expr, Ge, Gt, S
 from sympy.logic.boolalg import Boolean
 
+from collapse_theory.core.arguments import choice
 from collapse_theory.core.errors import PipelineError, shown
 from collapse_theory.derive.exact import one_design_risk, own_inputs_risk, telescoped_risk
 from collapse_theory.derive.family import Described
+from collapse_theory.derive.filter_chain import filter_scalars
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.labeller import pooled_stages
 from collapse_theory.derive.labeller_scalars import chain_scalars, pooled_scalars
@@ -15,8 +17,17 @@ from collapse_theory.derive.operator import Generation
 from collapse_theory.derive.pooled import Measured, pooled_system
 from collapse_theory.derive.pooled_scalars import pipeline_scalars
 from collapse_theory.describe.literals import without_literals
-from collapse_theory.describe.pipeline import Fit, Pipeline, Sample, Source, Truth
-from collapse_theory.describe.recognise import chain, increments, is_least_squares, is_ridge, one_design, own_inputs
+from collapse_theory.describe.pipeline import Features, Fit, Pipeline, Sample, Source, Truth
+from collapse_theory.describe.recognise import (
+    chain,
+    filtered_chain,
+    has_filter,
+    increments,
+    is_least_squares,
+    is_ridge,
+    one_design,
+    own_inputs,
+)
 
 __all__ = ["excess_risk"]
 
@@ -45,21 +56,26 @@ def excess_risk(
         PipelineError: If the method does not cover the pipeline.
     """
     tested = pipeline.tested(model)
-    if not isinstance(method, str) or method not in _METHODS:
-        raise PipelineError(f"method needs to be one of {', '.join(_METHODS)}, got {shown(method)}; use 'auto'")
+    choice(method, "method", _METHODS)
     copy, fit, numbers = without_literals(pipeline, tested)
     derived = None
     if test_covariance is not None:  # the other derivations measure the risk by the inputs' own covariance
         if method not in {"auto", "free-probability"}:
             raise PipelineError(f'test_covariance needs method="free-probability", got {shown(method)}; use "auto"')
         method = "free-probability"
-    if isinstance(fit, Source) or measured != "test error" or not is_ridge(copy.ancestors(fit)):
+    if has_filter(copy.ancestors(fit)):
+        derived = _filters(copy, fit, tested, measured, test_covariance, method)
+    elif (
+        isinstance(fit, Source)
+        or measured != "test error"
+        or not (is_ridge(copy.ancestors(fit)) or chain(copy, fit) is not None)
+    ):
         if method not in {"auto", "free-probability"}:
             raise PipelineError(
                 f'method={shown(method)} covers the test error of one ridge regression, got {_asked(tested, measured)}; use "auto"'
             )
         method = "free-probability"
-    if method in {"auto", "exact"}:
+    if derived is None and method in {"auto", "exact"}:
         derived = _exact(copy, fit)
     if derived is None and (method == "exact" or (method == "auto" and _short(copy, fit))):
         derived = _exact_pooled(copy, fit)
@@ -133,13 +149,17 @@ def _operator(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
     fits = chain(pipeline, fit)
     if fits is None:
         return _pooled(pipeline, fit)
-    stages = [
-        Generation(f.samples[0].T, (f.ridge or S.Zero) / f.weights[0], f.samples[0].noise or S.Zero) for f in fits
-    ]
-    bias, variance = chain_scalars(stages)
+    bias, variance = chain_scalars([_generation(f) for f in fits])
     return ErrorFormula(
         {"bias": bias, "variance": variance}, "proportional", (), ("dohmatob2024regression",), "operator"
     )
+
+
+def _generation(f: Fit) -> Generation:
+    """Return a fit of a chain."""
+    (sample,), (weight,) = f.samples, f.weights
+    features = f.features if isinstance(f.features, Expr) else None
+    return Generation(sample.T, (f.ridge or S.Zero) / weight, sample.noise or S.Zero, features)
 
 
 def _pooled(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
@@ -148,6 +168,28 @@ def _pooled(pipeline: Pipeline, fit: Fit) -> ErrorFormula | None:
     bias, variance = pooled_scalars(pooled_system(pipeline, fit))
     sources = ("dohmatob2024regression", "dohmatob2024strong")
     return ErrorFormula({"bias": bias, "variance": variance}, "proportional", (), sources, "operator")
+
+
+def _filters(
+    pipeline: Pipeline,
+    model: Fit | Source,
+    tested: Fit | Source,
+    measured: Measured,
+    test_covariance: str | None,
+    method: str,
+) -> ErrorFormula:
+    """Return the error of a chain of filters."""
+    fits = filtered_chain(pipeline, model) if isinstance(model, Fit) else None
+    if fits is None or measured != "test error" or test_covariance is not None or method not in {"auto", "operator"}:
+        asked = _asked(tested, measured)
+        how = f"method={shown(method)}, " if method not in {"auto", "operator"} else ""
+        common = "" if test_covariance is None else f", measured by {shown(test_covariance)}"
+        raise PipelineError(
+            "a filter is covered in a chain, the test error of fits on one sample each, with inputs of its own and the common "
+            f"covariance, labelled by the fit before, got {how}the {asked}{common}; describe a chain, or fit with a ridge"
+        )
+    bias, variance = filter_scalars(fits)
+    return ErrorFormula({"bias": bias, "variance": variance}, "proportional", (), ("ali2019early",), "operator")
 
 
 def _free_probability(
@@ -160,7 +202,7 @@ def _free_probability(
 
 
 def _domain(pipeline: Pipeline, model: Fit | Source) -> tuple[Boolean, ...]:
-    """Return the ranges of rows, noise, ridge and weights that the symbols' assumptions do not already grant."""
+    """Return the ranges of rows, noise, ridge, weights and features that the symbols' assumptions do not already grant."""
     conditions: list[Boolean] = []
     for f in pipeline.ancestors(model):
         totals: dict[Sample, Expr] = {}
@@ -168,6 +210,9 @@ def _domain(pipeline: Pipeline, model: Fit | Source) -> tuple[Boolean, ...]:
             conditions += [Gt(s.inputs.T, 0), *(Ge(x.noise or S.Zero, 0) for x in (s, *s.relabelled))]
             totals[s.inputs] = totals.get(s.inputs, S.Zero) + a
         conditions += [Ge(f.ridge or S.Zero, 0), *(Ge(a, 0) for a in totals.values())]
+        if f.features is not None:
+            conditions.append(Ge(f.features.m if isinstance(f.features, Features) else f.features, 1))
+        conditions += [] if f.filter is None else [Gt(x, 0) for x in f.filter.parameters]
     return tuple(c for c in dict.fromkeys(conditions) if c is not S.true)
 
 

@@ -16,7 +16,7 @@ from collapse_theory.algebra.special import DigammaDifference, GeometricSum
 from collapse_theory.core.errors import DomainError
 from collapse_theory.derive.atomic_chain import AtomicChain
 from collapse_theory.derive.labeller_scalars import ChainBias, ChainScalar, LabellerScalar
-from collapse_theory.derive.operator import Generation, response, shrinkage
+from collapse_theory.derive.operator import response, shrinkage
 from collapse_theory.derive.pooled_scalars import PipelineScalar
 from collapse_theory.derive.rounds import RoundTerm
 from collapse_theory.describe.spectra import Isotropic, Spectrum, Spiked
@@ -95,13 +95,12 @@ def _isotropic_chains(e: Any, atoms: AtomicSpectrum) -> Any:
     change: dict[Expr, Expr] = {}
     for chain in chains:
         mean, square, variance = S.One, S.One, S.Zero
-        for T, lam, sigma, count in reversed(chain.stages):
-            stage = Generation(T, lam, sigma)
+        for stage, count in reversed(chain.runs):
             r, answer = shrinkage(stage.kappa), response(eigenvalue, stage)
             kept = closed(r)
             moved = closed(r**2 * (1 + stage.kappa**2 * answer / eigenvalue**2))
             total = named(GeometricSum(_lost(moved, closed(stage.kappa)), count))
-            variance += sigma**2 * named(closed(answer)) * total * square
+            variance += stage.sigma**2 * named(closed(answer)) * total * square
             mean, square = mean * named(kept**count), square * named(moved**count)
         bias = QuadraticForm(eigenvalue) * (1 - 2 * mean + square)
         change[chain] = bias if isinstance(chain, ChainBias) else variance
@@ -117,8 +116,8 @@ def _atomic_chains(e: Any, atoms: AtomicSpectrum) -> Any:
 
 
 def _open_chains(e: Any) -> list[ChainScalar]:
-    """Return the chains of a symbolic number of fits."""
-    return [x for x in e.atoms(ChainScalar) if any(not count.is_Integer for *_, count in x.stages)]
+    """Return the chains of a symbolic number of fits that see the inputs: those on features have no shorter form."""
+    return [x for x in e.atoms(ChainScalar) if any(not count.is_Integer for count in x.counts) and not x.on_features]
 
 
 def _lost(p: Expr, kappa: Expr) -> Expr:

@@ -23,7 +23,7 @@ from collapse_theory.derive.cavity import FEATURES, Cavity, OwnFit, Pair
 from collapse_theory.derive.pooled import PooledFit, PooledSystem
 from collapse_theory.symbols import Eigenvalue, eigenvalue, eigenvalue_of
 
-__all__ = ["WrittenOut", "own_ridges", "replaced", "write_out"]
+__all__ = ["WrittenOut", "integrals_of", "names_in", "own_ridges", "replaced", "write_out"]
 
 _SHORT = 4  # operations up to which an intermediate result needs no name
 
@@ -106,11 +106,11 @@ class _Expressions:
 
     def trace(self, f: Expr) -> Expr:
         """Return the opaque traces of the monomials in the matrices."""
-        return _integrals(SpectralTrace, f)
+        return integrals_of(SpectralTrace, f)
 
     def form(self, f: Expr) -> Expr:
         """Return the opaque quadratic forms of the monomials in the matrices."""
-        return _integrals(QuadraticForm, f)
+        return integrals_of(QuadraticForm, f)
 
     # ------------------------------------------------------------------ a fit on its own
     def own(self, k: int) -> OwnFit:
@@ -121,7 +121,7 @@ class _Expressions:
             if {x.covariance for x in f.designs} != {eigenvalue.name}:
                 found = self._several_scalars(f)
             else:
-                found = self._one_ridge(f) if len({x.weight for x in f.designs}) == 1 else self._weighted(f)
+                found = self._one_ridge(f) if len({x.weight for x in f.designs}) == 1 else self._weighted(k, f)
             self._own[key] = self._short(k, found)
         return self._own[key]
 
@@ -147,14 +147,15 @@ class _Expressions:
         penalty = None if f.features is None else kappa
         return OwnFit(kernel, kept, [1 / mass] * size, [1] * size, left, penalty)
 
-    def _weighted(self, f: PooledFit) -> OwnFit:
+    def _weighted(self, k: int, f: PooledFit) -> OwnFit:
         name = symbols.implicit_scalar(len(self.equations) + 1)
         seen = {x.weight: f.N * f.ridge + x.weight * name * df(1, name) for x in f.designs}
         self.equations[name] = Eq(name, 1 / sum(x.weight * x.T / seen[x.weight] for x in f.designs), evaluate=False)
+        response = {a: self._name("p", (k, str(i)), f.N * name / e) for i, (a, e) in enumerate(seen.items(), start=1)}
         return OwnFit(
             1 / (eigenvalue + name),
             name / (eigenvalue + name),
-            [f.N * name / seen[x.weight] for x in f.designs],
+            [response[x.weight] for x in f.designs],
             [1] * len(f.designs),
             [f.ridge / name] * len(f.designs),
         )
@@ -229,10 +230,10 @@ class _Expressions:
 
     def used(self, *results: Expr) -> dict[Symbol, Expr]:
         """Return the definitions that results need."""
-        needed = set[Any]().union(*map(_names_in, results))
+        needed = set[Any]().union(*map(names_in, results))
         for x in reversed(self.definitions):
             if x in needed:
-                needed |= _names_in(self.definitions[x])
+                needed |= names_in(self.definitions[x])
         return {x: e for x, e in self.definitions.items() if x in needed}
 
 
@@ -241,7 +242,7 @@ _SUMS = frozenset("UY")
 """Kinds of scalars that are named even if they are short: they stand in many products."""
 
 
-def _integrals(kind: type[SpectralIntegral], f: Expr) -> Expr:
+def integrals_of(kind: type[SpectralIntegral], f: Expr) -> Expr:
     """Return the integral of a polynomial in matrices, one by one for its monomials."""
     return Add(*(c * kind(matrices) for matrices, c in _multiplied_out(f).items()))
 
@@ -274,9 +275,9 @@ def _merged(terms: Iterable[tuple[Expr, Expr]]) -> dict[Expr, Expr]:
     return out
 
 
-def _names_in(e: Expr) -> set[Any]:
+def names_in(e: Expr) -> set[Any]:
     """Return the names in an expression, those inside integrals included."""
-    return e.atoms(Symbol) | {x for f in e.atoms(SpectralIntegral) for x in _names_in(f.integrand)}
+    return e.atoms(Symbol) | {x for f in e.atoms(SpectralIntegral) for x in names_in(f.integrand)}
 
 
 def replaced(e: Expr, known: Mapping[Expr, Expr]) -> Expr:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
-from sympy import Expr
+from sympy import Expr, exp
 
 from collapse_theory.core.errors import PipelineError
 from collapse_theory.core.numbers import Scalar, real, show
@@ -24,6 +24,10 @@ class Filter:
     @property
     def parameters(self) -> tuple[Expr, ...]:
         """Its parameters, in the order of the call."""
+        raise NotImplementedError
+
+    def learned(self, x: Expr) -> Expr:
+        """Return the share ``f(x)`` of a direction of eigenvalue ``x`` that it learns."""
         raise NotImplementedError
 
     def mapped(self, change: Callable[[Expr, str], Expr]) -> Filter:
@@ -59,6 +63,10 @@ class GradientFlow(Filter):
         """The time."""
         return (self.time,)
 
+    def learned(self, x: Expr) -> Expr:
+        """Return ``1 - exp(-t x)``."""
+        return 1 - exp(-self.time * x)
+
     def __repr__(self) -> str:
         return f"GradientFlow(time={show(self.parameters[0])})"
 
@@ -90,6 +98,10 @@ class GradientDescent(Filter):
     def parameters(self) -> tuple[Expr, ...]:
         """Step size and number of steps."""
         return (self.step, self.steps)
+
+    def learned(self, x: Expr) -> Expr:
+        """Return ``1 - (1 - step x)**steps``."""
+        return 1 - (1 - self.step * x) ** self.steps
 
     def __repr__(self) -> str:
         step, steps = map(show, self.parameters)

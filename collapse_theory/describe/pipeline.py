@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sympy import Expr, S, Symbol
 
+from collapse_theory.core.attributes import NearNames
 from collapse_theory.core.doors import through
 from collapse_theory.core.errors import PipelineError, shown
 from collapse_theory.core.numbers import Scalar, scalars, show
@@ -44,6 +45,7 @@ from collapse_theory.describe.nodes import (
 from collapse_theory.symbols import RESERVED
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = [
@@ -75,7 +77,7 @@ class _Ref:
     place: int
 
 
-class Pipeline:
+class Pipeline(NearNames):
     """A recursive training procedure: an append-only DAG of samples and fits.
 
     >>> pipe = Pipeline()
@@ -461,15 +463,23 @@ class Pipeline:
                 )
         return out, copy
 
-    def draw(self) -> Figure:
-        """Return a picture of the pipeline: who labels what, who fits on what.
+    def draw(self, ax: Axes | None = None) -> Figure:
+        """Return a picture of the pipeline: who labels what, who fits on what. It shows itself in a notebook.
+
+        Args:
+            ax: Matplotlib axes to draw into; None makes a figure of the size that the pipeline needs.
 
         >>> pipe = Pipeline(); _ = pipe.fit(pipe.sample(T=10))
-        >>> type(pipe.draw()).__name__
-        'Figure'
+        >>> len(pipe.draw().axes)
+        1
         """
-        figure: Figure = through("Pipeline.draw")(self)
+        figure: Figure = through("Pipeline.draw")(self, ax)
         return figure
+
+    def _repr_svg_(self) -> str:
+        picture: Any = self.draw()
+        svg: str = picture._repr_svg_()
+        return svg
 
     def __repr__(self) -> str:
         def count(k: int, what: str) -> str:

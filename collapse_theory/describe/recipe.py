@@ -21,6 +21,7 @@ from collapse_theory.core.numbers import real
 from collapse_theory.describe import workflows
 from collapse_theory.describe.grammar import formula, source
 from collapse_theory.describe.pipeline import Fit, Labels, OneOf, Pipeline, Sample, Source, Stage
+from collapse_theory.describe.strings import filter_of
 
 __all__ = ["FEATURE_KEYS", "FIT_KEYS", "SAMPLE_KEYS", "Curve", "GraphRecipe", "Recipe", "WorkflowRecipe", "located"]
 
@@ -152,7 +153,7 @@ class WorkflowRecipe(Recipe):
 
 
 SAMPLE_KEYS = ("T", "noise", "source", "design", "covariance", "pool")
-FIT_KEYS = ("data", "weights", "ridge", "features")
+FIT_KEYS = ("data", "weights", "ridge", "features", "filter")
 FEATURE_KEYS = ("m",)
 
 
@@ -222,13 +223,7 @@ class GraphRecipe(Recipe):
                 if table.get(key) is not None:
                     how[key] = self._scalar(table[key], key)
             if kind == "fit":
-                if "data" not in table:
-                    raise PipelineError("a fit needs data, the list of samples it pools; add data = [...]")
-                data = self._samples(table["data"], "data", built)
-                if (seen := table.get("features")) is not None:
-                    how["features"] = built[seen] if seen in self.features else self._scalar(seen, "features")
-                if table.get("weights") is not None:
-                    how["weights"] = [self._scalar(a, "weights") for a in _listing(table["weights"], "weights")]
+                data = self._fitted(table, how, built)
                 return lambda pipe: pipe.fit(data, **how)
             if "pool" in table:
                 extra = sorted(set(table) - {"T", "pool"})
@@ -243,6 +238,18 @@ class GraphRecipe(Recipe):
             if "covariance" in table:
                 how["covariance"] = table["covariance"]
             return lambda pipe: pipe.sample(**how)
+
+    def _fitted(self, table: Mapping[str, Any], how: dict[str, Any], built: Mapping[str, Any]) -> list[Sample]:
+        """Return the samples that a fit pools, and add to ``how`` what it is told besides."""
+        if "data" not in table:
+            raise PipelineError("a fit needs data, the list of samples it pools; add data = [...]")
+        if (seen := table.get("features")) is not None:
+            how["features"] = built[seen] if seen in self.features else self._scalar(seen, "features")
+        if table.get("weights") is not None:
+            how["weights"] = [self._scalar(a, "weights") for a in _listing(table["weights"], "weights")]
+        if table.get("filter") is not None:
+            how["filter"] = filter_of(table["filter"], self.names)
+        return self._samples(table["data"], "data", built)
 
     def _source(self, text: Any, built: Mapping[str, Any]) -> Any:
         # Placeholders for the fits tell which are meant, and separate an unknown name from one that comes too early.

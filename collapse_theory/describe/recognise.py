@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 from sympy import Expr
 
-from collapse_theory.describe.pipeline import TRUTH, Fit, Labels, OneOf, Pipeline, Sample, Source, Truth
+from collapse_theory.describe.pipeline import TRUTH, Features, Fit, Labels, OneOf, Pipeline, Sample, Source, Truth
 
 __all__ = [
     "Increment",
     "chain",
+    "filtered_chain",
+    "has_filter",
     "increments",
     "is_least_squares",
     "is_ridge",
@@ -37,9 +39,19 @@ def is_least_squares(fits: tuple[Fit, ...]) -> bool:
     return is_ridge(fits) and all(f.ridge is None or f.ridge.is_zero for f in fits)
 
 
+def has_filter(fits: tuple[Fit, ...]) -> bool:
+    """Return whether a fit is stopped early."""
+    return any(f.filter is not None for f in fits)
+
+
 def is_ridge(fits: tuple[Fit, ...]) -> bool:
     """Return whether every fit is a ridge regression, or least squares, on the inputs themselves, for one task."""
-    return all(f.features is None and f.filter is None and not _other_tasks(s) for f in fits for s in f.samples)
+    return all(f.features is None for f in fits) and _is_penalised(fits)
+
+
+def _is_penalised(fits: tuple[Fit, ...]) -> bool:
+    """Return whether every fit has a ridge or none, for one task."""
+    return all(f.filter is None and not _other_tasks(s) for f in fits for s in f.samples)
 
 
 def _other_tasks(sample: Sample) -> bool:
@@ -48,6 +60,8 @@ def _other_tasks(sample: Sample) -> bool:
 
 def chain(pipeline: Pipeline, model: Fit | Source) -> tuple[Fit, ...] | None:
     """Return the fits from the first to ``model`` if each has one fresh sample of its own, labelled by the fit before.
+
+    Fits may see random features, of their own each.
 
     >>> from collapse_theory.describe.workflows import accumulate, replace
     >>> from collapse_theory.describe.pipeline import Stage
@@ -59,19 +73,37 @@ def chain(pipeline: Pipeline, model: Fit | Source) -> tuple[Fit, ...] | None:
     True
     """
     fits = pipeline.ancestors(model)
-    if isinstance(model, Source) or not is_ridge(fits):
-        return None
+    own = not any(isinstance(f.features, Features) for f in fits)
+    return fits if isinstance(model, Fit) and own and _is_penalised(fits) and _linked(fits) else None
+
+
+def filtered_chain(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:
+    """Return the fits from the first to ``model`` if they are a :func:`chain` of ridges and of other filters.
+
+    >>> from collapse_theory.describe.filters import GradientFlow
+    >>> from collapse_theory.describe.pipeline import Pipeline
+    >>> pipe = Pipeline()
+    >>> m = pipe.fit(pipe.sample(T=9), filter=GradientFlow(time=2))
+    >>> len(filtered_chain(pipe, m)), chain(pipe, m)
+    (1, None)
+    """
+    fits = pipeline.ancestors(model)
+    return fits if all(f.features is None for f in fits) and _linked(fits) else None
+
+
+def _linked(fits: tuple[Fit, ...]) -> bool:
+    """Return whether each fit has one sample with inputs of its own, labelled by the fit before or first by the truth."""
     used: set[int] = set()
     expected: Truth | Fit = TRUTH
     for f in fits:
         if len(f.samples) != 1:
-            return None
+            return False
         s = f.samples[0]
         if s.covariance is not None or sole_labeller(s) != expected or s.inputs.index in used:
-            return None
+            return False
         used.add(s.inputs.index)
         expected = f
-    return fits
+    return True
 
 
 def one_labeller_each(pipeline: Pipeline, model: Fit | Source) -> tuple[Fit, ...] | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -251,8 +252,8 @@ class PowerLaw(Spectrum):
 
     @property
     def counts(self) -> np.ndarray:
-        """All ones."""
-        return np.ones(self.listed, dtype=np.int64)
+        """All ones; one of them in memory."""
+        return np.broadcast_to(np.int64(1), self.listed)
 
     @property
     def nodes(self) -> np.ndarray:
@@ -345,8 +346,13 @@ class Eigenvalues(Spectrum):
 
     @property
     def counts(self) -> np.ndarray:
-        """All ones."""
-        return np.ones(self.nodes.size, dtype=np.int64)
+        """All ones; one of them in memory."""
+        return np.broadcast_to(np.int64(1), self.nodes.size)
+
+    @cached_property
+    def rank(self) -> int:
+        """The number of positive values."""
+        return int(np.count_nonzero(self.nodes))
 
     @property
     def nodes(self) -> np.ndarray:

@@ -1,30 +1,33 @@
 """The short strings of the command line and of pipeline files: values, ranges, spectra and targets.
 
 ``0.01,0.1,1`` | ``log:1e-4:10:50`` | ``lin:0:1:11`` | ``0..5`` are values; ``powerlaw:d=300,beta=1.5`` is a spectrum,
-``source:r=0.5`` a target. The keywords of a spectrum or target are the fields of its class, so the two cannot drift.
+``source:r=0.5`` a target, ``flow:time=8`` a filter. The keywords are the fields of a class, so the two cannot drift.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sympy import Expr
 
 from collapse_theory.core.errors import ParseError, nearest, shown
 from collapse_theory.core.reading import as_path, read_array
-from collapse_theory.describe.grammar import formula
+from collapse_theory.describe.filters import Filter, GradientDescent, GradientFlow
+from collapse_theory.describe.grammar import NO_NAMES, formula
 from collapse_theory.describe.spectra import Eigenvalues, Isotropic, PowerLaw, Spectrum, Spiked
 from collapse_theory.describe.targets import Energies, RandomTarget, SourceTarget, Target
 
-__all__ = ["spectrum", "target", "values"]
+__all__ = ["filter_of", "spectrum", "target", "values"]
 
 _SPECTRA: Mapping[str, Callable[..., Spectrum]] = {"isotropic": Isotropic, "powerlaw": PowerLaw, "spiked": Spiked}
 _TARGETS: Mapping[str, Callable[..., Target]] = {"random": RandomTarget, "source": SourceTarget}
+_FILTERS: Mapping[str, Callable[..., Filter]] = {"flow": GradientFlow, "descent": GradientDescent}
 _MOST = 1_000_000  # values of one range
 
 
@@ -135,20 +138,41 @@ def target(text: str, base: Path | str = ".") -> Target:
     return _object(text, "target", _TARGETS, Energies, Path(base))
 
 
+def filter_of(text: str, names: Mapping[str, Expr] | None = None) -> Filter:
+    """Return the spectral filter that ``text`` denotes: ``flow:time=8`` or ``descent:step=0.1,steps=50``.
+
+    Args:
+        text: The kind and its values, which may be formulas.
+        names: The symbols they may use besides the notation table.
+
+    Raises:
+        ParseError: If the text has an unknown kind or keyword.
+        PipelineError: If a value is out of range.
+
+    >>> filter_of("flow:time=8"), filter_of("descent:step=0.1,steps=50")
+    (GradientFlow(time=8), GradientDescent(step=0.1, steps=50))
+    """
+    return _built(text, "filter", _FILTERS, lambda x: formula(x, names or NO_NAMES), list(_FILTERS))
+
+
 def _file(base: Path, rest: str, what: str) -> Path:
     return base / as_path(rest, f"{what} file")
 
 
 def _object(text: str, what: str, kinds: Mapping[str, Any], from_array: Callable[[np.ndarray], Any], base: Path) -> Any:
+    kind, _, rest = (part.strip() for part in text.partition(":")) if isinstance(text, str) else ("", "", "")
+    if kind == "file":
+        return from_array(read_array(_file(base, rest, what), what))
+    return _built(text, what, kinds, formula, [*kinds, "file"])
+
+
+def _built(text: str, what: str, kinds: Mapping[str, Any], number: Callable[[str], Expr], known: Sequence[str]) -> Any:
+    """Return the object of a kind and its fields, ``kind:field=VALUE,field=VALUE``."""
     if not isinstance(text, str):
         raise ParseError(f"{what} needs to be text, got {shown(text)} of type {type(text).__name__}; quote it")
     kind, _, rest = (part.strip() for part in text.partition(":"))
-    if kind == "file":
-        return from_array(read_array(_file(base, rest, what), what))
     if kind not in kinds:
-        raise ParseError(
-            f"{what} needs a known kind, got {shown(kind)} in {shown(text)}{nearest(kind, [*kinds, 'file'])}"
-        )
+        raise ParseError(f"{what} needs a known kind, got {shown(kind)} in {shown(text)}{nearest(kind, known)}")
     build = kinds[kind]
     keys = {f.name: f.default is MISSING for f in fields(build)}
     given: dict[str, Any] = {}
@@ -162,7 +186,7 @@ def _object(text: str, what: str, kinds: Mapping[str, Any], from_array: Callable
             raise ParseError(
                 f"{what} {shown(kind)} needs each keyword once, as {key}=VALUE, got {shown(item)} in {shown(text)}"
             )
-        given[key] = [formula(x) for x in value.split("/")] if key == "spikes" else formula(value)
+        given[key] = [number(x) for x in value.split("/")] if key == "spikes" else number(value)
     missing = [key for key, required in keys.items() if required and key not in given]
     if missing:
         raise ParseError(f"{what} {shown(kind)} needs {', '.join(missing)}, got {shown(text)}; add {missing[0]}=VALUE")

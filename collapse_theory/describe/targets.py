@@ -53,7 +53,8 @@ class Target:
 
     def atom_energies(self, spectrum: Spectrum) -> np.ndarray:
         """Return the energy in the eigenspace of each atom, float64."""
-        return np.add.reduceat(self.energies(spectrum), _starts(spectrum))
+        energies, counts = self.energies(spectrum), spectrum.counts
+        return energies if counts.size == energies.size else np.add.reduceat(energies, _starts(spectrum))
 
     def exact_atom_energies(self, spectrum: Spectrum, mp: Any) -> list[Any]:
         """Return the energy in the eigenspace of each atom in the mpmath context ``mp``."""

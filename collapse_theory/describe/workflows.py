@@ -7,6 +7,7 @@ from typing import Any, Literal
 from sympy import Integer, Rational, sqrt
 
 from collapse_theory.core.arguments import choice
+from collapse_theory.core.attributes import unknown_attribute
 from collapse_theory.core.errors import PipelineError, shown
 from collapse_theory.core.numbers import Scalar, real
 from collapse_theory.describe.pipeline import TRUTH, Fit, Pipeline, Sample, Stage, Truth, one_of
@@ -267,3 +268,8 @@ def _share(weight: Any) -> Any:
     if (Integer(1) - w).is_negative:
         raise PipelineError(f"weight needs to be in [0, 1], got {shown(weight)}; it is the share of the real data")
     return w
+
+
+def __getattr__(name: str) -> Any:
+    """Refuse a name of no workflow, with the nearest one."""
+    raise AttributeError(unknown_attribute("collapse_theory.workflows", name, __all__), name=name)

@@ -14,13 +14,13 @@ from sympy import Expr, Symbol
 
 from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.numerics.measure import Measure
-from collapse_theory.numerics.network import Numbers
-from collapse_theory.numerics.steps import CheckExistence, Unroll
+from collapse_theory.numerics.reals import Reals
+from collapse_theory.numerics.steps import CheckExistence, SolveEquations, Unroll
 
 __all__ = ["Arithmetic"]
 
 
-class Arithmetic(Numbers, Protocol):
+class Arithmetic(Reals, Protocol):
     """Numbers in which a plan is interpreted. Environments give values by symbol, a measure is in these numbers."""
 
     def integrate(
@@ -41,6 +41,12 @@ class Arithmetic(Numbers, Protocol):
         step: Callable[[Measure, Mapping[Symbol, Any]], Sequence[Any]],
     ) -> Sequence[Any]:
         """Return the results of a step on the spectrum of these nodes, counts and energies."""
+
+    def equations(self, step: SolveEquations, measure: Measure, env: Mapping[Symbol, Any]) -> Sequence[Any]:
+        """Return the positive solution of equations."""
+
+    def whole(self, x: Any) -> int:
+        """Return an integer of these numbers as Python's."""
 
     def arguments(self, expressions: Sequence[Expr], env: Mapping[Symbol, Any]) -> list[Any]:
         """Return the arguments of a recursion; what cancels in them is measured by the recursion itself."""

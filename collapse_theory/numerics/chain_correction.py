@@ -18,14 +18,13 @@ from typing import Any
 import numpy as np
 from sympy import Expr
 
-from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.integrals import SpectralTrace
 from collapse_theory.core.errors import DomainError
 from collapse_theory.derive.corrected import CorrectedScalar
 from collapse_theory.derive.log_determinant import Behind, FitMoments, P, Q, moments, preceded, r
 from collapse_theory.numerics.compiled import numeric_function
 from collapse_theory.numerics.effective_ridge import residual_degrees, solve_effective_ridge
-from collapse_theory.numerics.jets import Jet, value_of, where
+from collapse_theory.numerics.jets import Jet, counted, value_of, where
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.symbols import eigenvalue, trace_scalar
 
@@ -72,9 +71,9 @@ def _trace(measure: Measure) -> Any:
 def _risk(measure: Measure, fits: Sequence[tuple[FitMoments, Any, Any]]) -> tuple[Any, Any]:
     """Return bias and variance of the last of the blocks ``(moments, variance of the label noise, count)``."""
     s = measure.nodes
-    behind = Behind(s / s, 0 * s, 0 * s, 0 * s[:1])
+    behind = Behind(1 + 0 * s, 0 * s, 0 * s, 0 * s[:1])
     for fit, noise, count in reversed(fits):
-        behind = _repeated(behind, fit, noise, np.asarray(count, dtype=float), measure)
+        behind = _repeated(behind, fit, noise, counted(count), measure)
     return measure.form(s * behind.lost**2 + behind.excess, column=True), behind.variance
 
 
@@ -204,11 +203,11 @@ class CorrectedChain:
                 if np.all(~used | (value_of(residual) > 1)):
                     fit = fit_moments(measure, kappa, _where_used(used, residual), corrected=True)
                 if fit is None or np.any(used & ~_small(fit)):
-                    raise DomainError(_LARGE.format(r=float(np.min(value_of(residual)))))
+                    raise DomainError(_LARGE.format(r=float(np.ravel(value_of(residual)).min())))
                 fits.append((fit, noise, count))
             bias, variance = _risk(measure, fits)
         if np.any(value_of(bias) < 0):
-            raise DomainError(_LARGE.format(r=float(np.min([np.min(value_of(x)) for x in arguments[1::4]]))))
+            raise DomainError(_LARGE.format(r=float(min(float(np.ravel(value_of(x)).min()) for x in arguments[1::4]))))
         return bias[..., 0], variance[..., 0]
 
 
@@ -230,7 +229,7 @@ def _small(fit: FitMoments) -> Any:
 
 def corrected_recursion(node: CorrectedScalar) -> tuple[CorrectedChain, tuple[Expr, ...]]:
     """Return the rule that gives the bias and variance of a corrected chain, and its arguments."""
-    blocks = [(EffectiveRidge(T, lam), ResidualDegrees(T, lam), sigma**2, n) for T, lam, sigma, n in node.stages]
+    blocks = [(fit.kappa, fit.residual, fit.sigma**2, n) for fit, n in node.runs]
     return CorrectedChain(len(blocks)), tuple(x for block in blocks for x in block)
 
 

@@ -36,14 +36,14 @@ __all__ = ["SolvedFit", "eliminate", "slack"]
 
 @dataclass(frozen=True)
 class SolvedFit:
-    """The effective ridges of one fit at several scales.
+    """The effective ridges of one fit.
 
     Attributes:
-        own: The fit in the recursion: functions of shape (scales, k), scalars of shape (scales, 1).
+        own: The fit in the recursion: functions of shape (k,), scalars of shape (1,).
         uniform: Whether its directions are all open or all closed: only then is no residual scaled per direction.
-        s: Eigenvalues by covariance, each of shape (scales, k).
-        load: ``theta`` of each design, shape (scales, designs).
-        offset: ``c / x`` of each design, shape (scales, designs).
+        s: Eigenvalues by covariance, each of shape (k,).
+        load: ``theta`` of each design, shape (designs,).
+        offset: ``c / x`` of each design, shape (designs,).
     """
 
     own: OwnFit
@@ -76,9 +76,9 @@ def slack(
         v.append(next(integrals))
         total = next(integrals)
         for n, design in enumerate(designs):
-            part = first.load[:, n : n + 1] * next(integrals)
+            part = first.load[n : n + 1] * next(integrals)
             known = place.get(design.inputs)
-            total = total + (part if known is None else part * second.offset[:, known : known + 1])
+            total = total + (part if known is None else part * second.offset[known : known + 1])
         out.append(total)
     return v, out
 

@@ -25,7 +25,7 @@ from collapse_theory.numerics.plan import Plan
 from collapse_theory.numerics.points import PointArithmetic
 from collapse_theory.numerics.reals import FLOAT64
 from collapse_theory.numerics.resolvents import Resolvent
-from collapse_theory.numerics.solved_fits import FitNumbers, float64_resolvent
+from collapse_theory.numerics.solved_fits import FitNumbers
 from collapse_theory.numerics.steps import CheckExistence
 
 __all__ = ["Counted", "Counting", "count_operations"]
@@ -134,12 +134,12 @@ class Counting(PointArithmetic):
         self.tally["solves"] += 1
         return self.number(kappa[0]), self.number(residual[0])
 
-    def resolvent(self, fit: FitNumbers, unit: Any, nudge: int = 0) -> Resolvent:
+    def resolvent(self, fit: FitNumbers) -> Resolvent:
         """Return the effective ridges of one fit."""
         self.tally["solves"] += 1
         s, weights, rows = (np.asarray(x, dtype=float) for x in (fit.s, fit.weights, fit.rows))
         plain = FitNumbers(s, _floats(fit.measure), weights, rows, float(fit.total_rows), float(fit.ridge))
-        found = float64_resolvent(plain, float(unit), nudge)
+        found = plain.solved(FLOAT64)
         scale, constant, error, penalty = map(self.array, (found.scale, found.constant, found.error, found.penalty))
         return Resolvent(found.opened, scale, constant, error, penalty, found.residual)
 

@@ -5,7 +5,6 @@ A result is accepted when a run at higher precision confirms its digits.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -27,13 +26,18 @@ from collapse_theory.numerics.reals import SINGULAR
 from collapse_theory.numerics.resolvents import Resolvent
 from collapse_theory.numerics.solved_fits import FitNumbers, float64_start
 
-__all__ = ["Digits", "evaluate_digits", "limit_at_threshold"]
+__all__ = ["Digits", "ThresholdError", "evaluate_digits", "limit_at_threshold"]
 
 MeasureFactory = Callable[[Any, int], Measure | None]
 ValueFactory = Callable[[Any], Mapping[Any, Any]]
 
 _GUARD = 20
+_FLOAT64_DIGITS = 17
 _DOUBLINGS = 7  # to 4,000 digits: what numbers of the range of float64 can cancel
+
+
+class ThresholdError(DomainError):
+    """A fit is at an interpolation threshold, where values are limits."""
 
 
 class Digits(PointArithmetic):
@@ -58,7 +62,7 @@ class Digits(PointArithmetic):
         """Return the effective ridge and the residual degrees of freedom.
 
         Raises:
-            DomainError: At a threshold, where they are limits.
+            ThresholdError: At a threshold, where they are limits.
         """
         if self.vanishing is not None and lam == 0 and measure.rank == T:
             lam = self._vanishing_ridge(measure)
@@ -68,7 +72,7 @@ class Digits(PointArithmetic):
         """Return the same for a fit on random features.
 
         Raises:
-            DomainError: At a threshold, where they are limits.
+            ThresholdError: At a threshold, where they are limits.
         """
         if self.vanishing is not None and lam == 0:
             lam = self._vanishing_ridge(measure)
@@ -77,10 +81,9 @@ class Digits(PointArithmetic):
     def _vanishing_ridge(self, measure: Measure) -> Any:
         return min(measure.nodes) * self.context.mpf(10) ** self.vanishing
 
-    def resolvent(self, fit: FitNumbers, unit: Any, nudge: int = 0) -> Resolvent:
+    def resolvent(self, fit: FitNumbers) -> Resolvent:
         """Return the effective ridges of one fit, from those of float64."""
-        scaled = fit.in_unit(unit)
-        return scaled.solved(self, start=float64_start(scaled), nudge=nudge)
+        return fit.solved(self, start=float64_start(fit))
 
     def solve(self, matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Solve by elimination with pivoting, one system after the other.
@@ -100,7 +103,7 @@ class Digits(PointArithmetic):
 
 def _regular(kappa: Any, residual: Any) -> tuple[Any, Any]:
     if residual == 0:
-        raise DomainError("digits= needs a point away from T = rank without ridge, a limit; evaluate in float64")
+        raise ThresholdError("T = rank without a ridge is a limit, at which no equation is solved; give a ridge > 0")
     return kappa, residual
 
 
@@ -119,6 +122,7 @@ def evaluate_digits(
         floor: What is smaller need not settle, as a decimal.
 
     Raises:
+        ThresholdError: At a threshold; :func:`limit_at_threshold` gives the limits.
         ConvergenceError: If the digits do not settle as the working precision grows.
     """
     before: dict[str, Any] | None = None
@@ -147,31 +151,45 @@ def evaluate_digits(
     )
 
 
-def limit_at_threshold(plan: Plan, measure: MeasureFactory, values: ValueFactory) -> tuple[dict[str, float], float]:
+def limit_at_threshold(
+    plan: Plan, measure: MeasureFactory, values: ValueFactory, digits: int = _FLOAT64_DIGITS
+) -> tuple[dict[str, Any], Any]:
     """Return the limits of the outputs and of their sum as a vanishing ridge tends to zero where ``T = rank``.
 
     Near it each output is a power of the ridge times a convergent series, so two tiny ridges tell the three cases
-    apart: between them an output grows by many orders of magnitude (infinite), falls by many (zero), or stays.
+    apart: between them an output grows by many orders of magnitude (infinite), falls by many (zero), or stays. What stays is off by
+    a multiple of the square root of the ridge.
 
     Args:
         plan: The steps and outputs.
         measure: Gives the measure in a context; it is finite.
         values: Gives the inputs in a context, exactly.
+        digits: Significant digits of the limits, numbers of mpmath's default context.
+
+    Raises:
+        ConvergenceError: If the two ridges do not agree to so many digits on a limit.
     """
-    with exact_context(dps_to_prec(120)) as mp:
-        far, near = (interpret(plan, Digits(mp, exponent), measure(mp, DEPTH), values(mp)) for exponent in (-40, -60))
+    exponent = 2 * digits + 26
+    with exact_context(dps_to_prec(2 * exponent)) as mp:
+        far, near = (
+            interpret(plan, Digits(mp, -ridge), measure(mp, DEPTH), values(mp)) for ridge in (exponent - 20, exponent)
+        )
         apart = mp.mpf(10) ** 5  # the ridges differ by 10^20; the slowest power of the ridge is its square root
 
-        def limit(here: Any, there: Any) -> float:
+        def limit(here: Any, there: Any) -> Any:
             if abs(here) > apart * abs(there):
-                return math.copysign(math.inf, here)
-            return 0.0 if apart * abs(here) < abs(there) else float(here)
+                return mp.sign(here) * mp.inf
+            if apart * abs(here) < abs(there):
+                return mp.zero
+            if abs(here - there) > abs(here) * mp.mpf(10) ** (10 - digits):  # the nearer one is 10^10 times nearer
+                raise ConvergenceError(f"the limit at T = rank did not settle to {digits} digits; move T off the rank")
+            return here
 
         limits = {name: limit(value, far[name]) for name, value in near.items()}
-        total = sum(limits.values())
-        if math.isnan(total):  # infinite terms of opposite signs, in a derivative: their sum has a limit of its own
+        total = mp.fsum(limits.values())
+        if mp.isnan(total):  # infinite terms of opposite signs, in a derivative: their sum has a limit of its own
             total = limit(mp.fsum(near.values()), mp.fsum(far.values()))
-        return limits, total
+        return {name: public_number(x) for name, x in limits.items()}, public_number(total)
 
 
 def _agree(mp: Any, a: Any, b: Any, digits: int, floor: str) -> bool:

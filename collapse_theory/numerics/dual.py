@@ -21,6 +21,7 @@ import numpy as np
 from sympy import Expr, Symbol
 
 from collapse_theory.numerics.jets import Jet, value_of
+from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.network import Numbers
 from collapse_theory.numerics.resolvents import Resolvent
 from collapse_theory.numerics.solved_fits import FitNumbers
@@ -68,24 +69,31 @@ class Dual:
             slope = slope - (matrix.slope * x[..., None, :]).sum(-1)
         return Jet(x, self.base.solve(A, slope))
 
-    def resolvent(self, fit: FitNumbers, unit: Any, nudge: int = 0) -> Resolvent:
+    def ridge(self, measure: Measure, T: Any, lam: Any) -> tuple[Any, Any]:
+        """Return the effective ridge and the residual degrees of freedom, values alone."""
+        return self.base.ridge(measure, value_of(T), value_of(lam))
+
+    def features(self, measure: Measure, T: Any, m: Any, lam: Any) -> tuple[Any, Any]:
+        """Return the same for a fit on random features, values alone."""
+        return self.base.features(measure, *map(value_of, (T, m, lam)))
+
+    def resolvent(self, fit: FitNumbers) -> Resolvent:
         """Return the effective ridges of one fit with their slopes."""
         parts = (fit.s, fit.weights, fit.rows, fit.total_rows, fit.ridge)
         s, *rest = map(value_of, parts)
         plain = FitNumbers(s, fit.measure, *rest)
-        found = self.base.resolvent(plain, unit, nudge)
+        found = self.base.resolvent(plain)
         if not any(isinstance(x, Jet) for x in parts):
             return found
-        moved = fit.in_unit(unit)
         open_designs, open_directions = found.opened.designs, found.opened.directions
-        one, ridge = self.base.array(1.0)[()], moved.ridge
+        one, ridge = self.base.array(1.0)[()], fit.ridge
         penalty = _where(open_directions, one, ridge)
         constant = _where(open_designs, ridge, one)
         reach = np.stack([penalty if is_open else 0 * penalty + 1 for is_open in open_designs])
-        equations = _MovedEquations(moved, found.scale, moved.s * reach, penalty, constant, found.error)
+        equations = _MovedEquations(fit, found.scale, fit.s * reach, penalty, constant, found.error)
         scale: Any = Jet(found.scale, found.scale * self.base.solve(*equations.newton()))
-        mass = moved.weights * moved.rows / (moved.total_rows * scale)
-        error: Any = Jet(found.error, (1 / (penalty + mass @ (moved.s * reach))).slope)
+        mass = fit.weights * fit.rows / (fit.total_rows * scale)
+        error: Any = Jet(found.error, (1 / (penalty + mass @ (fit.s * reach))).slope)
         return Resolvent(found.opened, scale, constant, error, penalty, found.residual)
 
 

@@ -39,23 +39,25 @@ class EffectiveRidgeEquation:
     **Round-off.** The residual is written with the complement that follows :math:`\kappa`: the N directions above it count whole,
     and what the ridge takes from them is small,
 
-    .. math:: T-\mathrm{df}_1=(T-N)+\sum_{s_j\ge\kappa}\frac{\kappa}{s_j+\kappa}-\sum_{s_j<\kappa}\frac{s_j}{s_j+\kappa}.
+    .. math:: T-\mathrm{df}_1=(T-N)+\sum_{\rm above}\frac{\kappa}{s_j+\kappa}-\sum_{\rm below}\frac{s_j}{s_j+\kappa}.
 
     Its round-off is at most a few units of :math:`T-\mathrm{df}_2`, the slope of the equation, because each term of the two sums is
-    at most twice its share :math:`s_j\kappa/(s_j+\kappa)^2` of the slope: so :math:`\kappa` itself is good to a few units, whatever
-    the spectrum, at T = d, in a gap and without a ridge alike.
+    at most twice its share :math:`s_j\kappa/(s_j+\kappa)^2` of the slope (five times, where the boundary is that of a panel): so
+    :math:`\kappa` itself is good to a few units, whatever the spectrum, at T = d, in a gap and without a ridge alike.
 
     Attributes:
         measure: Eigenvalues and directions; in float64 of a scale at which products of eigenvalue, ridge and rows are normal.
         T: Rows, positive, shape (n,).
         lam: Ridges, >= 0, shape (n,).
         space: Work space that is kept from step to step, shape (2, n, k).
+        start: Where the iteration begins, if that is known better; shape (n,).
     """
 
     measure: Measure
     T: np.ndarray
     lam: np.ndarray
     space: np.ndarray = field(repr=False)
+    start: np.ndarray | None = None
 
     @property
     def sums(self) -> Measure:
@@ -63,13 +65,17 @@ class EffectiveRidgeEquation:
         return self.measure.plain
 
     @classmethod
-    def of(cls, measure: Measure, T: np.ndarray, lam: np.ndarray) -> EffectiveRidgeEquation:
+    def of(
+        cls, measure: Measure, T: np.ndarray, lam: np.ndarray, start: np.ndarray | None = None
+    ) -> EffectiveRidgeEquation:
         """Return the equations of paired rows and ridges."""
-        return cls(measure, T, lam, np.empty((2, T.size, measure.size), dtype=measure.nodes.dtype))
+        return cls(measure, T, lam, np.empty((2, T.size, measure.size), dtype=measure.nodes.dtype), start)
 
     @cached_property
     def bracket(self) -> tuple[np.ndarray, np.ndarray]:
         """The ridge, and the least of the upper bounds; 0 without a ridge where the rows cover the rank."""
+        if self.start is not None:
+            return self.lam, self.start
         first = self.lam + self.measure.trace(self.measure.nodes) / self.T
         whole, s, count, rest = self.measure.leading(np.stack([self.T / 2, self.T]))
         B, below, c = self.T * self.lam + rest, whole < self.T, np.where(count > 0, count, 1)
@@ -80,13 +86,17 @@ class EffectiveRidgeEquation:
     def local(self, x: np.ndarray, *, rough: bool) -> tuple[np.ndarray, np.ndarray]:
         """Return residual and slope."""
         s, column = self.measure.nodes, x[:, None]
+        floor, directions = self.measure.split(x)
         share, work = self.space[:, : x.size]
         np.minimum(s, column, out=share)
         np.add(s, column, out=work)
         share /= work
-        np.subtract(s, column, out=work)
-        _with_sign_of(work, share)
-        unexplained = (self.T - self.measure.above(x)) + self.sums.trace(work, rough=rough)
+        np.copyto(work, share)
+        if floor is not x:  # a boundary between panels: some of the directions are on the other side of the ridge
+            beside = (s >= floor[:, None]) != (s >= column)
+            np.subtract(1, share, out=work, where=beside)
+        np.negative(work, out=work, where=s < floor[:, None])
+        unexplained = (self.T - directions) + self.sums.trace(work, rough=rough)
         np.subtract(1, share, out=work)
         work *= share
         return x * unexplained - self.T * self.lam, unexplained + self.sums.trace(work, rough=rough)
@@ -94,14 +104,6 @@ class EffectiveRidgeEquation:
     def among(self, places: np.ndarray) -> EffectiveRidgeEquation:
         """Return some of the equations, in the same work space."""
         return replace(self, T=self.T[places], lam=self.lam[places])
-
-
-def _with_sign_of(work: np.ndarray, size: np.ndarray) -> None:
-    """Write a positive size into ``work`` with the sign that stands there; zero counts as positive."""
-    if work.dtype == object:
-        work[...] = np.where(work < 0, -size, size)
-    else:
-        np.copysign(size, work, out=work)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,11 @@ from collapse_theory.numerics.effective_ridge import solve_effective_ridge, spac
 from collapse_theory.numerics.equations import RandomFeaturesEquation
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.newton import FLOAT64, find_root
+from collapse_theory.numerics.octaves import Features
 
 __all__ = ["exact_features", "solve_features"]
+
+_LARGE, _MOST = 2.0**700, 2.0**60  # ridges and nodes at unit scale, and rows, whose products stay normal
 
 
 def solve_features(
@@ -38,10 +41,49 @@ def solve_features(
         ConvergenceError: If the iteration does not settle.
     """
     a, b = np.minimum(T, m), np.maximum(T, m)
+    if measure.nodes.dtype != object:
+        read = _from_tables(measure, a, b, lam)
+        if read is not None:
+            return _both(a, T, m, *read)
     equation = RandomFeaturesEquation(measure, a, b, lam, solve_effective_ridge)
     found = find_root(equation, epsilon)
     y = found.checked("the ridge of the features", "report this spectrum", T=T, m=m, lam=lam)
-    kappa, unexplained, spread = equation.at(y)
+    return _both(a, T, m, y, *equation.at(y))
+
+
+def _from_tables(measure: Measure, a: np.ndarray, b: np.ndarray, lam: np.ndarray) -> tuple[np.ndarray, ...] | None:
+    """Return y, kappa, a - df1 and the sum of s/(s + kappa)^2; None where float64 has not the exponents, or a root is not found."""
+    unit, exponent = measure.unit
+    with np.errstate(over="ignore", under="ignore"):
+        ridge = np.ldexp(lam, -exponent)
+    held = ((lam == 0) | ((ridge > 1 / _LARGE) & (ridge < _LARGE))) & (a > 1 / _MOST) & (b < _MOST)
+    if not held.all() or unit.nodes.min() < 1 / _LARGE:
+        return None
+    kappa, open_ = np.zeros(a.shape), np.flatnonzero((lam > 0) | (a < unit.rank))
+    unexplained = np.where(lam > 0, 0, np.maximum(a - unit.rank, 0.0))
+    spread = np.zeros(a.shape) if open_.size == a.size else np.full(a.shape, measure.trace(1 / measure.nodes))
+    if open_.size:
+        given = Features(a[open_], b[open_], ridge[open_])
+        found = unit.octaves.solve(given)
+        if np.isnan(found).any():
+            return None
+        kappa[open_] = np.ldexp(found, exponent)
+        unexplained[open_] = given.share(found)[0]
+        spread[open_] = unit.octaves.spread(found) / kappa[open_]
+    measure.check_depth(kappa=kappa)
+    return kappa * (unexplained / a), kappa, unexplained, spread
+
+
+def _both(
+    a: np.ndarray,
+    T: np.ndarray,
+    m: np.ndarray,
+    y: np.ndarray,
+    kappa: np.ndarray,
+    unexplained: np.ndarray,
+    spread: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the features' effective ridge and the residual degrees from the solved equation."""
     features = (m - a) + unexplained  # m - df1; every term is positive
     residual = features + kappa * spread
     share = np.where(kappa > 0, kappa * features / np.where(residual > 0, residual, 1), 0 * kappa)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any
 
@@ -19,28 +19,38 @@ from sympy import Expr, Symbol
 
 from collapse_theory.core.errors import DomainError
 from collapse_theory.derive.pooled import PooledSystem
-from collapse_theory.numerics.effective_ridge import residual_degrees, solve_effective_ridge
+from collapse_theory.numerics.effective_ridge import MANY, residual_degrees, solve_effective_ridge
 from collapse_theory.numerics.existence_check import check_existence
 from collapse_theory.numerics.feature_ridge import solve_features
+from collapse_theory.numerics.integrand_shape import is_product_of_few, ridge_of
 from collapse_theory.numerics.interpreter import interpret
+from collapse_theory.numerics.iteration import solve_equations
 from collapse_theory.numerics.magnitude import cancels
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.plan import Plan, round_plan
-from collapse_theory.numerics.pooled_float64 import PooledFloat64, pooled_points
+from collapse_theory.numerics.pooled_float64 import pooled_points
+from collapse_theory.numerics.reals import Float64
 from collapse_theory.numerics.steps import (
+    AddUp,
+    Assign,
     CheckExistence,
     Integrate,
+    SolveEquations,
+    SolveFeatures,
     SolvePooled,
     SolveRidge,
     Unroll,
 )
+from collapse_theory.numerics.trace_tables import TraceTable, octaves_of
 from collapse_theory.numerics.vectorised import Vectorised, magnitudes_of
+from collapse_theory.symbols import kappa as kappa_symbol
 from collapse_theory.symbols import ordered
 
-__all__ = ["Batch", "Float64Program"]
+__all__ = ["Batch", "Float64Program", "trace_table"]
 
 _BLOCK = 1 << 17  # entries of a (batch, node) array: a megabyte, so that a block costs more than the calls on it
 _CACHED = 1 << 15  # of which a few fit the cache
+_POINTS = 1 << 14  # points of a block where the eigenvalues are only met in tables
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,7 @@ class Float64Program:
 
     Attributes:
         checked: Whether a step knows its own error and limits, so that its infinities are meant.
+        tabulated: Whether the eigenvalues are only met in ridges and in integrals of one ridge each.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -79,6 +90,8 @@ class Float64Program:
         self._programs: dict[tuple[Unroll, float], Float64Program] = {}
         self._magnitudes = magnitudes_of(plan)
         self.checked = any(isinstance(s, SolvePooled) for s in plan.steps)
+        self._blocks_itself = self.checked and all(isinstance(s, SolvePooled | Assign) for s in plan.steps)
+        self.tabulated = _is_tabulated(plan)
 
     def __getstate__(self) -> Plan:
         return self.plan
@@ -87,7 +100,13 @@ class Float64Program:
         self.__init__(plan)  # type: ignore[misc]
 
     def run(
-        self, measure: Measure | None, values: Mapping[Symbol, np.ndarray], size: int, *, rough: bool = False
+        self,
+        measure: Measure | None,
+        values: Mapping[Symbol, np.ndarray],
+        size: int,
+        *,
+        rough: bool = False,
+        jobs: int = 1,
     ) -> Batch:
         """Evaluate the outputs for a batch.
 
@@ -97,22 +116,48 @@ class Float64Program:
             size: Batch size, positive.
             rough: Do not look for the points that need another arithmetic; all of them are said to be in float64. Sums are taken
                 in the fastest order, and pooled fits are solved once.
+            jobs: Threads that share the pieces of a large batch, -1 for one on each core.
         """
         nodes = 1 if measure is None else measure.size
-        step = max(1, _BLOCK // nodes)
-        if size > step:
+        step = size if self._blocks_itself else max(1, _BLOCK // nodes)
+        if self.tabulated and measure is not None and len(measure.values) == 1 and size > step:
+            step = max(step, _POINTS)
+            if size > step:
+                return self._in_pieces(measure, _pieces(values, size, step), rough=rough, jobs=jobs)
+        elif size > step:
             place = self._repeated(values, size)
             if place is None:
-                return _joined([self.run(measure, v, k, rough=rough) for v, k in _pieces(values, size, step)])
+                values = self._ahead(measure, values, rough=rough)
+                return self._in_pieces(measure, _pieces(values, size, step), rough=rough, jobs=jobs)
             if place.max() >= step:
                 return self._gathered(measure, values, place, step, rough=rough)
         outputs, threshold, reported = self._block(measure, values, rough=rough)
-        reported &= not rough
+        reported &= not (rough or self.checked)
         if not reported or size == 1:
             threshold = np.broadcast_to(threshold, (size,))
             outputs = {name: np.broadcast_to(x, (size,)) for name, x in outputs.items()}
-            return Batch(outputs, threshold, np.full(size, reported and not self.checked) & ~threshold)
+            return Batch(outputs, threshold, np.full(size, reported) & ~threshold)
         return _joined([self.run(measure, v, k) for v, k in _pieces(values, size, (size + 1) // 2)])
+
+    def _in_pieces(
+        self,
+        measure: Measure | None,
+        pieces: Sequence[tuple[Mapping[Symbol, np.ndarray], int]],
+        *,
+        rough: bool,
+        jobs: int,
+    ) -> Batch:
+        """Evaluate a batch piece by piece; threads serve, because NumPy's loops let each other run."""
+        if jobs == 1:
+            return _joined([self.run(measure, v, k, rough=rough) for v, k in pieces])
+        from joblib import Parallel, delayed
+
+        first, *rest = pieces  # builds the tables that the others share
+        head = self.run(measure, *first, rough=rough)
+        tail = Parallel(n_jobs=jobs, require="sharedmem")(
+            delayed(self.run)(measure, v, k, rough=rough) for v, k in rest
+        )
+        return _joined([head, *tail])
 
     def _repeated(self, values: Mapping[Symbol, np.ndarray], size: int) -> np.ndarray | None:
         """Return which of its distinct points on the eigenvalues each point of a batch is; None if that saves nothing.
@@ -125,6 +170,28 @@ class Float64Program:
         if not any(x.ndim for x in used):
             return np.zeros(size, dtype=int)
         return _distinct(used)[1]
+
+    def _ahead(
+        self, measure: Measure | None, values: Mapping[Symbol, np.ndarray], *, rough: bool
+    ) -> Mapping[Symbol, np.ndarray]:
+        """Return the values with the effective ridges that repeat in the whole batch, whose pieces would each solve them again."""
+        known = dict(values)
+        for step in self.plan.steps:
+            if measure is None or not isinstance(step, SolveRidge | SolveFeatures):
+                continue
+            arguments = (step.T, step.lam) if isinstance(step, SolveRidge) else (step.T, step.m, step.lam)
+            if not set().union(*(e.free_symbols for e in arguments)) <= set(known):
+                continue
+            arithmetic = _Rough(self) if rough else _Watched(self)
+            with np.errstate(all="call", call=lambda what, _, reports=arithmetic.reports: reports.append(what)):
+                points, inverse = _distinct(np.broadcast_arrays(*arithmetic.evaluate(arguments, known)))
+                if inverse is None:
+                    continue
+                solve = arithmetic.ridge if isinstance(step, SolveRidge) else arithmetic.features
+                found = solve(measure, *points)
+            if not arithmetic.reports:
+                known.update(zip(step.names, (x[inverse] for x in found), strict=True))
+        return known
 
     def _gathered(
         self, measure: Measure | None, values: Mapping[Symbol, np.ndarray], place: np.ndarray, step: int, *, rough: bool
@@ -143,6 +210,9 @@ class Float64Program:
     ) -> tuple[dict[str, Any], Any, bool]:
         arithmetic = _Rough(self) if rough else _Watched(self)
         with np.errstate(all="call", call=lambda what, _: arithmetic.reports.append(what)):
+            for step in self.plan.steps:
+                if step.names[0] in values:
+                    arithmetic.known(*(values[x] for x in step.names))
             outputs = interpret(self.plan, arithmetic, measure, values)
         if any(np.any(_abnormal(x)) for x in outputs.values()):
             arithmetic.reports.append("output")
@@ -161,13 +231,51 @@ class Float64Program:
         return self._compiled[expressions]
 
 
-class _Watched(PooledFloat64):
+def trace_table(
+    program: Float64Program,
+    measure: Measure,
+    f: Expr,
+    energy: bool,
+    first: int,
+    last: int,
+) -> TraceTable:
+    """Return the table of an integral of one ridge over a range of octaves at least; it is kept by the measure.
+
+    Args:
+        program: Compiles the integrand.
+        measure: Eigenvalues.
+        f: The integrand, of one ridge.
+        energy: Whether the integral is against the energies.
+        first: Exponent of the first octave.
+        last: Exponent of the last octave.
+    """
+    ridge = ridge_of(f)
+    key = (f.xreplace({ridge: kappa_symbol}), energy)
+    table: TraceTable | None = measure.tables.get(key)
+    if table is not None and table.covers(first, last):
+        return table
+    if table is not None:
+        first, last = min(first, table.first), max(last, table.last)
+    on = measure.compressed if is_product_of_few(f) else measure
+    call, integral = program.function((f,)), on.form if energy else on.trace
+
+    def at(x: np.ndarray) -> Any:
+        step = max(1, _CACHED // on.size)
+        parts = [integral(call({ridge: x[i : i + step, None]}, on)[0][0]) for i in range(0, x.size, step)]
+        return np.concatenate(parts) if np.ndim(parts[0]) else parts[0]
+
+    table = measure.tables[key] = TraceTable.of(at, first, last)
+    return table
+
+
+class _Watched(Float64):
     """float64 over a batch, with reports of what left its range or lost its digits.
 
     Attributes:
         program: The compiled expressions.
         reports: What was reported, in words.
         threshold: Whether a point sits at an interpolation threshold.
+        located: The ridges last met, and their octaves and places.
     """
 
     rough = False
@@ -176,6 +284,7 @@ class _Watched(PooledFloat64):
         self.program = program
         self.reports: list[str] = []
         self.threshold: Any = np.False_
+        self.located: tuple[np.ndarray, tuple[np.ndarray, np.ndarray] | None] | None = None
 
     def evaluate(self, expressions: Sequence[Expr], values: Mapping[Symbol, Any]) -> list[Any]:
         """Return arrays of values; what cancels is reported."""
@@ -192,9 +301,61 @@ class _Watched(PooledFloat64):
     def integrate(
         self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[bool], env: Mapping[Symbol, Any]
     ) -> list[Any]:
-        """Return sums over the eigenvalues."""
+        """Return sums over the eigenvalues: of many points from tables, where these serve, and on few nodes."""
+        totals: list[Any] = [None] * len(integrands)
+        rest: dict[bool, list[int]] = {}
+        for i, (f, e) in enumerate(zip(integrands, energy, strict=True)):
+            totals[i] = self._tabulated(measure, f, e, env)
+            if totals[i] is None:
+                rest.setdefault(is_product_of_few(f), []).append(i)
+        for few, places in rest.items():
+            on = measure.compressed if few else measure
+            found = self._summed(on, [integrands[i] for i in places], [energy[i] for i in places], env)
+            for i, total in zip(places, found, strict=True):
+                totals[i] = total
+        return totals
+
+    def _tabulated(self, measure: Measure, f: Expr, energy: bool, env: Mapping[Symbol, Any]) -> Any:
+        """Return an integral of one ridge at many points; None where there is no table of it."""
+        ridge = ridge_of(f)
+        if ridge is None or np.size(env[ridge]) <= MANY or self.program.function((f,)).place:
+            return None
+        kappa = env[ridge]
+        positive = kappa > 0
+        least = kappa[positive].min(initial=np.inf)
+        if not least < np.inf:
+            return None
+        if self.located is None or self.located[0] is not kappa:  # integrals of one ridge follow each other
+            self.located = kappa, octaves_of(np.where(positive, kappa, least))
+        if self.located[1] is None:
+            return None
+        exponent, z = self.located[1]
+        table = trace_table(self.program, measure, f, energy, int(exponent.min()), int(exponent.max()))
+        total, good = table(exponent, z)
+        lost = np.flatnonzero(~(good & positive))
+        if lost.size:
+            on = measure.compressed if is_product_of_few(f) else measure
+            total[lost] = self._summed(on, [f], [energy], {ridge: kappa[lost]})[0]
+        return total
+
+    def _summed(
+        self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[bool], env: Mapping[Symbol, Any]
+    ) -> list[Any]:
+        """Return sums over the nodes."""
         points, inverse = _points(integrands, env)
-        columns = {name: x if np.ndim(x) == 0 else x[:, None] for name, x in points.items()}
+        size = max((x.size for x in points.values() if np.ndim(x)), default=1)
+        step = max(1, _BLOCK // measure.size)
+        parts = []
+        for i in range(0, size, step):
+            here = {name: x if np.ndim(x) == 0 else x[i : i + step, None] for name, x in points.items()}
+            parts.append(self._sums(measure, integrands, energy, here))
+        totals = [x[0] if np.ndim(x[0]) == 0 else np.concatenate(x) for x in zip(*parts, strict=True)]
+        return [total if inverse is None or np.ndim(total) == 0 else total[inverse] for total in totals]
+
+    def _sums(
+        self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[bool], columns: Mapping[Symbol, Any]
+    ) -> list[Any]:
+        """Return sums over the nodes for a block of points, as columns; what was lost is reported."""
         functions, sizes = self.program.function(tuple(integrands))(columns, measure)
         totals = []
         for f, size, against_energies in zip(functions, sizes, energy, strict=True):
@@ -210,7 +371,7 @@ class _Watched(PooledFloat64):
                 against_energies and _lost_energy_counts(f, measure, total)
             ):
                 self.reports.append("integral")
-            totals.append(total if inverse is None or np.ndim(total) == 0 else total[inverse])
+            totals.append(total)
         return totals
 
     def ridge(self, measure: Measure, T: Any, lam: Any) -> tuple[Any, Any]:
@@ -226,7 +387,9 @@ class _Watched(PooledFloat64):
                 "deterministic equivalent itself, which covers shifts outside the spectrum"
             )
         shape = T.shape
-        (T, lam), inverse = _distinct([T.ravel(), lam.ravel()])
+        T, lam, inverse = T.ravel(), lam.ravel(), None
+        if T.size <= MANY:  # more are read off tables, which takes less time than to sort them
+            (T, lam), inverse = _distinct([T, lam])
         kappa = solve_effective_ridge(measure, T, lam, rough=self.rough)
         residual = residual_degrees(measure, T, lam, kappa)
         if inverse is not None:
@@ -261,6 +424,18 @@ class _Watched(PooledFloat64):
             threshold[here] = self.threshold
         self.threshold = before | threshold
         return first, second
+
+    def equations(self, step: SolveEquations, measure: Measure, env: Mapping[Symbol, Any]) -> Sequence[Any]:
+        """Return the positive solution of equations."""
+        return solve_equations(step, partial(interpret, step.sides, self, measure), env, self.epsilon)
+
+    def whole(self, x: Any) -> int:
+        """Return an integer."""
+        return int(x)
+
+    def known(self, kappa: Any, residual: Any) -> None:
+        """Look at a solution that was found ahead."""
+        self._solved(np.shape(kappa), kappa, residual)
 
     def _solved(self, shape: tuple[int, ...], kappa: np.ndarray, residual: np.ndarray) -> tuple[Any, Any]:
         """Return a solution in its shape; remember where it sits at an interpolation threshold."""
@@ -304,29 +479,32 @@ class _Rough(_Watched):
 
     rough = True
 
-    def integrate(
-        self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[bool], env: Mapping[Symbol, Any]
+    def _sums(
+        self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[bool], columns: Mapping[Symbol, Any]
     ) -> list[Any]:
-        """Return sums over the eigenvalues."""
-        points, inverse = _points(integrands, env)
-        call, step = self.program.function(tuple(integrands)), max(1, _CACHED // measure.size)
-        size = max((x.size for x in points.values() if np.ndim(x)), default=1)
-        parts = []
-        for i in range(0, size, step):
-            columns = {name: x if np.ndim(x) == 0 else x[i : i + step, None] for name, x in points.items()}
-            functions, _ = call(columns, measure)
-            parts.append([
-                (measure.form if against_energies else measure.trace)(f, rough=True)
-                for f, against_energies in zip(functions, energy, strict=True)
-            ])  # fmt: skip
-        totals = [x[0] if np.ndim(x[0]) == 0 else np.concatenate(x) for x in zip(*parts, strict=True)]
-        return [total if inverse is None or np.ndim(total) == 0 else total[inverse] for total in totals]
+        """Return sums over the nodes."""
+        functions, _ = self.program.function(tuple(integrands))(columns, measure)
+        return [
+            (measure.form if against_energies else measure.trace)(f, rough=True)
+            for f, against_energies in zip(functions, energy, strict=True)
+        ]
 
     def pooled(
         self, system: PooledSystem, measure: Measure, values: Mapping[Symbol, Any], direction: Mapping[Symbol, Any]
     ) -> tuple[Any, Any]:
         """Return bias and variance, or their slopes; NaN where float64 has no solution."""
         return pooled_points(system, measure, values, direction, rough=True)
+
+
+@lru_cache(maxsize=256)
+def _is_tabulated(plan: Plan) -> bool:
+    """Say whether a plan meets the eigenvalues only in ridges and in integrals of one ridge each."""
+    on_eigenvalues = [s for s in plan.steps if not isinstance(s, Assign | AddUp)]
+    return all(
+        isinstance(s, SolveRidge | SolveFeatures)
+        or (isinstance(s, Integrate) and all(ridge_of(f) is not None for f in s.integrands))
+        for s in on_eigenvalues
+    )
 
 
 @lru_cache(maxsize=256)

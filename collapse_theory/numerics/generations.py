@@ -16,17 +16,19 @@ import numpy as np
 from sympy import Expr
 
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
-from collapse_theory.derive.labeller import FitStep, Fluctuation, Integrals, Labels, Law, fitted, risk
+from collapse_theory.derive.labeller import FitStep, Fluctuation, Integrals, Labelled, Law, fitted, risk
 from collapse_theory.derive.labeller_scalars import ChainScalar, PooledScalar
-from collapse_theory.numerics.jets import same, value_of, where
 from collapse_theory.numerics.measure import Measure
-from collapse_theory.numerics.operator_power import EqualFits, OneFit, Spread
+from collapse_theory.numerics.operator_power import OneFit, Spread, repeated
 
-__all__ = ["Generations", "labeller_recursion"]
+__all__ = ["ON_FEATURES", "Generations", "labeller_recursion"]
+
+ON_FEATURES = "features"
+"""A run of fits on random features."""
 
 _ENTRIES = 1 << 23  # of a matrix for each point of a batch: 64 MB
 
-Places = tuple[tuple[int, ...], ...] | None
+Places = tuple[tuple[int, ...], ...] | str | None
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Generations:
 
     Attributes:
         fits: For each fit, for each of its labellers, the places of the earlier fits in it. None is a run: a number of fits, each
-            labelled by the one before, the first by the previous stage or the truth.
+            labelled by the one before, the first by the previous stage or the truth; :data:`ON_FEATURES` is one on features.
     """
 
     fits: tuple[Places, ...]
@@ -45,8 +47,8 @@ class Generations:
 
         Args:
             measure: Nodes with counts and energies, shape (k,).
-            arguments: By stage ``kappa, residual, noise``, then of a run its length, of a fit its labels; scalars or columns of
-                shape (n, 1).
+            arguments: By stage ``kappa, residual, noise``, then of a run its length, and on features their residual degrees,
+                of a fit its labels; scalars or columns of shape (n, 1).
         """
         rows = max((len(a) for a in arguments if np.ndim(a) > 1), default=1)
         step = max(1, _ENTRIES // measure.size**2)
@@ -67,11 +69,14 @@ class Generations:
             kappa, residual, noise = next(values), next(values), next(values)
             lost = kappa / (s + kappa)
             step = FitStep(s / (s + kappa), lost, (1, lost**2), residual)
-            if places is None:
-                law = _repeated(law, k, next(values), noise, step, measure)
+            if not isinstance(places, tuple):
+                count = next(values)
+                left_over = next(values) if places == ON_FEATURES else None
+                fit = OneFit.of(measure, step.kept, lost, residual, left_over)
+                law = _repeated(law, k, count, noise, fit)
             else:
                 labels = [
-                    Labels(next(values), next(values), next(values), {place: next(values) for place in group})
+                    Labelled(next(values), next(values), next(values), {place: next(values) for place in group})
                     for group in places
                 ]
                 law = _gathered(fitted(law, k, labels, noise, step, integrals), self._seen_after(k), s)
@@ -79,9 +84,9 @@ class Generations:
 
     def _seen_after(self, k: int) -> set[int]:
         """Return the fits up to ``k`` that a later stage is labelled by, or that are tested."""
-        later = {place for places in self.fits[k + 1 :] for group in places or () for place in group}
+        later = {place for x in self.fits[k + 1 :] if isinstance(x, tuple) for group in x for place in group}
         return {place for place in later if place <= k} | (
-            {k} if k == len(self.fits) - 1 or self.fits[k + 1] is None else set()
+            {k} if k == len(self.fits) - 1 or not isinstance(self.fits[k + 1], tuple) else set()
         )
 
 
@@ -108,31 +113,9 @@ def _total(terms: Sequence[tuple[Any, Any]], s: Any) -> Any:
     return sum(own[1:], own[0]) if own else 0 * s
 
 
-def _few(nodes: int) -> int:
-    """Return how many fits, run one by one, cost about what doubling a block a few times does, and at least a handful."""
-    return max(32, nodes**3 >> 14)
-
-
-def _repeated(law: Law, k: int, count: Any, noise: Any, step: FitStep, measure: Measure) -> Law:
+def _repeated(law: Law, k: int, count: Any, noise: Any, fit: OneFit) -> Law:
     """Return the law after ``count`` equal fits, each labelled by the one before."""
-    repeats = np.asarray(count, dtype=float)
-    # A fit that loses nothing adds its noise, and nothing else happens: many add it many times.
-    faithful = np.logical_and(value_of(step.lost) == 0, _slope(step.lost) == 0).all(axis=-1, keepdims=True)
-    noise = where(faithful, repeats * noise, noise) if faithful.any() else noise
-    repeats = np.where(faithful, np.minimum(repeats, 1), repeats)
-    fit, state = OneFit.of(measure, step.kept, step.lost, step.residual), _labeller(law, k, measure.nodes)
-    few = np.minimum(repeats, _few(measure.size))
-    settled = False
-    for i in range(int(few.max())):
-        live = few > i
-        after = fit.after(state, noise)
-        after = after if live.all() else after.chosen(live, state)
-        settled = all(map(same, after.functions, state.functions))
-        if settled:  # one more fit changes nothing
-            break
-        state = after
-    if not settled and (repeats > few).any():
-        state = EqualFits.one(fit).repeated(state, noise, repeats - few)
+    state = repeated(fit, _labeller(law, k, fit.measure.nodes), noise, count)
     sources = (Fluctuation(1, 0, state.target, {k: 1}), Fluctuation(0, 1, state.noise, {k: 1}))
     return Law({k: state.kept}, {k: state.lost}, sources)
 
@@ -140,13 +123,9 @@ def _repeated(law: Law, k: int, count: Any, noise: Any, step: FitStep, measure: 
 def _labeller(law: Law, k: int, s: Any) -> Spread:
     """Return the mean and the fluctuations of the labeller of a run's first fit."""
     if k == 0:
-        return Spread(s / s, 0 * s, 0 * s, 0 * s)
+        return Spread(1 + 0 * s, 0 * s, 0 * s, 0 * s)
     last = _gathered(law, {k - 1}, s)
     return Spread(last.kept[k - 1], last.lost[k - 1], *(x.shape for x in last.sources))
-
-
-def _slope(x: Any) -> Any:
-    return x.slope if hasattr(x, "slope") else 0
 
 
 def labeller_recursion(node: ChainScalar | PooledScalar) -> tuple[Generations, tuple[Expr, ...]]:
@@ -154,9 +133,10 @@ def labeller_recursion(node: ChainScalar | PooledScalar) -> tuple[Generations, t
     arguments: list[Expr] = []
     fits: list[Places] = []
     if isinstance(node, ChainScalar):
-        for T, lam, sigma, count in node.stages:
-            arguments += [EffectiveRidge(T, lam), ResidualDegrees(T, lam), sigma**2, count]
-            fits.append(None)
+        for fit, count in node.runs:
+            arguments += [fit.kappa, fit.residual, fit.sigma**2, count]
+            fits.append(None if fit.m is None else ON_FEATURES)
+            arguments += () if fit.m is None else (fit.left_over,)
         return Generations(tuple(fits)), tuple(arguments)
     for stage in node.stages:
         arguments += [EffectiveRidge(stage.T, stage.lam), ResidualDegrees(stage.T, stage.lam), stage.noise]

@@ -11,7 +11,6 @@ from sympy import Symbol
 
 from collapse_theory.core.errors import DomainError
 from collapse_theory.numerics.arithmetic import Arithmetic
-from collapse_theory.numerics.iteration import solve_equations
 from collapse_theory.numerics.jets import Jet
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.plan import Plan
@@ -45,11 +44,12 @@ def interpret(
         plan: Steps and outputs.
         arithmetic: The numbers, and how they are computed with.
         measure: Eigenvalues, counts and energies in these numbers; None if no step is on the eigenvalues.
-        values: Inputs by symbol, in these numbers.
+        values: Inputs by symbol, in these numbers; results of steps that are known already too.
     """
     env = dict(values)
     for step in plan.steps:
-        env.update(zip(step.names, _results(step, arithmetic, measure, env), strict=True))
+        if step.names[0] not in values:
+            env.update(zip(step.names, _results(step, arithmetic, measure, env), strict=True))
     names, expressions = zip(*plan.outputs, strict=True)
     return dict(zip(names, arithmetic.evaluate(expressions, env), strict=True))
 
@@ -67,7 +67,7 @@ def _results(step: Step, arithmetic: Arithmetic, measure: Measure | None, env: _
     if measure is None:
         raise AssertionError("a step on the eigenvalues needs a measure")
     if isinstance(step, SolveEquations):
-        return solve_equations(step, partial(interpret, step.sides, arithmetic, measure), env, arithmetic.epsilon)
+        return arithmetic.equations(step, measure, env)
     if isinstance(step, SolveRidge):
         return arithmetic.ridge(measure, *arithmetic.evaluate((step.T, step.lam), env))
     if isinstance(step, SolveFeatures):
@@ -87,7 +87,7 @@ def _results(step: Step, arithmetic: Arithmetic, measure: Measure | None, env: _
 def _added_up(step: AddUp, arithmetic: Arithmetic, env: _Environment) -> Any:
     """Return a finite sum; points of different bounds run to the largest, each adding up its own terms."""
     low, high = arithmetic.evaluate((step.low, step.high), env)
-    first, last = int(np.min(low)), int(np.max(high))
+    first, last = arithmetic.whole(np.ravel(low).min()), arithmetic.whole(np.ravel(high).max())
     if last - first >= _MOST_TERMS:
         raise DomainError(f"a sum needs at most {_MOST_TERMS} terms, got {last - first + 1}; write it in closed form")
     total: Any = 0 * high

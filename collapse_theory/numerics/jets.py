@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Jet", "same", "value_of", "where"]
+from collapse_theory.core.errors import DomainError
+
+__all__ = ["Jet", "counted", "same", "value_of", "where"]
 
 
 class Jet:
@@ -85,6 +87,10 @@ class Jet:
     def __getitem__(self, index: Any) -> Jet:
         return Jet(np.asarray(self.value)[index], self._whole[index])
 
+    def conjugate(self) -> Jet:
+        """Return the complex conjugate."""
+        return Jet(self.value.conjugate(), self._whole.conjugate())
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the value."""
@@ -123,7 +129,7 @@ class Jet:
 
 
 _SHAPES = frozenset({np.ndim, np.shape})
-_MOVES = frozenset({np.broadcast_to, np.concatenate, np.ravel, np.stack})
+_MOVES = frozenset({np.broadcast_to, np.concatenate, np.ravel, np.reshape, np.stack, np.swapaxes})
 
 
 def _part(argument: Any, of: Callable[[Jet], Any]) -> Any:
@@ -140,6 +146,18 @@ def _jet(x: Any) -> Jet:
 def value_of(x: Any) -> Any:
     """Return the value of a number that may be dual."""
     return x.value if isinstance(x, Jet) else x
+
+
+def counted(x: Any) -> np.ndarray:
+    """Return a number of repetitions as float64.
+
+    Raises:
+        DomainError: If it is not one exactly, so that a step might be lost.
+    """
+    out = np.asarray(x, dtype=float)
+    if not np.all(out == x):
+        raise DomainError(f"a number of fits needs to be an integer, got about {float(np.ravel(out)[0]):g}; change it")
+    return out
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:

@@ -17,9 +17,10 @@ from sympy import Abs, Add, Expr, Function, Mul, Pow, Symbol, preorder_traversal
 
 from collapse_theory.symbols import Eigenvalue
 
-__all__ = ["InputSum", "Magnitudes", "cancels", "input_sum"]
+__all__ = ["LOSS", "InputSum", "Magnitudes", "cancels", "input_sum"]
 
-_LOSS = 2.0**10  # at most this factor of the round-off is lost; with more, the value is computed in mpmath
+LOSS = 2.0**10
+"""The factor of the round-off that is lost at most; with more, the value is computed in mpmath."""
 
 
 class InputSum(Function):
@@ -34,6 +35,8 @@ class InputSum(Function):
 
 def input_sum(value: Any, magnitude: Any, *inputs: Any) -> Any:
     """Return the magnitude of a sum of inputs in float64."""
+    if isinstance(value, float):  # one point: arrays would take ten times as long
+        return abs(value) if all(x % 1 == 0 for x in inputs) else magnitude
     whole = np.logical_and.reduce(np.broadcast_arrays(*(np.floor(x) == x for x in inputs)))
     return np.where(whole, np.abs(value), magnitude)
 
@@ -90,7 +93,7 @@ class Magnitudes:
 
 def cancels(value: Any, size: Any) -> bool:
     """Say whether a value has lost digits against its magnitude anywhere."""
-    return bool(np.any(np.abs(value) * _LOSS < size))
+    return bool(np.any(np.abs(value) * LOSS < size))
 
 
 def _term(a: Expr) -> bool:

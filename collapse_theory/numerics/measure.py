@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -14,11 +15,23 @@ from collapse_theory.core.errors import DomainError, shown
 from collapse_theory.core.precision import exact_context
 from collapse_theory.describe.spectra import PowerLaw, Spectrum
 from collapse_theory.describe.targets import Target, held
+from collapse_theory.numerics.compression import compress, panel_floor
 from collapse_theory.numerics.jets import Jet, value_of
+from collapse_theory.numerics.octaves import Octaves
 from collapse_theory.numerics.panels import Directions, Extent, Power, power_law_directions, usable_length
 from collapse_theory.symbols import eigenvalue
 
-__all__ = ["COMMON", "DEPTH", "Measure", "Spectra", "TooShallow", "at_depth", "check_pair", "live_directions"]
+__all__ = [
+    "COMMON",
+    "DEPTH",
+    "Measure",
+    "Spectra",
+    "TooShallow",
+    "at_depth",
+    "check_pair",
+    "live_directions",
+    "long_power_law",
+]
 
 COMMON = eigenvalue.name
 """Name of the covariance of the samples that name none."""
@@ -103,7 +116,7 @@ class Measure:
         """
         if self.extent is not None:
             self.check_vanishing(f, self.extent.tail)
-        total = _integral(f, self.counts, self._weights if rough else None)
+        total = _integral(f, self.counts, self.weights if rough else None)
         return _column(total) if column else total
 
     def form(self, f: Any, *, rough: bool = False, column: bool = False) -> Any:
@@ -118,6 +131,18 @@ class Measure:
             self.check_vanishing(f, self.extent.energetic)
         total = _integral(f, self.energies, self.energies if rough else None)
         return _column(total) if column else total
+
+    def products(self, left: Any, right: Any) -> Any:
+        """Return the integrals of all products of stacked functions against the counting measure, in the fastest order.
+
+        Args:
+            left: Values at the nodes, shape (..., n, k).
+            right: Values at the nodes, shape (..., m, k).
+
+        Returns:
+            Array of shape (..., n, m).
+        """
+        return (left * self.counts) @ right.swapaxes(-1, -2)
 
     @cached_property
     def plain(self) -> Measure:
@@ -158,7 +183,10 @@ class Measure:
         """Number of live directions, in which a covariance is positive: what ``d`` means in thresholds and constants."""
         if self.extent is not None:
             return self.extent.directions
-        return int(self.counts[np.any([v > 0 for v in self.values.values()], axis=0)].sum())
+        live = np.logical_or.reduce([v > 0 for v in self.values.values()])
+        if live.all():
+            return int(self.counts.sum() if any(self.counts.strides) else self.size * self.counts[0])
+        return int(self.counts[live].sum())
 
     def directions(self, chosen: Any) -> int | float:
         """Return the number of directions at some of the nodes; of a quadrature, all or none.
@@ -191,10 +219,16 @@ class Measure:
         if least < _RESOLVED * self.nodes[near]:
             raise TooShallow(0 if least == 0 else math.log2(float(_RESOLVED * self.nodes[near] / least)) + 1)
 
-    def above(self, x: np.ndarray) -> np.ndarray:
-        """Return the number of directions whose common eigenvalue is at least ``x``."""
+    def split(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return boundaries at or near each ``x``, and the number of directions whose common eigenvalue is at least that.
+
+        The number is exact, also where nodes stand for many directions: the boundary is then one between panels.
+        """
+        if self.extent is not None and self.extent.floors is not None:
+            at = np.searchsorted(self.extent.floors, panel_floor(x))
+            return self.extent.floors[at], self.extent.above[at]
         s, _, _, from_node = self._ascending
-        return np.asarray(from_node[np.searchsorted(s, x, side="left")])
+        return x, np.asarray(from_node[np.searchsorted(s, x, side="left")])
 
     def leading(self, T: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return of the leading nodes with at most ``T`` directions: their directions, the last one, its count, the trace left.
@@ -222,11 +256,52 @@ class Measure:
         return s, counts, np.append(0, np.cumsum(s * counts)), from_node
 
     @cached_property
-    def _weights(self) -> np.ndarray:
+    def weights(self) -> np.ndarray:
         """The counts in the numbers of the nodes, which a matrix product is fast with."""
         if isinstance(self.counts, Jet) or self.counts.dtype.kind not in "iu":
             return self.counts
         return self.counts.astype(float)
+
+    # ------------------------------------------------------------------ fewer nodes
+    @cached_property
+    def compressed(self) -> Measure:
+        """The measure on few nodes, where integrals of up to :data:`.ORDER` resolvents are the same; itself where it has few.
+
+        See :mod:`.compression`. Commuting covariances, and what float64 has lost digits of, are not compressed.
+        """
+        if len(self.values) != 1 or self.extent is not None or self.size < _FEW:
+            return self
+        ((name, s),), e = self.values.items(), self.energies
+        if s.dtype == object or not isinstance(self.counts, np.ndarray) or (e is not None and (e == _TINY).any()):
+            return self
+        nodes = compress(s, self.counts, *(() if e is None else (e,)))
+        if 2 * nodes.values.size > self.size or nodes.floors[0] < _TINY:
+            return self
+        above = np.append(nodes.sizes[::-1].cumsum()[::-1], 0).astype(float)
+        extent = Extent(int(nodes.sizes.sum()), floors=np.append(nodes.floors, np.inf), above=above)
+        counts, *energies = nodes.weights
+        return Measure({name: nodes.values}, counts, energies[0] if energies else None, extent)
+
+    @cached_property
+    def unit(self) -> tuple[Measure, int]:
+        """The compressed counts over a power of two, its exponent, that brings the largest node to [1/2, 1); exact unless tiny."""
+        exponent = int(np.frexp(self.nodes.max())[1])
+        few = self.compressed
+        extent = few.extent
+        with np.errstate(under="ignore"):
+            if extent is not None and extent.floors is not None:
+                extent = replace(extent, floors=np.ldexp(extent.floors, -exponent))
+            return replace(few, values={COMMON: np.ldexp(few.nodes, -exponent)}, energies=None, extent=extent), exponent
+
+    @cached_property
+    def octaves(self) -> Octaves:
+        """The degrees of freedom by octave of the ridge."""
+        return Octaves.of(self)
+
+    @cached_property
+    def tables(self) -> dict[Any, Any]:
+        """The tables of integrals so far (:mod:`.trace_tables`), by integrand."""
+        return {}
 
     # ------------------------------------------------------------------ covariances
     @property
@@ -249,6 +324,8 @@ class Measure:
 
     def over(self, covariances: Iterable[str]) -> Measure:
         """Return the measure of some of the covariances, in the same directions."""
+        if set(covariances := tuple(covariances)) == set(self.values):
+            return self  # with all that was computed on it
         return replace(self, values={name: self.at(name) for name in covariances})
 
     def at_covariance(self, covariance: str | None) -> Measure:
@@ -280,10 +357,23 @@ class Measure:
                 float64.
             TooShallow: If the depth is.
         """
-        if _is_long(spectrum, target, _FLOAT64_BITS):
+        long = _is_long(spectrum, target, _FLOAT64_BITS)
+        if not isinstance(spectrum, Spectrum):
+            return cls._of(spectrum, target, octaves, long=long)
+        known, key = _measures.setdefault(spectrum, {}), (target, octaves, long)
+        if key not in known:
+            measure = cls._of(spectrum, target, octaves, long=long)
+            while len(known) >= _REMEMBERED:
+                known.pop(next(iter(known)))
+            known[key] = measure
+        return known[key]
+
+    @classmethod
+    def _of(cls, spectrum: Spectra, target: Target | None, octaves: int, *, long: bool) -> Measure:
+        if long:
             return _long_float64(*cast("tuple[str, PowerLaw]", _only(spectrum)), target, octaves)
         energies = None if target is None else _energies(spectrum, target, target.energies, target.atom_energies)
-        return cls._build(spectrum, lambda s: s.nodes, energies)
+        return cls._build(spectrum, lambda s: s.nodes, energies)._merged()
 
     @classmethod
     def of_atoms(cls, nodes: np.ndarray, counts: Sequence[float], energies: np.ndarray) -> Measure:
@@ -310,6 +400,11 @@ class Measure:
         if _is_long(spectrum, target, mp.prec):
             name, law = cast("tuple[str, PowerLaw]", _only(spectrum))
             return _quadrature(name, _long(law, target, mp, mp.prec, octaves), partial(np.array, dtype=object))
+        return cls.listed(spectrum, target, mp)._merged()
+
+    @classmethod
+    def listed(cls, spectrum: Spectra, target: Target | None, mp: Any) -> Measure:
+        """Return the measure of every atom of the spectrum in a context of mpmath, or of balls; equal ones stay apart."""
         energies = None
         if target is not None:
             each, by_atom = (partial(f, mp=mp) for f in (target.exact_energies, target.exact_atom_energies))
@@ -323,16 +418,19 @@ class Measure:
             counts = np.ones(next(iter(spectrum.values())).listed, dtype=np.int64)
         else:
             values, counts = {COMMON: nodes(spectrum)}, spectrum.counts
-        live = np.any([v > 0 for v in values.values()], axis=0)
-        values, counts = {name: v[live] for name, v in values.items()}, counts[live]
-        energies = None if energies is None else energies[live]
-        return cls(values, counts, energies)._merged()
+        live = np.logical_or.reduce([v > 0 for v in values.values()])
+        if not live.all():
+            values, counts = {name: v[live] for name, v in values.items()}, counts[live]
+            energies = None if energies is None else energies[live]
+        return cls(values, counts, energies)
 
     def _merged(self) -> Measure:
         """Return the measure with each eigenvalue of a lone covariance once."""
         if len(self.values) > 1:
             return self
         ((name, only),) = self.values.items()
+        if _in_order(only):
+            return self
         distinct, where = np.unique(only, return_inverse=True)
         if distinct.size == only.size:
             return self
@@ -342,6 +440,19 @@ class Measure:
         return type(self)({name: distinct}, _summed(counts, where, distinct.size), energies)
 
 
+_REMEMBERED = 4
+_measures: WeakKeyDictionary[Spectrum, dict[Any, Measure]] = WeakKeyDictionary()
+"""The last few measures of each spectrum, kept for as long as it, with all that was computed on them."""
+
+
+def _in_order(s: np.ndarray) -> bool:
+    """Say whether eigenvalues rise or fall throughout: to see that takes far less than to sort them."""
+    if s.size < 2 or s.dtype == object:
+        return s.size < 2
+    return bool((s[1:] < s[:-1]).all() if s[1] < s[0] else (s[1:] > s[:-1]).all())
+
+
+_FEW = 64  # nodes that are not worth compressing
 _FLOAT64_BITS = 53
 _RESOLVED = 4  # a ridge over the nearest node of the tail
 _TINY = np.finfo(float).tiny
@@ -349,6 +460,11 @@ _TINY = np.finfo(float).tiny
 
 def _only(spectrum: Spectra) -> tuple[str, Spectrum]:
     return next(iter(spectrum.items())) if isinstance(spectrum, Mapping) else (COMMON, spectrum)
+
+
+def long_power_law(spectrum: Spectra, target: Target | None) -> tuple[str, PowerLaw] | None:
+    """Return the name and the law of a lone power law that is not listed, whose target is a power too; None of any other."""
+    return cast("tuple[str, PowerLaw]", _only(spectrum)) if _is_long(spectrum, target, _FLOAT64_BITS) else None
 
 
 def _is_long(spectrum: Spectra, target: Target | None, bits: int) -> bool:
@@ -405,6 +521,8 @@ def _integral(f: Any, weights: np.ndarray, fast: np.ndarray | None) -> Any:
         return f @ fast
     terms = f * weights
     if terms.dtype != object:
+        return np.add.reduce(terms, axis=-1)
+    if not hasattr(terms.flat[0], "context"):
         return np.add.reduce(terms, axis=-1)
     total = terms.flat[0].context.fsum
     return np.array([total(row) for row in terms.reshape(-1, terms.shape[-1])], dtype=object).reshape(terms.shape[:-1])[

@@ -1,7 +1,7 @@
-r"""The recursion of :mod:`.cavity` for pipelines in any real numbers, for several units of one problem at a time.
+r"""The recursion of :mod:`.cavity` for pipelines in any real numbers, at one point.
 
-A function of the eigenvalues is an array of shape (units, k), a scalar one of shape (units, 1). In each unit the effective
-ridges and the traces may be off by a few units of round-off.
+A function of the eigenvalues is an array of shape (k,), a scalar one of shape (1,). Many points in float64 are solved by the
+same recursion in the form of :mod:`.overlaps`.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from collapse_theory.numerics.complements import SolvedFit, eliminate, slack
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.reals import Reals
 from collapse_theory.numerics.resolvents import Resolvent
-from collapse_theory.numerics.solved_fits import FitNumbers, solved_fit
+from collapse_theory.numerics.solved_fits import FitNumbers, RidgeNumbers, solved_fit
 
 __all__ = ["Numbers", "PipelineArrays", "PipelineEquivalent", "TestErrorValues", "needed_numbers"]
 
 
-class Numbers(Reals, Protocol):
+class Numbers(RidgeNumbers, Protocol):
     """Numbers in which a system of pooled fits is solved."""
 
-    def resolvent(self, fit: FitNumbers, unit: Any, nudge: int = 0) -> Resolvent:
-        """Return the effective ridges of one fit with covariances and ridge in a unit, see :func:`.solve_resolvent`."""
+    def resolvent(self, fit: FitNumbers) -> Resolvent:
+        """Return the effective ridges of one fit, see :func:`.solve_resolvent`."""
 
 
 @dataclass(frozen=True)
@@ -65,25 +65,14 @@ class PipelineEquivalent:
         """Every expression of the parameters that is needed as a number."""
         return needed_numbers(self.system)
 
-    def solve(
-        self,
-        numbers: Numbers,
-        measure: Measure,
-        values: Mapping[Symbol, Any],
-        units: Sequence[Any] = (1,),
-        nudges: Sequence[int] = (0,),
-    ) -> TestErrorValues:
+    def solve(self, numbers: Numbers, measure: Measure, values: Mapping[Symbol, Any], unit: Any = 1) -> TestErrorValues:
         """Return bias and noise.
 
         Args:
             numbers: The numbers of the arrays and values.
             measure: Eigenvalues of every covariance in the common basis, and energies of the target.
             values: Values of the system's symbols.
-            units: What to multiply covariances and ridges with before solving; one result for each.
-            nudges: Units of round-off by which the effective ridges and traces of each are off.
-
-        Returns:
-            Bias and noise as arrays of shape (len(units),).
+            unit: What to multiply the ridges with: that of the eigenvalues.
 
         Raises:
             DomainError: At a threshold without ridge.
@@ -91,29 +80,21 @@ class PipelineEquivalent:
         """
         given: dict[Symbol, Any] = {symbols.d: numbers.array(measure.dimension)[()], **values}
         number = dict(zip(self._numbers, numbers.evaluate(self._numbers, given), strict=True))
-        alike: dict[tuple[Any, ...], list[Resolvent]] = {}
-        solved = []
+        alike: dict[tuple[Any, ...], Resolvent] = {}
+        fits = []
         for f in self.system.fits:
             key = f.alone
             if key not in alike:
-                fit = FitNumbers.of(f, measure, number, numbers)
-                alike[key] = [numbers.resolvent(fit, u, nudge) for u, nudge in zip(units, nudges, strict=True)]
-            solved.append(alike[key])
-        column = numbers.array([[u] for u in units])
-        scaled = {name: s * column for name, s in measure.values.items()}
-        fits = [
-            solved_fit(f, found, number, scaled, numbers) for f, found in zip(self.system.fits, solved, strict=True)
-        ]
-        field = PipelineArrays(self.system, numbers, measure, number, fits, nudges)
-        cavity = Cavity(self.system, field)
-        zero = 0 * column
-        bias, noise = (np.ravel(zero if x is None else x + zero) for x in (cavity.bias(), cavity.variance()))
-        residual = max(r.residual for found in solved for r in found)
-        return TestErrorValues(bias / np.ravel(column), noise, float(residual))
+                alike[key] = numbers.resolvent(FitNumbers.of(f, measure, number, numbers, unit))
+            fits.append(solved_fit(f, alike[key], number, measure.values, numbers))
+        cavity = Cavity(self.system, PipelineArrays(self.system, numbers, measure, number, fits))
+        zero = numbers.array(0)[()]
+        bias, noise = (zero if x is None else x[0] for x in (cavity.bias(), cavity.variance()))
+        return TestErrorValues(bias, noise, float(max(x.residual for x in alike.values())))
 
 
 class PipelineArrays:
-    """Arrays over units and nodes."""
+    """Arrays over nodes."""
 
     def __init__(
         self,
@@ -122,12 +103,9 @@ class PipelineArrays:
         measure: Measure,
         number: Mapping[Expr, Any],
         fits: Sequence[SolvedFit],
-        nudges: Sequence[int],
     ) -> None:
         self.system, self.numbers, self.measure, self.fits = system, numbers, measure, fits
         self.number = number.__getitem__
-        self._signs = np.random.default_rng(0) if any(nudges) else None
-        self._nudge = np.array(nudges)[:, None] * numbers.epsilon
         self._slack: dict[tuple[Any, ...], tuple[list[Any], list[Any]]] = {}
 
     def eigenvalue(self, covariance: str) -> Any:
@@ -139,21 +117,16 @@ class PipelineArrays:
         return self.fits[k].own
 
     def trace(self, f: Any) -> Any:
-        """Return the sum over the eigenvalues, with a random error where one is asked for."""
-        return self._nudged(self.measure.trace(f, rough=True, column=True))
+        """Return the sum over the eigenvalues."""
+        return self.measure.trace(f, column=True)
 
     def form(self, f: Any) -> Any:
         """Return the sum over the energies."""
-        return self._nudged(self.measure.form(f, column=True))
+        return self.measure.form(f, column=True)
 
     def named(self, kind: str, index: tuple[Any, ...], e: Any) -> Any:  # noqa: ARG002 - numbers need no names
         """Return a result as it is."""
         return e
-
-    def _nudged(self, total: Any) -> Any:
-        if self._signs is None:
-            return total
-        return total * (1 + self._nudge * (2 * self._signs.integers(2, size=self._nudge.shape) - 1))
 
     def coupled(
         self, pair: Pair, sights: Sequence[tuple[str, bool]], feedback: Callable[[int, int], Any], right: Sequence[Any]
@@ -163,20 +136,18 @@ class PipelineArrays:
         size = range(len(sights))
         if self.fits[k].uniform and self.fits[other].uniform and FEATURES not in sights:
             covariances = tuple(name for name, _ in sights)
-            matrix = {(i, j): a for i in size for j in size if i != j and (a := feedback(i, j)) is not None}
+            entries = {(i, j): a for i in size for j in size if i != j and (a := feedback(i, j)) is not None}
             key = (k, other, covariances)
             if key not in self._slack:
                 self._slack[key] = slack(self.system, self.fits, self.measure, pair, covariances)
-            return eliminate(matrix, *self._slack[key], right)
-        zero = 0 * self._nudge
-        rows = [
-            np.stack(
-                [zero[:, 0] + int(i == j) - (0 if (a := feedback(i, j)) is None else np.ravel(a)) for j in size], -1
-            )
-            for i in size
-        ]
-        x = self.numbers.solve(np.stack(rows, -2), np.stack([zero[:, 0] + np.ravel(y) for y in right], -1))
-        return [x[:, i : i + 1] for i in size]
+            return eliminate(entries, *self._slack[key], right)
+        matrix = np.stack([np.stack([int(i == j) - self._entry(feedback(i, j)) for j in size]) for i in size])
+        x = self.numbers.solve(matrix, np.stack([self._entry(y) for y in right]))
+        return [x[i : i + 1] for i in size]
+
+    def _entry(self, x: Any) -> Any:
+        """Return a scalar, which may be missing, in shape ()."""
+        return self.numbers.array(0 if x is None else x)[()] if np.ndim(x) == 0 else x[0]
 
 
 def needed_numbers(system: PooledSystem) -> tuple[Expr, ...]:

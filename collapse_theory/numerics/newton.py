@@ -125,20 +125,30 @@ def solve_system(system: System[State], x: Any, epsilon: Any = FLOAT64) -> Solut
     """Return the best point on the way of Newton's iteration in several unknowns.
 
     Args:
-        system: The system.
+        system: The system, or many of the same unknowns: ``x`` has shape (..., unknowns), a residual (...), and each of them is
+            done on its own.
         x: Where to begin.
         epsilon: Relative spacing of the numbers.
     """
     state = system.state(x)
     best, least = x, system.residual(x, state)
-    steps, enough = 0, False
-    while steps < CAP and not enough:
+    steps, done = 0, np.zeros(np.shape(least), dtype=bool)
+    while steps < CAP and not done.all():
         steps += 1
-        enough = least <= _SETTLED * epsilon  # one more step leaves nothing but the round-off of the equation
+        enough = np.less_equal(
+            least, _SETTLED * epsilon
+        )  # one more step leaves nothing but the round-off of the equation
         x, state = system.following(x, state)
         here = system.residual(x, state)
-        halved = here < least / 2
-        if here < least or (enough and here <= accepted(epsilon)):
-            best, least = x, here
-        enough = enough or (least <= accepted(epsilon) and not halved)
+        halved, good = np.less(here, least / 2), np.less_equal(here, accepted(epsilon))
+        better = ~done & (np.less(here, least) | (enough & good))
+        best, least = _chosen(better[..., None], x, best), _chosen(better, here, least)
+        done |= enough | (np.less_equal(least, accepted(epsilon)) & ~halved) | np.not_equal(here, here)
     return Solution(best, _status(least, epsilon), least, steps)
+
+
+def _chosen(condition: Any, a: Any, b: Any) -> Any:
+    """Return ``a`` where the condition holds, else ``b``; numbers as such if there is but one condition."""
+    if condition.size == 1:
+        return a if condition.all() else b
+    return np.where(condition, a, b)

@@ -14,19 +14,26 @@ so :math:`n` fits cost :math:`\log_2n` products of matrices. All terms are posit
 beside :math:`r^N`, and :math:`K` holds only what was made random at least once, of which each fit loses at least as much as it
 moves (:math:`1-r^2=c(1+r)`, and of the mass :math:`\operatorname{tr}H/s` a fit loses :math:`c\,[1+\theta r]` with
 :math:`0\le\theta\le1`): so errors of round-off do not grow with :math:`n` either.
+
+A fit on random features (:mod:`collapse_theory.derive.operator`) has two terms of rank one: with
+:math:`a=\kappa'[\Sigma]=\operatorname{tr}[sc^2]/(m-\mathrm{df}_2)`
+
+.. math:: S_1=\frac{r^2+ar^2/s}{D},\qquad K_1=S_1\otimes\big(c^2+ar^2/s\big)+\frac{sc^2}{m-\mathrm{df}_2}\otimes\frac{r^2}s,
+
+where :math:`D` are its residual degrees of freedom.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
-from collapse_theory.numerics.jets import same, value_of, where
+from collapse_theory.numerics.jets import Jet, counted, same, value_of, where
 from collapse_theory.numerics.measure import Measure
 
-__all__ = ["EqualFits", "OneFit", "Spread"]
+__all__ = ["EqualFits", "OneFit", "RepeatedFit", "Spread", "repeated"]
 
 
 @dataclass(frozen=True)
@@ -55,24 +62,42 @@ class Spread:
         return self.kept, self.lost, self.target, self.noise
 
 
+class RepeatedFit(Protocol):
+    """A fit labelled by one fit that nothing else sees."""
+
+    @property
+    def measure(self) -> Measure:
+        """Nodes with counts and energies, shape (k,)."""
+
+    @property
+    def lost(self) -> Any:
+        """What it loses of a mean, shape (..., k)."""
+
+    def after(self, before: Spread, noise: Any) -> Spread:
+        """Return the fit labelled by the given one; ``noise`` is the variance of its label noise, a scalar or a column."""
+
+    def block(self) -> EqualFits:
+        """Return the block of this fit alone."""
+
+
 @dataclass(frozen=True)
 class OneFit:
-    """A fit labelled by one fit that nothing else sees: ``K_1`` has rank one, so no matrix is needed.
+    """A fit labelled by one fit that nothing else sees: ``K_1`` has rank one or two, so no matrix is needed.
 
     Attributes:
         measure: Nodes with counts and energies, shape (k,).
         kept: ``r = s/(s + kappa)``, shape (..., k).
         lost: ``c = kappa/(s + kappa)``.
-        added: ``S_1``, shape (..., k).
+        moves: The terms of ``K_1``: what each adds to the fluctuations, the first being ``S_1``, and what it is taken from.
     """
 
     measure: Measure
     kept: Any
     lost: Any
-    added: Any
+    moves: tuple[tuple[Any, Any], ...]
 
     @classmethod
-    def of(cls, measure: Measure, kept: Any, lost: Any, residual: Any) -> Self:
+    def of(cls, measure: Measure, kept: Any, lost: Any, residual: Any, left_over: Any = None) -> Self:
         """Return the fit.
 
         Args:
@@ -80,20 +105,37 @@ class OneFit:
             kept: ``s/(s + kappa)``.
             lost: ``kappa/(s + kappa)``.
             residual: Residual degrees of freedom, a scalar or a column.
+            left_over: Those of its features as rows; None if it sees the inputs.
         """
-        return cls(measure, kept, lost, kept**2 / residual)
+        shape, taken = kept**2, lost**2
+        if left_over is None:
+            return cls(measure, kept, lost, ((shape / residual, taken),))
+        missed = measure.nodes * taken
+        spread = missed / where(value_of(left_over) > 0, left_over, 1)  # as many features as directions miss nothing
+        per = shape / measure.nodes
+        drift = measure.trace(spread, column=True)
+        own = ((shape + drift * per) / residual, taken + drift * per)
+        return cls(measure, kept, lost, (own, (spread, per)))
 
     def after(self, before: Spread, noise: Any) -> Spread:
         """Return the fit labelled by the given one; ``noise`` is the variance of its label noise, a scalar or a column."""
-        shape, taken = self.kept**2, self.lost**2
-        signal = self.measure.form(self.measure.nodes * taken * before.kept**2, column=True)
-        moved, noises = (self.measure.trace(taken * f, column=True) for f in (before.target, before.noise))
-        return Spread(
-            self.kept * before.kept,
-            self.kept * before.lost + self.lost,
-            shape * before.target + self.added * (signal + moved),
-            shape * before.noise + self.added * (noises + noise),
-        )
+        target, noises = self.kept**2 * before.target, self.kept**2 * before.noise + self.added * noise
+        for added, taken in self.moves:
+            signal = self.measure.form(self.measure.nodes * taken * before.kept**2, column=True)
+            moved, moved_noise = (self.measure.trace(taken * f, column=True) for f in (before.target, before.noise))
+            target = target + added * (signal + moved)
+            noises = noises + added * moved_noise
+        return Spread(self.kept * before.kept, self.kept * before.lost + self.lost, target, noises)
+
+    @property
+    def added(self) -> Any:
+        """``S_1``, what its label noise adds."""
+        return self.moves[0][0]
+
+    def block(self) -> EqualFits:
+        """Return the block of this fit alone."""
+        outer = [added[..., :, None] * taken[..., None, :] for added, taken in self.moves]
+        return EqualFits(self.measure, self.kept, self.lost, sum(outer[1:], outer[0]), self.added)
 
 
 @dataclass(frozen=True)
@@ -113,12 +155,6 @@ class EqualFits:
     lost: Any
     moved: Any
     added: Any
-
-    @classmethod
-    def one(cls, fit: OneFit) -> Self:
-        """Return the block of one fit."""
-        moved = fit.added[..., :, None] * (fit.lost**2)[..., None, :]
-        return cls(fit.measure, fit.kept, fit.lost, moved, fit.added)
 
     def after(self, before: Spread, noise: Any) -> Spread:
         """Return the last fit of the block, the first being labelled by the given one.
@@ -169,3 +205,38 @@ class EqualFits:
 
     def _carried(self, f: Any) -> Any:
         return self.kept**2 * f + self.measure.trace(self.moved * f[..., None, :])
+
+
+def _few(measure: Measure) -> int:
+    """Return how many fits, run one by one, cost about what doubling a block a few times does, and at least a handful."""
+    nodes = measure.size
+    return max(32, nodes**2 if measure.nodes.dtype == object else nodes**3 >> 14)  # matrix products of float64 are fast
+
+
+def repeated(fit: RepeatedFit, before: Spread, noise: Any, count: Any) -> Spread:
+    """Return the last of ``count`` equal fits, each labelled by the one before.
+
+    Args:
+        fit: One of them.
+        before: The labeller of the first.
+        noise: Variance of each fit's label noise, a scalar or a column.
+        count: How many, a scalar or a column.
+    """
+    repeats, state = counted(count), before
+    # A fit that loses nothing adds its noise, and nothing else happens: many add it many times.
+    faithful = np.logical_and(value_of(fit.lost) == 0, _slope(fit.lost) == 0).all(axis=-1, keepdims=True)
+    noise = where(faithful, repeats * noise, noise) if faithful.any() else noise
+    repeats = np.where(faithful, np.minimum(repeats, 1), repeats)
+    few = np.minimum(repeats, _few(fit.measure))
+    for i in range(int(few.max())):
+        live = few > i
+        after = fit.after(state, noise)
+        after = after if live.all() else after.chosen(live, state)
+        if all(map(same, after.functions, state.functions)):  # one more fit changes nothing
+            return state
+        state = after
+    return fit.block().repeated(state, noise, repeats - few) if (repeats > few).any() else state
+
+
+def _slope(x: Any) -> Any:
+    return x.slope if isinstance(x, Jet) else 0

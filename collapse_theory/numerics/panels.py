@@ -61,11 +61,15 @@ class Extent:
         tail: Places of the farthest and the nearest node of the tail; empty for a finite law. Ridges of at least four times
             the nearest are resolved.
         energetic: Places of those nodes for the energies, where a form diverges unless its function vanishes at zero.
+        floors: Of a compressed list (:mod:`.compression`), the lower ends of its panels, ascending, and infinity.
+        above: The exact number of directions at or above each of these.
     """
 
     directions: int | float
     tail: tuple[int, ...] = ()
     energetic: tuple[int, ...] = ()
+    floors: Any = None
+    above: Any = None
 
 
 @dataclass(frozen=True)

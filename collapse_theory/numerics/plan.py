@@ -26,6 +26,7 @@ from collapse_theory.algebra.secular import SecularSum
 from collapse_theory.core.errors import DomainError
 from collapse_theory.derive.atomic_chain import AtomicChain
 from collapse_theory.derive.corrected import CorrectedScalar
+from collapse_theory.derive.filter_chain import FilterScalar
 from collapse_theory.derive.labeller_scalars import LabellerScalar
 from collapse_theory.derive.pooled_scalars import PipelineBias, PipelineScalar, PipelineVariance
 from collapse_theory.derive.rounds import RoundRule, RoundTerm
@@ -33,6 +34,7 @@ from collapse_theory.derive.slopes import Slope
 from collapse_theory.engine.equivalent import deterministic_equivalent
 from collapse_theory.engine.guard import Existence
 from collapse_theory.numerics.chain_correction import CorrectedChain, corrected_recursion
+from collapse_theory.numerics.filtered_fits import FilteredFits, filter_recursion
 from collapse_theory.numerics.generations import Generations, labeller_recursion
 from collapse_theory.numerics.steps import (
     AddUp,
@@ -50,7 +52,7 @@ from collapse_theory.numerics.steps import (
 )
 from collapse_theory.symbols import ordered, perturbation, step
 
-__all__ = ["Plan", "compile_plan", "round_plan"]
+__all__ = ["Plan", "compile_plan", "round_plan", "slopes_plan"]
 
 _ATOMIC = (AtomicRidge, AtomicResidual)
 _ATOMIC_FEATURES = (AtomicFeatureRidge, AtomicFeatureResidual)
@@ -137,6 +139,12 @@ def round_plan(rule: RoundRule, orders: tuple[int, ...], rounds: Any) -> Plan:
     if count != rounds or count < 0:
         raise DomainError(f"a number of rounds needs to be an integer >= 0, got {float(rounds):g}; change it")
     return compile_plan({name: rule.term(name, count, orders) for name in rule.terms})
+
+
+@lru_cache(maxsize=64)
+def slopes_plan(expressions: tuple[Expr, ...], unknowns: tuple[Symbol, ...]) -> Plan:
+    """Return the plan of the derivatives of expressions by unknowns, row by row."""
+    return compile_plan({f"{i},{x}": e.diff(x) for i, e in enumerate(expressions) for x in unknowns})
 
 
 class _Builder:
@@ -247,7 +255,7 @@ class _Builder:
     def _recurse(
         self,
         nodes: tuple[Expr, ...],
-        rule: Generations | CorrectedChain,
+        rule: Generations | CorrectedChain | FilteredFits,
         arguments: tuple[Expr, ...],
         *,
         slope: bool = False,
@@ -296,7 +304,7 @@ class _Builder:
         plan = compile_plan({str(i): f for i, f in enumerate(sides)})
         names = tuple(self._new() for _ in unknowns)
         nodes = tuple(ImplicitRoot(node.args[0], i) for i in range(len(unknowns)))
-        self._named(nodes, SolveEquations(names, unknowns, plan), *sides)
+        self._named(nodes, SolveEquations(names, unknowns, sides, plan), *sides)
 
     def _sum(self, node: Sum) -> None:
         term, (index, low, high) = node.function, node.limits[0]
@@ -328,10 +336,12 @@ class _Builder:
         return step(self.used)
 
 
-def _recursion(node: Expr) -> tuple[tuple[Expr, ...], Generations | CorrectedChain, tuple[Expr, ...]]:
+def _recursion(node: Expr) -> tuple[tuple[Expr, ...], Generations | CorrectedChain | FilteredFits, tuple[Expr, ...]]:
     """Return the scalars that one run of a recursion gives, its rule, and the rule's arguments."""
     if isinstance(node, CorrectedScalar):
         return node.both, *corrected_recursion(node)
+    if isinstance(node, FilterScalar):
+        return node.both, *filter_recursion(node)
     return node.both, *labeller_recursion(node)
 
 

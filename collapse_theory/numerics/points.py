@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from operator import add, mul
 from typing import Any
 
@@ -18,12 +18,13 @@ from collapse_theory.core.errors import DomainError
 from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.numerics.existence_check import check_existence
 from collapse_theory.numerics.interpreter import interpret
+from collapse_theory.numerics.iteration import solve_equations
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.plan import round_plan
 from collapse_theory.numerics.pooled_point import pooled_terms
 from collapse_theory.numerics.resolvents import Resolvent
 from collapse_theory.numerics.solved_fits import FitNumbers
-from collapse_theory.numerics.steps import CheckExistence, Unroll
+from collapse_theory.numerics.steps import CheckExistence, SolveEquations, Unroll
 from collapse_theory.symbols import Eigenvalue
 
 __all__ = ["PointArithmetic"]
@@ -53,7 +54,7 @@ class PointArithmetic(ABC):
         """Return the same for a fit on random features."""
 
     @abstractmethod
-    def resolvent(self, fit: FitNumbers, unit: Any, nudge: int = 0) -> Resolvent:
+    def resolvent(self, fit: FitNumbers) -> Resolvent:
         """Return the effective ridges of one fit of a pooled system."""
 
     @abstractmethod
@@ -117,6 +118,14 @@ class PointArithmetic(ABC):
         """Return the results of a step on the spectrum of these nodes, counts and energies."""
         nodes, counts, energies = atoms
         return step(Measure.of_atoms(self.array(nodes), [float(x) for x in counts], self.array(energies)), env)
+
+    def equations(self, step: SolveEquations, measure: Measure, env: Mapping[Symbol, Any]) -> Sequence[Any]:
+        """Return the positive solution of equations."""
+        return solve_equations(step, partial(interpret, step.sides, self, measure), env, self.epsilon)
+
+    def whole(self, x: Any) -> int:
+        """Return an integer."""
+        return int(x)
 
     def arguments(self, expressions: Sequence[Expr], env: Mapping[Symbol, Any]) -> list[Any]:
         """Return the arguments of a recursion."""

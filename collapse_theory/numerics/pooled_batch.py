@@ -1,104 +1,184 @@
-r"""Systems of pooled fits at many points at once, where every fit has one effective ridge.
+"""Systems of pooled fits at many points at once, in float64, each point in several units whose round-off differs.
 
-If all rows of a fit have one weight and the common covariance, its effective ridge is :math:`\kappa(T,\lambda N/aT)`, which is
-solved for all points together. In the scale in which :math:`R_{kk}=(\Sigma+\kappa_k)^{-1}` no direction and no design needs
-another one, with or without a ridge, so the recursion of :mod:`.cavity` runs on arrays of points times nodes. The slope of an
-effective ridge is :math:`\dot\kappa=(T\dot\lambda+(\lambda-\kappa)\dot T)/(T-\mathrm{df}_2)`.
+The measure is nodes with weights of the directions and of the energies; whether these are all eigenvalues or fewer nodes that
+stand for them is nothing to the recursion. The points of one kind, in which the same designs are open, are computed together, in
+blocks that fit the cache. A slope is the imaginary part that infinitesimal ones of the parameters make.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sympy import Expr, Symbol
+from sympy import Symbol
 
-from collapse_theory.derive.cavity import Cavity, OwnFit
+from collapse_theory.core.errors import ConvergenceError
 from collapse_theory.derive.pooled import PooledSystem
-from collapse_theory.numerics.complements import SolvedFit
-from collapse_theory.numerics.effective_ridge import residual_degrees, solve_effective_ridge
+from collapse_theory.numerics.dual import Dual
+from collapse_theory.numerics.fit_ridges import FitPoints, FitRidges, Units, fit_ridges
+from collapse_theory.numerics.fit_tables import Layout, layout_of
 from collapse_theory.numerics.jets import Jet, value_of
-from collapse_theory.numerics.measure import COMMON, Measure
-from collapse_theory.numerics.network import PipelineArrays, needed_numbers
-from collapse_theory.numerics.reals import Reals
+from collapse_theory.numerics.measure import Measure
+from collapse_theory.numerics.overlaps import pooled_moments
+from collapse_theory.numerics.reals import FLOAT64
 from collapse_theory.symbols import d as dimension
 
-__all__ = ["has_one_ridge_each", "pooled_batch"]
+__all__ = ["pooled_batch", "relative_speed"]
 
-
-def has_one_ridge_each(system: PooledSystem, measure: Measure) -> bool:
-    """Return whether every fit has one weight and the common covariance, and no direction is without variance."""
-    alike = all(len({x.weight for x in f.designs}) == 1 and f.features is None for f in system.fits)
-    return alike and system.covariances == (COMMON,) and bool((measure.nodes > 0).all())
+_STEP = 2.0**-300  # infinitesimal: its square is nothing beside one, and it is far from the smallest number
+_BLOCK = 1 << 20  # entries of the stacked rows of R, so that a block costs more than the calls on it
+_TINY = float(np.finfo(float).tiny)
 
 
 def pooled_batch(
     system: PooledSystem,
-    numbers: Reals,
     measure: Measure,
-    values: Mapping[Symbol, Any],
-    unit: np.ndarray,
-    nudge: np.ndarray,
-) -> tuple[Any, Any]:
-    """Return bias and noise of the last fit at every point.
+    values: Mapping[Symbol, np.ndarray],
+    direction: Mapping[Symbol, np.ndarray],
+    units: Units,
+) -> np.ndarray:
+    """Return bias and noise of the last fit at every point, or their slopes along a direction where one is given.
 
     Args:
-        system: Pooled fits of one ridge each.
-        numbers: float64, or dual numbers over it.
+        system: The pooled fits.
         measure: Eigenvalues, counts and energies.
-        values: Values of the system's symbols, of shape (points, 1) or scalars; dual ones have slopes.
-        unit: What to multiply the covariance and the ridges with before solving, shape (points, 1).
-        nudge: Units of round-off by which effective ridges and traces are off, shape (points, 1).
+        values: Values of the system's symbols, of shape (points,).
+        direction: Derivative of each value that moves, alike.
+        units: The repetitions.
+
+    Returns:
+        Array of shape (repetitions, 2, points), not finite where float64 has no solution.
     """
-    expressions = needed_numbers(system)
-    given = {dimension: numbers.array(measure.dimension)[()], **values}
-    number = dict(zip(expressions, numbers.evaluate(expressions, given), strict=True))
-    s = {COMMON: measure.nodes * unit}
-    alike: dict[tuple[Any, ...], SolvedFit] = {}
-    fits = []
-    for f in system.fits:
-        key = f.alone
-        if key not in alike:
-            alike[key] = _solved(f, number, measure, s, unit, nudge * numbers.epsilon)
-        fits.append(alike[key])
-    cavity = Cavity(system, PipelineArrays(system, numbers, measure, number, fits, nudge.ravel().tolist()))
-    bias, noise = (0.0 if x is None else x for x in (cavity.bias(), cavity.variance()))
-    return bias / unit, noise
+    layout = layout_of(system)
+    size = max(np.size(x) for x in values.values()) if values else 1
+    problem = _Problem.of(layout, measure, values, direction, size)
+    out = np.full((len(units.scale), 2, size), np.nan)
+    found: dict[Any, FitRidges] = {}
+    try:
+        for k, f in enumerate(system.fits):
+            if (key := f.alone) not in found:
+                found[key] = fit_ridges(f, FitPoints.of(k, layout, problem.numbers), problem.measure)
+            problem.ridges.append(found[key])
+    except ConvergenceError:
+        return out
+    blocks = list(problem.blocks(len(units.scale)))
+    while blocks:
+        block = blocks.pop()
+        try:
+            out[:, :, block] = problem.moments(block, units)
+        except ConvergenceError:  # a point is singular, and is found by halving
+            blocks += np.array_split(block, 2) if block.size > 1 else []
+    return out
 
 
-def _solved(
-    f: Any, number: Mapping[Expr, Any], measure: Measure, s: Any, unit: np.ndarray, off: np.ndarray
-) -> SolvedFit:
-    """Return one fit at every point."""
-    rows: Any = sum(number[x.T] for x in f.designs)
-    mass = number[f.designs[0].weight] * rows / number[f.N]
-    ridge = number[f.ridge] / mass
-    kappa, share = _effective_ridge(measure, rows, ridge)
-    kappa, share = kappa * (unit * (1 + off)), share * (1 - off)
-    kernel = 1 / (s[COMMON] + kappa)
-    response = 1 / mass + 0 * kappa
-    size = len(f.designs)
-    own = OwnFit(kernel, kappa * kernel, [response] * size, [1] * size, [mass * share] * size)
-    load = np.concatenate([number[x.T] / rows + 0 * kappa for x in f.designs], axis=-1)
-    offset = np.concatenate([share] * len(f.designs), axis=-1)
-    return SolvedFit(own, uniform=True, s=s, load=load, offset=offset)
+def relative_speed(
+    system: PooledSystem, measure: Measure, values: Mapping[Symbol, Any], direction: Mapping[Symbol, Any]
+) -> Any:
+    """Return how fast the fastest parameter moves, relative to its size; zeros have that of one, or of the spectrum."""
+    at, moving = ({x: np.ravel(v) for x, v in each.items()} for each in (values, direction))
+    return _Problem.of(layout_of(system), measure, at, moving, 1).speed[0]
 
 
-def _effective_ridge(measure: Measure, rows: Any, ridge: Any) -> tuple[Any, Any]:
-    """Return the effective ridge and the ridge's share of it, ``lam/kappa = 1 - df1/T``, of shape (points, 1)."""
-    T, lam = (np.atleast_1d(np.ravel(x)).astype(float) for x in np.broadcast_arrays(value_of(rows), value_of(ridge)))
-    at, back = np.unique(np.stack([T, lam]), axis=1, return_inverse=True)
-    kappa = solve_effective_ridge(measure, at[0], at[1])
-    left = residual_degrees(measure, at[0], at[1], kappa)  # T - df2
-    ridgeless = np.maximum(0.0, 1 - measure.rank / at[0])
-    share = np.divide(at[1], kappa, out=ridgeless, where=kappa > 0)
-    kappa, share, left = (x[back.ravel()][:, None] for x in (kappa, share, left))
-    if not (isinstance(rows, Jet) or isinstance(ridge, Jet)):
-        return kappa, share
-    dT, dlam = (x.slope if isinstance(x, Jet) else 0 * kappa for x in (rows, ridge))
-    T, lam = T[:, None], lam[:, None]
-    slope = (T * dlam + (lam - kappa) * dT) / left
-    # share = 1 - df1/T, so that its slope is (df1 dT/T + (df1 - df2) dkappa/kappa)/T, with (df1 - df2)/kappa = tr s/(s + kappa)^2
-    bend = measure.trace(measure.nodes / (measure.nodes + kappa) ** 2)[:, None]
-    return Jet(kappa, slope), Jet(share, ((1 - share) * dT + bend * slope) / T)
+@dataclass(frozen=True)
+class _Problem:
+    """A system at many points, in units in which the largest eigenvalue, energy and noise are near one.
+
+    Attributes:
+        layout: The designs of the system.
+        measure: The directions in these units.
+        numbers: Values of the layout's expressions, shape (expressions, points); the imaginary parts are infinitesimal.
+        speed: How fast the fastest of these moves, relative to its size, shape (points,).
+        good: Where float64 has numbers for them.
+        energy: Unit of the energies times that of the eigenvalues, as an exponent of two.
+        ridges: The effective ridges of every fit.
+    """
+
+    layout: Layout
+    measure: Measure
+    numbers: np.ndarray
+    speed: np.ndarray
+    good: np.ndarray
+    energy: int
+    ridges: list[FitRidges]
+
+    @classmethod
+    def of(
+        cls,
+        layout: Layout,
+        measure: Measure,
+        values: Mapping[Symbol, np.ndarray],
+        direction: Mapping[Symbol, np.ndarray],
+        size: int,
+    ) -> _Problem:
+        """Return the problem at values of the symbols."""
+        top = _exponent(max(measure.at(x.covariance).max() for f in layout.system.fits for x in f.designs))
+        most = 0 if measure.energies is None else _exponent(measure.energies.max(initial=0.0))
+        extent = measure.extent
+        if extent is not None and extent.floors is not None:
+            extent = replace(extent, floors=np.ldexp(extent.floors, -top))
+        scaled = replace(
+            measure,
+            values={name: np.ldexp(s, -top) for name, s in measure.values.items()},
+            energies=None if measure.energies is None else np.ldexp(measure.energies, -most),
+            extent=extent,
+        )
+        moving = {x: Jet(values[x], v) for x, v in direction.items()}
+        reals: Any = Dual(FLOAT64) if direction else FLOAT64  # type: ignore[arg-type]
+        given = {dimension: np.asarray(measure.dimension, dtype=float)[()], **values, **moving}
+        found = reals.evaluate(layout.expressions, given)
+        numbers = np.stack([np.broadcast_to(value_of(x), (size,)).astype(float) for x in found])
+        ridges = slice(-layout.ridges, None)
+        before = numbers[ridges]
+        numbers[ridges] = np.ldexp(before, -top)
+        good = np.isfinite(numbers).all(axis=0) & ((before == 0) | (np.abs(numbers[ridges]) >= _TINY)).all(axis=0)
+        if not direction:
+            return cls(layout, scaled, numbers, np.ones(size), good, most + top, [])
+        slopes = np.stack([np.broadcast_to(x.slope if isinstance(x, Jet) else 0.0, (size,)) for x in found])
+        slopes[ridges] = np.ldexp(slopes[ridges], -top)
+        sizes = np.where(numbers == 0, 1.0, np.abs(numbers))
+        fastest = np.max(np.abs(slopes) / sizes, axis=0)
+        speed = np.where(fastest > 0, fastest, 1.0)
+        good &= np.isfinite(slopes).all(axis=0) & np.isfinite(_STEP / speed)
+        return cls(layout, scaled, numbers + 1j * (_STEP / speed * slopes), speed, good, most + top, [])
+
+    def blocks(self, repetitions: int) -> Iterator[np.ndarray]:
+        """Return the places of points that are of one kind and can be solved, in blocks."""
+        good = self.good.copy()
+        for x in self.ridges:
+            good &= x.solved
+        places = np.flatnonzero(good)
+        kinds = np.concatenate([x.kind[places] for x in self.ridges], axis=1)
+        if kinds.shape[1]:
+            _, of = np.unique(kinds, axis=0, return_inverse=True)
+            groups = [places[of.ravel() == i] for i in range(of.max(initial=-1) + 1)]
+        else:
+            groups = [places]
+        entries = len(self.ridges) ** 2 * self.measure.size * repetitions
+        for group in groups:
+            if group.size:
+                yield from np.array_split(group, min(group.size, -(-group.size * entries // _BLOCK)))
+
+    def moments(self, places: np.ndarray, units: Units) -> np.ndarray:
+        """Return bias and noise, or their slopes, at some of the points, shape (repetitions, 2, points)."""
+        scale, off = units.columns(len(places))
+        values = {name: s * scale for name, s in self.measure.values.items()}
+        tables = self.layout.tables(units.repeated(self.numbers[:, places].T).T)
+        noise = np.frexp(np.abs(tables.noise).max(axis=(0, 1, 2)))[1]
+        tables = replace(tables, noise=tables.noise * np.ldexp(1.0, -noise))
+        kept: dict[int, Any] = {}
+        fits = []
+        for x in self.ridges:
+            if id(x) not in kept:
+                kept[id(x)] = x.arrays(places, units, values)
+            fits.append(kept[id(x)])
+        found = pooled_moments(self.layout, tables, self.measure, values, fits, off[:, 0])
+        if np.iscomplexobj(found):
+            found = found.imag / units.repeated(_STEP / self.speed[places])
+        out = np.stack([np.ldexp(found[0] / scale[:, 0], self.energy), np.ldexp(found[1], noise)])
+        return out.reshape(2, len(units.scale), len(places)).swapaxes(0, 1)
+
+
+def _exponent(x: Any) -> int:
+    return int(np.frexp(x)[1])

@@ -10,7 +10,7 @@ Source: Vignes, Discrete stochastic arithmetic for validating results of numeric
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,36 +21,27 @@ from sympy import Symbol
 from collapse_theory.core.errors import ConvergenceError, DomainError
 from collapse_theory.core.precision import private_context
 from collapse_theory.derive.pooled import PooledSystem
+from collapse_theory.numerics.compression import ORDER
 from collapse_theory.numerics.digits import Digits
-from collapse_theory.numerics.dual import Dual
-from collapse_theory.numerics.jets import Jet
+from collapse_theory.numerics.fit_ridges import Units
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.network import PipelineEquivalent
-from collapse_theory.numerics.pooled_batch import has_one_ridge_each, pooled_batch
-from collapse_theory.numerics.pooled_point import terms, visible
-from collapse_theory.numerics.reals import Float64
-from collapse_theory.numerics.resolvents import Resolvent
-from collapse_theory.numerics.solved_fits import FitNumbers, float64_resolvent
+from collapse_theory.numerics.pooled_batch import pooled_batch, relative_speed
+from collapse_theory.numerics.pooled_each import pooled_each
+from collapse_theory.numerics.pooled_point import terms, without_unseen
+from collapse_theory.numerics.reals import FLOAT64
+from collapse_theory.symbols import d as dimension
 
-__all__ = ["PooledFloat64", "PooledValues", "pooled_points", "pooled_values"]
+__all__ = ["PooledValues", "pooled_points", "pooled_values"]
 
-_UNITS = (1.0, 1.3720911, 0.7318853)  # of the covariances; the first is exact, the others round everything anew
-_NUDGES = (0, 3, -3)  # units of round-off by which equations and traces are off
+_EPSILON = float(np.finfo(float).eps)
+_UNITS = Units(np.array([1.0, 1.3720911, 0.7318853]), np.array([0, 3, -3]) * _EPSILON)
+"""The first is exact, the others round everything anew."""
+_ONCE = Units(np.ones(1), np.zeros(1))
 _ACCEPTED = 1e-12  # largest spread over the units at which float64 is believed
 _ACCEPTED_SLOPE = 1e-10
 _AGREED = 1e-15  # of two precisions
 _DIGITS = (40, 90, 190, 400)
-
-
-class PooledFloat64(Float64):
-    """float64 with the effective ridges of fits."""
-
-    def resolvent(self, fit: FitNumbers, unit: float, nudge: int = 0) -> Resolvent:
-        """Return the effective ridges of one fit."""
-        return float64_resolvent(fit, unit, nudge)
-
-
-_FLOAT64 = PooledFloat64()
 
 
 @dataclass(frozen=True)
@@ -78,7 +69,7 @@ def pooled_points(
     *,
     rough: bool = False,
 ) -> tuple[Any, Any]:
-    """Return bias and variance, or their slopes along a direction, one point after the other.
+    """Return bias and variance, or their slopes along a direction, with a relative error of at most about 1e-12 (slopes: 1e-10).
 
     Args:
         system: The pooled fits.
@@ -86,142 +77,114 @@ def pooled_points(
         values: Values of the system's symbols, each a float or an array with one entry for each point.
         direction: Derivative of each value that moves, alike.
         rough: Whether to solve once, in float64, and to take what comes out; NaN where nothing does.
-    """
-    measure = measure.over(system.covariances)
-    columns: Any = np.broadcast_arrays(
-        *(np.asarray(x, dtype=float) for x in (*values.values(), *direction.values())), np.zeros(())
-    )[:-1]
-    shape = columns[0].shape if columns else ()
-    out = np.full((2, *shape), np.nan)
-    with np.errstate(all="ignore"):  # it checks its own numbers
-        if columns and np.prod(shape) > 0 and has_one_ridge_each(system, measure):
-            flat = [np.ravel(c)[:, None] for c in columns]
-            points = dict(zip(values, flat, strict=False))
-            along = dict(zip(direction, flat[len(values) :], strict=True))
-            out = _together(system, measure, points, along, rough=rough).reshape(2, *shape)
-        for at in np.argwhere(np.isnan(out[0])):
-            i = tuple(at)
-            numbers = [float(c[i]) for c in columns]
-            point = dict(zip(values, numbers, strict=False))
-            along = dict(zip(direction, numbers[len(point) :], strict=True))
-            equivalent = visible(system, _FLOAT64, measure, point, along)
-            if rough:
-                out[(slice(None), *i)] = _once(equivalent, measure, point, along)
-                continue
-            found = pooled_values(equivalent, measure, point, along)
-            out[(slice(None), *i)] = found.bias, found.variance
-    return out[0], out[1]
-
-
-def _once(
-    equivalent: PipelineEquivalent, measure: Measure, values: Mapping[Symbol, float], direction: Mapping[Symbol, float]
-) -> tuple[float, float]:
-    """Return bias and variance, or their slopes, from one run in float64 whose error is not known."""
-    moving = {x: v for x, v in direction.items() if v != 0}
-    if direction and not moving:
-        return 0.0, 0.0
-    try:
-        bias, noise = terms(equivalent, _FLOAT64, measure, values, moving, units=_units(equivalent, measure)[:1])
-    except ConvergenceError:
-        return np.nan, np.nan
-    return float(bias[0]), float(noise[0])
-
-
-def _together(
-    system: PooledSystem,
-    measure: Measure,
-    values: Mapping[Symbol, Any],
-    direction: Mapping[Symbol, Any],
-    *,
-    rough: bool,
-) -> np.ndarray:
-    """Return bias and variance of many points, or their slopes; not a number where they have to be solved one by one."""
-    weights = tuple({x.weight: None for f in system.fits for x in f.designs if x.weight.free_symbols})
-    size = max((len(v) for v in values.values()), default=1)
-    if np.min([np.min(w) for w in _FLOAT64.evaluate(weights, values)], initial=1.0) <= 0:
-        return np.full((2, size), np.nan)
-    units, nudges = np.array(_UNITS)[: 1 if rough else None], np.array(_NUDGES)[: 1 if rough else None]
-    units = units * np.ldexp(1.0, -np.frexp(measure.nodes.max())[1])
-    numbers: Any = Dual(_FLOAT64) if direction else _FLOAT64
-    each = {x: np.tile(v, (len(units), 1)) for x, v in values.items()}
-    moving = {x: Jet(each[x], np.tile(v, (len(units), 1))) for x, v in direction.items()}
-    unit, nudge = np.repeat(units, size)[:, None], np.repeat(nudges, size)[:, None]
-    parts = pooled_batch(system, numbers, measure, {**each, **moving}, unit, nudge)
-    if direction:
-        parts = tuple(x.slope if isinstance(x, Jet) else 0 * x for x in parts)
-    found = np.stack([np.broadcast_to(x, unit.shape).reshape(len(units), size) for x in parts], axis=1)
-    exact = found[0]
-    spread, scale = np.abs(found - exact).max(axis=0), np.abs(exact)
-    believed = spread <= (_ACCEPTED_SLOPE if direction else _ACCEPTED) * scale
-    believed &= np.isfinite(found).all(axis=0) & (True if direction else (found >= 0).all(axis=0))
-    return np.where(believed.all(axis=0), exact, np.nan)
-
-
-def pooled_values(
-    equivalent: PipelineEquivalent,
-    measure: Measure,
-    values: Mapping[Symbol, float],
-    direction: Mapping[Symbol, float] | None = None,
-) -> PooledValues:
-    """Return bias and variance with a relative error of at most about 1e-12 (slopes: 1e-10), which is estimated.
-
-    Args:
-        equivalent: The structure of the pooled fits.
-        measure: Eigenvalues of every covariance in the common basis, and energies of the target.
-        values: Values of the system's symbols.
-        direction: Derivative of each value that moves; where given, the slopes along it are returned.
 
     Raises:
         DomainError: At a threshold without ridge, or if the result is beyond the range of float64.
         ConvergenceError: If an equation is not solved, or two precisions do not agree (with the figures).
+    """
+    measure = measure.over(system.covariances)
+    columns: Any = np.broadcast_arrays(
+        *(np.asarray(x, dtype=float) for x in (*values.values(), *direction.values())), np.zeros(())
+    )
+    shape = columns[-1].shape
+    flat = [np.ravel(c) for c in columns[:-1]]
+    points, along = (
+        dict(zip(x, c, strict=True)) for x, c in ((values, flat[: len(values)]), (direction, flat[len(values) :]))
+    )
+    out = np.full((2, int(np.prod(shape))), np.nan)
+    with np.errstate(all="ignore"):  # it checks its own numbers
+        for there, seen in _visible(system, points, along, out.shape[1], measure):
+            at, moving = ({x: c[there] for x, c in each.items()} for each in (points, along))
+            out[:, there] = found = _float64(seen, measure, at, moving, rough=rough)[0]
+            if rough:
+                continue
+            for i in there[np.isnan(found).any(axis=0)]:
+                point, slope = ({x: float(c[i]) for x, c in each.items()} for each in (points, along))
+                exact = _extended(PipelineEquivalent(seen), measure, point, slope)
+                out[:, i] = exact.bias, exact.variance
+    return out[0].reshape(shape)[()], out[1].reshape(shape)[()]
+
+
+def _visible(
+    system: PooledSystem,
+    values: Mapping[Symbol, np.ndarray],
+    direction: Mapping[Symbol, np.ndarray],
+    size: int,
+    measure: Measure,
+) -> Iterator[tuple[np.ndarray, PooledSystem]]:
+    """Return the points at which the same designs have a positive weight, and the system of these designs.
+
+    Raises:
+        DomainError: If all weights of a fit vanish, or one is to be differentiated there.
+    """
+    weights = tuple({x.weight: None for f in system.fits for x in f.designs if x.weight.free_symbols})
+    if not weights:
+        yield np.arange(size), system
+        return
+    found = FLOAT64.evaluate(weights, {dimension: np.asarray(measure.dimension, dtype=float)[()], **values})
+    unseen = np.array([np.broadcast_to(w == 0, (size,)) for w in found], dtype=bool).reshape(len(weights), size)
+    if not unseen.any():
+        yield np.arange(size), system
+        return
+    kinds, of = np.unique(unseen, axis=1, return_inverse=True)
+    for i, kind in enumerate(kinds.T):
+        there = np.flatnonzero(of.ravel() == i)
+        gone = [e for e, x in zip(weights, kind, strict=True) if x]
+        yield there, without_unseen(system, gone, [x for x, v in direction.items() if v[there].any()])
+
+
+def _float64(
+    system: PooledSystem,
+    measure: Measure,
+    values: Mapping[Symbol, np.ndarray],
+    direction: Mapping[Symbol, np.ndarray],
+    *,
+    rough: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return bias and variance of many points, or their slopes, not a number where they are not believed; and their errors."""
+    plain = system.asked is None and not any(f.features for f in system.fits)
+    few = (
+        measure.compressed if plain and 2 * len(system.fits) <= ORDER else measure
+    )  # products of resolvents on each side
+    solve = pooled_batch if plain else pooled_each
+    found = solve(system, few, values, direction, _ONCE if rough else _UNITS)
+    exact = found[0]
+    spread, size = np.abs(found - exact).max(axis=0), np.abs(exact)
+    error = np.divide(spread, size, out=np.where(spread == 0, 0.0, np.inf), where=size > 0)
+    believed = error <= (_ACCEPTED_SLOPE if direction else _ACCEPTED)
+    believed &= np.isfinite(found).all(axis=0) & (True if direction else (found >= 0).all(axis=0))
+    return np.where(believed.all(axis=0), exact, np.nan), error.max(axis=0)
+
+
+def pooled_values(
+    system: PooledSystem,
+    measure: Measure,
+    values: Mapping[Symbol, float],
+    direction: Mapping[Symbol, float] | None = None,
+) -> PooledValues:
+    """Return what :func:`pooled_points` returns at one point, and how good it is.
+
+    Args:
+        system: The pooled fits.
+        measure: Eigenvalues of every covariance in the common basis, and energies of the target.
+        values: Values of the system's symbols.
+        direction: Derivative of each value that moves; where given, the slopes along it are returned.
 
     >>> from collapse_theory import workflows
     >>> from collapse_theory.describe.pipeline import Stage
     >>> from collapse_theory.derive.pooled import pooled_system
     >>> pipe = workflows.accumulate(2, Stage(T=90, noise=0.4, ridge=0.05))
     >>> measure = Measure({"Sigma": np.ones(1)}, np.array([100]), energies=np.ones(1))
-    >>> found = pooled_values(PipelineEquivalent(pooled_system(pipe)), measure, {})
+    >>> found = pooled_values(pooled_system(pipe), measure, {})
     >>> round(found.bias + found.variance, 6), found.error < 1e-13
     (0.491749, True)
     """
-    moving = {x: v for x, v in (direction or {}).items() if v != 0}
-    if direction and not moving:
-        return PooledValues(0.0, 0.0, 0.0)
-    error: float | None = None
-    try:
-        with np.errstate(all="ignore"):
-            found = np.array(
-                terms(
-                    equivalent,
-                    _FLOAT64,
-                    measure,
-                    values,
-                    moving,
-                    units=_units(equivalent, measure),
-                    nudges=_NUDGES,
-                )
-            )
-        error = _spread(found, signed=bool(moving))
-    except ConvergenceError:
-        pass  # float64 cannot even solve it
-    if error is not None and error <= (_ACCEPTED_SLOPE if moving else _ACCEPTED):
-        return PooledValues(float(found[0, 0]), float(found[1, 0]), error)
-    return _extended(equivalent, measure, values, moving, error)
-
-
-def _units(equivalent: PipelineEquivalent, measure: Measure) -> list[float]:
-    """Return the units of the covariances, the first a power of two that brings the largest eigenvalue near one."""
-    tops = [measure.at(x.covariance).max() for f in equivalent.system.fits for x in f.designs]
-    exponent = -np.frexp(max(tops))[1]
-    return [float(np.ldexp(u, exponent)) for u in _UNITS]
-
-
-def _spread(found: np.ndarray, *, signed: bool) -> float:
-    """Return the relative spread over the units of the less accurate term; infinite if a term is no number of its kind."""
-    if not (np.isfinite(found).all() and (signed or (found >= 0).all())):
-        return np.inf
-    spread, size = np.abs(found - found[:, :1]).max(axis=1), np.abs(found[:, 0])
-    return float(np.max(np.divide(spread, size, out=np.where(spread > 0, np.inf, 0.0), where=size > 0)))
+    point, along = ({x: np.array([v], dtype=float) for x, v in each.items()} for each in (values, direction or {}))
+    with np.errstate(all="ignore"):
+        found, error = _float64(system, measure, point, along, rough=False)
+        if not np.isnan(found).any():
+            return PooledValues(float(found[0, 0]), float(found[1, 0]), float(error[0]))
+        return _extended(PipelineEquivalent(system), measure, values, direction or {})
 
 
 def _extended(
@@ -229,31 +192,36 @@ def _extended(
     measure: Measure,
     values: Mapping[Symbol, float],
     direction: Mapping[Symbol, float],
-    float64_error: float | None,
 ) -> PooledValues:
-    before: tuple[Any, Any] | None = None
+    """Return the same in mpmath, with more digits until two precisions agree.
+
+    A slope that is less than half the digits of what its terms are is one that vanishes: no number of digits would agree on it.
+    """
+    before: list[Any] | None = None
     error = np.inf
+    speed = float(relative_speed(equivalent.system, measure, values, direction)) if direction else 0.0
     for digits in _DIGITS:
         numbers = Digits(private_context(dps_to_prec(digits)))
         exact = measure.mapped(numbers.array)
         given, along = ({x: numbers.number(v) for x, v in each.items()} for each in (values, direction))
         try:
-            bias, noise = terms(equivalent, numbers, exact, given, along)
+            now = list(terms(equivalent, numbers, exact, given, along))
+            if along:
+                least = sum(terms(equivalent, numbers, exact, given, {})) * speed * numbers.number(10) ** (-digits // 2)
+                now = [x if abs(x) > least else 0 * x for x in now]
         except ConvergenceError:
             if digits == _DIGITS[-1]:
                 raise
             continue
-        now = bias[0], noise[0]
         if before is not None:
             error = max(_distance(a, b) for a, b in zip(now, before, strict=True))
             if error <= _AGREED:
                 return PooledValues(_nearest(now[0]), _nearest(now[1]), error, extended=True)
         before = now
     what = "derivative of the test error" if direction else "test error"
-    first = "no solution" if float64_error is None else f"a relative spread of {float64_error:.1e}"
     raise ConvergenceError(
-        f"the {what} did not settle: {first} in float64, {error:.1e} between {_DIGITS[-2]} and {_DIGITS[-1]} digits; "
-        "give a larger ridge, or rows further from the rank"
+        f"the {what} did not settle: {error:.1e} between {_DIGITS[-2]} and {_DIGITS[-1]} digits; give a larger ridge, or rows "
+        "further from the rank"
     )
 
 

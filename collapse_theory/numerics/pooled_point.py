@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-from sympy import Symbol
+from sympy import Expr, Symbol
 
 from collapse_theory.core.errors import DomainError
 from collapse_theory.derive.pooled import PooledSystem
@@ -17,7 +16,7 @@ from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.network import Numbers, PipelineEquivalent
 from collapse_theory.symbols import d as dimension
 
-__all__ = ["pooled_terms", "terms", "visible"]
+__all__ = ["pooled_terms", "terms", "visible", "without_unseen"]
 
 
 def pooled_terms(
@@ -38,8 +37,7 @@ def pooled_terms(
     """
     measure = measure.over(system.covariances)
     equivalent = visible(system, numbers, measure, values, direction)
-    bias, noise = terms(equivalent, numbers, measure, values, direction)
-    return bias[0], noise[0]
+    return terms(equivalent, numbers, measure, values, direction)
 
 
 def terms(
@@ -48,11 +46,11 @@ def terms(
     measure: Measure,
     values: Mapping[Symbol, Any],
     direction: Mapping[Symbol, Any],
-    **units: Any,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return bias and variance, or their slopes, in each of the units (see :meth:`.PipelineEquivalent.solve`)."""
+    unit: Any = 1,
+) -> tuple[Any, Any]:
+    """Return bias and variance, or their slopes, where ridges are measured in a unit."""
     moving = {x: Jet(values[x], v) for x, v in direction.items()}
-    found = equivalent.solve(Dual(numbers) if moving else numbers, measure, {**values, **moving}, **units)
+    found = equivalent.solve(Dual(numbers) if moving else numbers, measure, {**values, **moving}, unit)
     bias, noise = found.bias, found.noise + 0 * found.bias
     if not moving:
         return bias, noise
@@ -79,12 +77,21 @@ def visible(
     unseen = frozenset(e for e, size in zip(weights, sizes, strict=True) if size == 0)
     if not unseen:
         return _equivalent(system)
-    if any(x in e.free_symbols for e in unseen for x, v in direction.items() if v != 0):
+    return _equivalent(without_unseen(system, unseen, [x for x, v in direction.items() if v != 0]))
+
+
+def without_unseen(system: PooledSystem, unseen: Collection[Expr], moving: Collection[Symbol]) -> PooledSystem:
+    """Return the system without the designs whose weights are zero.
+
+    Raises:
+        DomainError: If all weights of a fit vanish, or one of them moves.
+    """
+    if any(x in e.free_symbols for e in unseen for x in moving):
         raise DomainError(
             "a derivative needs samples of positive row weight, got weight 0, where the design changes; "
             "take it at a small weight"
         )
-    return _equivalent(system.without(unseen))
+    return system.without(unseen)
 
 
 @lru_cache(maxsize=32)

@@ -15,13 +15,15 @@ from sympy import Abs, Eq, Expr, Ge, Gt, Le, Lt, Ne, Rel, Symbol
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory.core.errors import DomainError, nearest, shown
-from collapse_theory.core.numbers import flag, float64_number, integer, show
+from collapse_theory.core.numbers import flag, float64_number, integer, show, worker_count
 from collapse_theory.core.precision import exact_context, exact_number, public_number
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
 from collapse_theory.numerics.arrays import broadcast_shape, float64_array
+from collapse_theory.numerics.ball_tail import tailed_measure
+from collapse_theory.numerics.balls import TooWideError, evaluate_certified
 from collapse_theory.numerics.compiled import numeric_function
-from collapse_theory.numerics.digits import evaluate_digits, limit_at_threshold
+from collapse_theory.numerics.digits import ThresholdError, evaluate_digits, limit_at_threshold
 from collapse_theory.numerics.float64 import Batch, Float64Program
 from collapse_theory.numerics.kernels import float64_kernels
 from collapse_theory.numerics.measure import (
@@ -33,8 +35,10 @@ from collapse_theory.numerics.measure import (
     at_depth,
     check_pair,
     live_directions,
+    long_power_law,
 )
 from collapse_theory.numerics.plan import Plan, compile_plan
+from collapse_theory.numerics.scalar import ScalarFunction, scalar_function
 from collapse_theory.symbols import Generated, ordered
 from collapse_theory.symbols import d as dimension
 
@@ -134,14 +138,14 @@ class Predictor:
             return None
         return Measure.of(self.spectrum, self.target, octaves=octaves)
 
-    def _run(self, flat: Mapping[Symbol, np.ndarray], size: int, *, rough: bool = False) -> Batch:
+    def _run(self, flat: Mapping[Symbol, np.ndarray], size: int, *, rough: bool = False, jobs: int = 1) -> Batch:
         """Return the outputs in float64, on a measure as deep as the points need; all are beyond where there is none."""
         run = self.program.float64.run
         if self._rank_or_none != math.inf:
-            return run(self.measure, flat, size, rough=rough)
+            return run(self.measure, flat, size, rough=rough, jobs=jobs)
         try:
             self.depth, batch = at_depth(
-                lambda depth: (depth, run(self._measure(depth), flat, size, rough=rough)), self.depth
+                lambda depth: (depth, run(self._measure(depth), flat, size, rough=rough, jobs=jobs)), self.depth
             )
         except TooShallow:
             outputs = {name: np.full(size, np.nan) for name, _ in self.program.plan.outputs}
@@ -156,18 +160,46 @@ class Predictor:
     def _integrates(self) -> bool:
         return self.program.plan.needs_spectrum
 
-    def __call__(self, *, terms: bool = False, test_noise: Any = None, **values: Any) -> Any:
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: x for name, x in self.__dict__.items() if name not in {"measure", "one_point"}}
+
+    @cached_property
+    def one_point(self) -> ScalarFunction | None:
+        """The function of one point, where there is one."""
+        if self._rank_or_none == math.inf:
+            return None
+        fixed = {x: float(v) for x, v in self.numbers.items()}
+        inputs = [x for x in self.program.symbols if x != dimension or self.spectrum is None]
+        if dimension in self.program.symbols and self.spectrum is not None:
+            fixed[dimension] = float(self._rank)
+        conditions = [_tested(c) for c in self.program.conditions]
+        return scalar_function(self.program.float64, self.measure, inputs, fixed, conditions)
+
+    def __call__(self, *, terms: bool = False, test_noise: Any = None, jobs: int = 1, **values: Any) -> Any:
+        """Return the test error at the given values, in float64; single points are the quickest, and the largest batches.
+
+        Arguments, values and errors are those of :meth:`evaluate`, with which it agrees to round-off.
+        """
+        if test_noise is None and jobs == 1 and self.one_point is not None and (terms is False or terms is True):
+            found = self.one_point(values)
+            if found is not None:
+                names = (name for name, _ in self.program.plan.outputs)
+                return dict(zip(names, found, strict=True)) if terms else sum(found)
+        return self.evaluate(terms=terms, test_noise=test_noise, jobs=jobs, **values)
+
+    def evaluate(self, *, terms: bool = False, test_noise: Any = None, jobs: int = 1, **values: Any) -> Any:
         """Return the test error at the given values, in float64.
 
         Args:
             terms: Return a mapping from term name to value instead of the sum.
             test_noise: Standard deviation of the test point's label noise; its square is added.
+            jobs: Threads that share a large batch, -1 for one on each core.
             **values: One value per free symbol, by name; scalars or arrays that broadcast.
 
         Raises:
             DomainError: If a value is missing, unknown, out of range, or violates a condition.
         """
-        terms = flag(terms, "terms")
+        terms, jobs = flag(terms, "terms"), worker_count(jobs)
         arrays = self.arrays(values)
         noise = float64_array("test_noise", 0 if test_noise is None else test_noise)
         shape = broadcast_shape({**{x.name: a for x, a in arrays.items()}, "test_noise": noise})
@@ -179,7 +211,7 @@ class Predictor:
             outputs: dict[str, Any] = {name: np.empty(0) for name, _ in self.program.plan.outputs}
             total: Any = np.empty(0)
         else:
-            outputs, total = self._values(flat, size)
+            outputs, total = self._values(flat, size, jobs=jobs)
         if test_noise is not None:
             with np.errstate(over="ignore", under="ignore"):
                 outputs["test noise"] = (noise if noise.ndim == 0 else np.broadcast_to(noise, shape).ravel()) ** 2
@@ -199,24 +231,47 @@ class Predictor:
         """
         digits = integer(digits, "digits", least=1, most=_MOST_DIGITS, remedy="give for example 30")
         terms = flag(terms, "terms")
-        bound = self._bind(values)
-        scalars = {x: float64_array(x.name, value) for x, value in bound.items()}
-        noise = float64_array("test_noise", 0 if test_noise is None else test_noise)
-        for name, array in (*((x.name, a) for x, a in scalars.items()), ("test_noise", noise)):
-            if array.ndim:
-                raise DomainError(f"{name} needs to be a scalar with digits=, got shape {array.shape}; loop over it")
-        scalars |= self.numbers
-        self.check(scalars, noise)
-        outputs, total = evaluate_digits(
-            self.program.plan, self._exact_measure, lambda mp: self._exact(bound, mp), int(digits)
-        )
+        bound = self._scalars(values, test_noise, "digits=")
+        exactly = (self.program.plan, self._exact_measure, lambda mp: self._exact(bound, mp), int(digits))
+        try:
+            outputs, total = evaluate_digits(*exactly)
+        except ThresholdError:
+            outputs, total = limit_at_threshold(*exactly)
         if test_noise is not None:
             with exact_context(dps_to_prec(int(digits) + 10)) as mp:
                 added = _exactly(test_noise, mp) ** 2
                 outputs["test noise"], total = public_number(added), public_number(mp.convert(total) + added)
         return outputs if terms else total
 
+    def certified(self, *, terms: bool = False, test_noise: Any = None, **values: Any) -> Any:
+        """Return an interval that contains the exact test error (:class:`.Enclosure`), from scalar values.
+
+        A power law means its powers, a number of float64 its exact value.
+
+        Raises:
+            DomainError: As in a call, if a value is not a scalar, without python-flint, and at an interpolation threshold.
+            ConvergenceError: If no precision suffices.
+        """
+        terms = flag(terms, "terms")
+        bound = self._scalars(values, test_noise, "certified=")
+        noise = None if test_noise is None else partial(_exactly, test_noise)
+        outputs, total = evaluate_certified(
+            self.program.plan, self._listed_measure, lambda balls: self._exact(bound, balls), noise
+        )
+        return outputs if terms else total
+
     # ------------------------------------------------------------------ binding
+    def _scalars(self, values: Mapping[str, Any], test_noise: Any, argument: str) -> dict[Symbol, Any]:
+        """Return values by symbol, as they are given; each is a scalar and in the domain."""
+        bound = self._bind(values)
+        scalars = {x: float64_array(x.name, value) for x, value in bound.items()}
+        noise = float64_array("test_noise", 0 if test_noise is None else test_noise)
+        for name, array in (*((x.name, a) for x, a in scalars.items()), ("test_noise", noise)):
+            if array.ndim:
+                raise DomainError(f"{name} needs to be a scalar with {argument}, got shape {array.shape}; loop over it")
+        self.check(scalars | self.numbers, noise)
+        return bound
+
     def _bind(self, values: Mapping[str, Any]) -> dict[Symbol, Any]:
         wanted = {x.name for x in self.program.symbols}
         bound = dict(values)
@@ -286,11 +341,25 @@ class Predictor:
             return None
         return Measure.exact(self.spectrum, self.target, mp, octaves=octaves)
 
+    def _listed_measure(self, balls: Any, octaves: int) -> Measure | None:
+        if not self._integrates or self.spectrum is None:
+            return None
+        law = long_power_law(self.spectrum, self.target)
+        if law is not None:
+            check_pair(self.spectrum, self.target)
+            return tailed_measure(*law, self.target, balls, octaves)
+        found = Measure.listed(self.spectrum, self.target, balls)
+        if found.rank != self._rank:
+            raise TooWideError("whether an eigenvalue is positive")
+        return found
+
     # ------------------------------------------------------------------ values
-    def _values(self, flat: Mapping[Symbol, np.ndarray], size: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    def _values(
+        self, flat: Mapping[Symbol, np.ndarray], size: int, *, jobs: int = 1
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Return the outputs and their sum; limits at a threshold, and what float64 cannot hold on the way, in mpmath."""
         plan = self.program.plan
-        batch = self._run(flat, size)
+        batch = self._run(flat, size, jobs=jobs)
         outputs = {name: np.array(x) for name, x in batch.outputs.items()}
         with np.errstate(invalid="ignore", over="ignore"):
             total = sum(outputs.values(), np.zeros(size))
@@ -299,7 +368,8 @@ class Predictor:
             point = {k: float(v if v.ndim == 0 else v[i]) for k, v in flat.items() if k not in numbers}
             exactly = partial(self._exact, point)
             if batch.threshold[i]:
-                limits, total[i] = limit_at_threshold(plan, self._exact_measure, exactly)
+                limits, whole = limit_at_threshold(plan, self._exact_measure, exactly)
+                total[i] = float(whole)
             else:
                 exact, whole = evaluate_digits(plan, self._exact_measure, exactly, _DIGITS, floor="1e-400")
                 limits = {name: self._rounded(name, x) for name, x in exact.items()}
@@ -378,9 +448,12 @@ def _compiled(condition: Boolean) -> tuple[tuple[Symbol, ...], Callable[..., Any
     It is kept: to compile a condition takes longer than to evaluate most formulas.
     """
     found = ordered(condition.free_symbols)
-    # Shares such as 0.3 + 0.7 sum to one up to round-off.
-    tested = Abs(condition.lhs - condition.rhs) <= _EQUAL if isinstance(condition, Eq) else condition
-    return found, numeric_function(found, tested, modules=[dict(float64_kernels()), "numpy"])
+    return found, numeric_function(found, _tested(condition), modules=[dict(float64_kernels()), "numpy"])
+
+
+def _tested(condition: Boolean) -> Boolean:
+    """Return what is tested in float64: shares such as 0.3 + 0.7 sum to one up to round-off."""
+    return Abs(condition.lhs - condition.rhs) <= _EQUAL if isinstance(condition, Eq) else condition
 
 
 def program_of(formula: ErrorFormula) -> Program:

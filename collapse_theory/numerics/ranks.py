@@ -12,9 +12,6 @@ Source: Dulmage, Mendelsohn, Coverings of bipartite graphs, Canadian Journal of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
-from itertools import combinations
-from typing import Any
 
 import numpy as np
 
@@ -28,14 +25,16 @@ class Openness:
     """The parts of one fit.
 
     Attributes:
-        designs: Whether each design is open, boolean, shape (designs,). Designs at a threshold count as closed.
-        directions: Whether each direction is open, boolean, shape (k,); directions that no design sees are.
-        threshold: Number of rows at a threshold, None away from it.
+        designs: Whether each design is open, boolean, shape (..., designs). Designs at a threshold count as closed.
+        directions: Whether each direction is open, boolean, shape (..., k); directions that no design sees are.
+        threshold: Number of rows at a threshold, shape (...); 0 away from it.
+        margin: By how many rows the largest surplus is larger than any other, shape (...).
     """
 
     designs: np.ndarray
     directions: np.ndarray
-    threshold: float | None
+    threshold: np.ndarray
+    margin: np.ndarray
 
 
 def openness(support: np.ndarray, measure: Measure, rows: np.ndarray) -> Openness:
@@ -44,7 +43,7 @@ def openness(support: np.ndarray, measure: Measure, rows: np.ndarray) -> Opennes
     Args:
         support: Which design sees which direction, boolean, shape (designs, k).
         measure: The directions at each of k nodes.
-        rows: Rows of each design, positive, shape (designs,).
+        rows: Rows of each design, positive, shape (..., designs).
 
     >>> import numpy as np
     >>> nested = np.array([[True, False], [True, True]])  # 50 of 100 directions, and all
@@ -55,22 +54,14 @@ def openness(support: np.ndarray, measure: Measure, rows: np.ndarray) -> Opennes
     kinds = list(dict.fromkeys(supports))  # designs that see the same directions count together
     kind_of = np.array([kinds.index(x) for x in supports])
     sees = np.stack([support[supports.index(x)] for x in kinds])
-    weight = [sum((Fraction(float(np.real(t))) for t in rows[kind_of == i]), Fraction(0)) for i in range(len(kinds))]
-    surplus: dict[tuple[int, ...], Any] = {
-        chosen: sum((weight[i] for i in chosen), Fraction(0)) - measure.directions(sees[list(chosen)].any(axis=0))
-        for size in range(1, len(kinds) + 1)
-        for chosen in combinations(range(len(kinds)), size)
-    }
-    largest = max(*surplus.values(), Fraction(0))
-    best = [set(chosen) for chosen, x in surplus.items() if x == largest] + ([set[int]()] if largest == 0 else [])
-    smallest, greatest = (
-        set.intersection(*best),
-        set.union(*best),
-    )  # the surplus is supermodular: both are among the best
-    closed = np.isin(kind_of, list(greatest))
-    extra = greatest - smallest
-    return Openness(
-        np.logical_not(closed),
-        np.logical_not(support[closed].any(axis=0)),
-        float(sum((weight[i] for i in extra), Fraction(0))) if extra else None,
-    )
+    of_kind = np.stack([rows[..., kind_of == i].sum(axis=-1) for i in range(len(kinds))], axis=-1)
+    chosen = np.array([[i >> j & 1 for j in range(len(kinds))] for i in range(1 << len(kinds))], dtype=bool)
+    ranks = np.array([measure.directions(sees[x].any(axis=0)) for x in chosen])
+    surplus = (of_kind[..., None, :] * chosen).sum(axis=-1) - ranks
+    best = np.equal(surplus, surplus.max(axis=-1, keepdims=True))[..., None]
+    margin = surplus.max(axis=-1) - np.where(best[..., 0], -np.inf, surplus).max(axis=-1)
+    # The surplus is supermodular: the intersection and the union of the best sets are among them.
+    smallest, greatest = (chosen | ~best).all(axis=-2), (chosen & best).any(axis=-2)
+    closed = greatest[..., kind_of]
+    reached = (closed[..., None] & support).any(axis=-2)
+    return Openness(~closed, ~reached, (of_kind * (greatest & ~smallest)).sum(axis=-1), margin)

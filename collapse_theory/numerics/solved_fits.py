@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from sympy import Expr
@@ -13,14 +13,22 @@ from collapse_theory.core.errors import ConvergenceError, DomainError
 from collapse_theory.derive.cavity import OwnFit
 from collapse_theory.derive.pooled import PooledFit
 from collapse_theory.numerics.complements import SolvedFit
-from collapse_theory.numerics.effective_ridge import residual_degrees, solve_effective_ridge
-from collapse_theory.numerics.feature_ridge import solve_features
 from collapse_theory.numerics.jets import Jet, value_of
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.reals import FLOAT64, Reals
 from collapse_theory.numerics.resolvents import Resolvent, solve_resolvent
 
-__all__ = ["FitNumbers", "float64_resolvent", "float64_start", "solved_fit"]
+__all__ = ["FitNumbers", "float64_start", "solved_fit"]
+
+
+class RidgeNumbers(Reals, Protocol):
+    """Numbers in which single effective ridges are solved; see :class:`.Arithmetic`."""
+
+    def ridge(self, measure: Measure, T: Any, lam: Any) -> tuple[Any, Any]:
+        """Return the effective ridge, and the residual degrees of freedom."""
+
+    def features(self, measure: Measure, T: Any, m: Any, lam: Any) -> tuple[Any, Any]:
+        """Return the same for a fit on random features."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,9 @@ class FitNumbers:
     ridge: Any
 
     @classmethod
-    def of(cls, f: PooledFit, measure: Measure, number: Mapping[Expr, Any], reals: Reals) -> FitNumbers:
+    def of(
+        cls, f: PooledFit, measure: Measure, number: Mapping[Expr, Any], reals: RidgeNumbers, unit: Any = 1
+    ) -> FitNumbers:
         """Return the numbers of a fit.
 
         Args:
@@ -52,28 +62,28 @@ class FitNumbers:
             measure: Eigenvalues and directions.
             number: Value of every parameter of the fit.
             reals: The numbers.
+            unit: What to multiply the ridge with: that of the eigenvalues.
         """
+        ridge = number[f.ridge] * unit
         return cls(
             np.stack([measure.at(x.covariance) for x in f.designs]),
             measure,
             reals.array([number[x.weight] for x in f.designs]),
             reals.array([number[x.T] for x in f.designs]),
             number[f.N],
-            number[f.ridge] if f.features is None else penalty_of_features(f, measure, number, reals),
+            ridge if f.features is None else penalty_of_features(f, measure, number, ridge, reals),
         )
 
-    def in_unit(self, unit: Any) -> FitNumbers:
-        """Return the same fit with covariances and ridge in another unit."""
-        return replace(self, s=self.s * unit, ridge=self.ridge * unit)
-
-    def solved(self, reals: Reals, start: np.ndarray | None = None, nudge: int = 0) -> Resolvent:
+    def solved(self, reals: Reals, start: np.ndarray | None = None) -> Resolvent:
         """Return the effective ridges, see :func:`.solve_resolvent`."""
         return solve_resolvent(
-            self.s, self.measure, self.weights, self.rows, self.total_rows, self.ridge, reals, start=start, nudge=nudge
+            self.s, self.measure, self.weights, self.rows, self.total_rows, self.ridge, reals, start=start
         )
 
 
-def penalty_of_features(f: PooledFit, measure: Measure, number: Mapping[Expr, Any], reals: Reals) -> Any:
+def penalty_of_features(
+    f: PooledFit, measure: Measure, number: Mapping[Expr, Any], ridge: Any, numbers: RidgeNumbers
+) -> Any:
     r"""Return the ridge of a fit on the inputs with the effective ridge of one on features, :math:`\lambda/(1-\mathrm{df}_1/m)`.
 
     It is the ridge that :math:`m` rows leave to the features, in the equation that rows and features enter alike
@@ -89,37 +99,22 @@ def penalty_of_features(f: PooledFit, measure: Measure, number: Mapping[Expr, An
         raise AssertionError("only a fit on features has a ridge of features")
     rows = sum(number[x.T] for x in f.designs)
     mass = number[f.designs[0].weight] * rows / number[f.N]
-    m, lam = number[f.features.m], number[f.ridge] / mass
-    T, features, ridge = (np.reshape(reals.array(value_of(x)), (1,)) for x in (rows, m, lam))
-    y, residual = solve_features(measure, features, T, ridge, reals.epsilon)
-    if residual[0] == 0:
+    m, lam = number[f.features.m], ridge / mass
+    T, features, plain = (value_of(x) for x in (rows, m, lam))
+    if plain == 0 and T == features <= measure.rank:
         raise DomainError(
-            f"a fit on features without a ridge needs numbers of rows and features that differ, got T = {T[0]} and "
-            f"m = {features[0]} below the rank {measure.rank}: its error is infinite; give a ridge"
+            f"a fit on features without a ridge needs numbers of rows and features that differ, got T = {T} and "
+            f"m = {features} below the rank {measure.rank}: its error is infinite; give a ridge"
         )
+    y, residual = numbers.features(measure, features, T, plain)
     if not any(isinstance(x, Jet) for x in (rows, m, lam)):
-        return mass * y[0]
-    kappa = solve_effective_ridge(measure, T, y)
-    spread = measure.trace(measure.nodes / (measure.nodes + kappa[:, None]) ** 2)
-    explained = T * (1 - y / kappa)
-    per_row = kappa * explained * spread / (T * residual_degrees(measure, T, y, kappa))
+        return mass * y
+    kappa, left = numbers.ridge(measure, T, y)
+    spread = measure.trace(measure.nodes / (measure.nodes + kappa) ** 2)
+    per_row = kappa * (1 - y / kappa) * spread / left
     dT, dm, dlam = (x.slope if isinstance(x, Jet) else 0 for x in (rows, m, lam))
-    slope = (features * dlam - (y - ridge) * dm + y * per_row * dT) / residual
-    return mass * Jet(y[0], slope[0])
-
-
-def float64_resolvent(fit: FitNumbers, unit: float, nudge: int = 0) -> Resolvent:
-    """Return the effective ridges of one fit in float64.
-
-    Raises:
-        DomainError: At a threshold without ridge.
-        ConvergenceError: If they do not settle, or the ridge is below the normal numbers of float64.
-    """
-    if fit.ridge != 0 and abs(fit.ridge * unit) < np.finfo(float).tiny:
-        raise ConvergenceError(
-            f"float64 has too few digits for a ridge of {fit.ridge:.3g} on a spectrum of {fit.s.max():.3g}"
-        )
-    return fit.in_unit(unit).solved(FLOAT64, nudge=nudge)
+    slope = (features * dlam - (y - plain) * dm + y * per_row * dT) / residual
+    return mass * Jet(y, slope)
 
 
 def float64_start(fit: FitNumbers) -> np.ndarray | None:
@@ -142,23 +137,19 @@ def _floats(x: np.ndarray) -> np.ndarray:
 
 
 def solved_fit(
-    f: PooledFit, found: Sequence[Resolvent], number: Mapping[Expr, Any], s: Mapping[str, np.ndarray], reals: Reals
+    f: PooledFit, found: Resolvent, number: Mapping[Expr, Any], s: Mapping[str, np.ndarray], reals: Reals
 ) -> SolvedFit:
-    """Return a fit as the equations between fits need it, at all scales ``found``; ``s`` by covariance."""
-    opened = found[0].opened
+    """Return a fit as the equations between fits need it; ``s`` are the eigenvalues by covariance."""
+    opened = found.opened
     uniform = bool(opened.directions.all() or not opened.directions.any())
     mass = reals.array([number[x.weight] * number[x.T] / number[f.N] for x in f.designs])
-    kernel, penalty = np.stack([r.error for r in found]), np.stack([r.penalty for r in found])
-    response = np.stack([1 / r.scale for r in found])
-    left = np.stack([r.constant for r in found])
+    response, left, size = 1 / found.scale, found.constant, range(len(f.designs))
     own = OwnFit(
-        kernel,
-        kernel * penalty,
-        [response[:, n : n + 1] for n in range(len(f.designs))],
-        [1 if uniform or not is_open else penalty for is_open in opened.designs],
-        [left[:, n : n + 1] for n in range(len(f.designs))],
-        None if f.features is None else penalty,
+        found.error,
+        found.error * found.penalty,
+        [response[n : n + 1] for n in size],
+        [1 if uniform or not is_open else found.penalty for is_open in opened.designs],
+        [left[n : n + 1] for n in size],
+        None if f.features is None else found.penalty,
     )
-    return SolvedFit(
-        own, uniform, s, np.stack([mass / r.scale for r in found]), np.stack([r.constant / r.scale for r in found])
-    )
+    return SolvedFit(own, uniform, s, mass / found.scale, found.constant / found.scale)

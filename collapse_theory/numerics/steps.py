@@ -14,6 +14,7 @@ from sympy import Expr, MatrixExpr, Symbol
 from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.derive.rounds import RoundRule
 from collapse_theory.numerics.chain_correction import CorrectedChain
+from collapse_theory.numerics.filtered_fits import FilteredFits
 from collapse_theory.numerics.generations import Generations
 
 __all__ = [
@@ -111,11 +112,13 @@ class SolveEquations:
     Attributes:
         names: One for each unknown.
         unknowns: The unknowns, as they occur in the right-hand sides.
-        sides: The plan of the right-hand sides, in the order of the unknowns.
+        expressions: The right-hand sides, in the order of the unknowns.
+        sides: The plan of these.
     """
 
     names: tuple[Symbol, ...]
     unknowns: tuple[Symbol, ...]
+    expressions: tuple[Expr, ...]
     sides: Any
 
     def __str__(self) -> str:
@@ -135,7 +138,7 @@ class Recurse:
     """
 
     names: tuple[Symbol, ...]
-    rule: Generations | CorrectedChain
+    rule: Generations | CorrectedChain | FilteredFits
     arguments: tuple[Expr, ...]
     along: tuple[Expr, ...] = ()
 

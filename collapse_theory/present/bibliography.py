@@ -69,6 +69,12 @@ _ALL = (
     Reference("adlam2020triple", "Adlam, Ben and Pennington, Jeffrey",
            "The Neural Tangent Kernel in High Dimensions: Triple Descent and a Multi-Scale Theory of Generalization", 2020,
            "2008.06786"),
+    Reference("burns2023weak",
+           "Burns, Collin and Izmailov, Pavel and Kirchner, Jan Hendrik and Baker, Bowen and Gao, Leo and others",
+           "Weak-to-Strong Generalization: Eliciting Strong Capabilities With Weak Supervision", 2023, "2312.09390"),
+    Reference("ildiz2024distillation", "Ildiz, M. Emrullah and Gozeten, Halil Alperen and Taga, Ege Onur and Mondelli, Marco "
+           "and Oymak, Samet", "High-dimensional Analysis of Knowledge Distillation: Weak-to-Strong Generalization and Scaling "
+           "Laws", 2024, "2410.18837"),
     Reference("cui2021generalization", "Cui, Hugo and Loureiro, Bruno and Krzakala, Florent and Zdeborova, Lenka",
            "Generalization Error Rates in Kernel Regression: The Crossover from the Noiseless to Noisy Regime", 2021, "2105.15004"),
     Reference("caponnetto2007optimal", "Caponnetto, Andrea and De Vito, Ernesto",
@@ -82,6 +88,8 @@ _ALL = (
     Reference("hastie2022surprises", "Hastie, Trevor and Montanari, Andrea and Rosset, Saharon and Tibshirani, Ryan J.",
            "Surprises in High-Dimensional Ridgeless Least Squares Interpolation", 2022, "1903.08560",
            "The Annals of Statistics"),
+    Reference("ali2019early", "Ali, Alnur and Kolter, J. Zico and Tibshirani, Ryan J.",
+           "A Continuous-Time View of Early Stopping for Least Squares Regression", 2019, "1810.10082"),
     Reference("bai2004clt", "Bai, Zhidong and Silverstein, Jack W.",
            "CLT for Linear Spectral Statistics of Large-Dimensional Sample Covariance Matrices", 2004,
            journal="The Annals of Probability"),

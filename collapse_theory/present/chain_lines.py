@@ -2,7 +2,7 @@ r"""The generation operators that a chain of fits refers to by name, written out
 
 from __future__ import annotations
 
-from sympy import Expr, S
+from sympy import Add, Expr, S
 
 from collapse_theory.algebra.effective import residual_degrees
 from collapse_theory.algebra.integrals import SpectralTrace
@@ -13,9 +13,9 @@ from collapse_theory.derive.corrected import CorrectedScalar
 from collapse_theory.derive.labeller_scalars import ChainScalar
 from collapse_theory.derive.log_determinant import M, P, Q, moments
 from collapse_theory.derive.log_determinant import r as residual
-from collapse_theory.derive.operator import Generation, response, shrinkage
+from collapse_theory.derive.operator import response, shrinkage, spread
 from collapse_theory.present.printer import TheoryLatexPrinter, to_latex
-from collapse_theory.symbols import eigenvalue, eigenvalue_of, indexed, response_name
+from collapse_theory.symbols import eigenvalue_of, indexed, response_name
 from collapse_theory.symbols import r as source_exponent
 
 __all__ = ["corrected_lines", "operator_lines"]
@@ -29,14 +29,12 @@ def operator_lines(e: Expr) -> list[str]:
     names = ridge_names(e)
     M = eigenvalue_of("M")
     lines: list[str] = []
-    longest = max(chains, key=lambda x: len(x.stages))
-    stages = longest.stages
-    for i, (T, lam, sigma, _) in enumerate(stages, start=1):
+    longest = max(chains, key=lambda x: len(x.args))
+    for i, (stage, _) in enumerate(longest.runs, start=1):
         index = longest.index(i)
-        stage = Generation(T, lam, sigma)
         answer = response_name(index)
         r = shrinkage(stage.kappa)
-        image = r**2 * M + stage.kappa**2 * answer * r**2 / eigenvalue
+        image = r**2 * M + Add(*(c * h for c, h in spread([(S.One, M)], answer, stage)))
         lines.append(rf"A{index} &= {_matrix(named(r, names))}")
         lines.append(rf"\mathcal{{G}}{index}[M] &= {_matrix(named(image, names))}")
         lines.append(rf"a'{index}[M] &= {to_latex(named(response(M, stage), names))}")
@@ -49,10 +47,10 @@ def corrected_lines(e: Expr) -> list[str]:
     if not chains:
         return []
     names = ridge_names(e)
-    m, longest = moments(corrected=True), max(chains, key=lambda x: len(x.stages))
+    m, longest = moments(corrected=True), max(chains, key=lambda x: len(x.args))
     lines = [r"&\text{with the first finite-size correction, for } r > 1"]
-    for i, (T, lam, *_) in enumerate(longest.stages, start=1):
-        index, digits = longest.index(i), "" if i == len(longest.stages) else longest.index(i).strip("_{}")
+    for i, (stage, _) in enumerate(longest.runs, start=1):
+        index, digits = longest.index(i), "" if i == len(longest.runs) else longest.index(i).strip("_{}")
         kept, lost = eigenvalue_of(f"P{digits}"), eigenvalue_of(f"Q{digits}")
         rows = source_exponent if not digits else indexed(source_exponent, int(digits))
         own = {P: kept, Q: lost, residual: rows}
@@ -61,10 +59,9 @@ def corrected_lines(e: Expr) -> list[str]:
             traces = {t: SpectralTrace(t.integrand.xreplace(own)) for t in f.atoms(SpectralTrace)}
             return f.xreplace(traces).xreplace(own)
 
-        stage = Generation(T, lam, S.Zero)
         image = [m.kept * M, *(out * SpectralTrace(seen * M) for out, seen in m.spread)]
         share = rf"{_matrix(kept)} &= {_matrix(named(shrinkage(stage.kappa), names))}"
-        degrees = to_latex(named(residual_degrees(T, stage.kappa), names))
+        degrees = to_latex(named(residual_degrees(stage.T, stage.kappa), names))
         lines += [
             rf"{share},\quad {_matrix(lost)} = I - {_matrix(kept)},\quad {to_latex(rows)} = {degrees}",
             rf"A{index} &= {_matrix(at(m.mean))}",

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sympy import Expr, Float, Rational, Symbol
+from sympy import Expr, Float, Rational, S, Symbol
 
 from collapse_theory import symbols
 from collapse_theory.algebra.integrals import SpectralIntegral
+from collapse_theory.algebra.naming import named
 from collapse_theory.derive.fit_recursion import fit_recursion
+from collapse_theory.derive.line_slopes import dotted, line_slopes
 from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.derive.written_out import replaced, write_out
 from collapse_theory.present.layout import WIDTH, broken, packed
+from collapse_theory.present.printer import derivative_of
 from collapse_theory.present.recursion_lines import recursion_lines, takes_an_index
 from collapse_theory.present.ridge_lines import ridge_line
+from collapse_theory.symbols import intermediate, perturbation
 
 __all__ = ["as_written", "definition_lines"]
 
@@ -23,21 +27,22 @@ _ONE_BY_ONE = 4  # fits up to which every entry of the recursion has its line: a
 
 
 def definition_lines(
-    system: PooledSystem, numbers: Mapping[Symbol, Expr], printer: Any, most: float = WIDTH
+    system: PooledSystem, numbers: Mapping[Symbol, Expr], printer: Any, most: float = WIDTH, by: Symbol | None = None
 ) -> list[str]:
-    """Return the lines of an ``aligned`` block, the first of which defines the error.
+    """Return the lines of an ``aligned`` block, the first of which defines the error, or its derivative.
 
     Args:
         system: The pooled fits.
         numbers: The number behind each symbol that stands for one.
         printer: A SymPy LaTeX printer.
         most: Characters of a line.
+        by: The symbol by which the derivative is taken that the perturbation in the system stands for; None for the error.
     """
     given = {x: as_written(value) for x, value in numbers.items()}
     readable = len(system.fits) > _ONE_BY_ONE and not any(map(takes_an_index, system.symbols))
-    recursion = fit_recursion(system) if readable else None
+    recursion = fit_recursion(_at_rest(system)) if readable else None
     if recursion is not None:
-        return recursion_lines(recursion.mapped(given), printer)
+        return recursion_lines(recursion.mapped(given), printer, by=by)
     written = write_out(system)
     ridges = {x.xreplace(given): None for x in written.ridges}
     names = dict(zip(ridges, _ridge_names(len(ridges)), strict=True))
@@ -48,14 +53,35 @@ def definition_lines(
     definitions = {x: shown(e) for x, e in written.definitions.items()}
     (result,) = written.results
     error = definitions.pop(result, None)
-    definitions, error = _inserted(definitions, shown(result) if error is None else error)
-    lines = [_defined("E", error, printer, most)]
+    error = shown(result) if error is None else error
+    equations = {x: shown(eq.rhs) for x, eq in written.equations.items()}
+    if by is not None:
+        rest = {x.xreplace(_REST): name for x, name in names.items()}
+        known = {name: named(x.diff(perturbation).xreplace(_REST), rest) for x, name in names.items()}
+        whole = intermediate("E")
+        definitions[whole] = error
+        dots = {x: dotted(x, printer.doprint(x)) for x in (*known, *equations, *definitions)}
+        error, definitions = line_slopes(whole, definitions, equations, known, perturbation, dots)
+        equations = {x: e.xreplace(_REST) for x, e in equations.items()}
+        names = rest
+    definitions, error = _inserted(definitions, error)
+    lines = [_defined("E" if by is None else derivative_of("E", (by,), printer), error, printer, most)]
+    if by is not None:
+        lines.append(rf"&\dot{{x}}\text{{: the derivative of }} x \text{{ by }} {printer.doprint(by)}")
     lines += [_defined(printer.doprint(x), e, printer, most) for x, e in reversed(definitions.items())]
-    lines += [_defined(printer.doprint(x), shown(eq.rhs), printer, most) for x, eq in written.equations.items()]
+    lines += [_defined(printer.doprint(x), e, printer, most) for x, e in equations.items()]
     for ridge, name in names.items():
         T, lam = ridge.args
         lines.append(ridge_line(name, T, lam, (), printer))
     return packed(lines, most)
+
+
+_REST = {perturbation: S.Zero}
+
+
+def _at_rest(system: PooledSystem) -> PooledSystem:
+    """Return the system without its perturbation."""
+    return PooledSystem.of(*(e.xreplace(_REST) for e in system.args()))
 
 
 def _ridge_names(count: int) -> list[Symbol]:

@@ -74,8 +74,13 @@ def study_document(study: Study) -> str:
         _figure(study),
         _findings(study),
         _table(study),
-        references={k for s in study.series for k in s.formula.references},
+        references=study_sources(study),
     )
+
+
+def study_sources(study: Study) -> list[str]:
+    """Return the keys of the sources of a study's formulas."""
+    return sorted({k for s in study.series for k in s.formula.references})
 
 
 def document(title: str, *parts: str, references: Iterable[str]) -> str:
@@ -123,7 +128,7 @@ def _setting(study: Study) -> str:
         r"The test error is the excess risk $\mathbb{E}\|\hat w-w_0\|_\Sigma^2$ of the last fit, without the label noise of "
         rf"the test point, for {where}.{swept} Figure~\ref{{fig:pipeline}} shows the pipeline of \emph{{{first}}}."
         "\n\n" + figure("pipeline.pdf", "Who labels which samples, who fits on what.", "fig:pipeline",
-                      r"width=\linewidth,height=0.32\textheight,keepaspectratio")
+                      r"width=\linewidth,height=0.45\textheight,keepaspectratio")
     )  # fmt: skip
 
 

@@ -22,13 +22,10 @@ from sympy import (
     Pow,
     S,
     Symbol,
-    factor,
     factor_terms,
-    fraction,
     pi,
     preorder_traversal,
     sin,
-    together,
 )
 from sympy.core.function import AppliedUndef
 from sympy.logic.boolalg import Boolean
@@ -37,6 +34,7 @@ from sympy.polys.polyerrors import PolynomialError
 from collapse_theory.algebra.integrals import SpectralIntegral, SpectralTrace, df
 from collapse_theory.algebra.opaque import Opaque
 from collapse_theory.algebra.special import GeometricSum
+from collapse_theory.present.factors import factored, joined, quotient
 from collapse_theory.present.gammas import gathered, written_out
 from collapse_theory.present.printer import TheoryLatexPrinter, tokens
 from collapse_theory.present.repeats import named_repeats
@@ -109,7 +107,7 @@ class Forms:
         r"""Return ``e`` with geometric sums written out, by the name of their ratio if it is long: :math:`(1-q^n)/(1-q)`."""
         change: dict[Expr, Expr] = {}
         for x in sorted(e.atoms(GeometricSum), key=str):
-            ratio = self._oriented(factor(1 - x.args[0]))
+            ratio = self._oriented(factored(1 - x.args[0]))
             if self.length(ratio) >= _LONG:
                 q = self._name(ratio, "q")
                 change[x] = (1 - q ** x.args[1]) / (1 - q)
@@ -160,7 +158,7 @@ class Forms:
                 rest = -rest if self._sample.is_negative(rest) else rest
                 found[rest] = found.get(rest, 0) + 1
         for rest in sorted((x for x, uses in found.items() if self._worth_a_name(x, uses)), key=str):
-            name = self._name(self._oriented(factor(rest)), "ab")
+            name = self._name(self._oriented(factored(rest)), "ab")
             if rest.is_Pow:
                 e = e.subs(rest, name)
             e = e.replace(
@@ -180,7 +178,7 @@ class Forms:
 
     def _power(self, e: Expr, atoms: dict[Expr, Expr]) -> Expr:
         """Return a power: one of a symbolic exponent by its factored base, a whole power in it by the exponent."""
-        base, exponent = factor(self._plain(e.base, atoms)), e.exp
+        base, exponent = factored(self._plain(e.base, atoms)), e.exp
         if exponent.is_number:
             return self._named(Pow(self._oriented(base), exponent), atoms)
         whole = base.as_base_exp() if base.is_Pow else (base, S.One)
@@ -229,7 +227,7 @@ class Forms:
 
     def _factored(self, e: Expr) -> list[Expr]:
         try:
-            top, bottom = fraction(factor(together(e)))
+            top, bottom = quotient(e)
         except PolynomialError:
             return []
         return [Mul(*self._polynomials(top), *(1 / x for x in self._polynomials(bottom)))]
@@ -244,27 +242,25 @@ class Forms:
         if p not in self._sums:
             forms = [p]
             for x in sorted(p.free_symbols, key=str):
-                if not p.is_polynomial(x):
-                    continue
-                by_power = Poly(p, x).as_dict()
-                if len(by_power) > 1 or (0,) not in by_power:
-                    forms.append(Add(*(x**k * self._factored_sum(c) for (k,), c in by_power.items())))
+                by_power = _by_power(p, x)
+                if len(by_power) < len(p.args):  # else every coefficient is one term, and nothing is collected
+                    forms.append(Add(*(x**k * self._factored_sum(Add(*c)) for k, c in by_power.items())))
             self._sums[p] = min(forms, key=lambda f: (self.length(self._oriented(f)), len(f.args)))
         return self._sums[p]
 
     def _factored_sum(self, c: Expr) -> Expr:
-        return Mul(*self._polynomials(factor(c))) if c.is_Add else c
+        return Mul(*self._polynomials(factored(c))) if c.is_Add else c
 
     def _affine(self, e: Expr) -> Iterator[Expr]:
         r"""Yield :math:`E_\infty+(E_1-E_\infty)q` for each symbol that stands for a power."""
+        top, bottom = joined(e)
         for x in sorted((y for y in e.free_symbols if isinstance(y, Dummy)), key=str):
-            top, bottom = fraction(together(e))
             if x in bottom.free_symbols or not top.is_polynomial(x) or Poly(top, x).degree() != 1:
                 continue
             slope, rest = Poly(top, x).all_coeffs()
             yield Add(*(self._oriented(self._factored(c / bottom)[0]) * y for c, y in ((rest, S.One), (slope, x))))
-            joined = Add(*(self._oriented(self._factored(c)[0]) * y for c, y in ((rest, S.One), (slope, x))))
-            yield Mul(joined, *(1 / f for f in self._polynomials(factor(bottom))))
+            over = Add(*(self._oriented(self._factored(c)[0]) * y for c, y in ((rest, S.One), (slope, x))))
+            yield Mul(over, *(1 / f for f in self._polynomials(factored(bottom))))
 
     # ------------------------------------------------------------------ signs
     def _oriented(self, e: Expr) -> Expr:
@@ -287,6 +283,15 @@ def _names(letters: Sequence[str]) -> Iterator[str]:
     yield from letters
     for i in count(1):
         yield from (f"{x}_{{{i}}}" for x in letters)
+
+
+def _by_power(p: Expr, x: Symbol) -> dict[Expr, list[Expr]]:
+    """Return what is beside each power of a symbol in the terms of a polynomial."""
+    out: dict[Expr, list[Expr]] = {}
+    for term in p.args:
+        c, k = term.as_coeff_exponent(x)
+        out.setdefault(k, []).append(c)
+    return out
 
 
 def _beside_integers(x: Expr) -> Expr:

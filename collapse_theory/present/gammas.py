@@ -5,9 +5,12 @@ r"""Gamma and digamma terms as a reader knows them: written out, gathered, their
 
 from __future__ import annotations
 
-from sympy import Add, Expr, Function, Mul, Rational, Symbol, cancel, factor
+from functools import lru_cache
+
+from sympy import Add, Expr, Function, Mul, Rational, Symbol, cancel, gamma, polygamma
 
 from collapse_theory.algebra.special import DigammaDifference, GammaRatio, GeometricSum
+from collapse_theory.present.factors import factored
 
 __all__ = ["FUNCTIONS", "gathered", "written_out"]
 
@@ -27,17 +30,19 @@ def written_out(e: Expr) -> Expr:
     for f in e.atoms(DigammaDifference, GammaRatio, GeometricSum):
         x, h = (written_out(a) for a in f.args)
         if isinstance(f, GeometricSum):
-            change[f] = (1 - factor(1 - x) ** h) / factor(x)
+            change[f] = (1 - factored(1 - x) ** h) / factored(x)
         elif isinstance(f, GammaRatio):
-            change[f] = _Gamma((x + h).expand()) / _Gamma(x.expand())
+            change[f] = _gamma((x + h).expand()) / _gamma(x.expand())
         else:
             change[f] = _psi((x + h).expand()) - _psi(x.expand())
     out = e.xreplace(change)
-    return out.replace(_is_gamma, lambda g: _Gamma(g.args[0].expand()))
+    out = out.replace(gamma, lambda x: _gamma(x.expand()))
+    return out.replace(polygamma, lambda k, x: _psi(x.expand()) if k == 0 else polygamma(k, x))
 
 
-def _is_gamma(e: Expr) -> bool:
-    return type(e).__name__ == "gamma"
+def _gamma(x: Expr) -> Expr:
+    """Return the Gamma function, of an integer as the number that it is."""
+    return gamma(x) if x.is_Integer else _Gamma(x)
 
 
 def gathered(e: Expr) -> Expr:
@@ -50,7 +55,7 @@ def gathered(e: Expr) -> Expr:
     if not e.has(_Gamma) or isinstance(e, _Gamma):
         return e
     e = e.func(*map(gathered, e.args))
-    return _absorbed(factor(e) if not e.is_Add else e) if e.is_Mul else e
+    return _absorbed(factored(e) if not e.is_Add else e) if e.is_Mul else e
 
 
 def _absorbed(e: Expr) -> Expr:
@@ -78,6 +83,7 @@ def _powers(e: Expr) -> list[tuple[Expr, Expr]]:
     return [x.as_base_exp() for x in Mul.make_args(e)]
 
 
+@lru_cache(maxsize=1024)
 def _ratio(f: Expr, x: Expr) -> Expr | None:
     """Return ``f/x`` if it is a number times a symbol's power."""
     if x.is_number or not f.free_symbols:

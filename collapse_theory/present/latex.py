@@ -22,18 +22,21 @@ from collapse_theory.derive.labeller_scalars import PooledScalar
 from collapse_theory.derive.pooled import PooledSystem, pooled_system
 from collapse_theory.derive.pooled_scalars import PipelineScalar, pipeline_scalars
 from collapse_theory.derive.rounds import RoundTerm
+from collapse_theory.derive.slopes import Slope
 from collapse_theory.describe.literals import without_literals
 from collapse_theory.engine.equivalent import DeterministicEquivalent
 from collapse_theory.engine.guard import Existence
 from collapse_theory.present.chain_lines import corrected_lines, operator_lines
 from collapse_theory.present.definitions import as_written, definition_lines
 from collapse_theory.present.environments import enclosed
+from collapse_theory.present.filter_lines import filter_lines
 from collapse_theory.present.forms import Forms
 from collapse_theory.present.glossary import where_lines, word_lines
 from collapse_theory.present.layout import WIDTH, broken, packed
 from collapse_theory.present.layout import width as width_of
+from collapse_theory.present.macros import with_macros
 from collapse_theory.present.notation import renamed
-from collapse_theory.present.printer import TheoryLatexPrinter, to_latex, tokens
+from collapse_theory.present.printer import TheoryLatexPrinter, derivative_of, to_latex, tokens
 from collapse_theory.present.ridge_lines import ridge_lines, used
 from collapse_theory.present.round_lines import round_lines
 from collapse_theory.present.stated import stated
@@ -66,6 +69,8 @@ def formula_latex(
     definitions: bool = False,
     width: float | None = None,
     environment: str = "aligned",
+    underbrace: bool = False,
+    macros: bool = False,
 ) -> str:
     """Return the sum, each term, the operator and the implicit scalars, and the conditions.
 
@@ -75,13 +80,16 @@ def formula_latex(
         definitions: Whether what the symbols mean is said below.
         width: Characters of a line; None fits a page.
         environment: "aligned", "align", "align*", "equation" or "theorem".
+        underbrace: Whether each term says what it is below a brace.
+        macros: Whether operators are written by the commands of :mod:`.macros`.
     """
-    lines = _lines(formula, WIDTH if width is None else width)
+    lines = _lines(formula, WIDTH if width is None else width, underbrace)
     conditions = stated(_shown_conditions(formula))
     body = "\n".join(lines)
     notes = where_lines(body, formula) if definitions else []
     text = enclosed(lines, conditions, notes, formula, environment)
-    return renamed(text, notation, _printed_names(formula)) if notation else text
+    text = renamed(text, notation, _printed_names(formula)) if notation else text
+    return with_macros(text) if macros else text
 
 
 def _printed_names(formula: ErrorFormula) -> dict[str, str]:
@@ -89,31 +97,35 @@ def _printed_names(formula: ErrorFormula) -> dict[str, str]:
 
 
 # ---------------------------------------------------------------- the lines
-def _lines(formula: ErrorFormula, most: float) -> list[str]:
+def _lines(formula: ErrorFormula, most: float, underbrace: bool) -> list[str]:
     if any(x.rounds.is_number for e in formula.parts.values() for x in e.atoms(RoundTerm)):
-        return _lines(formula.doit(), most)
+        return _lines(formula.doit(), most, underbrace)
     system = _whole_system(formula)
     if system is not None:
-        return definition_lines(system, formula.numbers, TheoryLatexPrinter(), most)
+        return definition_lines(system, formula.numbers, TheoryLatexPrinter(), most, *formula.derivative)
     by_rounds = round_lines(formula, term_names(formula), TheoryLatexPrinter())
     if by_rounds is not None:
-        return by_rounds
+        return _with_braces(by_rounds, formula, most) if underbrace else by_rounds
     if formula.expr.has(AtomicRidge, AtomicResidual, SecularScalar):
-        return _closed_lines(formula)
+        closed = _closed_lines(formula)
+        return _with_braces(closed, formula, most) if underbrace else closed
     long = formula.method == "operator" and tokens(to_latex(formula.expr)) > _LONG
     described = _described_system(formula) if long or formula.expr.has(PooledScalar) else None
     if described is not None:
         return definition_lines(*described, TheoryLatexPrinter(), most)
-    return _term_lines(formula, most)
+    return _term_lines(formula, most, underbrace)
 
 
 def _whole_system(formula: ErrorFormula) -> PooledSystem | None:
-    """Return the system of fits whose whole test error a formula is, if it is one of several fits."""
+    """Return the system of fits whose whole test error a formula is, or its derivative, if it is one of several fits."""
     whole = Add(*formula.parts.values())
-    for x in whole.atoms(PipelineScalar):
-        system = x.system
-        if len(system.fits) > 1 and whole == Add(*pipeline_scalars(system)):
-            return system
+    slopes = whole.atoms(Slope)
+    for x in {y.scalar for y in slopes} or whole.atoms(PipelineScalar):
+        if not isinstance(x, PipelineScalar) or len(x.system.fits) < 2:
+            continue
+        both = pipeline_scalars(x.system)
+        if whole == Add(*(map(Slope, both) if slopes else both)):
+            return x.system
     return None
 
 
@@ -127,7 +139,7 @@ def _described_system(formula: ErrorFormula) -> tuple[PooledSystem, Mapping[Symb
     return pooled_system(copy, fit, measured=formula.measured), numbers
 
 
-def _term_lines(formula: ErrorFormula, most: float) -> list[str]:
+def _term_lines(formula: ErrorFormula, most: float, underbrace: bool) -> list[str]:
     """Return the lines of the terms in their shortest forms, and of what they refer to."""
     given = {x: as_written(value) for x, value in formula.numbers.items()}
     names = {x.xreplace(given): name for x, name in ridge_names(Add(*formula.parts.values())).items()}
@@ -151,12 +163,37 @@ def _term_lines(formula: ErrorFormula, most: float) -> list[str]:
     explained = [words[k][1] for k in parts]
     below = [f"{printer.doprint(x)} &= {broken(e, printer, most)}" for x, e in _from_above(forms.definitions)]
     printed = Add(*parts.values())
-    below += [*operator_lines(printed), *corrected_lines(printed)]
+    below += [*operator_lines(printed), *corrected_lines(printed), *filter_lines(printed, printer)]
     shown = [*terms.values(), *forms.definitions.values()]
     below += ridge_lines(names, used([*shown, printed], names), conditions, printer)
     below += [f"{to_latex(eq.lhs)} &= {to_latex(eq.rhs)}" for eq in formula.implicit[len(names) :]]
     below = packed(below, most)
+    if underbrace and not single:
+        return [*lines[:-1], *_underbraced(heads, bodies, explained, most), *below]
     return lines + _beside_words(heads[:1] if single else heads[1:], bodies, explained, below, most) + below
+
+
+def _underbraced(heads: list[str], bodies: list[str], words: list[str], most: float) -> list[str]:
+    """Return the sum with each term in a brace that says what it is; terms wider than a row by their names, then their lines."""
+    rows = any("\\\\" in x or width_of(f"{heads[0]} = {x}") > most for x in bodies)
+    shown = [
+        rf"\underbrace{{{x}}}_{{\text{{{said}}}}}" for x, said in zip(heads[1:] if rows else bodies, words, strict=True)
+    ]
+    out = [f"{heads[0]} &= {shown[0]}"]
+    for x in shown[1:]:
+        joined = f"{out[-1]} + {x}"
+        out = [*out[:-1], joined] if width_of(joined) <= most else [*out, rf"&\qquad + {x}"]
+    return [" \\\\\n".join(out), *(f"{a} &= {b}" for a, b in zip(heads[1:], bodies, strict=True) if rows)]
+
+
+def _with_braces(lines: list[str], formula: ErrorFormula, most: float) -> list[str]:
+    """Return lines whose first is the sum of the terms by their names, with the words below braces there."""
+    symbols, words = zip(*term_names(formula).values(), strict=True)
+    heads = _heads(formula, list(symbols))
+    if lines[0] != f"{heads[0]} &= {' + '.join(heads[1:])}":
+        return lines
+    (first,) = _underbraced(heads, heads[1:], list(words), most)
+    return [first, *(x.partition(" && ")[0] if x.endswith("}") and r"&& \text{(" in x else x for x in lines[1:])]
 
 
 def _from_above(definitions: Mapping[Symbol, Expr]) -> list[tuple[Symbol, Expr]]:
@@ -190,11 +227,9 @@ def _heads(formula: ErrorFormula, terms: list[str]) -> list[str]:
     r"""Return the left-hand sides: of the sum, and of the terms; those of a derivative are :math:`\partial E/\partial x`."""
     if not formula.derivative:
         return ["E", *terms]
-    by = [to_latex(x) for x in formula.derivative]
-    order = f"^{{{len(by)}}}" if len(by) > 1 else ""
-    below = " ".join(rf"\partial {x}" + (f"^{{{by.count(x)}}}" if by.count(x) > 1 else "") for x in dict.fromkeys(by))
-    before = "".join(rf"\partial_{{{x}}}" for x in by)
-    return [rf"\frac{{\partial{order} E}}{{{below}}}", *(f"{before} {x}" for x in terms)]
+    before = "".join(rf"\partial_{{{to_latex(x)}}}" for x in formula.derivative)
+    whole = derivative_of("E", formula.derivative, TheoryLatexPrinter())
+    return [whole, *(f"{before} {x}" for x in terms)]
 
 
 def _sum_line(formula: ErrorFormula, heads: list[str], single: bool) -> list[str]:

@@ -41,10 +41,12 @@ def _rows(e: Expr, printer: Any, most: float) -> list[str]:
     size = "bigg" if r"\frac" in whole else "big"
     opening, closing = (rf"{head}\{size}l(", rf"\{size}r){tail}") if head or tail else ("", "")
     rows: list[str] = []
+    if head and width(head) > most / 2:  # too little would be left of the row
+        rows, opening = [head.rstrip()], opening.replace(head, r"\times ", 1)
     row = opening
-    for sign, term in _signed(total.args):
+    for i, (sign, term) in enumerate(_signed(total.args)):
         body = _rows(term, printer, most - _INDENT)
-        first = f"{sign}{body[0]}" if row.strip() != opening or rows else f"{sign.strip().removeprefix('+')}{body[0]}"
+        first = f"{sign}{body[0]}" if i else f"{sign.strip().removeprefix('+')}{body[0]}"
         if row != opening and width(row + first) > most - _INDENT * bool(rows):
             rows.append(row)
             row = first.lstrip()

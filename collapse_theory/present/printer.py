@@ -7,11 +7,11 @@ fraction within a fraction. What is left of them in arguments, exponents and den
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sympy import Add, Expr, Float, Integer, Mul, Pow, Rational, S, Symbol
+from sympy import Add, Basic, Expr, Float, Integer, Mul, Pow, Rational, S, Symbol
 from sympy.core.function import AppliedUndef
 from sympy.printing.latex import LatexPrinter
 
@@ -19,7 +19,7 @@ from collapse_theory.algebra.integrals import QuadraticForm
 from collapse_theory.algebra.opaque import Opaque
 from collapse_theory.symbols import LATEX, Generated
 
-__all__ = ["TheoryLatexPrinter", "is_negative", "to_latex", "tokens"]
+__all__ = ["TheoryLatexPrinter", "derivative_of", "is_negative", "to_latex", "tokens"]
 
 _TOKEN = re.compile(r"(?:\\(?:operatorname|mathrm)\{\w+\}|\\[a-zA-Z]+|\\.|\d+(?:\.\d+)?|[^\s_])(?:_\{?\w+\}?)?")
 _SILENT = frozenset([r"\left", r"\right", r"\,", r"\;", "&", "{", "}"])
@@ -39,6 +39,7 @@ class TheoryLatexPrinter(LatexPrinter):
             "symbol_names": {}, "full_prec": False, "fold_short_frac": False, "mul_symbol": None, "ln_notation": False,
         })  # fmt: skip
         self._decimals, self._slashes = decimals, False
+        self._known: dict[tuple[Basic, bool], str] = {}
 
     @contextmanager
     def _slashed(self) -> Iterator[None]:
@@ -48,6 +49,15 @@ class TheoryLatexPrinter(LatexPrinter):
             yield
         finally:
             self._slashes = before
+
+    def _print(self, expr: Any, **options: Any) -> str:
+        """Print an expression, once: the search for a short form measures the same parts in many of them."""
+        if options or not isinstance(expr, Basic):
+            return str(super()._print(expr, **options))
+        key = (expr, self._slashes)
+        if key not in self._known:
+            self._known[key] = str(super()._print(expr))
+        return self._known[key]
 
     def _small(self, e: Any) -> str:
         with self._slashed():
@@ -92,6 +102,8 @@ class TheoryLatexPrinter(LatexPrinter):
         shared = {x.as_coeff_Mul()[0].q for x in expr.args if x.as_coeff_Mul()[0].is_Rational}
         if len(shared) == 1 and shared != {1} and not self._decimals and not self._slashes:
             (q,) = shared
+            if all(map(is_negative, expr.args)):
+                return rf"-\frac{{{self._small(Add(*(-q * x for x in expr.args)))}}}{{{q}}}"
             return rf"\frac{{{self._small(Add(*(q * x for x in expr.args)))}}}{{{q}}}"
         out = ""
         for term in self._in_reading_order(self._as_ordered_terms(expr, order=order)):
@@ -176,6 +188,22 @@ def to_latex(e: Any) -> str:
     '\\frac{\\lambda \\sigma_{0}^{2}}{T - d - 1}'
     """
     return str(TheoryLatexPrinter().doprint(e))
+
+
+def derivative_of(quantity: str, by: Sequence[Symbol], printer: LatexPrinter) -> str:
+    r"""Return the sign of a derivative, by symbols in the order in which they were taken.
+
+    >>> from collapse_theory.symbols import T, lam
+    >>> derivative_of("E", (lam, lam, T), TheoryLatexPrinter())
+    '\\frac{\\partial^{3} E}{\\partial \\lambda^{2} \\partial T}'
+    """
+    order = f"^{{{len(by)}}}" if len(by) > 1 else ""
+    below = (
+        rf"\partial {printer.doprint(x)}" + (f"^{{{by.count(x)}}}" if by.count(x) > 1 else "")
+        for x in dict.fromkeys(by)
+    )
+    above = rf"\partial{order} {quantity}".strip()
+    return rf"\frac{{{above}}}{{{' '.join(below)}}}"
 
 
 def tokens(latex: str) -> int:

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from sympy import Expr, Ge, Gt, Le, Lt, Piecewise, Rational, S, Symbol, latex
@@ -24,6 +23,7 @@ from sympy.logic.boolalg import And, Boolean, Or, to_dnf
 from collapse_theory.core.errors import DomainError, ParseError, shown
 from collapse_theory.core.writing import write_file
 from collapse_theory.derive.rates import Rates
+from collapse_theory.present.picture import Picture
 from collapse_theory.symbols import beta, ell, r
 
 __all__ = ["draw_rates", "phase_regions", "write_rates"]
@@ -90,8 +90,7 @@ def _phases(found: Rates, outer: Symbol) -> Figure:
         raise DomainError(f"a picture of phases needs a number for beta, got {width}; give it")
     frame, regions = phase_regions(found, outer)
     top = max(y for _, y in frame)
-    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Picture(figsize=(6.4, 4.6), layout="constrained")
     axes = figure.add_subplot()
     for i, (exponent, polygons) in enumerate(regions.items()):
         colour = tuple(1 - _TINT * (1 - c) for c in to_rgb(_DISTINCT[i % len(_DISTINCT)]))
@@ -258,8 +257,7 @@ def _crossover(found: Rates, values: Mapping[str, Any]) -> Figure:
     low = max(min(crossings) / 10**_DECADES, 10.0)
     rows = np.unique(np.round(np.geomspace(low, max(crossings) * 10**_DECADES, _POINTS)))
     exact = [float(curve.value(int(t), None)) for t in rows]
-    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Picture(figsize=(6.4, 4.6), layout="constrained")
     axes = figure.add_subplot()
     axes.loglog(rows, exact, color="black", linewidth=2.2, label="test error", zorder=3)
     styles = ((0, (6, 2)), (0, (2, 2)), (0, (6, 2, 1, 2)))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Expr, Rational
+from sympy import Expr, Rational, Symbol
 
 from collapse_theory import symbols
 from collapse_theory.algebra.effective import effective_ridge_equation
 from collapse_theory.algebra.progressions import Stretch
 from collapse_theory.derive.fit_recursion import FitRecursion
+from collapse_theory.present.printer import derivative_of
 
 __all__ = ["recursion_lines", "takes_an_index"]
 
@@ -28,22 +29,24 @@ _ROWS = (
 _TRACES = r"\theta_{kl} &= \operatorname{tr}\left[A_{kl}\right] / N_l \text{ for } l %s k"
 
 
-def recursion_lines(recursion: FitRecursion, printer: Any, known: str = "") -> list[str]:
+def recursion_lines(recursion: FitRecursion, printer: Any, known: str = "", by: Symbol | None = None) -> list[str]:
     """Return the lines of an ``aligned`` block: the error, the recursion, then one line for each run of designs and of fits.
 
     Args:
         recursion: The fits and designs.
         printer: A SymPy LaTeX printer.
         known: Where the recursion holds, in text mode.
+        by: The symbol by which the error is differentiated, if it is.
     """
     last = printer.doprint(recursion.count)
+    head = "E &=" if by is None else f"{derivative_of('E', (by,), printer)} &= {derivative_of('', (by,), printer)}"
     noises, response, order = (
         (r"\Xi_D", r"I - \operatorname{diag} \theta + C_D \theta", r"\le")
         if recursion.relabelled
         else (r"\sigma_D^2 1 1^\top", r"I + C_D \theta", "<")  # no labeller of a design saw its rows
     )
     lines = [
-        rf"E &= Q_{_pair(last, last)}{_note(known)}",
+        rf"{head} Q_{_pair(last, last)}{_note(known)}",
         _ERROR,
         _RESIDUALS % noises,
         _RESPONSES,

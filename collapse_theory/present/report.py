@@ -8,7 +8,7 @@ import json
 import math
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,22 @@ from matplotlib.figure import Figure
 from collapse_theory.check.diagnosis import Diagnosis
 from collapse_theory.core.writing import whole_folder, write_file
 from collapse_theory.describe.files import Settings
-from collapse_theory.present.document import beyond_latin, study_document
+from collapse_theory.present.bibliography import bibtex
+from collapse_theory.present.document import beyond_latin, study_document, study_sources
 from collapse_theory.present.figures import draw_study
 from collapse_theory.simulate.trial import digest
 from collapse_theory.study.report_study import Study, run_study
 
-__all__ = ["REPORT_FILES", "TEX_ENGINES", "compile_tex", "save_figure", "study_data", "write_json", "write_report"]
+__all__ = [
+    "REPORT_FILES",
+    "TEX_ENGINES",
+    "compile_tex",
+    "not_compiled",
+    "save_figure",
+    "study_data",
+    "write_json",
+    "write_report",
+]
 
 TEX_ENGINES = ("pdflatex", "lualatex", "xelatex", "tectonic")
 _ENDS = {"figure": ("pdf", "png"), "pipeline": ("pdf", "png"), "report": ("csv", "json", "pdf", "tex")}
@@ -56,6 +66,7 @@ def write_report(
         _write_csv(study, scratch / "report.csv")
         write_json(study_data(study), scratch / "report.json")
         write_file(scratch / "report.tex", study_document(study), "report")
+        write_file(scratch / "report.bib", bibtex(study_sources(study)) + "\n", "report")
         compile_tex(scratch / "report.tex")
         names = sorted(p.name for p in scratch.iterdir())
     return study, [folder / name for name in names]
@@ -118,6 +129,23 @@ def compile_tex(source: Path) -> Path | None:
     if failures:
         raise RuntimeError("\n".join(failures))
     return None
+
+
+def not_compiled(files: Iterable[Path]) -> str:
+    """Return what to install if a document among written files has no PDF, else nothing.
+
+    >>> not_compiled([Path("out/report.tex"), Path("out/report.pdf")])
+    ''
+    """
+    files = set(files)
+    sources = sorted(f.name for f in files if f.suffix == ".tex" and f.with_suffix(".pdf") not in files)
+    if not sources:
+        return ""
+    return (
+        f"no TeX engine was found, so {', '.join(sources)} is not compiled; everything else is there. Install one of "
+        f"{', '.join(TEX_ENGINES)} (Debian: texlive-latex-base texlive-latex-recommended; macOS: MacTeX; Windows: MiKTeX; or "
+        "conda install tectonic) and run the command again"
+    )
 
 
 def _failure(engine: str, source: Path) -> str | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import reduce
 from typing import Any
 
-from sympy import Add, Expr, Ge, S
+from sympy import Add, Expr, Ge, S, Symbol
+from sympy.core.symbol import Str
 
 from collapse_theory import symbols
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees, effective_ridge_equation
@@ -13,10 +16,12 @@ from collapse_theory.algebra.naming import named
 from collapse_theory.derive.fit_recursion import fit_recursion_in_rounds
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.pooled import pooled_system
-from collapse_theory.derive.rounds import RoundSum, round_sums, whole_rounds
+from collapse_theory.derive.rounds import RoundSum, RoundTerm, round_sums, whole_rounds
+from collapse_theory.present.printer import derivative_of
 from collapse_theory.present.recursion_lines import recursion_lines, takes_an_index
 from collapse_theory.symbols import n as rounds
 from collapse_theory.symbols import round_index
+from collapse_theory.theorems.catalog import catalog
 
 __all__ = ["round_lines"]
 
@@ -24,11 +29,16 @@ __all__ = ["round_lines"]
 def round_lines(formula: ErrorFormula, terms: Mapping[str, tuple[str, str]], printer: Any) -> list[str] | None:
     """Return the lines of an ``aligned`` block; None if the formula is no whole theorem of this kind, or has no law in ``n``.
 
+    Those of a derivative are the ones of the error, and on the first the derivative of what it defines.
+
     Args:
-        formula: A test error.
+        formula: A test error, or a derivative of one.
         terms: Symbol and words of each of its terms.
         printer: A SymPy LaTeX printer.
     """
+    if formula.derivative:
+        lines = round_lines(error, terms, printer) if (error := _before(formula)) is not None else None
+        return None if lines is None else [_differentiated(lines[0], terms, formula.derivative, printer), *lines[1:]]
     term = whole_rounds(Add(*formula.parts.values()))
     if term is None or formula.pipeline is None or formula.measured != "test error":
         return None
@@ -50,6 +60,24 @@ def round_lines(formula: ErrorFormula, terms: Mapping[str, tuple[str, str]], pri
     return recursion_lines(recursion.mapped(given), printer, known)
 
 
+def _before(formula: ErrorFormula) -> ErrorFormula | None:
+    """Return the error of a theorem of which a formula is the derivative."""
+    for x in Add(*formula.parts.values()).atoms(RoundTerm):
+        rule, _, count, values, _ = x.args
+        parts = {name: RoundTerm(rule, Str(name), count, values) for name in rule.terms}
+        error = replace(formula, parts=parts, derivative=(), pipeline=catalog[formula.name].pipeline)
+        if reduce(ErrorFormula.diff, formula.derivative, error).parts == formula.parts:
+            return error
+    return None
+
+
+def _differentiated(line: str, terms: Mapping[str, tuple[str, str]], by: Sequence[Symbol], printer: Any) -> str:
+    """Return the first line, a sum of terms or the result of a recursion, with the derivative on both sides."""
+    result = line.removeprefix("E &= ")
+    body = rf"\left({result}\right)" if result == _added(terms) else result
+    return f"{derivative_of('E', by, printer)} &= {derivative_of('', by, printer)} {body}"
+
+
 def _sums(
     sums: Mapping[str, RoundSum], terms: Mapping[str, tuple[str, str]], given: Mapping[Any, Expr], printer: Any
 ) -> list[str] | None:
@@ -64,7 +92,7 @@ def _sums(
     names = {ridge.subs(i, j): symbols.intermediate(rf"\kappa_{{{j}}}") for j in (i, first)}
     if any(x not in names for sum_ in sums.values() for x in _ridges(sum_.before)):
         return None
-    lines = [rf"E &= {' + '.join(symbol for symbol, _ in terms.values())}"]
+    lines = [f"E &= {_added(terms)}"]
     for name, (symbol, words) in terms.items():
         parts = []
         if sums[name].before != 0:
@@ -76,6 +104,10 @@ def _sums(
     equation = effective_ridge_equation(names[ridge], *(x.xreplace(given) for x in ridge.args))
     right = printer.doprint(equation.rhs + (names[ridge] - equation.lhs))
     return [*lines, rf"{names[ridge]} &= {right} && \text{{(}} {i} = {first} \text{{ to }} {last} \text{{)}}"]
+
+
+def _added(terms: Mapping[str, tuple[str, str]]) -> str:
+    return " + ".join(symbol for symbol, _ in terms.values())
 
 
 def _ridges(e: Expr) -> set[Expr]:

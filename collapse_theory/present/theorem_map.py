@@ -48,11 +48,11 @@ def draw_theorems(edges: Iterable[Edge], slugs: Iterable[str]) -> Figure:
         edges: The relations; those of one kind between two theorems are one line.
         slugs: All theorems; one without a relation stands alone.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from matplotlib.patches import FancyArrowPatch
     from matplotlib.path import Path as Curve
+
+    from collapse_theory.present.picture import Picture
 
     lines = sorted({(e.source, e.target, e.relation.kind) for e in edges})
     column = _columns(sorted(slugs), {(a, b) for a, b, _ in lines})
@@ -61,8 +61,7 @@ def draw_theorems(edges: Iterable[Edge], slugs: Iterable[str]) -> Figure:
     widths = [_LETTER * max(len(s) for s in column if column[s] == c) + 0.2 for c in range(max(column.values()) + 1)]
     left = [sum(widths[:c]) + c * _GAP for c in range(len(widths))]
     size = (left[-1] + widths[-1] + 0.4, max(place.values()) + 1.0)
-    figure = Figure(figsize=size)
-    FigureCanvasAgg(figure)
+    figure = Picture(figsize=size)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set(xlim=(-0.2, size[0] - 0.2), ylim=(size[1] - 0.5, -0.5))
     axes.set_axis_off()

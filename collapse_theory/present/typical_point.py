@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -46,6 +47,7 @@ class TypicalPoint:
         self, conditions: Iterable[Boolean] = (), ridges: Mapping[Expr, Symbol] = MappingProxyType({})
     ) -> None:
         self._known: dict[Expr, Expr] = {}
+        self._computed: dict[Expr, Any] = {}
         held = list(conditions)
         for other in ({}, *_OTHER):
             self._values = _TYPICAL | other
@@ -59,6 +61,11 @@ class TypicalPoint:
 
     def value(self, e: Expr) -> Any:
         """Return the value, or None where it has none."""
+        if e not in self._computed:
+            self._computed[e] = self._evaluated(e)
+        return self._computed[e]
+
+    def _evaluated(self, e: Expr) -> Any:
         try:
             value = self._at(e).evalf(_DIGITS)
         except (TypeError, ValueError, ZeroDivisionError, AttributeError):
@@ -68,6 +75,8 @@ class TypicalPoint:
     def know(self, x: Symbol, e: Expr) -> None:
         """Let a symbol stand for an expression."""
         self._known[x] = self.value(e) or self._opaque(x)
+        if not isinstance(x, Dummy):  # a dummy stands nowhere before it is known
+            self._computed.clear()
 
     def is_negative(self, e: Expr) -> bool:
         """Return whether the value is negative."""
@@ -90,13 +99,10 @@ class TypicalPoint:
         return self._values.get(x.name, Integer(2) if x.is_integer else drawn)
 
     def _ridge(self, T: Any, lam: Any) -> Expr:
-        """Return the root of its equation, from above."""
+        """Return the root of its equation."""
         if T is None or lam is None:
             return Rational(1, 3)
-        kappa, s = lam + 3, [Float(1, _DIGITS) / j for j in range(1, int(self._values["d"]) + 1)]
-        for _ in range(200):
-            kappa = lam + kappa * sum(x / (x + kappa) for x in s) / T
-        return Float(kappa, _DIGITS)
+        return _root(T, lam, int(self._values["d"]))
 
     def _at(self, e: Expr) -> Expr:
         change: dict[Expr, Expr] = {}
@@ -129,3 +135,14 @@ class TypicalPoint:
             at = {y: Rational(1, j) + Rational(len(y.name) - 5, 3) for y in f.free_symbols}
             total += weight * f.xreplace(at).evalf(_DIGITS)
         return total
+
+
+@lru_cache(maxsize=64)
+def _root(T: Expr, lam: Expr, d: int) -> Expr:
+    """Return the effective ridge where eigenvalue ``j`` is ``1/j``, from above."""
+    kappa, s = lam + 3, [Float(1, _DIGITS) / j for j in range(1, d + 1)]
+    for _ in range(200):
+        before, kappa = kappa, lam + kappa * sum(x / (x + kappa) for x in s) / T
+        if before == kappa:
+            break
+    return Float(kappa, _DIGITS)

@@ -21,6 +21,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from collapse_theory.core.arguments import word
+from collapse_theory.core.attributes import Displayed
 from collapse_theory.core.errors import ConvergenceError, DomainError, PipelineError, nearest, shown
 from collapse_theory.core.numbers import MOST_TRIALS, flag, integer, worker_count
 from collapse_theory.core.reading import as_path
@@ -38,7 +39,7 @@ _BLOCK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, eq=False)
-class Simulation:
+class Simulation(Displayed):
     """The test errors of independent trials.
 
     Attributes:

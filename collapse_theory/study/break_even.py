@@ -12,6 +12,7 @@ from sympy import Eq, Expr, Rational, Symbol
 
 from collapse_theory.algebra.closed_roots import closed_roots
 from collapse_theory.core.arguments import instance
+from collapse_theory.core.attributes import Displayed
 from collapse_theory.core.errors import DomainError, shown
 from collapse_theory.core.numbers import real_values
 from collapse_theory.derive.formula import ErrorFormula
@@ -30,7 +31,7 @@ __all__ = ["BreakEven", "break_even"]
 
 
 @dataclass(frozen=True)
-class BreakEven:
+class BreakEven(Displayed):
     """Where a test error equals another one.
 
     Values are tuples for scalar arguments, nested tuples of the broadcast shape for arrays.

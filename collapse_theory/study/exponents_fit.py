@@ -34,6 +34,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from collapse_theory.core.arguments import instance
+from collapse_theory.core.attributes import Displayed
 from collapse_theory.core.errors import DomainError, shown
 from collapse_theory.core.numbers import integer, real
 from collapse_theory.describe.spectra import PowerLaw, Spectrum
@@ -53,7 +54,7 @@ _MOST_DRAWS = 10**4
 
 
 @dataclass(frozen=True)
-class Exponents:
+class Exponents(Displayed):
     r"""Exponents of a spectrum and a target.
 
     Attributes:

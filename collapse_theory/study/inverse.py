@@ -14,6 +14,7 @@ from scipy.stats import f as f_law
 from sympy import Symbol
 
 from collapse_theory.core.arguments import instance
+from collapse_theory.core.attributes import Displayed
 from collapse_theory.core.errors import DomainError, shown
 from collapse_theory.core.numbers import real, real_values
 from collapse_theory.derive.formula import ErrorFormula
@@ -35,7 +36,7 @@ _MOVED = (-0.37, 0.0, 0.53)  # of the coordinates, where the same is looked at
 
 
 @dataclass(frozen=True)
-class Inference:
+class Inference(Displayed):
     r"""Unknowns estimated from an observed error curve.
 
     Attributes:

@@ -38,6 +38,7 @@ from scipy.optimize import least_squares, nnls
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from collapse_theory.core.attributes import Displayed
 from collapse_theory.core.errors import DomainError, shown
 from collapse_theory.core.numbers import integer, real, real_array, real_values
 
@@ -61,7 +62,7 @@ _MOST_DRAWS = 10**5
 
 
 @dataclass(frozen=True)
-class LawFit:
+class LawFit(Displayed):
     """A fitted law.
 
     Attributes:

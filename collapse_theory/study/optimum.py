@@ -12,6 +12,7 @@ from sympy import Eq, Expr, Symbol
 
 from collapse_theory.algebra.closed_roots import closed_roots
 from collapse_theory.core.arguments import instance
+from collapse_theory.core.attributes import Displayed
 from collapse_theory.core.errors import DomainError, shown
 from collapse_theory.derive.clean import clean_counterpart
 from collapse_theory.derive.formula import ErrorFormula
@@ -31,7 +32,7 @@ _QUOTIENT = 2.0**-12  # of the argument: the central quotient of an exact slope,
 
 
 @dataclass(frozen=True)
-class Optimum:
+class Optimum(Displayed):
     r"""Where a test error is least.
 
     Values are floats for scalar arguments, else arrays of the broadcast shape; a mapping by name if several arguments were

@@ -8,6 +8,7 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 
 from collapse_theory import theorems
+from collapse_theory.core.attributes import Displayed
 from collapse_theory.core.errors import DomainError, nearest, shown
 from collapse_theory.theorems.theorem import REGISTRY, Theorem
 
@@ -20,7 +21,7 @@ class UnknownTheoremError(DomainError, KeyError):
     __str__ = Exception.__str__  # KeyError would print the repr of the message
 
 
-class Catalog(Mapping[str, Theorem]):
+class Catalog(Mapping[str, Theorem], Displayed):
     """All theorems by slug, sorted.
 
     >>> "ridge-replace" in catalog

@@ -6,6 +6,7 @@ The variance is split by whose labels are noisy, those of the truth (``variance`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sympy import Dummy, Expr, Le, S, Symbol, collect, oo
@@ -30,6 +31,7 @@ def _fresh_real(n: Any, T: Any, N: Any, sigma: Any, sigma0: Any) -> Pipeline:
 @register(
     "ols-fresh-real",
     title="Fresh real rows every round, pooled with rows of the model before: least squares",
+    regime="exact",
     hypotheses=r"""Gaussian inputs; a clean least-squares fit on $T$ rows, then $n$ rounds of $N$ rows each, all of weight
 one: $T$ fresh ones labelled by the truth (noise $\sigma$) and $N-T$ fresh ones labelled by the previous fit (noise $\sigma_0$).
 With the shares $p_1=T/N$ and $p_2=1-p_1$ a round keeps $p_2^2+\tau p_1p_2$ of the error of the model before, where $\tau$, the cost
@@ -51,7 +53,9 @@ def _formula(solved: Callable[[Sequence[Expr], Mapping[Symbol, Any]], Expr]) -> 
     real, synthetic = T / N, (N - T) / N
     noise = real * sigma**2 + synthetic * sigma0**2
     rounds = [
-        PooledStage(N, S.Zero, noise, (Labelled(real, S.One, S.Zero, {}), Labelled(synthetic, S.Zero, S.Zero, {j: S.One})))
+        PooledStage(
+            N, S.Zero, noise, (Labelled(real, S.One, S.Zero, {}), Labelled(synthetic, S.Zero, S.Zero, {j: S.One}))
+        )
         for j in range(2)
     ]
     tau = Dummy("tau", positive=True)
@@ -70,15 +74,12 @@ def _formula(solved: Callable[[Sequence[Expr], Mapping[Symbol, Any]], Expr]) -> 
     )
 
 
-def _first_round(**values: Any) -> Pipeline:
-    return _fresh_real(1, **values)
-
-
 @register(
     "ols-fresh-real-limit",
     title="Fresh real rows every round for ever: least squares",
+    regime="exact",
     hypotheses=r"The setting of \texttt{ols-fresh-real} after infinitely many rounds",
-    build=_first_round,
+    build=partial(_fresh_real, n=1),
     simulates=False,
     sources=("he2025golden", "dohmatob2024strong"),
 )

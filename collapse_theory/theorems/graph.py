@@ -10,7 +10,7 @@ from sympy import S, true
 
 from collapse_theory.symbols import NOTATION, error
 from collapse_theory.theorems.catalog import catalog
-from collapse_theory.theorems.theorem import Relation, Theorem
+from collapse_theory.theorems.theorem import Relation
 
 __all__ = ["Edge", "edges", "incoming", "outgoing"]
 
@@ -39,7 +39,7 @@ class Edge:
         """
         r = self.relation
         fixed = {k: v for k, v in r.at.items() if k not in r.approached}
-        here, there = (_parameters(catalog[slug]) for slug in (self.source, self.target))
+        here, there = (catalog[slug].parameters for slug in (self.source, self.target))
         # a covariance is no symbol of the formula: its eigenvalues are substituted in the theorem that has it
         own = {k: v for k, v in fixed.items() if k in here or k not in NOTATION}
         other = {k: v for k, v in fixed.items() if k in there and k not in own} | dict(r.there)
@@ -116,10 +116,6 @@ def incoming(slug: str) -> tuple[Edge, ...]:
     """
     known = catalog[slug].slug
     return tuple(edge for edge in edges() if edge.target == known)
-
-
-def _parameters(theorem: Theorem) -> set[str]:
-    return {x.name for x in theorem.error.free_symbols}
 
 
 def _listed(values: Mapping[str, Any]) -> str:

@@ -39,6 +39,7 @@ def _replace(n: Any, T: Any, T0: Any, sigma: Any, sigma0: Any) -> Pipeline:
 @register(
     "ols-replace",
     title="Replace: n least-squares generators, least squares downstream",
+    regime="exact",
     hypotheses=r"""Gaussian inputs, $n$ least-squares generators on $T_0$ fresh rows each, the first labelled by the truth and the
 next by the previous fit, then least squares on $T$ fresh rows labelled by the last generator""",
     build=_replace,
@@ -102,6 +103,7 @@ def _first_round_fixed(T: Any, sigma: Any) -> Pipeline:
 @register(
     "ols-accumulate",
     title="Accumulate with fresh inputs: least squares on all data so far",
+    regime="exact",
     hypotheses=r"""Gaussian inputs, $n$ rounds of $T$ fresh rows each; round $k$ labels its rows by the fit of round $k-1$ (the
 truth for $k=1$) and fits least squares on all $kT$ rows""",
     build=_accumulate,
@@ -133,6 +135,7 @@ def ols_accumulate() -> ErrorFormula:
 @register(
     "ols-accumulate-limit",
     title="Accumulate with fresh inputs for ever",
+    regime="exact",
     hypotheses=r"The setting of \texttt{ols-accumulate} after infinitely many rounds",
     build=_first_round,
     simulates=False,
@@ -155,6 +158,7 @@ def ols_accumulate_limit() -> ErrorFormula:
 @register(
     "ols-accumulate-fixed-design",
     title="Accumulate on the same inputs: the pi^2/6 law",
+    regime="exact",
     hypotheses=r"""Gaussian inputs drawn once ($T$ rows); every round labels them anew by the fit of the round before and fits least
 squares on all labels so far""",
     build=_accumulate_fixed,
@@ -187,6 +191,7 @@ def ols_accumulate_fixed_design() -> ErrorFormula:
 @register(
     "ols-accumulate-fixed-design-limit",
     title="Accumulate on the same inputs for ever",
+    regime="exact",
     hypotheses=r"The setting of \texttt{ols-accumulate-fixed-design} after infinitely many rounds",
     build=_first_round_fixed,
     simulates=False,
@@ -215,6 +220,7 @@ def _mix(n: Any, T: Any, sigma: Any, w: Any) -> Pipeline:
 @register(
     "ols-mix-fixed-design",
     title="Mixing fresh real labels into synthetic ones on a fixed design",
+    regime="exact",
     hypotheses=r"""Gaussian inputs drawn once ($T$ rows); a clean least-squares fit, then $n$ fits whose labels are $w$ times fresh
 real labels plus $1-w$ times fresh labels of the previous fit""",
     build=_mix,

@@ -13,6 +13,7 @@ a share of the truth is lost, a share of the labeller's error is inherited. All 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sympy import Expr, Ge, Le, S, Symbol, factor, oo, sqrt
@@ -44,7 +45,7 @@ def _noise(rows: Expr) -> tuple[Expr, Boolean]:
 
 
 # ---------------------------------------------------------------- one design
-def _same_design(n: Any, T0: Any, sigma0: Any, rho2: Any = None) -> Pipeline:
+def _same_design(n: Any, T0: Any, sigma0: Any, rho2: Any) -> Pipeline:
     del rho2  # the energy of the target is no part of the pipeline
     pipe = Pipeline()
     first = pipe.sample(T=T0, noise=sigma0)
@@ -57,6 +58,7 @@ def _same_design(n: Any, T0: Any, sigma0: Any, rho2: Any = None) -> Pipeline:
 @register(
     "minnorm-same-design",
     title="Replace on one isotropic design, minimum norm: the bias is paid once",
+    regime="exact",
     hypotheses=r"""Gaussian inputs with $\Sigma=sI$ and $\rho^2=w_0^\top\Sigma w_0$; $T_0<d$ inputs drawn once and labelled
 $n+1$ times, first by the truth and then by the previous of $n+1$ minimum-norm fits. Exact, with the constant $T_0/(d-T_0-1)$. On
 fresh inputs the signal dies: \texttt{minnorm-replace-isotropic}""",
@@ -94,7 +96,7 @@ def minnorm_same_design() -> ErrorFormula:
 
 
 # ---------------------------------------------------------------- least-squares generators
-def _replace(n: Any, T: Any, T0: Any, sigma: Any, sigma0: Any, rho2: Any = None) -> Pipeline:
+def _replace(n: Any, T: Any, T0: Any, sigma: Any, sigma0: Any, rho2: Any) -> Pipeline:
     del rho2
     return workflows.replace(n, Stage(T=T0, noise=sigma0), Stage(T=T, noise=sigma))
 
@@ -102,6 +104,7 @@ def _replace(n: Any, T: Any, T0: Any, sigma: Any, sigma0: Any, rho2: Any = None)
 @register(
     "minnorm-replace",
     title="Replace: n least-squares generators, minimum norm downstream: where the peak is",
+    regime="exact",
     hypotheses=r"""Gaussian inputs with $\Sigma=sI$ and $\rho^2=w_0^\top\Sigma w_0$; $n$ least-squares generators on $T_0\ge
 d+2$ fresh rows each, the first labelled by the truth and the next by the previous fit, then the minimum-norm fit on $T<d$ fresh
 rows labelled by the last generator. The double-descent peak at $T=d$, where $T/(d-T-1)$ and on the other side $d/(T-d-1)$
@@ -140,7 +143,7 @@ def minnorm_replace() -> ErrorFormula:
 
 
 # ---------------------------------------------------------------- fresh inputs, mixed labels
-def _mix(n: Any, T: Any, sigma: Any, w: Any, rho2: Any = None) -> Pipeline:
+def _mix(n: Any, T: Any, sigma: Any, w: Any, rho2: Any) -> Pipeline:
     del rho2
     w = S(w)
     pipe = Pipeline()
@@ -154,6 +157,7 @@ def _mix(n: Any, T: Any, sigma: Any, w: Any, rho2: Any = None) -> Pipeline:
 @register(
     "minnorm-fresh-mix",
     title="Mixing labels on fresh isotropic inputs, minimum norm: exact at finite size",
+    regime="exact",
     hypotheses=r"""Gaussian inputs with $\Sigma=sI$ and $\rho^2=w_0^\top\Sigma w_0$; a minimum-norm fit on $T<d$ rows
 labelled by the truth, then $n$ minimum-norm fits on $T$ fresh rows each, whose labels are $w$ times fresh real labels plus $1-w$
 times fresh labels of the previous fit. The variance is split by whose labels are noisy. Exact, with the constant $T/(d-T-1)$,
@@ -199,15 +203,12 @@ def _mixed_formula(solved: Callable[[Sequence[Expr], Mapping[Symbol, Any]], Expr
     )
 
 
-def _first_mix(**values: Any) -> Pipeline:
-    return _mix(1, **values)
-
-
 @register(
     "minnorm-fresh-mix-limit",
     title="Mixing labels on fresh isotropic inputs for ever, minimum norm",
+    regime="exact",
     hypotheses=r"The setting of \texttt{minnorm-fresh-mix} after infinitely many fits",
-    build=_first_mix,
+    build=partial(_mix, n=1),
     simulates=False,
     sources=("garg2025overparametrization",),
 )

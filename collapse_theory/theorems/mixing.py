@@ -5,11 +5,13 @@ The variance is split by whose labels are noisy, those of the truth (``variance`
 
 from __future__ import annotations
 
+from functools import lru_cache, partial
 from typing import Any
 
-from sympy import And, Dummy, Expr, Gt, Le, Ne, Poly, S, cancel, factor, invert, oo, rem, solve, sqrt
+from sympy import And, Expr, Gt, Le, Ne, Poly, S, cancel, factor, invert, oo, rem, roots, sqrt
 from sympy.logic.boolalg import Boolean
 
+from collapse_theory import symbols
 from collapse_theory.algebra.signs import positive_factors
 from collapse_theory.derive.exact import fixed_design_step, mean_inverse_gram, one_design_risk
 from collapse_theory.derive.formula import ErrorFormula
@@ -39,6 +41,7 @@ def _precision(n: Any, T: Any, sigma: Any, w: Any, k: Any) -> Pipeline:
 @register(
     "ols-mix-precision",
     title="Mixing on a fixed design, real and synthetic labels of unequal precision",
+    regime="exact",
     hypotheses=r"""Gaussian inputs drawn once ($T$ rows); a clean least-squares fit, then $n$ fits whose labels are $w$ times fresh
 real labels, of noise $\sigma$, plus $1-w$ times fresh labels of the previous fit, of noise $\sigma/\sqrt k$: $k$ is the precision
 of a synthetic label over that of a real one""",
@@ -75,15 +78,12 @@ def _formula(real: Expr, synthetic: Expr, *more: Boolean) -> ErrorFormula:
     )
 
 
-def _first_mix(**values: Any) -> Pipeline:
-    return _precision(1, **values)
-
-
 @register(
     "ols-mix-precision-limit",
     title="Mixing labels of unequal precision on a fixed design for ever",
+    regime="exact",
     hypotheses=r"The setting of \texttt{ols-mix-precision} after infinitely many fits",
-    build=_first_mix,
+    build=partial(_precision, n=1),
     simulates=False,
     sources=("he2025golden", "garg2025overparametrization"),
 )
@@ -97,6 +97,7 @@ def _settled() -> tuple[Expr, Expr]:
     return real, synthetic
 
 
+@lru_cache(maxsize=1)
 def best_share() -> Expr:
     r"""Return :math:`w^*`, where the limit is least: the root of :math:`kw^2+w-1` in :math:`(0,1)`.
 
@@ -112,9 +113,8 @@ def best_share() -> Expr:
     assert a.is_positive
     assert c.is_negative
     assert (a + b + c).is_positive
-    x = Dummy()
     # no root vanishes at any k, so that a branch is negative at all of them or at none
-    (negative,) = (root for root in solve(equation.as_expr().xreplace({w: x}), x) if root.subs(k, 1).is_negative)
+    (negative,) = (root for root in roots(equation) if root.subs(k, 1).is_negative)
     return (-c / a) / factor((-negative).expand())
 
 
@@ -131,8 +131,8 @@ def _stationary() -> Poly:
     return Poly(slope, w)
 
 
-def _at_the_best_share(**values: Any) -> Pipeline:
-    return _precision(_SETTLED, w=best_share().subs(k, values["k"]), **values)
+def _at_the_best_share(T: Any, sigma: Any, k: Any) -> Pipeline:
+    return _precision(_SETTLED, T, sigma, best_share().subs(symbols.k, k), k)
 
 
 _SETTLED = 24
@@ -141,6 +141,7 @@ _SETTLED = 24
 @register(
     "ols-mix-precision-best",
     title="The best share of real labels, of unequal precision: the error is the share",
+    regime="exact",
     hypotheses=r"""The setting of \texttt{ols-mix-precision-limit} with the best share $w^*=(\sqrt{1+4k}-1)/(2k)$ of real labels,
 the positive root of $kw^2+w=1$; the golden ratio $(\sqrt5-1)/2$ for labels of equal precision. The error is $w^*$ times that of
 a clean fit""",

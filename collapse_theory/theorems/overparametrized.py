@@ -6,6 +6,7 @@ the generators adds to its variance.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from sympy import Dummy, Expr, Ge, Lt, S, factor, factor_terms, oo, solve, sqrt
@@ -38,6 +39,7 @@ def _replace(n: Any, T: Any, T0: Any, lam: Any, sigma: Any, sigma0: Any) -> Pipe
 @register(
     "ridge-replace-overparametrized",
     title="Replace: n over-parametrized generators, ridge regression downstream",
+    regime="proportional",
     hypotheses=r"""$n$ minimum-norm generators on $T_0<d$ fresh rows each, the first labelled by the truth and the next by the
 previous fit, then ridge regression on $T$ fresh rows labelled by the last generator. $\mathcal G$ and $\mathcal G_0$ are the
 generation operators of the tested fit and of a generator, $\mathcal G_0$ with the proportional constant $T_0-\mathrm{df}_2$; for
@@ -70,10 +72,6 @@ def ridge_replace_overparametrized() -> ErrorFormula:
     )
 
 
-def _many_generations(**values: Any) -> Pipeline:
-    return _replace(_SETTLED, **values)
-
-
 _SETTLED = 12
 
 
@@ -95,9 +93,10 @@ def stationary_noise() -> Expr:
 @register(
     "ridge-replace-overparametrized-limit",
     title="Replace with over-parametrized generators for ever",
+    regime="proportional",
     hypotheses=r"""The setting of \texttt{ridge-replace-overparametrized} after infinitely many generators: nothing is left of the
 truth, and the noise of the labels is stationary""",
-    build=_many_generations,
+    build=partial(_replace, n=_SETTLED),
     simulates=False,
     sources=("dohmatob2024regression",),
 )
@@ -123,7 +122,7 @@ def ridge_replace_overparametrized_limit() -> ErrorFormula:
 
 
 # ---------------------------------------------------------------- isotropic inputs, exact
-def _minnorm(n: Any, T0: Any, sigma0: Any, rho2: Any = None) -> Pipeline:
+def _minnorm(n: Any, T0: Any, sigma0: Any, rho2: Any) -> Pipeline:
     del rho2  # the energy of the target is no part of the pipeline
     stage = Stage(T=T0, noise=sigma0)
     return workflows.replace(n, stage, stage)
@@ -132,6 +131,7 @@ def _minnorm(n: Any, T0: Any, sigma0: Any, rho2: Any = None) -> Pipeline:
 @register(
     "minnorm-replace-isotropic",
     title="Replace on isotropic inputs, minimum norm: exact at finite size",
+    regime="exact",
     hypotheses=r"""Gaussian inputs with $\Sigma=sI$ and $\rho^2=w_0^\top\Sigma w_0$; $n+1$ minimum-norm fits on $T_0<d$ fresh rows
 each, the first labelled by the truth and the next by the previous fit. The constant of the noise is $T_0/(d-T_0-1)$, where
 the proportional theory of \texttt{ridge-replace-overparametrized} has $T_0/(d-T_0)$""",
@@ -207,6 +207,7 @@ def _same_design(n: Any, T: Any, T0: Any, lam: Any, sigma: Any, sigma0: Any) -> 
 @register(
     "ridge-replace-same-design",
     title="Replace: n over-parametrized generators on one design, ridge regression downstream",
+    regime="proportional",
     hypotheses=r"""$T_0<d$ inputs drawn once and relabelled $n\ge1$ times: the first minimum-norm generator is labelled by the
 truth, the next by the previous fit; then ridge regression on $T$ fresh rows labelled by the last generator. The bias is paid
 once""",

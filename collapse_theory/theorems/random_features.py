@@ -6,27 +6,27 @@ Features :math:`S^\top x` with a Gaussian :math:`d\times m` matrix S, entries i.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 from sympy import Add, Eq, Expr, Ge, factor, oo
 
 from collapse_theory.algebra.effective import EffectiveRidge
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge, misfit, response
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace
-from collapse_theory.core.errors import PipelineError
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.operator import shrinkage
+from collapse_theory.describe.pipeline import Pipeline
 from collapse_theory.symbols import N, T, eigenvalue, eigenvalue_of, lam, m, p1, p2, sigma
+from collapse_theory.theorems.shared_inputs import mixture
 from collapse_theory.theorems.theorem import Relation, register
 
 __all__: list[str] = []
 
 
-def _no_pipeline(**_parameters: Any) -> NoReturn:
-    raise PipelineError(
-        "random features are not a pipeline: a pipeline's fits see the inputs themselves, got a fit on m random features; "
-        "use the theorem's error, or for m -> oo the pipeline of ridge-clean"
-    )
+def _clean(T: Any, m: Any, lam: Any, sigma: Any) -> Pipeline:
+    pipe = Pipeline()
+    pipe.fit(pipe.sample(T=T, noise=sigma), ridge=lam, features=m)
+    return pipe
 
 
 _SETTING = r"""Ridge regression on the $m$ features $S^\top x$, $S\in\mathbb{R}^{d\times m}$ with independent
@@ -36,11 +36,11 @@ $N(0,1/m)$ entries: $\hat w=S(S^\top X^\top XS/T+\lambda)^{-1}S^\top X^\top y/T$
 @register(
     "random-features-ridge",
     title="Ridge regression on random features: the size of the model as a parameter",
+    regime="proportional",
     hypotheses=_SETTING + r", on $T$ fresh rows labelled by the truth; $d,T,m\to\infty$ together",
-    build=_no_pipeline,
+    build=_clean,
     sources=("adlam2020triple", "dohmatob2024strong"),
     relations=(Relation("ridge-clean", "tends to", {"m": oo}, "as many features as one likes"),),
-    simulates=False,
 )
 def random_features_ridge() -> ErrorFormula:
     r"""Derive the clean theorem in the space of the features, then take the features for rows.
@@ -69,16 +69,16 @@ def _gain(rows: Expr) -> Expr:
 @register(
     "random-features-strong-collapse",
     title="Strong collapse on random features: does a larger model make it worse?",
+    regime="proportional",
     hypotheses=_SETTING.replace("/T", "/N")
     + r""", on $N$ rows, a share $p_1$ labelled by the truth and a share $p_2=1-p_1$ by $w_0$ plus a zero-mean
 offset of covariance $\Delta$ that is independent of $w_0$ and diagonal in the eigenbasis of $\Sigma$; $d,N,m\to\infty$ together""",
-    build=_no_pipeline,
+    build=mixture,
     sources=("dohmatob2024strong",),
     relations=(
         Relation("strong-collapse", "tends to", {"m": oo}, "as many features as one likes"),
         Relation("random-features-ridge", "equals", {"p1": 1, "p2": 0, "T": N}, "real rows only"),
     ),
-    simulates=False,
 )
 def random_features_strong_collapse() -> ErrorFormula:
     r"""Derive :math:`\zeta` by the mean-labeller theorem: the inputs and the features are independent of the labellers.

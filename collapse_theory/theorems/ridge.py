@@ -31,6 +31,7 @@ def _clean(T: Any, lam: Any, sigma: Any) -> Pipeline:
 @register(
     "ridge-clean",
     title="Ridge regression on real data",
+    regime="proportional",
     hypotheses=r"Ridge regression on $T$ fresh rows labelled by the truth",
     build=_clean,
     sources=("hastie2022surprises", "dohmatob2024regression"),
@@ -67,6 +68,7 @@ def _replace(n: Any, T: Any, T0: Any, lam: Any, sigma: Any, sigma0: Any) -> Pipe
 @register(
     "ridge-replace",
     title="Replace: n least-squares generators, ridge regression downstream",
+    regime="proportional",
     hypotheses=r"""$n$ least-squares generators on $T_0\ge d+2$ fresh rows each, the first labelled by the truth and the next by the
 previous fit, then ridge regression on $T$ fresh rows labelled by the last generator. Exact in the generators, proportional
 downstream""",
@@ -120,6 +122,7 @@ def _chain_at(n: int, **parameters: Any) -> ErrorFormula:
 @register(
     "ridge-chain",
     title="A chain of ridge fits: any rows, ridges and noises",
+    regime="proportional",
     hypotheses=r"""$n$ generators on $T_0$ fresh rows each with ridge $\lambda_0\ge0$ (minimum norm at $\lambda_0=0$), the first
 labelled by the truth and the next by the previous fit, then ridge regression on $T$ fresh rows labelled by the last generator; any
 $T_0,T\gtrless d$. $\mathcal G$ and $\mathcal G_0$ are the generation operators of the tested fit and of a generator""",

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sympy import Add, Expr, Ge, GoldenRatio, Gt, Ne, S, cancel, factor, oo
 
-from collapse_theory.derive.formula import ErrorFormula
+from collapse_theory.derive.formula import ErrorFormula, Regime
 from collapse_theory.describe import workflows
 from collapse_theory.describe.pipeline import Pipeline, Stage
 from collapse_theory.families import closed_forms
@@ -136,6 +137,7 @@ class _Kind:
     Attributes:
         name: First half of the theorem's name.
         model: The family in words.
+        regime: That of its formulas.
         family: Returns it; a call, so that the catalogue lists without importing SciPy.
         unit: Unit of the variance.
         sources: BibTeX keys.
@@ -143,6 +145,7 @@ class _Kind:
 
     name: str
     model: str
+    regime: Regime
     family: Callable[[], Averaging]
     unit: Expr
     sources: tuple[str, ...]
@@ -150,11 +153,17 @@ class _Kind:
 
 _KINDS = (
     _Kind(
-        "token", "Token frequencies, $p$ any distribution", _tokens, S.One, ("seddik2024synthetic", "suresh2024rate")
+        "token",
+        "Token frequencies, $p$ any distribution",
+        "exact",
+        _tokens,
+        S.One,
+        ("seddik2024synthetic", "suresh2024rate"),
     ),
     _Kind(
         "gaussian",
         "Gaussians fitted by maximum likelihood",
+        "exact",
         _gaussians,
         S.One,
         ("shumailov2023curse", "kazdan2024collapse"),
@@ -162,6 +171,7 @@ _KINDS = (
     _Kind(
         "regular",
         "A regular parametric model, maximum likelihood, to leading order in $1/T$",
+        "leading order",
         _regular,
         T,
         ("gerstgrasser2024inevitable", "dey2024universality", "he2025golden"),
@@ -243,6 +253,7 @@ def _register(workflow: _Workflow, kind: _Kind) -> None:
     @register(
         f"{kind.name}-{workflow.slug}",
         title=f"{workflow.title} ({kind.name})",
+        regime=kind.regime,
         hypotheses=f"{kind.model}; {workflow.setting}",
         build=workflow.build,
         sources=kind.sources,
@@ -259,8 +270,9 @@ def _register(workflow: _Workflow, kind: _Kind) -> None:
         @register(
             limit_slug,
             title=f"{workflow.title} for ever ({kind.name})",
+            regime=kind.regime,
             hypotheses=f"{kind.model}; {workflow.setting}, as $n\\to\\infty$",
-            build=lambda **values: workflow.build(n=1, **values),
+            build=partial(workflow.build, n=1),
             simulates=False,
             sources=kind.sources,
             relations=_neighbours(f"{workflow.slug}-limit", kind.name),
@@ -284,6 +296,7 @@ def _best_share() -> Expr:
 @register(
     "regular-fresh-real-golden",
     title="Golden ratio: the best share of fresh real data",
+    regime="leading order",
     hypotheses=r"""A regular parametric model, to leading order in $1/T$; every round pools $T$ new real rows with the
     best share
 $w=(\sqrt5-1)/2$ and $T$ rows of the model before, for ever""",
@@ -316,6 +329,7 @@ def regular_golden() -> ErrorFormula:
 @register(
     "token-total-collapse",
     title="Total collapse is exponentially certain",
+    regime="upper bound",
     hypotheses=r"""Token frequencies, $p$ any distribution; replace with $T$ rows per model, $n$ models before the
     tested one""",
     build=lambda n, T: workflows.replace(n, Stage(T=T), Stage(T=T)),

@@ -43,7 +43,7 @@ from collapse_theory.theorems.per_round import per_round
 from collapse_theory.theorems.ridge import gathered, ridge_clean
 from collapse_theory.theorems.theorem import Relation, register
 
-__all__: list[str] = []
+__all__ = ["mixture"]
 
 
 def _per_round(
@@ -77,6 +77,7 @@ def _accumulate_rounds(count: int) -> Mapping[str, Expr]:
 @register(
     "ridge-accumulate",
     title="Accumulate with a ridge on the mean loss",
+    regime="proportional",
     hypotheses=r"""$n$ rounds of $T$ fresh rows each; round $k$ labels its rows by the fit of round $k-1$ (the truth
 for $k=1$) and fits ridge regression with ridge $\lambda$ on the mean loss over all $kT$ rows"""
     + _RECURSION,
@@ -131,6 +132,7 @@ def _constant_at(n: int, **parameters: Any) -> ErrorFormula:
 @register(
     "ridge-accumulate-constant",
     title="Accumulate with a constant penalty: telescoping equations",
+    regime="proportional",
     hypotheses=r"""The setting of \texttt{ridge-accumulate} with ridge $\lambda/k$ on the mean loss of round $k$, so
 that the unnormalised penalty is $T\lambda$ in every round: the bias stays that of the first fit. The
 variance is a sum over the rounds, without a closed form in $n$""",
@@ -159,6 +161,7 @@ def _keep_real_rounds(count: int) -> Mapping[str, Expr]:
 @register(
     "ridge-keep-real",
     title="Keep the real data, and pool fresh synthetic rows with it",
+    regime="proportional",
     hypotheses=r"""A clean ridge fit on $T$ real rows, then $n$ rounds that pool the same real rows with $T_0$ fresh
 rows labelled by the previous fit; noise $\sigma$ on real and $\sigma_0$ on synthetic labels, one
 ridge"""
@@ -205,6 +208,7 @@ def _same_design_rounds(count: int) -> Mapping[str, Expr]:
 @register(
     "ridge-same-design",
     title="Replace on the same inputs: one design, relabelled",
+    regime="proportional",
     hypotheses=r"""$T$ inputs drawn once. $n$ generators with ridge $\lambda_0$, the first on labels of the truth and
 the next on the previous fit's labels of the same inputs, then ridge regression on the last
 generator's labels of them"""
@@ -241,6 +245,7 @@ def _label_mix_rounds(count: int) -> Mapping[str, Expr]:
 @register(
     "ridge-label-mix",
     title="Mixing fresh real labels into synthetic ones on one design",
+    regime="proportional",
     hypotheses=r"""$T$ inputs drawn once; a clean ridge fit, then $n$ fits on labels that are $w$ times fresh real
 labels plus $1-w$ times fresh labels of the previous fit (\texttt{ridge-label-mix-limit} is the limit $n\to\infty$)"""
     + _RECURSION,
@@ -258,19 +263,16 @@ def ridge_label_mix() -> ErrorFormula:
     return _per_round(_label_mix_rounds, _MIX)
 
 
-def _many_mixes(**values: Any) -> Pipeline:
-    """Stand for the limit: its distance to the fixed point falls like ``(1-w)**(2 n)``."""
-    return _label_mix(_SETTLED, **values)
-
-
 _SETTLED = 12
+"""Rounds that stand for the limit: the distance to it falls like ``(1-w)**(2 n)``."""
 
 
 @register(
     "ridge-label-mix-limit",
     title="Mixing fresh real labels into synthetic ones on one design for ever",
+    regime="proportional",
     hypotheses=r"The setting of \texttt{ridge-label-mix} after infinitely many rounds",
-    build=_many_mixes,
+    build=partial(_label_mix, n=_SETTLED),
     sources=("garg2025overparametrization",),
     relations=(
         Relation("ridge-clean", "equals", {"w": 1}, "real labels only"),
@@ -299,8 +301,9 @@ def ridge_label_mix_limit() -> ErrorFormula:
 @register(
     "minnorm-label-mix",
     title="Mixing labels for ever, minimum norm: the golden ratio",
+    regime="proportional",
     hypotheses=r"The setting of \texttt{ridge-label-mix-limit} without a ridge (minimum norm where $T<d$)",
-    build=partial(_many_mixes, lam=0),
+    build=partial(_label_mix, n=_SETTLED, lam=0),
     sources=("garg2025overparametrization", "he2025golden"),
     relations=(
         Relation("ridge-clean", "equals", {"w": 1, "lam": 0}, "real labels only"),
@@ -324,21 +327,22 @@ _GENERATED = n * sigma0**2 * mean_inverse_gram(T0)[0]
 """Eigenvalues of the covariance of the last of n least-squares generators."""
 
 
-def _mixture(N: Any, p1: Any, p2: Any, lam: Any, sigma: Any) -> Pipeline:
-    """Return the real part and a synthetic part labelled by the truth: the mixture without its offset."""
+def mixture(N: Any, p1: Any, p2: Any, lam: Any, sigma: Any, m: Any = None) -> Pipeline:
+    """Return the real part and a synthetic part labelled by the truth: the mixture without its offset, on m features if any."""
     pipe = Pipeline()
-    pipe.fit([pipe.sample(T=p1 * N, noise=sigma), pipe.sample(T=p2 * N, noise=sigma)], ridge=lam)
+    pipe.fit([pipe.sample(T=p1 * N, noise=sigma), pipe.sample(T=p2 * N, noise=sigma)], ridge=lam, features=m)
     return pipe
 
 
 @register(
     "strong-collapse",
     title="Strong collapse: any share of synthetic data leaves a floor",
+    regime="proportional",
     hypotheses=r"""Ridge regression on $N$ rows, a share $p_1$ labelled by the truth and a share $p_2=1-p_1$ by $w_0$
 plus a zero-mean offset of covariance $\Delta$ that is independent of $w_0$ and diagonal in the
 eigenbasis of $\Sigma$. (A generator with a ridge has an offset that depends on $w_0$: describe it
 as a pipeline and use \texttt{test\_error}.)""",
-    build=_mixture,
+    build=mixture,
     sources=("dohmatob2024strong",),
     relations=(
         Relation("ridge-clean", "equals", {"p1": 1, "p2": 0, "T": N}, "real rows only"),
@@ -372,9 +376,10 @@ def strong_collapse() -> ErrorFormula:
 @register(
     "ols-strong-collapse",
     title="Real and synthetic rows in one least-squares fit",
+    regime="exact",
     hypotheses=r"""Gaussian inputs; least squares on $N$ independent rows, a share $p_1$ labelled by the truth and a share
 $p_2=1-p_1$ by $w_0$ plus a zero-mean offset of covariance $\Delta$""",
-    build=partial(_mixture, lam=0),
+    build=partial(mixture, lam=0),
     sources=("dohmatob2024strong",),
     relations=(
         Relation("strong-collapse", "same limit", {"lam": 0}, "exact here, proportional there"),

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from inspect import Parameter, signature
 from types import MappingProxyType
 from typing import Any, Literal
 
 from sympy import Expr, S, Symbol, oo, true
 from sympy.logic.boolalg import Boolean
 
+from collapse_theory.core.attributes import Displayed
 from collapse_theory.core.doors import through
 from collapse_theory.core.errors import DomainError, PipelineError, nearest, shown
 from collapse_theory.derive.clean import clean_counterpart
-from collapse_theory.derive.formula import ErrorFormula
+from collapse_theory.derive.formula import ErrorFormula, Regime
 from collapse_theory.derive.rounds import RoundTerm
 from collapse_theory.describe.pipeline import Pipeline
 from collapse_theory.symbols import NOTATION, error
@@ -72,15 +74,16 @@ class Relation:
 
 
 @dataclass(frozen=True)
-class Theorem:
+class Theorem(Displayed):
     """A catalogue entry; its formula is derived on first use.
 
     Attributes:
         slug: Its name in the catalogue.
         title: One line.
+        regime: That of the formula; what is derived has to have it.
         hypotheses: The setting, in words with LaTeX.
         derive: Returns the formula; called once.
-        build: Returns the pipeline of a special case from ``n`` and stage parameters.
+        build: Returns the pipeline from the symbols of the formula, ``n`` an integer; an argument with a default is none of them.
         sources: BibTeX keys.
         relations: Links to neighbours.
         unfold: Returns the formula at an integer ``n`` and parameters of which some have one value per generation or round;
@@ -90,6 +93,7 @@ class Theorem:
 
     slug: str
     title: str
+    regime: Regime
     hypotheses: str
     derive: Callable[[], ErrorFormula]
     build: Callable[..., Pipeline]
@@ -101,8 +105,17 @@ class Theorem:
     @cached_property
     def error(self) -> ErrorFormula:
         """The test error as a derived formula, ``n`` symbolic."""
+        formula = self.derive()
+        if formula.regime != self.regime:
+            raise AssertionError(f"{self.slug} is registered as {self.regime}, and its derivation is {formula.regime}")
         described = self.pipeline if self.simulates else None
-        return replace(self.derive(), name=self.slug, references=self.sources, pipeline=described)
+        return replace(formula, name=self.slug, references=self.sources, pipeline=described)
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """The names of the symbols of its formula other than ``d``, known before it is derived."""
+        arguments = signature(self.build).parameters.values()
+        return frozenset(x.name for x in arguments if x.default is Parameter.empty)
 
     def at(self, n: int, **parameters: Any) -> ErrorFormula:
         """Return the formula unfolded at an integer ``n``, other parameters optionally replaced.
@@ -179,7 +192,8 @@ class Theorem:
         """Return the LaTeX of the formula; see :meth:`~collapse_theory.derive.formula.ErrorFormula.latex`.
 
         Args:
-            **options: ``notation``, ``definitions``, ``width``, ``environment``; as a theorem it is the whole statement.
+            **options: ``notation``, ``definitions``, ``width``, ``environment``, ``underbrace``, ``macros``; as a theorem it is
+                the whole statement.
         """
         if options == {"environment": "theorem"}:
             return self.statement()
@@ -203,6 +217,7 @@ def register(
     slug: str,
     *,
     title: str,
+    regime: Regime,
     hypotheses: str,
     build: Callable[..., Pipeline],
     sources: tuple[str, ...],
@@ -215,7 +230,7 @@ def register(
     def keep(derive: Callable[[], ErrorFormula]) -> Callable[[], ErrorFormula]:
         if slug in REGISTRY:
             raise AssertionError(f"two theorems named {slug}")
-        REGISTRY[slug] = Theorem(slug, title, hypotheses, derive, build, sources, relations, unfold, simulates)
+        REGISTRY[slug] = Theorem(slug, title, regime, hypotheses, derive, build, sources, relations, unfold, simulates)
         return derive
 
     return keep
