@@ -223,9 +223,9 @@ class Linear:
     def inside(self, samples, weights, ridge, model):
         """Return the mean square of the residuals, and the same over the squared share of rows that no degree of freedom takes."""
         rows = sum(x.shape[1] for x, _ in samples)
-        pooled = list(zip(weights, samples, strict=True))
+        pooled = zip(weights, samples, strict=True)
         left = sum(a * ((y - np.einsum("rtd,rd->rt", x, model)) ** 2).sum(axis=1) for a, (x, y) in pooled) / rows
-        values = np.linalg.eigvalsh(sum(a * x.transpose(0, 2, 1) @ x for a, (x, _) in pooled) / rows)
+        values = np.linalg.eigvalsh(self.normal(samples, weights)[0])
         return left, left / (1 - (values / (values + ridge)).sum(axis=1) / rows) ** 2
 
     def normal(self, samples, weights):

@@ -218,6 +218,31 @@ def test_simulated_without_a_ridge_where_the_fit_interpolates():
     assert ct.simulate(pipe, measured="training error", trials=3, **about).mean < 1e-20
 
 
+@pytest.mark.parametrize("m", [30, 120])
+def test_simulated_on_features_of_its_own(m):
+    pipe = ct.Pipeline()
+    pipe.fit(pipe.sample(T=60, noise=0.5), ridge=0.1, features=m)
+    about = {"spectrum": ct.Eigenvalues(GRID), "target": ct.Energies(SPREAD)}
+    sim = ct.simulate(pipe, measured="cross-validation", trials=400, seed=1, **about)
+    value = ct.gcv(pipe).evaluate(**about)
+    assert abs(sim.mean - value) < 4 * sim.sem + 0.02 * value
+    assert abs(sim.mean - 1.15 * value) > 4 * sim.sem + 0.02 * value
+
+
+def test_simulated_after_early_stopping_by_the_definition():
+    """At a time at which a direction is learned by half, half a degree of freedom of each is used up."""
+    d, T = 3, 500
+    pipe = ct.Pipeline()
+    pipe.fit(pipe.sample(T=T, noise=1.0), filter=ct.GradientFlow(time=float(np.log(2))))
+    about = {"spectrum": ct.Isotropic(d), "target": ct.RandomTarget(norm2=0), "trials": 20, "seed": 1}
+    for ask in (ct.training_error, ct.gcv):
+        with pytest.raises(ct.PipelineError, match="filter"):
+            ask(pipe)
+    left = ct.simulate(pipe, measured="training error", **about)
+    validated = ct.simulate(pipe, measured="cross-validation", **about)
+    assert validated.mean / left.mean == pytest.approx((1 - d / 2 / T) ** -2, rel=2e-4)
+
+
 # ---------------------------------------------------------------- bad input
 def test_bad_input_is_named():
     pipe, m1, m2 = two_generations(20, 0.1, 0.5, 20, 0.1, 0.5)

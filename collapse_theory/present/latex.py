@@ -134,6 +134,8 @@ def _described_system(formula: ErrorFormula) -> tuple[PooledSystem, Mapping[Symb
     if formula.pipeline is None or formula.model is None or formula.bindings:
         return None
     copy, fit, numbers = without_literals(formula.pipeline(), formula.model)
+    if any(f.filter is not None for f in copy.ancestors(fit)):
+        return None
     return pooled_system(copy, fit, measured=formula.measured), numbers
 
 
