@@ -34,6 +34,7 @@ __all__ = [
     "d",
     "declared",
     "design_index",
+    "drift_name",
     "effective_ridge_scalar",
     "eigenvalue",
     "eigenvalue_of",
@@ -67,6 +68,7 @@ __all__ = [
     "rho2",
     "round_index",
     "scale_exponent",
+    "seen_name",
     "sigma",
     "sigma0",
     "spelled",
@@ -289,6 +291,16 @@ _LITERAL_ASSUMPTIONS = {
 def response_name(index: str) -> Symbol:
     """Return the printed name of the response of a generation operator to its argument."""
     return Symbol(f"a'{index}[M]", real=True)
+
+
+def drift_name(index: str, about: str) -> Symbol:
+    """Return the printed name of the drift of the effective ridge of a fit on features."""
+    return Symbol(rf"\kappa'{index}[{about}]", real=True)
+
+
+def seen_name(index: str, about: str) -> Symbol:
+    """Return the printed name of what rows see of a fit on features."""
+    return Symbol(f"t{index}[{about}]", real=True)
 
 
 def energy(direction: str) -> Symbol:
