@@ -45,6 +45,7 @@ def _synthetic(T: Any, T0: Any, lam: Any, lam0: Any, sigma: Any, sigma0: Any) ->
 @register(
     "gcv-synthetic",
     title="Cross-validation on synthetic labels estimates the distance to the labeller",
+    regime="proportional",
     hypotheses=r"""A generator with ridge $\lambda_0$ on $T_0$ fresh rows labelled by the truth, then ridge regression on $T$ fresh
 rows labelled by it. $E$ is what generalised cross-validation of the second fit tends to:
 $\mathbb E\|\hat w-\hat w_{\rm lab}\|_\Sigma^2+\sigma^2$, the distance to the generator and the noise of its labels. The truth

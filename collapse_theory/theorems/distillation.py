@@ -124,6 +124,7 @@ times \emph{the same noisy labels} plus $\xi$ times the predictions of the first
 @register(
     "self-distillation",
     title="Self-distillation: mixing a fit's predictions into the labels it was trained on",
+    regime="proportional",
     hypotheses=_SETTING + r", $\xi$ of either sign: $R+\xi\lambda R'+\xi^2\lambda^2Q$",
     build=_once,
     sources=_SOURCES,
@@ -143,6 +144,7 @@ def self_distillation() -> ErrorFormula:
 @register(
     "self-distillation-best",
     title="Self-distillation with the best mixing",
+    regime="proportional",
     hypotheses=_SETTING
     + r""", with $\xi=\xi^*=-R'/(2\lambda Q)$ of least risk. $\xi^*$ has the sign of $-R'(\lambda)$: positive where the ridge
 is too small, negative where it is too large, and possibly beyond one. At fixed $\lambda$ the error is $R-R'^2/(4Q)$; over
@@ -173,6 +175,7 @@ def _repeated_rounds(count: int) -> Mapping[str, Expr]:
 @register(
     "self-distillation-repeated",
     title="Repeated self-distillation on one design",
+    regime="proportional",
     hypotheses=r"""Ridge regression on $T$ rows labelled by the truth, then $n$ times the same fit on the same inputs with
 labels that are $1-\xi$ times \emph{the same noisy labels} plus $\xi$ times the predictions of the fit before. No closed
 form in $n$ is known. For ever, it is ridge regression with $\lambda/(1-\xi)$""",

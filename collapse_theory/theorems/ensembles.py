@@ -79,6 +79,7 @@ _LAW = r"$E_K=E_\infty+(E_1-E_\infty)/K$"
 @register(
     "ensemble",
     title="The mean of K ridge regressions on rows of their own",
+    regime="proportional",
     hypotheses=r"""$K$ ridge regressions, each on $T$ fresh rows labelled by the truth; the tested model is their mean. What
 differs between the fits averages out: """
     + _LAW
@@ -99,6 +100,7 @@ def ensemble() -> ErrorFormula:
 @register(
     "ensemble-blocks",
     title="Bagging on disjoint blocks: N rows dealt to K ridge regressions",
+    regime="proportional",
     hypotheses=r"""$N$ rows labelled by the truth are dealt to $K$ ridge regressions, $N/K$ each; the tested model is their mean.
 The pipeline has the $K$ fits""",
     build=_blocks,
@@ -117,6 +119,7 @@ def ensemble_blocks() -> ErrorFormula:
 @register(
     "ensemble-teachers",
     title="A student of the mean of K teachers",
+    regime="proportional",
     hypotheses=r"""$K$ teachers, ridge regressions with ridge $\lambda_0$ on $T_0$ fresh rows each, labelled by the truth; the
 student is ridge regression on $T$ fresh rows labelled by their mean. """
     + _LAW
