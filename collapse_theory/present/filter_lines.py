@@ -40,7 +40,7 @@ def filter_lines(e: Expr, printer: TheoryLatexPrinter) -> list[str]:
 
 def _block_lines(chain: FilterScalar, i: int, printer: TheoryLatexPrinter) -> list[str]:
     """Return mean, operator and noise of a block, its filter and its effective ridge."""
-    index, T, M = chain.index(i), chain.stages[i - 1][0], eigenvalue_of("M")
+    index, T, M = chain.index(i), chain.args[i - 1][0], eigenvalue_of("M")
     places = ("z", "z_{1}", "z_{2}")
     z, z1, z2 = map(intermediate, places)
     (f, f1, f2), (x, x1, x2) = ([intermediate(f"{y}{index}({at})") for at in places] for y in ("f", r"\kappa"))
