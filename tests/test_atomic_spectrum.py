@@ -17,7 +17,8 @@ from tests.points import POINTS
 s, a = sp.symbols("s a", positive=True)
 ONE, TWO = ct.Isotropic(d, s), ct.Spiked(d, [a], bulk=s)
 PER_ROUND = {"ridge-accumulate", "ridge-accumulate-constant", "ridge-keep-real", "ridge-label-mix", "ridge-same-design"}
-ON_FEATURES = {"features-chain", "features-replace"}  # n fits on features have no closed form
+PER_ROUND |= {"self-distillation-repeated"}
+OPEN = {"features-chain", "features-replace", "flow-replace"}  # n fits on features, and contour integrals, have no closed form
 SPECTRAL = [slug for slug in ct.catalog if ct.catalog[slug].error.family is None and slug not in PER_ROUND]
 
 
@@ -43,8 +44,8 @@ def _two(slug):
 def test_a_closed_form_has_the_values_of_the_formula(slug, spectrum):
     if spectrum is TWO and ct.catalog[slug].error.isotropic:
         pytest.skip("isotropic by hypothesis")
-    if slug in ON_FEATURES:
-        with pytest.raises(ct.DomainError, match="number of generations"):
+    if slug in OPEN:
+        with pytest.raises(ct.DomainError, match=r"number of generations|stopped early"):
             closed_values(slug, spectrum)
         return
     closed, values, want = closed_values(slug, spectrum)
@@ -176,7 +177,7 @@ def test_a_spectrum_has_a_range():
 
 
 # ---------------------------------------------------------------- print
-@pytest.mark.parametrize("slug", [x for x in SPECTRAL if not _two(x) and x not in ON_FEATURES])
+@pytest.mark.parametrize("slug", [x for x in SPECTRAL if not _two(x) and x not in OPEN])
 def test_what_is_printed_has_no_square_root_within_a_term(slug):
     closed = ct.catalog[slug].error.doit(ct.Isotropic(d))
     lines = closed.latex().splitlines()

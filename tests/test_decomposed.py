@@ -21,11 +21,11 @@ WHOLE = [
 @pytest.mark.parametrize("slug", LINEAR)
 def test_every_theorem_names_its_decomposition(slug):
     theorem = ct.catalog[slug]
-    needs = slug in WHOLE and slug != "ridge-chain"
+    needs = (slug in WHOLE and slug != "ridge-chain") or slug == "self-distillation-repeated"
     try:
         assert set(theorem.decomposed(2 if needs else None).parts) <= TERMS
-    except ct.DomainError:  # what is left of infinitely many rounds, or a model no pipeline here describes
-        assert not theorem.simulates or slug.startswith("random-features")
+    except (ct.DomainError, ct.PipelineError):  # infinitely many rounds, a symbolic number of teachers, or no test error
+        assert not theorem.simulates or slug in {"ensemble-teachers", "gcv-synthetic"} or slug.startswith("random-features")
 
 
 @pytest.mark.parametrize("slug", WHOLE)

@@ -201,6 +201,7 @@ def test_without_a_tex_engine_everything_else_is_there(tmp_path, monkeypatch):
     done = call("report", str(file), "-o", str(tmp_path / "out"))
     there = {p.name for p in (tmp_path / "out").iterdir()}
     assert there == {
+        "report.bib",
         "report.tex",
         "report.csv",
         "report.json",

@@ -15,6 +15,7 @@ from collapse_theory.algebra.integrals import QuadraticForm
 from collapse_theory.algebra.special import DigammaDifference, GeometricSum
 from collapse_theory.core.errors import DomainError
 from collapse_theory.derive.atomic_chain import AtomicChain
+from collapse_theory.derive.filter_chain import FilterScalar
 from collapse_theory.derive.labeller_scalars import ChainBias, ChainScalar, LabellerScalar
 from collapse_theory.derive.operator import response, shrinkage
 from collapse_theory.derive.pooled_scalars import PipelineScalar
@@ -51,8 +52,12 @@ def closed_form(e: Any, spectrum: Spectrum, conditions: Iterable[Boolean] = ()) 
         conditions: What is known of the symbols: on which side of ``d`` rows are.
 
     Raises:
-        DomainError: If the spectrum is of another kind, or n fits on random features are in a chain.
+        DomainError: If the spectrum is of another kind, n fits on random features are in a chain, or a fit is stopped early.
     """
+    if getattr(e, "has", lambda _: False)(FilterScalar):
+        raise DomainError(
+            "doit has no closed form for fits that are stopped early, contour integrals on any spectrum; evaluate numerically instead"
+        )
     if not isinstance(spectrum, (Isotropic, Spiked)):
         raise DomainError(
             f"doit needs a spectrum with finitely many parameters (Isotropic or Spiked), got {type(spectrum).__name__}; "
