@@ -68,7 +68,7 @@ slope = sp.factor(error.diff(b).subs(b, 0))
 threshold = sp.solve(slope, D)
 step("the first rows help iff D < sigma^2 a/(a - 1), the error of a new label", threshold == [a * noise / (a - 1)])
 
-# 5. However many there are, they help iff D is below a threshold: the error without them, D = sigma^2/(a - 1), with infinitely many.
+# 5. However many there are, all together help iff D is below one threshold: with endless ones the error without them.
 gain = sp.factor(sp.together(error.subs(b, 0) - error))
 limit = sp.solve(gain.args and sp.numer(gain), D)
 step("all rows pay iff D is below one threshold", len(limit) == 1)

@@ -149,7 +149,7 @@ class OffsetForm(SpectralIntegral):
 
     def __new__(cls, integrand: Any, first: Str, second: Str) -> Expr:
         """Return the form; the two truths are put in order, and the tested one twice is a quadratic form."""
-        truths = pair_of(first.name, second.name)
+        truths = pair_of(argument(first).name, argument(second).name)
         return QuadraticForm(integrand) if truths == ENERGIES else super().__new__(cls, integrand, *map(Str, truths))
 
     @property
