@@ -25,6 +25,7 @@ __all__ = [
     "Integrate",
     "OnAtoms",
     "Recurse",
+    "Rule",
     "SolveEquations",
     "SolveFeatures",
     "SolvePooled",
@@ -32,6 +33,10 @@ __all__ = [
     "Step",
     "Unroll",
 ]
+
+
+Rule = Generations | CorrectedChain | FilteredFits
+"""The structure of a recursion over fits."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +144,7 @@ class Recurse:
     """
 
     names: tuple[Symbol, ...]
-    rule: Generations | CorrectedChain | FilteredFits
+    rule: Rule
     arguments: tuple[Expr, ...]
     along: tuple[Expr, ...] = ()
 
