@@ -186,6 +186,72 @@ def test_the_best_weight_of_another_domain_is_a_minimum():
     assert all(best.error < err.evaluate(**about, w=best.value + step) for step in (-0.01, 0.01))
 
 
+# ---------------------------------------------------------------------- files
+FILE = """
+spectrum = "powerlaw:d=40,beta=1.2"
+
+[target]
+{target}
+
+[[sample]]
+name = "own"
+T = 30
+noise = 0.3
+
+[[sample]]
+name = "other"
+T = 90
+noise = 0.3
+source = "w1"
+
+[[fit]]
+name = "m"
+data = ["own", "other"]
+weights = ["1 - w", "w"]
+ridge = "lam"
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "tasks"),
+    [
+        ('w0 = "coefficients:w0.npy"\nw1 = "coefficients:w1.csv"', {"w0": TASKS["w0"], "w1": TASKS["w1"]}),
+        (
+            'w0 = "random:norm2=1"\nw1 = "random:norm2=2"\n[overlaps]\n"w1, w0" = "1/2"',
+            {"w0": ct.RandomTarget(1), "w1": ct.RandomTarget(2), ("w0", "w1"): 0.5},
+        ),
+        (
+            'w0 = "random:norm2=40"\nw1 = "random:norm2=40"\n[overlaps]\n"w0,w1" = "file:o.npy"',
+            {"w0": ct.RandomTarget(40), "w1": ct.RandomTarget(40), ("w0", "w1"): np.cos(W0)},
+        ),
+    ],
+)
+def test_a_file_has_a_table_of_targets(target, tasks, tmp_path):
+    np.save(tmp_path / "w0.npy", W0)
+    np.save(tmp_path / "o.npy", np.cos(W0))
+    (tmp_path / "w1.csv").write_text("\n".join(map(repr, W1.tolist())))
+    (tmp_path / "domains.toml").write_text(FILE.format(target=target))
+    pipe, found = ct.load(tmp_path / "domains.toml")
+    values = {"spectrum": SPECTRUM, "lam": 0.1, "w": 0.3}
+    wanted = ct.test_error(alone()).evaluate(target=tasks, **values)
+    assert ct.test_error(pipe).evaluate(target=found.target, **values) == pytest.approx(wanted, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ('w0 = "random:norm2=1"\nw1 = "random:norm2=1"', "needs the overlap of w0 and w1"),
+        ('w0 = "random:norm2=1"', "w1"),
+        ('w0 = "random:norm2=1"\ntruth = "random:norm2=1"', "'truth'"),
+        ('w0 = "random:norm2=1"\nw1 = "random:norm2=1"\n[overlaps]\n"w0" = 1', "pairs of two truths"),
+    ],
+)
+def test_a_bad_table_of_targets_is_refused(target, message, tmp_path):
+    (tmp_path / "domains.toml").write_text(FILE.format(target=target))
+    with pytest.raises(ct.CollapseTheoryError, match=message):
+        ct.load(tmp_path / "domains.toml")
+
+
 # ---------------------------------------------------------------------- bad input
 @pytest.mark.parametrize(
     ("given", "message"),
