@@ -148,6 +148,18 @@ def test_every_arithmetic_and_form_gives_the_same_number():
     assert pickle.loads(pickle.dumps(err.compile(spectrum=SPECTRUM, target=TASKS)))(lam=0.1) == value
 
 
+def test_the_print_is_read_back():
+    pipe = ct.Pipeline()
+    mixed = 0.5 * ct.TRUTH + 0.3 * pipe.truth("w1") + 0.4 * pipe.truth("photos")
+    pipe.fit(pipe.sample(T=ct.symbols.T, noise=ct.symbols.sigma, source=mixed), ridge=lam)
+    about = {"spectrum": SPECTRUM, "target": {**TASKS, "photos": ct.Coefficients(W1 * W2)}}
+    values = {"lam": 0.1, "sigma": 0.3, "T": 50}
+    err = written_out(ct.test_error(pipe))
+    assert r"\left(w_{\mathrm{photos}} - w_0\right)^\top" in err.latex()
+    again = ct.read_latex(err.latex())
+    assert again.evaluate(**about, **values) == pytest.approx(err.evaluate(**about, **values), rel=1e-12)
+
+
 @pytest.mark.parametrize(("name", "weights"), [("lam", None), ("w", (1 - w, w))])
 def test_derivatives_are_those_of_the_values(name, weights):
     err = ct.test_error(alone(weights))
