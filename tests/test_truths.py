@@ -119,6 +119,21 @@ def test_another_covariance_and_another_truth_by_simulation():
     assert abs(found.mean - theory) < 4 * found.sem + 0.02 * theory
 
 
+@pytest.mark.parametrize(("ask", "measured"), [(ct.training_error, "training error"), (ct.gcv, "cross-validation")])
+def test_what_is_seen_from_inside_by_simulation(ask, measured):
+    """Two samples of different truths on one set of inputs, and a third beside them."""
+    pipe = ct.Pipeline()
+    first = pipe.sample(T=80, noise=0.3)
+    again = pipe.sample(design=first, noise=0.2, source=0.3 * ct.TRUTH + 0.6 * pipe.truth("w1"))
+    fit = pipe.fit(
+        [first, again, pipe.sample(T=50, noise=0.1, source=pipe.truths[1])], weights=[1, 0.5, 0.8], ridge=0.05
+    )
+    about = {"spectrum": SPECTRUM, "target": {"w0": TASKS["w0"], "w1": ct.Coefficients(W0 + 0.5 * W1)}}
+    theory = ask(pipe, fit).evaluate(**about)
+    found = ct.simulate(pipe, fit, measured=measured, trials=200, **about)
+    assert abs(found.mean - theory) < 4 * found.sem + 0.02 * theory
+
+
 def test_random_truths_of_a_given_overlap_by_simulation():
     random = {"w0": ct.RandomTarget(1), "w1": ct.RandomTarget(2)}
     err = ct.test_error(alone())
@@ -292,5 +307,9 @@ def test_what_knows_one_truth_refuses_two():
         err.code("numpy")
     with pytest.raises(ct.DomainError, match="needs one truth"):
         ct.test_error(alone(weights=None)).doit(ct.Isotropic(D))
+    scaled = ct.Pipeline()
+    scaled.fit(scaled.sample(T=ct.symbols.T, noise=ct.symbols.sigma, source=scaled.truth("w1")), ridge=lam)
+    with pytest.raises(ct.DomainError, match="rates need one truth"):
+        _ = ct.rates(ct.test_error(scaled), beta=1.5, r=0.5).exponent
     with pytest.raises(ct.DomainError, match="real rows needs one truth"):
         ct.simulate(alone(), inputs=RNG.standard_normal((50, 5)), targets=RNG.standard_normal(50), lam=0.1, w=0.3)
