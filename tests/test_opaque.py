@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import sympy as sp
 from sympy.core.function import ArgumentIndexError
+from sympy.core.symbol import Str
 
 import collapse_theory as ct
 from collapse_theory.algebra.atomic_ridge import AtomicResidual, AtomicRidge
@@ -15,7 +16,7 @@ from collapse_theory.algebra.atomic_spectrum import AtomicFeatureResidual, Atomi
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge
 from collapse_theory.algebra.implicit_root import ImplicitRoot
-from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace, df
+from collapse_theory.algebra.integrals import OffsetForm, QuadraticForm, SpectralTrace, df
 from collapse_theory.algebra.named_lines import NamedLines
 from collapse_theory.algebra.opaque import Opaque, OpaqueFunction
 from collapse_theory.algebra.secular import SecularSum
@@ -80,6 +81,7 @@ def keep_real():
 SAMPLES = [
     SpectralTrace(eigenvalue / (eigenvalue + lam)),
     QuadraticForm(eigenvalue / (eigenvalue + lam) ** 2),
+    OffsetForm(eigenvalue / (eigenvalue + lam), Str("w1"), Str("w0")),
     EffectiveRidge(T, lam),
     ResidualDegrees(T, lam),
     AtomicChain(ChainBias(*BLOCKS), ((3, 1, 1), (1, 5, 2))),
@@ -110,7 +112,10 @@ SAMPLES = [
 every = pytest.mark.parametrize("x", SAMPLES, ids=[type(x).__name__ for x in SAMPLES])
 
 NUMBERS = {"T": 30, "T0": 25, "lam": 0.3, "lam0": 0.2, "sigma": 0.4, "sigma0": 0.3, "n": 2, "m": 20}
-KW = {"spectrum": ct.PowerLaw(9, beta=1.0), "target": ct.RandomTarget()}
+KW = {
+    "spectrum": ct.PowerLaw(9, beta=1.0),
+    "target": {"w0": ct.RandomTarget(), "w1": ct.RandomTarget(2), ("w0", "w1"): 0.5},
+}
 
 
 def leaves(cls):

@@ -15,8 +15,9 @@ from sympy import Add, Eq, Expr, S, factor
 from collapse_theory.algebra.atomic_ridge import AtomicResidual, AtomicRidge, atoms_of
 from collapse_theory.algebra.effective import EffectiveRidge, ImplicitRidge, Residual, ResidualDegrees
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge
-from collapse_theory.algebra.integrals import SpectralIntegral, SpectralTrace
+from collapse_theory.algebra.integrals import OffsetForm, SpectralIntegral, SpectralTrace
 from collapse_theory.algebra.opaque import called
+from collapse_theory.core.errors import DomainError
 from collapse_theory.symbols import eigenvalue, other_eigenvalue
 
 __all__ = ["AtomicFeatureResidual", "AtomicFeatureRidge", "AtomicSpectrum"]
@@ -65,6 +66,10 @@ class AtomicSpectrum:
         return e.xreplace({x: self._root(x) for x in e.atoms(*_ON_ATOMS)})
 
     def _integral(self, x: SpectralIntegral) -> Expr:
+        if isinstance(x, OffsetForm):
+            raise DomainError(
+                f"a closed form on few eigenvalues needs one truth, got {x}; evaluate with a target for each truth"
+            )
         weights = self.counts if isinstance(x, SpectralTrace) else self.energies
         others = {y: other_eigenvalue(y.name) for y in x.bound_symbols}
         return Add(*(w * x.integrand.xreplace({**others, eigenvalue: s}) for s, w in weights.items()))

@@ -73,7 +73,7 @@ def _together(a: Expr, b: Expr) -> Expr | None:
     """Return ``a + b`` as one integral times common factors, or None if they share none."""
     for x in _integrals(a):
         for y in _integrals(b):
-            if type(x) is not type(y):
+            if (type(x), x.args[1:]) != (type(y), y.args[1:]):  # against different measures
                 continue
             scalars = _scalars(x) | _scalars(y)
             (rest, inner), (other_rest, other_inner) = _split(a, x, scalars), _split(b, y, scalars)
@@ -81,7 +81,7 @@ def _together(a: Expr, b: Expr) -> Expr | None:
                 # A common power stays outside, so that the integrand does not underflow where the scalar vanishes.
                 common = Mul(*(s ** min(_power(inner, s), _power(other_inner, s)) for s in sorted(scalars, key=str)))
                 integrand = x.integrand * inner / common + y.integrand * other_inner / common
-                return Mul(rest, common, type(x)(integrand))
+                return Mul(rest, common, x.like(integrand))
     return None
 
 

@@ -1,9 +1,9 @@
 r"""Integrals of a function of the covariance, as opaque SymPy expressions.
 
-:class:`SpectralTrace` is :math:`\operatorname{tr}f(\Sigma)=\int f\,d\mu_\Sigma` and :class:`QuadraticForm` is
-:math:`w_0^\top f(\Sigma)w_0`. The integrand is a SymPy expression in the bound eigenvalue ``symbols.eigenvalue`` (one
-for each of several commuting covariances). In the theory of regression both live on the range of :math:`\Sigma`: a direction
-without input variance carries neither information nor risk.
+:class:`SpectralTrace` is :math:`\operatorname{tr}f(\Sigma)=\int f\,d\mu_\Sigma`, :class:`QuadraticForm` is
+:math:`w_0^\top f(\Sigma)w_0`, and :class:`OffsetForm` is that of two of several truths. The integrand is a SymPy expression in
+the bound eigenvalue ``symbols.eigenvalue`` (one for each of several commuting covariances). In the theory of regression all live
+on the range of :math:`\Sigma`: a direction without input variance carries neither information nor risk.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from __future__ import annotations
 from typing import Any
 
 from sympy import Add, Expr, Integer, Mul, Pow, S, Symbol, factor, fraction, together
+from sympy.core.symbol import Str
 from sympy.printing.precedence import PRECEDENCE
 
 from collapse_theory import symbols
 from collapse_theory.algebra.opaque import Opaque, argument
 from collapse_theory.algebra.printing import matrix_function
+from collapse_theory.describe.truths import ENERGIES, Pair, pair_of
 from collapse_theory.symbols import Eigenvalue, eigenvalue
 
-__all__ = ["QuadraticForm", "SpectralIntegral", "SpectralTrace", "df"]
+__all__ = ["OffsetForm", "QuadraticForm", "SpectralIntegral", "SpectralTrace", "df", "offset_tex"]
 
 
 class SpectralIntegral(Opaque):
@@ -33,25 +35,29 @@ class SpectralIntegral(Opaque):
     # SymPy's rewriting (cse, together, powsimp, ...) leaves atoms alone: it would pull the bound symbol out.
     is_Atom = True
 
-    def __new__(cls, integrand: Any) -> Expr:
+    def __new__(cls, integrand: Any, *against: Any) -> Expr:
         """Return the integral of ``integrand``, a SymPy expression in the bound eigenvalue."""
         f = _canonical(argument(integrand))
         outer, inner = f.as_independent(*_bound(f), as_Add=False) if _bound(f) else (f, S.One)
         if outer.is_zero:
             return S.Zero
-        return outer * cls._of(inner)
+        return outer * cls._of(inner, *against)
 
     @classmethod
-    def _of(cls, inner: Expr) -> Expr:
-        return Expr.__new__(cls, inner)
+    def _of(cls, inner: Expr, *against: Any) -> Expr:
+        return Expr.__new__(cls, inner, *against)
+
+    def like(self, integrand: Any) -> Expr:
+        """Return the integral of another function against the same measure."""
+        return type(self)(integrand, *self.args[1:])
 
     @classmethod
-    def written(cls, integrand: Expr) -> Expr:
+    def written(cls, integrand: Expr, *against: Any) -> Expr:
         """Return the integral of a product as it is written: not factored, which takes long where many matrices meet."""
         outer, inner = (
             integrand.as_independent(*_bound(integrand), as_Add=False) if _bound(integrand) else (integrand, S.One)
         )
-        return outer * cls._of(inner)
+        return outer * cls._of(inner, *against)
 
     @property
     def integrand(self) -> Expr:
@@ -64,7 +70,7 @@ class SpectralIntegral(Opaque):
         return _bound(self.integrand)
 
     def _derivative(self, x: Symbol) -> Expr:
-        return type(self)(self.integrand.diff(x))
+        return self.like(self.integrand.diff(x))
 
     def _eval_expand_basic(self, **_: Any) -> Expr:
         """Split the numerator by powers of the eigenvalue: the linear normal form."""
@@ -72,7 +78,7 @@ class SpectralIntegral(Opaque):
         terms = Add.make_args(numerator.expand())
         if len(terms) == 1:
             return self
-        return Add(*(type(self)(t / denominator) for t in terms))
+        return Add(*(self.like(t / denominator) for t in terms))
 
 
 class SpectralTrace(SpectralIntegral):
@@ -89,8 +95,8 @@ class SpectralTrace(SpectralIntegral):
     """
 
     @classmethod
-    def _of(cls, inner: Expr) -> Expr:
-        return symbols.d if inner == 1 else super()._of(inner)
+    def _of(cls, inner: Expr, *against: Any) -> Expr:
+        return symbols.d if inner == 1 else super()._of(inner, *against)
 
     def _tex(self, printer: Any) -> tuple[str, str]:
         kappa = _degrees_of_freedom(self.integrand)
@@ -122,6 +128,53 @@ class QuadraticForm(SpectralIntegral):
 
     def _sympystr(self, printer: Any) -> str:
         return f"w0'[{printer.doprint(self.integrand)}]w0"
+
+
+class OffsetForm(SpectralIntegral):
+    r"""The form :math:`(w_u-w_0)^\top f(\Sigma)(w_v-w_0)` of the offsets of other truths, or :math:`w_0^\top f(\Sigma)(w_u-w_0)`.
+
+    Args:
+        integrand: SymPy expression in the bound eigenvalue.
+        first: Name of a truth, as SymPy's ``Str``: "w0" is the tested truth itself, another name its offset from it.
+        second: Another one, or the same.
+
+    >>> from collapse_theory.symbols import eigenvalue as s
+    >>> OffsetForm(3 * s, Str("w1"), Str("w0"))
+    3*w0'[Sigma](w1 - w0)
+    >>> OffsetForm(s, Str("w0"), Str("w0"))
+    w0'[Sigma]w0
+    """
+
+    precedence = PRECEDENCE["Mul"] + 1  # as that of the quadratic form
+
+    def __new__(cls, integrand: Any, first: Str, second: Str) -> Expr:
+        """Return the form; the two truths are put in order, and the tested one twice is a quadratic form."""
+        truths = pair_of(argument(first).name, argument(second).name)
+        return QuadraticForm(integrand) if truths == ENERGIES else super().__new__(cls, integrand, *map(Str, truths))
+
+    @property
+    def truths(self) -> Pair:
+        """The names of the two truths."""
+        first, second = self.args[1:]
+        return first.name, second.name
+
+    def _tex(self, printer: Any) -> tuple[str, str]:
+        left, right = (offset_tex(name) for name in self.truths)
+        inner = matrix_function(self.integrand, printer) if self.integrand != 1 else ""
+        return rf"{left}^\top {inner} {right}", ""
+
+    def _sympystr(self, printer: Any) -> str:
+        left, right = (name if name == ENERGIES[0] else f"({name} - {ENERGIES[0]})" for name in self.truths)
+        return f"{left}'[{printer.doprint(self.integrand)}]{right}"
+
+
+def offset_tex(name: str) -> str:
+    """Return how an offset is printed; "w0" is the tested truth itself."""
+    if name == ENERGIES[0]:
+        return "w_0"
+    letter, number = name[:1], name[1:]
+    index = number if letter == "w" and number.isdigit() else rf"\mathrm{{{name.replace('_', ' ')}}}"
+    return rf"\left(w_{{{index}}} - w_0\right)"
 
 
 def df(order: int, kappa: Expr) -> Expr:

@@ -20,14 +20,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sympy import Add, Expr, I, Integer, S, sqrt
+from sympy.core.symbol import Str
 
 from collapse_theory import symbols
-from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral, SpectralTrace
+from collapse_theory.algebra.integrals import OffsetForm, QuadraticForm, SpectralIntegral, SpectralTrace
 from collapse_theory.algebra.integrals import df as degrees
 from collapse_theory.algebra.latex_tokens import UPRIGHT, Token, spelled, tokens_of
 from collapse_theory.core.errors import ParseError, nearest, shown
 from collapse_theory.core.size import expanded_terms
 from collapse_theory.describe.bounded import DEEPEST, BoundedArithmetic
+from collapse_theory.describe.truths import ENERGIES, pair_of
 from collapse_theory.symbols import Eigenvalue, eigenvalue_of
 
 __all__ = ["LatexExpression", "integral", "is_matrix", "key_of", "vocabulary"]
@@ -109,14 +111,14 @@ def is_matrix(e: Expr) -> bool:
     return any(isinstance(x, Eigenvalue) for x in e.free_symbols)
 
 
-def integral(kind: type[SpectralIntegral], f: Expr) -> Expr:
+def integral(kind: type[SpectralIntegral], f: Expr, *against: Str) -> Expr:
     """Return the integral of a polynomial in matrices, with the scalars outside.
 
     Named matrices make long products of short factors: they are multiplied out, so that no integrand is factored.
     """
     if not f.has(Add) or expanded_terms(f) > _TERMS or not any(_is_scalar_sum(x) for x in f.atoms(Add)):
-        return kind(f)
-    return Add(*(kind.written(x) for x in Add.make_args(_multiplied_out(f))))
+        return kind(f, *against)
+    return Add(*(kind.written(x, *against) for x in Add.make_args(_multiplied_out(f))))
 
 
 def _is_scalar_sum(x: Expr) -> bool:
@@ -249,7 +251,7 @@ class LatexExpression(BoundedArithmetic):
         return self.power() if self.take() == "+" else -self.power()
 
     def _closes(self, until: str) -> bool:
-        return until == "w" and self._is_target()
+        return until == "w" and (self._is_target() or self._is_offset())
 
     def power(self) -> Expr:
         """Return a power."""
@@ -310,6 +312,8 @@ class LatexExpression(BoundedArithmetic):
             return self.number(self.take(), at)
         if text == "{":
             return self.group()
+        if self._is_offset():
+            return self.form()
         if text in {"(", "[", r"\{"}:
             values = self.bracket()
             if len(values) > 1:
@@ -494,10 +498,35 @@ class LatexExpression(BoundedArithmetic):
     def _take_target(self) -> None:
         self.place += 3 if self.peek(2) == "0" else 5
 
+    def _offset(self) -> tuple[str, int] | None:
+        """Return the truth whose offset from the tested one comes next, :math:`(w_1-w_0)`, and its number of tokens."""
+        if self.peek() != "(" or self.peek(1) != "w" or self.peek(2) != "_":
+            return None
+        spelled = [x.text for x in self.tokens[self.place + 3 :]]
+        inside = spelled[: spelled.index(")")] if ")" in spelled else []
+        for end in (["-", "w", "_", "0"], ["-", "w", "_", "{", "0", "}"]):
+            if len(inside) > len(end) and inside[-len(end) :] == end:
+                index = "".join(x for x in inside[: -len(end)] if x not in {"{", "}", r"\mathrm"})
+                name = f"w{index}" if index.isdigit() else index
+                return (name, len(inside) + 4) if name.isidentifier() else None
+        return None
+
+    def _is_offset(self) -> bool:
+        return self._offset() is not None
+
+    def _take_truth(self) -> str:
+        """Take the true coefficients, or an offset from them, and return the name of the truth."""
+        offset = self._offset()
+        if offset is None:
+            self._take_target()
+            return ENERGIES[0]
+        self.place += offset[1]
+        return offset[0]
+
     def form(self) -> Expr:
-        r"""Return a quadratic form :math:`w_0^\top f(\Sigma)w_0`."""
+        r"""Return a quadratic form :math:`w_0^\top f(\Sigma)w_0`, or one of offsets such as :math:`w_1-w_0`."""
         at = self.here
-        self._take_target()
+        first = self._take_truth()
         transposed = self.maybe("'")
         if not transposed and self.maybe("^"):
             wrapped = self.maybe("{")
@@ -510,13 +539,15 @@ class LatexExpression(BoundedArithmetic):
             self.fail(at, r"w_0 stands in quadratic forms only, w_0^\top ... w_0 or \|w_0\|^2")
         self.inside += 1
         before = self.identity
-        middle = S.One if self._is_target() else self.product(until="w")
+        middle = S.One if self._closes("w") else self.product(until="w")
         self.identity = before
         self.inside -= 1
-        if not self._is_target():
+        if not self._closes("w"):
             self.fail(self.here, r"a quadratic form needs to end with w_0")
-        self._take_target()
-        return integral(QuadraticForm, middle)
+        truths = pair_of(first, self._take_truth())
+        return (
+            integral(QuadraticForm, middle) if truths == ENERGIES else integral(OffsetForm, middle, *map(Str, truths))
+        )
 
     def norm(self) -> Expr:
         r"""Return the square of a norm of the true coefficients, :math:`\|w_0\|^2` or :math:`\|w_0\|_\Sigma^2`."""

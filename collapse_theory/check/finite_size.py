@@ -28,6 +28,7 @@ from collapse_theory.describe.pipeline import Fit, Pipeline, Source
 from collapse_theory.describe.recognise import is_least_squares, one_labeller_each
 from collapse_theory.describe.spectra import Eigenvalues, Spectrum
 from collapse_theory.describe.targets import Energies, Target
+from collapse_theory.describe.truths import Truths
 from collapse_theory.numerics.chain_correction import ChainCorrection, Link, chain_correction
 from collapse_theory.numerics.compiled import numeric_function
 from collapse_theory.numerics.effective_ridge import residual_degrees, solve_effective_ridge
@@ -117,7 +118,10 @@ def doubled_measure(spectrum: Spectra | None, target: Target | None) -> tuple[Sp
     if spectrum is None:
         return None, target
     main = spectrum if isinstance(spectrum, Spectrum) else spectrum.get(COMMON, next(iter(spectrum.values())))
-    half = None if target is None else Energies(np.repeat(target.energies(main) / 2, 2))
+    half: Target | None = None
+    if target is not None:
+        energies = target.energies(main)
+        half = target.repeated(main, 2) if isinstance(target, Truths) else Energies(np.repeat(energies / 2, 2))
     if isinstance(spectrum, Spectrum):
         return _twice(spectrum), half
     return {name: _twice(s) for name, s in spectrum.items()}, half

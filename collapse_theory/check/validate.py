@@ -32,6 +32,7 @@ from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.describe.data import KernelEnergies, from_data, from_kernel
 from collapse_theory.describe.pipeline import Fit, Pipeline, Source
 from collapse_theory.describe.targets import RandomTarget
+from collapse_theory.describe.truths import given_target
 from collapse_theory.simulate.trials import Simulation, simulate
 
 __all__ = ["Validation", "judge", "validate"]
@@ -42,6 +43,7 @@ def validate(
     *,
     spectrum: Any = None,
     target: Any = None,
+    overlaps: Any = None,
     inputs: Any = None,
     targets: Any = None,
     kernel: Any = None,
@@ -59,7 +61,9 @@ def validate(
     Args:
         formula: A theorem's ``error`` or a result of ``ct.test_error``.
         spectrum: Eigenvalues of the input covariance; by default those of the data.
-        target: Energies of the true coefficients; where the formula has no bias it may be omitted, and 0 is simulated.
+        target: Energies of the true coefficients; where the formula has no bias it may be omitted, and 0 is simulated. Of several
+            truths a mapping by name.
+        overlaps: Overlaps of several truths, as in :meth:`~collapse_theory.derive.formula.ErrorFormula.evaluate`.
         inputs: Real inputs, shape (N, p): their rows are drawn with replacement instead of Gaussian ones. Finite size is
             still taken into account as for Gaussian rows: a gap that remains is what the rows' law adds.
         targets: Real targets, shape (N,), with ``inputs`` or ``kernel``.
@@ -91,6 +95,7 @@ def validate(
         formula,
         spectrum=spectrum,
         target=target,
+        overlaps=overlaps,
         inputs=inputs,
         targets=targets,
         kernel=kernel,
@@ -118,6 +123,7 @@ def judge(
     *,
     spectrum: Any = None,
     target: Any = None,
+    overlaps: Any = None,
     inputs: Any = None,
     targets: Any = None,
     kernel: Any = None,
@@ -141,6 +147,7 @@ def judge(
             "validate needs one of inputs and kernel, got both; inputs= is rows, kernel= their kernel matrix"
         )
     is_real = inputs is not None or kernel is not None
+    target = given_target(target, overlaps)
     spectrum, target, floor = _measure(spectrum, target, rows) if is_real else (spectrum, target, 0.0)
     lost = _lost(formula, values)
     theory = float(

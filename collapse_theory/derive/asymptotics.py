@@ -44,7 +44,7 @@ from sympy.logic.boolalg import Boolean
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.exponents import Chamber, Order, total
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge
-from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral, SpectralTrace
+from collapse_theory.algebra.integrals import OffsetForm, QuadraticForm, SpectralIntegral, SpectralTrace
 from collapse_theory.algebra.special import DigammaDifference
 from collapse_theory.core.errors import DomainError
 from collapse_theory.derive.conditions import implied_by, ridges_apart
@@ -119,6 +119,10 @@ class Asymptotics:
             return self.order(e.base).power(e.exp)
         if isinstance(e, Add):
             return self._sum(e)
+        if isinstance(e, OffsetForm):
+            raise DomainError(
+                f"rates need one truth, got {e}: offsets have no source exponent; test with TRUTH as the labeller"
+            )
         if isinstance(e, SpectralIntegral):
             return self._integral(e)
         if isinstance(e, EffectiveRidge):

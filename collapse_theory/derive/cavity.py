@@ -28,6 +28,13 @@ combination of fits a sum of entries. The residuals of a fit on its own rows are
 :math:`q^2V`. Labels of its rows that it does not see as they are (samples that share inputs are averaged) are one more row of
 :math:`C` with :math:`q=1` and no force.
 
+Rows may be labelled by other truths :math:`w_u` too. With their coefficients :math:`c_{ku}` counted in :math:`c_k`, labels are
+:math:`c_kw_0+\sum_uc_{ku}(w_u-w_0)`: each offset is one more source of mean errors, :math:`\delta=-Fw_0-\sum_uF_u(w_u-w_0)`, with
+
+.. math:: F_u=R\sum_Dm\rho s_DLt_u,\qquad t_{ku}=-c_{ku},
+
+and wherever :math:`w_0w_0^\top` stands between two :math:`F`, or two :math:`t`, so do the products of the offsets.
+
 Rows and features enter alike. A fit on features, :math:`\hat w=Fv` with i.i.d. :math:`N(0,1/m)` entries of :math:`F`, has
 :math:`\varsigma v=F^\top u` for the force :math:`u=\sum_D\frac{a_D}{N}\rho X_D^\top r`. One feature, left out of all fits that see
 it and put back, gives, with lower triangular matrices over the fits that share features,
@@ -54,6 +61,9 @@ from typing import Any, Protocol
 from sympy import Expr
 
 from collapse_theory.derive.pooled import Combination, Noise, PooledDesign, PooledSystem, Residuals
+from collapse_theory.describe.nodes import TRUTH
+from collapse_theory.describe.truths import Pair as Truths
+from collapse_theory.describe.truths import pair_of
 
 __all__ = ["FEATURES", "Cavity", "Design", "Field", "OwnFit", "Pair", "designs_of", "unlabelled"]
 
@@ -97,16 +107,16 @@ class Design:
 
 @dataclass(frozen=True)
 class Row:
-    r"""A residual of a row of a design, :math:`\xi-Cg-t\,x^\top w_0`.
+    r"""A residual of a row of a design, :math:`\xi-Cg-x^\top\big(t\,w_0+\sum_ut_u(w_u-w_0)\big)`.
 
     Attributes:
         weights: Position of a fit and its entry of :math:`C`.
-        unlabelled: :math:`t`; None is zero.
+        unlabelled: :math:`t` of the tested truth and :math:`t_u` of the others, by name; those of zero are left out.
         noises: The label noises in :math:`\xi`.
     """
 
     weights: tuple[tuple[int, Any], ...]
-    unlabelled: Any = None
+    unlabelled: Mapping[str, Any]
     noises: tuple[Noise, ...] = ()
 
 
@@ -134,8 +144,8 @@ class Field(Protocol):
     def trace(self, f: Any) -> Any:
         """Return the sum of a function over the eigenvalues."""
 
-    def form(self, f: Any) -> Any:
-        """Return its sum weighted by the energies of the target."""
+    def form(self, f: Any, truths: Truths) -> Any:
+        """Return its sum weighted by the energies of the target, or by the products of two of ``w0`` and the offsets from it."""
 
     def named(self, kind: str, index: tuple[Any, ...], e: Any) -> Any:
         """Return an intermediate result, possibly under a name: of a kind, for fits and what it is about."""
@@ -186,27 +196,34 @@ class Cavity:
         """Return the part that the label noises make; None is zero."""
         return _SecondMoments(self, _Noise(self)).measured()
 
-    def _means(self) -> list[Any]:
-        """Return ``F_k``, functions of the eigenvalues: the mean error of each fit is ``-F_k w0``."""
-        out: list[Any] = []
-        for k, own in enumerate(self.own):
-            drifts = (
-                _product(
-                    self.mass(k, D),
-                    self.force(k, D),
-                    total(_product(self.responses.L[D.inputs].get((k, m)), self.row(m, D).unlabelled) for m in D.place),
+    def _means(self) -> list[dict[str, Any]]:
+        """Return ``F_k`` by truth, functions of the eigenvalues: the mean error of each fit is ``-F_k w0``, less the offsets'."""
+        out: list[dict[str, Any]] = [{} for _ in self.own]
+        for truth in (TRUTH.name, *self.system.others):
+            own_truth = truth == TRUTH.name
+            for k, own in enumerate(self.own):
+                drifts = (
+                    _product(
+                        self.mass(k, D),
+                        self.force(k, D),
+                        total(
+                            _product(self.responses.L[D.inputs].get((k, m)), self.row(m, D).unlabelled.get(truth))
+                            for m in D.place
+                        ),
+                    )
+                    for D in self.common(k)
                 )
-                for D in self.common(k)
-            )
-            earlier = (_product(-1, self.responses.G.get((k, m)), F) for m, F in enumerate(out))
-            along = (self.responses.P.get((k, m)) for m in range(k))
-            mean = total([own.kept, _product(own.kernel, total([*drifts, *earlier, *along]))])
-            out.append(self.field.named("F", (k,), mean))
+                earlier = (_product(-1, self.responses.G.get((k, m)), out[m].get(truth)) for m in range(k))
+                along = (self.responses.P.get((k, m)) for m in range(k) if own_truth)
+                moved = _product(own.kernel, total([*drifts, *earlier, *along]))
+                mean = total([own.kept if own_truth else None, moved])
+                if mean is not None:
+                    out[k][truth] = self.field.named("F", (k,) if own_truth else (k, truth), mean)
         return out
 
-    def _learned(self) -> list[Any]:
-        """Return ``1 - F_k`` without a difference, where some fit sees features."""
-        out: list[Any] = []
+    def _learned(self) -> list[dict[str, Any]]:
+        """Return ``1 - F_k`` without a difference, and minus those of the offsets, where some fit sees features."""
+        out: list[dict[str, Any]] = [{} for _ in self.own]
         if not any(f.features for f in self.system.fits):
             return out
         for k, own in enumerate(self.own):
@@ -216,15 +233,16 @@ class Cavity:
                     self.mass(k, D),
                     self.force(k, D),
                     self.responses.L[D.inputs].get((k, m)),
-                    self.row(m, D).unlabelled,
+                    self.row(m, D).unlabelled.get(TRUTH.name),
                 )
                 for D in self.common(k)
                 for m in D.place
             )
             labelled = (self.responses.design.get((k, m)) for m in range(k))
-            earlier = (_product(-1, self.responses.G.get((k, m)), M) for m, M in enumerate(out))
+            earlier = (_product(-1, self.responses.G.get((k, m)), out[m][TRUTH.name]) for m in range(k))
             moved = _product(own.kernel, total([*labelled, *drifts, *earlier]))
-            out.append(self.field.named("M", (k,), total([self.taught(k), moved])))
+            out[k] = {truth: -1 * F for truth, F in self.means[k].items() if truth != TRUTH.name}
+            out[k][TRUTH.name] = self.field.named("M", (k,), total([self.taught(k), moved]))
         return out
 
     def taught(self, k: int) -> Any:
@@ -271,13 +289,14 @@ class Cavity:
     def combination(self, x: Combination) -> Row:
         """Return what a combination of models misses of the truth as a residual without labels."""
         surplus = unlabelled(1 - x.truth, x.fits)
-        t = None if surplus == 0 else self.number(surplus)
-        return Row(tuple((at, 1 if c == 1 else self.number(c)) for at, c in x.fits), None if t is None else -1 * t)
+        t = {} if surplus == 0 else {TRUTH.name: -1 * self.number(surplus)}
+        return Row(tuple((at, 1 if c == 1 else self.number(c)) for at, c in x.fits), t)
 
     def _residual(self, x: PooledDesign, *fit: int) -> Row:
         surplus = unlabelled(len(fit) - x.truth, x.labellers)
         weights = (*((k, 1) for k in fit), *((at, -1 * self.number(c)) for at, c in x.labellers))
-        return Row(weights, None if surplus == 0 else self.number(surplus), x.noises)
+        t = {} if surplus == 0 else {TRUTH.name: self.number(surplus)}
+        return Row(weights, t | {name: -1 * self.number(c) for name, c in x.offsets}, x.noises)
 
     def response(self, k: int, D: Design) -> Any:
         """Return ``L_kk``."""
@@ -497,30 +516,46 @@ class _Truth:
 
     def spread(self, k: int, other: int, covariance: str) -> Any:
         """Return what the mean errors give."""
-        return self._form(covariance, k, other)
+        return self._form(covariance, *sorted((k, other)))
 
     def learned(self, k: int, other: int) -> Any:
         """Return what the coefficients that two fits learn give to their noise from features."""
         learned = self._cavity.learned
-        return self._cavity.field.form(learned[k] * learned[other])
+        return self._between(1, learned[k], learned[other])
 
     def drawn(self, a: Row, b: Row, covariance: str) -> Any:
         """Return what labels that do not add up to one give to the covariance of two residuals."""
         out = []
-        for row, t in ((a, b.unlabelled), (b, a.unlabelled)):
-            if t is not None:
-                out += [-1 * weight * t * self._form(covariance, at) for at, weight in row.weights]
-        both = _product(a.unlabelled, b.unlabelled)
-        return total([*out, None if both is None else both * self._form(covariance)])
+        for row, other in ((a, b), (b, a)):
+            for truth, t in other.unlabelled.items():
+                seen = ((weight, self._form(covariance, at, truth)) for at, weight in row.weights)
+                out += [-1 * weight * t * x for weight, x in seen if x is not None]
+        both = (
+            x * y * self._form(covariance, pair_of(u, v))
+            for u, x in a.unlabelled.items()
+            for v, y in b.unlabelled.items()
+        )
+        return total([*out, *both])
 
-    def _form(self, covariance: str, *fits: int) -> Any:
-        key = (covariance, *sorted(fits))
+    def _form(self, covariance: str, *about: Any) -> Any:
+        """Return a form of two truths, of a fit's mean error and a truth, or of two mean errors."""
+        key = (covariance, *about)
         if key not in self._forms:
-            f = self._cavity.field.eigenvalue(covariance)
-            for k in fits:
-                f = f * self._cavity.means[k]
-            self._forms[key] = self._cavity.field.form(f)
+            s, means = self._cavity.field.eigenvalue(covariance), self._cavity.means
+            if len(about) == 1:
+                self._forms[key] = self._cavity.field.form(s, about[0])
+            else:
+                one, two = ({x: 1} if isinstance(x, str) else means[x] for x in about)
+                self._forms[key] = self._between(s, one, two)
         return self._forms[key]
+
+    def _between(self, s: Any, one: Mapping[str, Any], two: Mapping[str, Any]) -> Any:
+        """Return the form of two combinations of the truths; each pair of truths is taken once."""
+        sums: dict[Truths, Any] = {}
+        for u, f in one.items():
+            for v, g in two.items():
+                sums[pair_of(u, v)] = total([sums.get(pair_of(u, v)), s * f * g])
+        return total(self._cavity.field.form(f, pair) for pair, f in sums.items())
 
 
 class _Noise:

@@ -138,9 +138,9 @@ def _sequences(system: PooledSystem) -> _Sequences | None:
 
 
 def _plain(system: PooledSystem) -> bool:
-    """Return whether all rows have the common covariance, the weight 1 and labels that add up to one."""
+    """Return whether all rows have the common covariance, the weight 1 and labels of one truth that add up to one."""
     return system.covariances == (eigenvalue.name,) and all(
-        x.weight == 1 and (x.truth + sum(c for _, c in x.labellers)).expand() == 1
+        x.weight == 1 and not x.offsets and (x.truth + sum(c for _, c in x.labellers)).expand() == 1
         for f in system.fits
         for x in f.designs
     )

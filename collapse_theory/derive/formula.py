@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collapse_theory.describe.pipeline import Fit, Pipeline, Source
     from collapse_theory.describe.spectra import Spectrum
     from collapse_theory.describe.targets import Target
+    from collapse_theory.describe.truths import Tasks
     from collapse_theory.numerics.measure import Spectra
     from collapse_theory.numerics.predictor import Predictor
     from collapse_theory.study.break_even import BreakEven
@@ -152,7 +153,8 @@ class ErrorFormula(NearNames):
         self,
         *,
         spectrum: Spectra | None = None,
-        target: Target | None = None,
+        target: Target | Tasks | None = None,
+        overlaps: Tasks | None = None,
         terms: bool = False,
         digits: int | None = None,
         certified: bool = False,
@@ -165,7 +167,10 @@ class ErrorFormula(NearNames):
             spectrum: Eigenvalues of the input covariance; may be omitted where no integral or ``d`` occurs. For
                 commuting covariances a mapping by name, eigenvalues listed in the common eigenbasis; the target pairs with
                 "Sigma", or with the first if there is none of that name.
-            target: Energies of the true coefficients, for formulas with a bias.
+            target: Energies of the true coefficients, for formulas with a bias. Where rows are labelled by other truths too, a
+                mapping from their names to targets, "w0" the tested one; :class:`~.Coefficients` have signs.
+            overlaps: Of truths that have none, the products of the coefficients of each two by pair of names: an array, or for
+                two :class:`~.RandomTarget` the number they sum to.
             terms: Return a mapping from term name to value instead of the sum.
             digits: Return mpmath numbers with so many significant digits; scalar arguments only, a float argument means
                 its exact binary value.
@@ -185,7 +190,7 @@ class ErrorFormula(NearNames):
                 f"test_noise belongs to a test error, got test_noise={shown(test_noise)} for the {self.measured} of {self.name}, "
                 "which has the noise of its labels in it; leave test_noise out"
             )
-        predictor = self.compile(spectrum=spectrum, target=target)
+        predictor = self.compile(spectrum=spectrum, target=target, overlaps=overlaps)
         if flag(certified, "certified"):
             if digits is not None:
                 raise DomainError(
@@ -196,17 +201,26 @@ class ErrorFormula(NearNames):
             return predictor.digits(digits, terms=terms, test_noise=test_noise, **values)
         return predictor.evaluate(terms=terms, test_noise=test_noise, **values)
 
-    def compile(self, *, spectrum: Spectra | None = None, target: Target | None = None) -> Predictor:
+    def compile(
+        self,
+        *,
+        spectrum: Spectra | None = None,
+        target: Target | Tasks | None = None,
+        overlaps: Tasks | None = None,
+    ) -> Predictor:
         """Return a picklable predictor for many calls at one spectrum and target.
 
         Args:
             spectrum: Eigenvalues of the input covariance.
-            target: Energies of the true coefficients.
+            target: Energies of the true coefficients, or of several truths a mapping by name.
+            overlaps: Overlaps of several truths, as in :meth:`evaluate`.
 
         Returns:
             A callable that takes the remaining values by name: ``predict(T=..., lam=...)``.
         """
-        predictor: Predictor = through("ErrorFormula.compile")(self, spectrum=spectrum, target=target)
+        predictor: Predictor = through("ErrorFormula.compile")(
+            self, spectrum=spectrum, target=target, overlaps=overlaps
+        )
         return predictor
 
     def optimum(self, over: Any = "lam", **arguments: Any) -> Optimum:

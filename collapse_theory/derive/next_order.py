@@ -28,7 +28,7 @@ from sympy import Add, Expr, Integer, Mul, Pow, Rational, S, Symbol, binomial, g
 
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.exponents import Order
-from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral
+from collapse_theory.algebra.integrals import OffsetForm, QuadraticForm, SpectralIntegral
 from collapse_theory.algebra.power_sums import PowerSum
 from collapse_theory.core.errors import DomainError, shown
 from collapse_theory.derive.asymptotics import Asymptotics
@@ -110,6 +110,10 @@ class Expansion:
             return self._product(list(map(self.of, e.args)))
         if isinstance(e, Pow) and e.exp.is_Rational and not e.is_number:
             return self.of(e.base).power(e.exp, self.window)
+        if isinstance(e, OffsetForm):
+            raise DomainError(
+                f"rates need one truth, got {e}: offsets have no source exponent; test with TRUTH as the labeller"
+            )
         if isinstance(e, SpectralIntegral):
             return self._integral(e)
         if isinstance(e, EffectiveRidge):

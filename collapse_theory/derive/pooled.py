@@ -16,7 +16,7 @@ from sympy.core.symbol import Str
 
 from collapse_theory import symbols
 from collapse_theory.core.errors import DomainError, PipelineError, shown
-from collapse_theory.describe.pipeline import Features, Fit, Pipeline, Sample, Source, Truth
+from collapse_theory.describe.pipeline import TRUTH, Features, Fit, Pipeline, Sample, Source, Truth
 
 __all__ = [
     "COMMON",
@@ -56,9 +56,10 @@ class PooledDesign:
         covariance: Name of their covariance.
         T: Number of rows.
         weight: Total row weight.
-        truth: Coefficient of the truth.
+        truth: Coefficient of the truth, that of other truths included.
         labellers: Position among the system's fits, and coefficient, of each earlier fit.
         noises: Label noises.
+        offsets: Name and coefficient of every other truth's offset from the tested one.
     """
 
     inputs: int
@@ -68,6 +69,7 @@ class PooledDesign:
     truth: Expr
     labellers: tuple[tuple[int, Expr], ...]
     noises: tuple[Noise, ...]
+    offsets: tuple[tuple[str, Expr], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,12 @@ class PooledSystem:
         return self.asked.deviations if isinstance(self.asked, Residuals) else ()
 
     @property
+    def others(self) -> tuple[str, ...]:
+        """Names of the truths that label rows without being tested by, sorted."""
+        rows = (*(x for f in self.fits for x in f.designs), *self.deviations)
+        return tuple(sorted({name for x in rows for name, _ in x.offsets}))
+
+    @property
     def covariances(self) -> tuple[str, ...]:
         """Names of the covariances that occur, sorted."""
         return tuple(sorted({design.covariance for f in self.fits for design in f.designs} | {self.test_covariance}))
@@ -179,6 +187,7 @@ class PooledSystem:
         for x in (*(x for f in self.fits for x in f.designs), *self.deviations):
             yield from (x.T, x.weight, x.truth, *(c for _, c in x.labellers))
             yield from (e for y in x.noises for e in (y.share, y.sigma))
+            yield from (c for _, c in x.offsets)
         if isinstance(self.asked, Combination):
             yield from (self.asked.truth, *(c for _, c in self.asked.fits))
 
@@ -235,15 +244,17 @@ def _design_args(x: PooledDesign) -> Tuple:
         Integer(x.inputs), Str(x.covariance), x.T, x.weight, x.truth,
         Tuple(*(Tuple(Integer(at), c) for at, c in x.labellers)),
         Tuple(*(Tuple(Integer(e.sample), e.share, e.sigma) for e in x.noises)),
+        *([Tuple(*(Tuple(Str(name), c) for name, c in x.offsets))] if x.offsets else []),
     )  # fmt: skip
 
 
 def _design_of(args: Any) -> PooledDesign:
-    inputs, covariance, T, weight, truth, labellers, noises = args
+    inputs, covariance, T, weight, truth, labellers, noises, *offsets = args
     return PooledDesign(
         int(inputs), covariance.name, T, weight, truth,
         tuple((int(at), c) for at, c in labellers),
         tuple(Noise(int(i), share, sigma) for i, share, sigma in noises),
+        tuple((name.name, c) for each in offsets for name, c in each),
     )  # fmt: skip
 
 
@@ -339,8 +350,9 @@ def _design(inputs: Sample, members: list[tuple[Expr, Sample]], place: Mapping[i
 
 def _averaged(
     members: Iterable[tuple[Expr, Sample]], place: Mapping[int, int]
-) -> tuple[Expr, tuple[tuple[int, Expr], ...], tuple[Noise, ...]]:
-    """Return coefficient of the truth, of the fits, and the noises in a combination of the labels of some samples."""
+) -> tuple[Expr, tuple[tuple[int, Expr], ...], tuple[Noise, ...], tuple[tuple[str, Expr], ...]]:
+    """Return coefficient of the truth, of the fits, the noises, and the offsets in a combination of the labels of some samples."""
+    offsets: dict[str, Expr] = {}
     labellers: dict[int, Expr] = {}
     noises: dict[Sample, Expr] = {}
     truth = S.Zero
@@ -348,10 +360,13 @@ def _averaged(
         for labeller, c in s.resolved.signal:
             if isinstance(labeller, Truth):
                 truth += share * c
+                if labeller != TRUTH:
+                    offsets[labeller.name] = offsets.get(labeller.name, S.Zero) + share * c
             else:
                 at = place[labeller.index]
                 labellers[at] = labellers.get(at, S.Zero) + share * c
         for made, c in s.resolved.noises:
             noises[made] = noises.get(made, S.Zero) + share * c
     found = (Noise(s.index, share, s.noise or S.Zero) for s, share in noises.items())
-    return truth, tuple(labellers.items()), tuple(found)
+    moved = tuple((name, c) for name, c in offsets.items() if c != 0)
+    return truth, tuple(labellers.items()), tuple(found), moved

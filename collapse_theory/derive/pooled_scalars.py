@@ -12,6 +12,7 @@ from typing import Any
 from sympy import Eq, Expr, Symbol
 from sympy.printing.precedence import PRECEDENCE
 
+from collapse_theory.algebra.integrals import offset_tex
 from collapse_theory.algebra.opaque import Opaque
 from collapse_theory.algebra.printing import matrix_name
 from collapse_theory.derive.pooled import PooledSystem
@@ -72,6 +73,10 @@ class PipelineBias(PipelineScalar):
     r"""The quadratic form of the true coefficients in the test error, :math:`w_0^\top P^\top\Sigma_{\rm test}P\,w_0`."""
 
     def _linear_map(self, system: PooledSystem) -> str:
+        if system.others:
+            offsets = "+".join(rf"P_{{{i}}}{offset_tex(x)}" for i, x in enumerate(system.others, start=1))
+            test = matrix_name(eigenvalue_of(system.test_covariance))
+            return rf"\left\|P_0w_0+{offsets}\right\|_{{{test}}}^2"
         return rf"w_0^\top P_0^\top {matrix_name(eigenvalue_of(system.test_covariance))} P_0 w_0"
 
     @property

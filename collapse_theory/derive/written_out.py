@@ -11,16 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from sympy import Add, Eq, Expr, S, Symbol, linsolve
+from sympy.core.symbol import Str
 
 from collapse_theory import symbols
 from collapse_theory.algebra.effective import EffectiveRidge
 from collapse_theory.algebra.feature_scalars import FeatureRidge
-from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral, SpectralTrace, df
+from collapse_theory.algebra.integrals import OffsetForm, SpectralIntegral, SpectralTrace, df
 from collapse_theory.derive.cavity import FEATURES, Cavity, OwnFit, Pair
 from collapse_theory.derive.pooled import PooledFit, PooledSystem
+from collapse_theory.describe.truths import Pair as Truths
 from collapse_theory.symbols import Eigenvalue, eigenvalue, eigenvalue_of
 
 __all__ = ["WrittenOut", "integrals_of", "names_in", "own_ridges", "replaced", "write_out"]
@@ -108,9 +111,9 @@ class _Expressions:
         """Return the opaque traces of the monomials in the matrices."""
         return integrals_of(SpectralTrace, f)
 
-    def form(self, f: Expr) -> Expr:
-        """Return the opaque quadratic forms of the monomials in the matrices."""
-        return integrals_of(QuadraticForm, f)
+    def form(self, f: Expr, truths: Truths) -> Expr:
+        """Return the opaque forms of the monomials in the matrices."""
+        return integrals_of(partial(OffsetForm, first=Str(truths[0]), second=Str(truths[1])), f)
 
     # ------------------------------------------------------------------ a fit on its own
     def own(self, k: int) -> OwnFit:
@@ -242,7 +245,7 @@ _SUMS = frozenset("UY")
 """Kinds of scalars that are named even if they are short: they stand in many products."""
 
 
-def integrals_of(kind: type[SpectralIntegral], f: Expr) -> Expr:
+def integrals_of(kind: Callable[[Expr], Expr], f: Expr) -> Expr:
     """Return the integral of a polynomial in matrices, one by one for its monomials."""
     return Add(*(c * kind(matrices) for matrices, c in _multiplied_out(f).items()))
 
@@ -282,5 +285,5 @@ def names_in(e: Expr) -> set[Any]:
 
 def replaced(e: Expr, known: Mapping[Expr, Expr]) -> Expr:
     """Return an expression with names replaced, inside integrals too, where matrices are bound."""
-    integrals = {x: type(x)(replaced(x.integrand, known)) for x in e.atoms(SpectralIntegral)}
+    integrals = {x: x.like(replaced(x.integrand, known)) for x in e.atoms(SpectralIntegral)}
     return e.xreplace({**known, **integrals})

@@ -22,7 +22,7 @@ from collapse_theory.core.numbers import MOST_TRIALS, integer, worker_count
 from collapse_theory.core.reading import as_path, read_toml
 from collapse_theory.describe import strings, workflows
 from collapse_theory.describe.data import DATASETS, Dataset, dataset
-from collapse_theory.describe.pipeline import Pipeline
+from collapse_theory.describe.pipeline import TRUTH, Pipeline
 from collapse_theory.describe.recipe import (
     FEATURE_KEYS,
     FIT_KEYS,
@@ -35,10 +35,24 @@ from collapse_theory.describe.recipe import (
 )
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
+from collapse_theory.describe.truths import given_target
 
 __all__ = ["Settings", "load"]
 
-_SETTINGS = ("title", "spectrum", "target", "data", "inputs", "seed", "trials", "jobs", "sweep", "values", "curve")
+_SETTINGS = (
+    "title",
+    "spectrum",
+    "target",
+    "overlaps",
+    "data",
+    "inputs",
+    "seed",
+    "trials",
+    "jobs",
+    "sweep",
+    "values",
+    "curve",
+)
 _INPUTS = ("gaussian", "real")
 _WHOLE = 2**63  # integers of a file go into arrays
 
@@ -204,7 +218,8 @@ class _Reader:
                 order[kind].append(name)
                 arguments |= {f"{name}.{key}": v for key, v in table.items() if key != "name"}
         found = {kind: tuple(listed) for kind, listed in order.items()}
-        return GraphRecipe(str(self.file), arguments, names, found["sample"], found["fit"], found["features"])
+        truths = tuple(name for name in self.targets() if name != TRUTH.name)
+        return GraphRecipe(str(self.file), arguments, names, found["sample"], found["fit"], found["features"], truths)
 
     def curve_tables(self) -> list[dict[str, Any]]:
         return [_flat(table) for table in self.tables("curve")]
@@ -222,24 +237,44 @@ class _Reader:
 
     # ------------------------------------------------------------------ what it is evaluated and simulated on
     def measures(self) -> tuple[Spectrum | None, Target | None, Dataset | None]:
-        texts = {key: self.get(key, str, None) for key in ("spectrum", "target", "data")}
+        several = self.targets()
+        texts = {key: self.get(key, str, None) for key in ("spectrum", "data")}
+        texts["target"] = None if several else self.get("target", str, None)
         if texts["data"] is not None:
-            if texts["spectrum"] is not None or texts["target"] is not None:
+            if texts["spectrum"] is not None or texts["target"] is not None or several:
                 raise ParseError(f"{self.file} needs either data or spectrum and target, got both; data estimates them")
             with located(str(self.file)):
                 data = dataset(texts["data"])
             return data.spectrum, data.target, data
-        if texts["spectrum"] is None and texts["target"] is not None:
+        if texts["spectrum"] is None and (texts["target"] is not None or several):
             raise ParseError(
-                f"{self.file} needs a spectrum with its target, got target = {texts['target']!r} alone; add "
+                f"{self.file} needs a spectrum with its target, got target = {self.document['target']!r} alone; add "
                 "spectrum = ..."
             )
         with located(str(self.file)):
             spectrum = None if texts["spectrum"] is None else strings.spectrum(texts["spectrum"], self.file.parent)
             target = None if texts["target"] is None else strings.target(texts["target"], self.file.parent)
+            if several:
+                named = {name: strings.target(text, self.file.parent) for name, text in several.items()}
+                target = given_target(named, self.overlaps())
             if spectrum is not None and target is not None:
-                target.energies(spectrum)  # lengths and kinds that do not go together fail here
+                target.check(spectrum)  # lengths and kinds that do not go together fail here
+                target.energies(spectrum)
         return spectrum, target, None
+
+    def targets(self) -> Mapping[str, Any]:
+        """Return the texts of several truths by name; nothing where there is one."""
+        given = self.document.get("target")
+        return given if isinstance(given, Mapping) else {}
+
+    def overlaps(self) -> Mapping[tuple[str, ...], Any] | None:
+        """Return the overlaps of truths: numbers, or files of one product per direction, by "NAME,NAME"."""
+        if "overlaps" not in self.document:
+            return None
+        return {
+            tuple(part.strip() for part in names.split(",")): strings.overlap(x, self.file.parent)
+            for names, x in self.table("overlaps").items()
+        }
 
     def kinds(self, data: Dataset | None) -> tuple[str, ...]:
         default = ["gaussian"] if data is None else list(_INPUTS)

@@ -20,7 +20,7 @@ from collapse_theory.core.errors import CollapseTheoryError, ParseError, Pipelin
 from collapse_theory.core.numbers import real
 from collapse_theory.describe import workflows
 from collapse_theory.describe.grammar import formula, source
-from collapse_theory.describe.pipeline import Fit, Labels, OneOf, Pipeline, Sample, Source, Stage
+from collapse_theory.describe.pipeline import Fit, Labels, OneOf, Pipeline, Sample, Source, Stage, Truth
 from collapse_theory.describe.strings import filter_of
 
 __all__ = ["FEATURE_KEYS", "FIT_KEYS", "SAMPLE_KEYS", "Curve", "GraphRecipe", "Recipe", "WorkflowRecipe", "located"]
@@ -165,6 +165,7 @@ class GraphRecipe(Recipe):
         samples: Names of the samples, in the order of the file.
         fits: Names of the fits, in the order of the file.
         features: Names of the features that fits share.
+        truths: Names of the truths other than the tested one.
 
     >>> recipe = GraphRecipe("f.toml", {"a.T": 30, "m.data": ["a"], "b.T": 9, "b.source": "m"}, {}, ("a", "b"), ("m",))
     >>> recipe.build().samples[1].source
@@ -174,6 +175,7 @@ class GraphRecipe(Recipe):
     samples: tuple[str, ...]
     fits: tuple[str, ...]
     features: tuple[str, ...] = ()
+    truths: tuple[str, ...] = ()
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -189,6 +191,9 @@ class GraphRecipe(Recipe):
         tables = _tables(arguments)
         pipe = Pipeline()
         built: dict[str, Any] = {}
+        for name in self.truths:
+            with located(f"{self.file}, target {name!r}"):
+                built[name] = pipe.truth(name)
         for name in self.features:
             with located(f"{self.file}, features {name!r}"):
                 if "m" not in tables.get(name, {}):
@@ -256,13 +261,14 @@ class GraphRecipe(Recipe):
     def _source(self, text: Any, built: Mapping[str, Any]) -> Any:
         # Placeholders for the fits tell which are meant, and separate an unknown name from one that comes too early.
         drafts: dict[str, Any] = {name: Fit("draft", i, name, (), (), None) for i, name in enumerate(self.fits)}
+        drafts |= {name: built[name] for name in self.truths}
         for i, name in enumerate(self.samples):
             drafts[f"{name}.labels"] = Sample("draft", i, name, S.One, None, Source(())).labels
         draft = source(text, drafts, self.names)
         meant = draft.labellers if isinstance(draft, OneOf) else [labeller for labeller, _ in draft]
         self._check([x.name for x in meant if isinstance(x, Fit)], self.fits, "source", built)
         self._check([x.sample.name for x in meant if isinstance(x, Labels)], self.samples, "source", built)
-        models = {name: node for name, node in built.items() if isinstance(node, Fit)}
+        models = {name: node for name, node in built.items() if isinstance(node, Fit | Truth)}
         labels = {f"{name}.labels": node.labels for name, node in built.items() if isinstance(node, Sample)}
         return source(text, {**models, **labels}, self.names)
 

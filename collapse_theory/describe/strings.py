@@ -21,9 +21,9 @@ from collapse_theory.core.reading import as_path, read_array
 from collapse_theory.describe.filters import Filter, GradientDescent, GradientFlow
 from collapse_theory.describe.grammar import NO_NAMES, formula
 from collapse_theory.describe.spectra import Eigenvalues, Isotropic, PowerLaw, Spectrum, Spiked
-from collapse_theory.describe.targets import Energies, RandomTarget, SourceTarget, Target
+from collapse_theory.describe.targets import Coefficients, Energies, RandomTarget, SourceTarget, Target
 
-__all__ = ["filter_of", "spectrum", "target", "values"]
+__all__ = ["filter_of", "overlap", "spectrum", "target", "values"]
 
 _SPECTRA: Mapping[str, Callable[..., Spectrum]] = {"isotropic": Isotropic, "powerlaw": PowerLaw, "spiked": Spiked}
 _TARGETS: Mapping[str, Callable[..., Target]] = {"random": RandomTarget, "source": SourceTarget}
@@ -128,6 +128,8 @@ def spectrum(text: str, base: Path | str = ".") -> Spectrum:
 def target(text: str, base: Path | str = ".") -> Target:
     """Return the target that ``text`` denotes: ``random:norm2=1``, ``source:r=0.5`` or ``file:PATH`` with the energies.
 
+    ``coefficients:PATH`` is a file with coefficients, which have signs: several truths need them.
+
     Raises:
         ParseError: If the text has an unknown kind or keyword, or the file cannot be read.
         DomainError: If a value is out of range.
@@ -135,7 +137,25 @@ def target(text: str, base: Path | str = ".") -> Target:
     >>> target("source:r=0.5")
     SourceTarget(r=0.500000000000000, scale=1)
     """
+    kind, _, rest = (part.strip() for part in text.partition(":")) if isinstance(text, str) else ("", "", "")
+    if kind == "coefficients":
+        return Coefficients(read_array(_file(Path(base), rest, "target"), "coefficients"))
     return _object(text, "target", _TARGETS, Energies, Path(base))
+
+
+def overlap(given: Any, base: Path | str = ".") -> Any:
+    """Return an overlap of two truths: a number, a formula, or ``file:PATH`` with one product per direction.
+
+    Raises:
+        ParseError: If it is text of another kind, or the file cannot be read.
+
+    >>> overlap(0.5), overlap("1/3")
+    (0.5, 1/3)
+    """
+    if not isinstance(given, str):
+        return given
+    kind, _, rest = (part.strip() for part in given.partition(":"))
+    return read_array(_file(Path(base), rest, "overlaps"), "overlaps") if kind == "file" else formula(given)
 
 
 def filter_of(text: str, names: Mapping[str, Expr] | None = None) -> Filter:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from sympy import Expr, Symbol
 
 from collapse_theory.derive.pooled import PooledSystem
+from collapse_theory.describe.truths import Pair
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.reals import Reals
 from collapse_theory.numerics.steps import CheckExistence, Rule, SolveEquations, Unroll
@@ -24,9 +25,9 @@ class Arithmetic(Reals, Protocol):
     """Numbers in which a plan is interpreted. Environments give values by symbol, a measure is in these numbers."""
 
     def integrate(
-        self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[bool], env: Mapping[Symbol, Any]
+        self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[Pair | None], env: Mapping[Symbol, Any]
     ) -> Sequence[Any]:
-        """Return sums over the eigenvalues, against counts or energies."""
+        """Return sums over the eigenvalues, against counts or the products of two truths."""
 
     def ridge(self, measure: Measure, T: Any, lam: Any) -> tuple[Any, Any]:
         r"""Return the effective ridge of ``(T, lam)`` and :math:`T-\mathrm{df}_2`."""

@@ -19,6 +19,7 @@ from sympy import Expr, Symbol
 
 from collapse_theory.core.errors import DomainError
 from collapse_theory.derive.pooled import PooledSystem
+from collapse_theory.describe.truths import ENERGIES, Pair
 from collapse_theory.numerics.effective_ridge import MANY, residual_degrees, solve_effective_ridge
 from collapse_theory.numerics.existence_check import check_existence
 from collapse_theory.numerics.feature_ridge import solve_features
@@ -236,7 +237,7 @@ def trace_table(
     program: Float64Program,
     measure: Measure,
     f: Expr,
-    energy: bool,
+    energy: Pair | None,
     first: int,
     last: int,
 ) -> TraceTable:
@@ -246,7 +247,7 @@ def trace_table(
         program: Compiles the integrand.
         measure: Eigenvalues.
         f: The integrand, of one ridge.
-        energy: Whether the integral is against the energies.
+        energy: Against what the integral is: the energies, or the counting measure.
         first: Exponent of the first octave.
         last: Exponent of the last octave.
     """
@@ -258,7 +259,7 @@ def trace_table(
     if table is not None:
         first, last = min(first, table.first), max(last, table.last)
     on = measure.compressed if is_product_of_few(f) else measure
-    call, integral = program.function((f,)), on.form if energy else on.trace
+    call, integral = program.function((f,)), on.integral(energy)
 
     def at(x: np.ndarray) -> Any:
         step = max(1, _CACHED // on.size)
@@ -300,7 +301,7 @@ class _Watched(Float64):
         return [np.asarray(x, dtype=float) for x in found]
 
     def integrate(
-        self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[bool], env: Mapping[Symbol, Any]
+        self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[Pair | None], env: Mapping[Symbol, Any]
     ) -> list[Any]:
         """Return sums over the eigenvalues: of many points from tables, where these serve, and on few nodes."""
         totals: list[Any] = [None] * len(integrands)
@@ -316,9 +317,11 @@ class _Watched(Float64):
                 totals[i] = total
         return totals
 
-    def _tabulated(self, measure: Measure, f: Expr, energy: bool, env: Mapping[Symbol, Any]) -> Any:
+    def _tabulated(self, measure: Measure, f: Expr, energy: Pair | None, env: Mapping[Symbol, Any]) -> Any:
         """Return an integral of one ridge at many points; None where there is no table of it."""
         ridge = ridge_of(f)
+        if energy not in {None, ENERGIES}:
+            return None
         if ridge is None or np.size(env[ridge]) <= MANY or self.program.function((f,)).place:
             return None
         kappa = env[ridge]
@@ -340,7 +343,7 @@ class _Watched(Float64):
         return total
 
     def _summed(
-        self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[bool], env: Mapping[Symbol, Any]
+        self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[Pair | None], env: Mapping[Symbol, Any]
     ) -> list[Any]:
         """Return sums over the nodes."""
         points, inverse = _points(integrands, env)
@@ -354,14 +357,15 @@ class _Watched(Float64):
         return [total if inverse is None or np.ndim(total) == 0 else total[inverse] for total in totals]
 
     def _sums(
-        self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[bool], columns: Mapping[Symbol, Any]
+        self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[Pair | None], columns: Mapping[Symbol, Any]
     ) -> list[Any]:
         """Return sums over the nodes for a block of points, as columns; what was lost is reported."""
         functions, sizes = self.program.function(tuple(integrands))(columns, measure)
         totals = []
-        for f, size, against_energies in zip(functions, sizes, energy, strict=True):
-            integral = measure.form if against_energies else measure.trace
-            plain = measure.plain.form if against_energies else measure.plain.trace
+        for f, size, truths in zip(functions, sizes, energy, strict=True):
+            integral, plain = measure.integral(truths), measure.sizes(truths)
+            if truths not in {None, ENERGIES}:
+                size = np.abs(f) if size is None else size  # products of two truths have both signs
             with np.errstate(under="ignore"):
                 total = integral(f)
                 if size is not None and cancels(total, plain(size)):
@@ -369,7 +373,7 @@ class _Watched(Float64):
             # What underflows in a sum is lost in its round-off, unless the sum itself is as small.
             nonzero = plain(f != 0) != 0
             if np.any((np.abs(total) < _LOST) & nonzero) or (
-                against_energies and _lost_energy_counts(f, measure, total)
+                truths == ENERGIES and _lost_energy_counts(f, measure, total)
             ):
                 self.reports.append("integral")
             totals.append(total)
@@ -485,14 +489,11 @@ class _Rough(_Watched):
     rough = True
 
     def _sums(
-        self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[bool], columns: Mapping[Symbol, Any]
+        self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[Pair | None], columns: Mapping[Symbol, Any]
     ) -> list[Any]:
         """Return sums over the nodes."""
         functions, _ = self.program.function(tuple(integrands))(columns, measure)
-        return [
-            (measure.form if against_energies else measure.trace)(f, rough=True)
-            for f, against_energies in zip(functions, energy, strict=True)
-        ]
+        return [measure.integral(truths)(f, rough=True) for f, truths in zip(functions, energy, strict=True)]
 
     def pooled(
         self, system: PooledSystem, measure: Measure, values: Mapping[Symbol, Any], direction: Mapping[Symbol, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
 from typing import Any, cast
 from weakref import WeakKeyDictionary
@@ -15,6 +15,7 @@ from collapse_theory.core.errors import DomainError, shown
 from collapse_theory.core.precision import exact_context
 from collapse_theory.describe.spectra import PowerLaw, Spectrum
 from collapse_theory.describe.targets import Target, held
+from collapse_theory.describe.truths import ENERGIES, Pair, Truths
 from collapse_theory.numerics.compression import compress, panel_floor
 from collapse_theory.numerics.jets import Jet, value_of
 from collapse_theory.numerics.octaves import Octaves
@@ -92,6 +93,8 @@ class Measure:
         values: Eigenvalues of each covariance at the nodes, by name, shape (k,); none for a space without covariance.
         counts: Number of directions at each node, shape (k,). Integrals are taken by the methods; this is for exact counting.
         energies: Sum of the target energies over each node's directions, shape (k,); None without a target.
+        offsets: The same sums for every other pair of truths, of the products of ``w0`` and of offsets from it, which have both
+            signs (:mod:`collapse_theory.describe.truths`).
         extent: Of nodes that are a quadrature (:mod:`.panels`), what they stand for; counts are then weights. None if every
             direction is at its node.
 
@@ -104,6 +107,7 @@ class Measure:
     counts: np.ndarray
     energies: np.ndarray | None = None
     extent: Extent | None = None
+    offsets: Mapping[Pair, np.ndarray] = field(default_factory=dict)
 
     # ------------------------------------------------------------------ integrals
     def trace(self, f: Any, *, rough: bool = False, column: bool = False) -> Any:
@@ -119,18 +123,31 @@ class Measure:
         total = _integral(f, self.counts, self.weights if rough else None)
         return _column(total) if column else total
 
-    def form(self, f: Any, *, rough: bool = False, column: bool = False) -> Any:
-        """Return the integral of a function against the energy measure; arguments as in :meth:`trace`.
+    def form(self, f: Any, *, rough: bool = False, column: bool = False, truths: Pair = ENERGIES) -> Any:
+        """Return the integral of a function against the energy measure, or that of two truths; arguments as in :meth:`trace`.
 
         Raises:
-            DomainError: Without a target.
+            DomainError: Without a target, or without that of a truth.
         """
-        if self.energies is None:
-            raise DomainError("a quadratic form needs the energies of a target, got none; pass target=")
+        weights = self.energies if truths == ENERGIES else self.offsets.get(truths)
+        if weights is None:
+            raise _no_target(self, truths)
         if self.extent is not None:
             self.check_vanishing(f, self.extent.energetic)
-        total = _integral(f, self.energies, self.energies if rough else None)
+        total = _integral(f, weights, weights if rough else None)
         return _column(total) if column else total
+
+    def integral(self, truths: Pair | None) -> Callable[..., Any]:
+        """Return the method that integrates against the products of two truths; None is the counting measure."""
+        return self.trace if truths is None else partial(self.form, truths=truths)
+
+    def sizes(self, truths: Pair | None) -> Callable[[Any], Any]:
+        """Return the same against the sizes of these products, over the nodes alone."""
+        plain = self.plain.integral(truths)
+        if truths is None or truths == ENERGIES:
+            return plain
+        signs = np.sign(self.offsets.get(truths, np.zeros(self.size)))
+        return lambda f: plain(f * signs)
 
     def products(self, left: Any, right: Any) -> Any:
         """Return the integrals of all products of stacked functions against the counting measure, in the fastest order.
@@ -274,7 +291,7 @@ class Measure:
 
         See :mod:`.compression`. Commuting covariances, and what float64 has lost digits of, are not compressed.
         """
-        if len(self.values) != 1 or self.extent is not None or self.size < _FEW:
+        if len(self.values) != 1 or self.extent is not None or self.size < _FEW or self.offsets:
             return self
         ((name, s),), e = self.values.items(), self.energies
         if s.dtype == object or not isinstance(self.counts, np.ndarray) or (e is not None and (e == _TINY).any()):
@@ -339,13 +356,17 @@ class Measure:
         live = s > 0
         if live.all():
             return replace(self, values={COMMON: s})
-        return Measure({COMMON: s[live]}, self.counts[live], None if self.energies is None else self.energies[live])
+        energies = None if self.energies is None else self.energies[live]
+        return Measure(
+            {COMMON: s[live]}, self.counts[live], energies, offsets={k: x[live] for k, x in self.offsets.items()}
+        )
 
     def mapped(self, number: Callable[[np.ndarray], np.ndarray]) -> Measure:
         """Return the measure with a function applied to eigenvalues, energies and weights: numbers of another arithmetic."""
         energies = None if self.energies is None else number(self.energies)
         counts = self.counts if self.extent is None else number(self.counts)
-        return Measure({name: number(v) for name, v in self.values.items()}, counts, energies, self.extent)
+        offsets = {pair: number(x) for pair, x in self.offsets.items()}
+        return Measure({name: number(v) for name, v in self.values.items()}, counts, energies, self.extent, offsets)
 
     # ------------------------------------------------------------------ from a spectrum and a target
     @classmethod
@@ -378,7 +399,8 @@ class Measure:
         if long:
             return _long_float64(*cast("tuple[str, PowerLaw]", _only(spectrum)), target, octaves)
         energies = None if target is None else _energies(spectrum, target, target.energies, target.atom_energies)
-        return cls._build(spectrum, lambda s: s.nodes, energies)._merged()
+        offsets = _offsets(spectrum, target, lambda truths, main: truths.offsets(main))
+        return cls._build(spectrum, lambda s: s.nodes, energies, offsets)._merged()
 
     @classmethod
     def of_atoms(cls, nodes: np.ndarray, counts: Sequence[float], energies: np.ndarray) -> Measure:
@@ -414,10 +436,17 @@ class Measure:
         if target is not None:
             each, by_atom = (partial(f, mp=mp) for f in (target.exact_energies, target.exact_atom_energies))
             energies = np.array(_energies(spectrum, target, each, by_atom), dtype=object)
-        return cls._build(spectrum, lambda s: np.array(s.exact_nodes(mp), dtype=object), energies)
+        offsets = _offsets(spectrum, target, lambda truths, main: truths.exact_offsets(main, mp))
+        return cls._build(spectrum, lambda s: np.array(s.exact_nodes(mp), dtype=object), energies, offsets)
 
     @classmethod
-    def _build(cls, spectrum: Spectra, nodes: Callable[[Spectrum], np.ndarray], energies: np.ndarray | None) -> Measure:
+    def _build(
+        cls,
+        spectrum: Spectra,
+        nodes: Callable[[Spectrum], np.ndarray],
+        energies: np.ndarray | None,
+        offsets: Mapping[Pair, np.ndarray],
+    ) -> Measure:
         if isinstance(spectrum, Mapping):
             values = {name: np.repeat(nodes(s), s.counts) for name, s in spectrum.items()}
             counts = np.ones(next(iter(spectrum.values())).listed, dtype=np.int64)
@@ -427,7 +456,8 @@ class Measure:
         if not live.all():
             values, counts = {name: v[live] for name, v in values.items()}, counts[live]
             energies = None if energies is None else energies[live]
-        return cls(values, counts, energies)
+            offsets = {pair: x[live] for pair, x in offsets.items()}
+        return cls(values, counts, energies, offsets=offsets)
 
     def _merged(self) -> Measure:
         """Return the measure with each eigenvalue of a lone covariance once."""
@@ -442,7 +472,8 @@ class Measure:
         counts, energies = self.counts, self.energies
         if energies is not None:
             energies = _summed(energies, where, distinct.size)
-        return type(self)({name: distinct}, _summed(counts, where, distinct.size), energies)
+        offsets = {pair: _summed(x, where, distinct.size) for pair, x in self.offsets.items()}
+        return type(self)({name: distinct}, _summed(counts, where, distinct.size), energies, offsets=offsets)
 
 
 _REMEMBERED = 4
@@ -566,6 +597,31 @@ def _energies(spectrum: Spectra, target: Target, each: Callable[..., Any], by_at
     """Return the energies of every direction of commuting covariances, or of every atom of one spectrum."""
     check_pair(spectrum, target)
     return each(_main(spectrum)) if isinstance(spectrum, Mapping) else by_atom(spectrum)
+
+
+def _offsets(
+    spectrum: Spectra, target: Target | None, each: Callable[[Truths, Spectrum], Mapping[Pair, np.ndarray]]
+) -> dict[Pair, np.ndarray]:
+    """Return the products of several truths, of every direction of commuting covariances, or of every atom of one spectrum."""
+    if not isinstance(target, Truths):
+        return {}
+    main = _main(spectrum)
+    found = each(target, main)
+    if isinstance(spectrum, Mapping) or main.counts.size == main.listed:
+        return dict(found)
+    starts = np.concatenate([[0], np.cumsum(main.counts)[:-1]])
+    return {pair: np.add.reduceat(x, starts) for pair, x in found.items()}
+
+
+def _no_target(measure: Measure, truths: Pair) -> DomainError:
+    if measure.energies is None:
+        return DomainError("a quadratic form needs the energies of a target, got none; pass target=")
+    known = {name for pair in (ENERGIES, *measure.offsets) for name in pair}
+    missing = next(name for name in truths if name not in known)
+    return DomainError(
+        f"target needs the coefficients of the truth {shown(missing)}, which labels rows, got {', '.join(sorted(known))}; pass "
+        f"target={{'w0': ct.Coefficients(...), {missing!r}: ct.Coefficients(...)}}"
+    )
 
 
 def _main(spectrum: Spectra) -> Spectrum:

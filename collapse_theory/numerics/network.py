@@ -17,6 +17,7 @@ from sympy import Expr, Symbol
 from collapse_theory import symbols
 from collapse_theory.derive.cavity import FEATURES, Cavity, OwnFit, Pair, unlabelled
 from collapse_theory.derive.pooled import Combination, PooledSystem
+from collapse_theory.describe.truths import Pair as Truths
 from collapse_theory.numerics.complements import SolvedFit, eliminate, slack
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.reals import Reals
@@ -120,9 +121,9 @@ class PipelineArrays:
         """Return the sum over the eigenvalues."""
         return self.measure.trace(f, column=True)
 
-    def form(self, f: Any) -> Any:
-        """Return the sum over the energies."""
-        return self.measure.form(f, column=True)
+    def form(self, f: Any, truths: Truths) -> Any:
+        """Return the sum over the energies, or over the products of two truths."""
+        return self.measure.form(f, column=True, truths=truths)
 
     def named(self, kind: str, index: tuple[Any, ...], e: Any) -> Any:  # noqa: ARG002 - numbers need no names
         """Return a result as it is."""
@@ -160,7 +161,7 @@ def needed_numbers(system: PooledSystem) -> tuple[Expr, ...]:
         for x in f.designs:
             found |= {x.T, x.weight, x.weight * x.T / f.N, x.weight / f.N, unlabelled(1 - x.truth, x.labellers)}
     rows = [*(x for f in system.fits for x in f.designs), *system.deviations]
-    found |= {c for x in rows for _, c in x.labellers}
+    found |= {c for x in rows for _, c in (*x.labellers, *x.offsets)}
     found |= {
         a.share * b.share * a.sigma**2
         for x in rows

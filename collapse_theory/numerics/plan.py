@@ -20,7 +20,7 @@ from collapse_theory.algebra.atomic_spectrum import AtomicFeatureResidual, Atomi
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge
 from collapse_theory.algebra.implicit_root import ImplicitRoot
-from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral
+from collapse_theory.algebra.integrals import OffsetForm, QuadraticForm, SpectralIntegral
 from collapse_theory.algebra.named_lines import NamedLines
 from collapse_theory.algebra.secular import SecularSum
 from collapse_theory.core.errors import DomainError
@@ -31,6 +31,7 @@ from collapse_theory.derive.labeller_scalars import LabellerScalar
 from collapse_theory.derive.pooled_scalars import PipelineBias, PipelineScalar, PipelineVariance
 from collapse_theory.derive.rounds import RoundRule, RoundTerm
 from collapse_theory.derive.slopes import Slope
+from collapse_theory.describe.truths import ENERGIES, Pair
 from collapse_theory.engine.equivalent import deterministic_equivalent
 from collapse_theory.engine.guard import Existence
 from collapse_theory.numerics.chain_correction import corrected_recursion
@@ -152,7 +153,7 @@ class _Builder:
     def __init__(self) -> None:
         self.names: dict[Expr, Expr] = {}
         self.steps: list[tuple[int, Step]] = []
-        self.integrals: dict[int, list[tuple[Symbol, Expr, bool]]] = {}
+        self.integrals: dict[int, list[tuple[Symbol, Expr, Pair | None]]] = {}
         self.depth: dict[Symbol, int] = {}
         self.used = 0
 
@@ -320,7 +321,7 @@ class _Builder:
         f, name = self.lower(node.integrand), self._new()
         self.names[node] = name
         self.depth[name] = level = self._level(f)
-        self.integrals.setdefault(level, []).append((name, f, isinstance(node, QuadraticForm)))
+        self.integrals.setdefault(level, []).append((name, f, _truths(node)))
 
     def _named(self, nodes: tuple[Expr, ...], step: Step, *needs: Expr) -> None:
         """Place a step that computes these nodes and needs those expressions."""
@@ -344,6 +345,13 @@ def _recursion(node: Expr) -> tuple[tuple[Expr, ...], Rule, tuple[Expr, ...]]:
     if isinstance(node, FilterScalar):
         return node.both, *filter_recursion(node)
     return node.both, *labeller_recursion(node)
+
+
+def _truths(node: SpectralIntegral) -> Pair | None:
+    """Return the truths whose products an integral is against; None for a trace."""
+    if isinstance(node, OffsetForm):
+        return node.truths
+    return ENERGIES if isinstance(node, QuadraticForm) else None
 
 
 def _outermost(e: Expr) -> list[Expr]:

@@ -16,6 +16,7 @@ from sympy import Add, Expr, Mul, Number, NumberSymbol, Pow, Symbol
 
 from collapse_theory.core.errors import DomainError
 from collapse_theory.derive.pooled import PooledSystem
+from collapse_theory.describe.truths import Pair
 from collapse_theory.numerics.existence_check import check_existence
 from collapse_theory.numerics.interpreter import interpret
 from collapse_theory.numerics.iteration import solve_equations
@@ -102,12 +103,12 @@ class PointArithmetic(ABC):
         return [value(e) for e in expressions]
 
     def integrate(
-        self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[bool], env: Mapping[Symbol, Any]
+        self, measure: Measure, integrands: Sequence[Expr], energy: Sequence[Pair | None], env: Mapping[Symbol, Any]
     ) -> list[Any]:
         """Return sums over the eigenvalues."""
         bound = {x for f in integrands for x in f.free_symbols if isinstance(x, Eigenvalue)}
         functions = self.evaluate(integrands, {**env, **{x: measure.at(x.name) for x in bound}})
-        return [(measure.form if e else measure.trace)(f) for f, e in zip(functions, energy, strict=True)]
+        return [measure.integral(truths)(f) for f, truths in zip(functions, energy, strict=True)]
 
     def on_atoms(
         self,

@@ -142,7 +142,7 @@ def _float64(
     rough: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return bias and variance of many points, or their slopes, not a number where they are not believed; and their errors."""
-    plain = system.asked is None and not any(f.features for f in system.fits)
+    plain = system.asked is None and not system.others and not any(f.features for f in system.fits)
     few = (
         measure.compressed if plain and 2 * len(system.fits) <= ORDER else measure
     )  # products of resolvents on each side

@@ -19,6 +19,7 @@ from collapse_theory.core.numbers import flag, float64_number, integer, show, wo
 from collapse_theory.core.precision import exact_context, exact_number, public_number
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
+from collapse_theory.describe.truths import Tasks, given_target
 from collapse_theory.numerics.arrays import broadcast_shape, float64_array
 from collapse_theory.numerics.ball_tail import tailed_measure
 from collapse_theory.numerics.balls import TooWideError, evaluate_certified
@@ -99,18 +100,20 @@ class Predictor:
         program: The compiled formula.
         name: What messages call the formula.
         spectrum: Eigenvalues of the input covariance, a mapping by name for commuting covariances, or None.
-        target: Energies of the true coefficients, or None.
+        target: Energies of the true coefficients, or None; of several truths a mapping by name.
+        overlaps: The overlaps of several truths (:class:`.Truths`), or None.
 
     Raises:
         DomainError: If the formula needs a spectrum or a target that is not given, or they do not match.
     """
 
-    def __init__(self, program: Program, name: str, spectrum: Spectra | None, target: Target | None) -> None:
+    def __init__(
+        self, program: Program, name: str, spectrum: Spectra | None, target: Target | Tasks | None, overlaps: Any = None
+    ) -> None:
         spectra = spectrum.values() if isinstance(spectrum, Mapping) else [spectrum]
         if not all(isinstance(s, Spectrum | None) for s in spectra):
             raise DomainError(f"spectrum needs to be a spectrum, got {shown(spectrum)}; write ct.Eigenvalues(values)")
-        if not isinstance(target, Target | None):
-            raise DomainError(f"target needs to be a target, got {shown(target)}; write ct.Energies(values)")
+        target = given_target(target, overlaps)
         if program.plan.needs_spectrum and spectrum is None:
             raise DomainError(f"{name} needs a spectrum, got none; pass spectrum=ct.Isotropic(d=...) or another one")
         if program.plan.needs_target and target is None:
@@ -475,9 +478,11 @@ def program_of(formula: ErrorFormula) -> Program:
     )
 
 
-def predictor_of(formula: ErrorFormula, *, spectrum: Spectra | None, target: Target | None) -> Predictor:
+def predictor_of(
+    formula: ErrorFormula, *, spectrum: Spectra | None, target: Target | Tasks | None, overlaps: Any = None
+) -> Predictor:
     """Return a formula at one spectrum and target."""
-    return Predictor(formula.program, formula.name, spectrum, target)
+    return Predictor(formula.program, formula.name, spectrum, target, overlaps)
 
 
 def _check_isotropic(owner: str, spectrum: Spectra) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from sympy import And, Expr, Symbol
 from sympy.logic.boolalg import Boolean
 
+from collapse_theory.describe.truths import ENERGIES
 from collapse_theory.numerics.compiled import numeric_function
 from collapse_theory.numerics.float64 import Float64Program, trace_table
 from collapse_theory.numerics.integrand_shape import ridge_of
@@ -265,7 +266,7 @@ def _integrals(
     last = first + unit.octaves.rows - 3
     for name, f, energy in zip(step.names, step.integrands, step.energy, strict=True):
         ridge = ridge_of(f)
-        if ridge not in solved or program.function((f,)).place:
+        if ridge not in solved or energy not in {None, ENERGIES} or program.function((f,)).place:
             return None
         table = trace_table(program, measure, f, energy, first, last)
         shift = first - table.first

@@ -13,6 +13,7 @@ from sympy import Expr, MatrixExpr, Symbol
 
 from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.derive.rounds import RoundRule
+from collapse_theory.describe.truths import ENERGIES, Pair
 from collapse_theory.numerics.chain_correction import CorrectedChain
 from collapse_theory.numerics.filtered_fits import FilteredFits
 from collapse_theory.numerics.generations import Generations
@@ -65,14 +66,14 @@ class SolveFeatures:
 
 @dataclass(frozen=True)
 class Integrate:
-    """Take integrals in one pass over the eigenvalues; ``energy[i]`` says against which of the two measures."""
+    """Take integrals in one pass over the eigenvalues; ``energy[i]`` is the pair of truths against whose products, or None."""
 
     names: tuple[Symbol, ...]
     integrands: tuple[Expr, ...]
-    energy: tuple[bool, ...]
+    energy: tuple[Pair | None, ...]
 
     def __str__(self) -> str:
-        signs = (("energies" if energy else "counts") for energy in self.energy)
+        signs = (_weights(energy) for energy in self.energy)
         totals = (f"sum {sign} * ({f})" for sign, f in zip(signs, self.integrands, strict=True))
         return f"{_listed(self.names)} = {', '.join(totals)}"
 
@@ -258,6 +259,12 @@ Step = (
     | CheckExistence
     | Unroll
 )
+
+
+def _weights(truths: Pair | None) -> str:
+    if truths is None:
+        return "counts"
+    return "energies" if truths == ENERGIES else f"products of {' and '.join(truths)}"
 
 
 def _listed(items: tuple[Expr, ...]) -> str:

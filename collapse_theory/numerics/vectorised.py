@@ -8,6 +8,7 @@ from typing import Any
 from sympy import Expr, Symbol
 from sympy.printing.numpy import NumPyPrinter
 
+from collapse_theory.describe.truths import ENERGIES
 from collapse_theory.numerics.compiled import numeric_function
 from collapse_theory.numerics.kernels import float64_kernels
 from collapse_theory.numerics.magnitude import Magnitudes, input_sum
@@ -53,7 +54,8 @@ def magnitudes_of(plan: Plan) -> Magnitudes:
         elif isinstance(s, Integrate):
             results |= set(s.names)
             of = Magnitudes(frozenset(results), frozenset(nonnegative))
-            nonnegative |= {name for name, f in zip(s.names, s.integrands, strict=True) if of(f) == f}
+            each = zip(s.names, s.integrands, s.energy, strict=True)
+            nonnegative |= {name for name, f, truths in each if of(f) == f and truths in {None, ENERGIES}}
         else:
             results |= set(s.names)
             if isinstance(s, CheckExistence) or (isinstance(s, Recurse | SolvePooled) and not s.along):

@@ -20,6 +20,7 @@ from collapse_theory.derive.pooled import PooledSystem, pooled_system
 from collapse_theory.derive.pooled_scalars import PipelineScalar
 from collapse_theory.derive.rounds import RoundRule, RoundSum, round_sums
 from collapse_theory.derive.written_out import WrittenOut, replaced, write_out
+from collapse_theory.describe.truths import ENERGIES
 from collapse_theory.numerics.generations import Generations
 from collapse_theory.numerics.plan import Plan, compile_plan
 from collapse_theory.numerics.steps import (
@@ -158,6 +159,8 @@ class _Lines:
                 self._equations(step.names, step.unknowns, step.sides)
             elif isinstance(step, Recurse) and not step.along and isinstance(step.rule, Generations):
                 self._recurse(step, step.rule)
+            elif isinstance(step, SolvePooled) and step.system.others:
+                raise _several_truths(step.system.others)
             elif isinstance(step, SolvePooled) and not step.along:
                 given = dict(zip(step.symbols, map(self.said, step.arguments), strict=True))
                 self._results(step.names, self._pooled(step.system, given))
@@ -175,6 +178,8 @@ class _Lines:
 
     def _integrate(self, step: Integrate) -> None:
         for name, f, energy in zip(step.names, step.integrands, step.energy, strict=True):
+            if energy not in {None, ENERGIES}:
+                raise _several_truths(energy or ())
             integral = self.said((QuadraticForm if energy else SpectralTrace).written(f))
             whole = isinstance(integral, SpectralIntegral)
             self.names[name] = self.let(_stem(integral), integral) if whole else integral
@@ -380,6 +385,11 @@ def _refusal(about: str, step: Any) -> str:
     else:
         what = f"a formula of the theory, got {type(step).__name__} in {about}; print it with latex()"
     return f"code needs {what}"
+
+
+def _several_truths(names: Sequence[str]) -> DomainError:
+    listed = ", ".join(name for name in names if name != ENERGIES[0])
+    return DomainError(f"code needs a formula of one truth, got the offset of {listed}; print it with latex()")
 
 
 # ---------------------------------------------------------------------- pieces of the law of a fit

@@ -30,7 +30,7 @@ from collapse_theory.algebra.atomic_spectrum import AtomicFeatureResidual, Atomi
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge
 from collapse_theory.algebra.implicit_root import ImplicitRoot
-from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace
+from collapse_theory.algebra.integrals import OffsetForm, QuadraticForm, SpectralTrace
 from collapse_theory.algebra.named_lines import NamedLines
 from collapse_theory.algebra.opaque import Opaque
 from collapse_theory.algebra.secular import SecularSum
@@ -73,7 +73,7 @@ _OPAQUE: Mapping[str, type[Opaque]] = MappingProxyType(
         x.__name__: x
         for x in (
             EffectiveRidge, ResidualDegrees, FeatureRidge, FeatureResidual, AtomicRidge, AtomicResidual, AtomicFeatureRidge,
-            AtomicFeatureResidual, SpectralTrace, QuadraticForm, DigammaDifference, GammaRatio, GeometricSum, ChainBias,
+            AtomicFeatureResidual, SpectralTrace, QuadraticForm, OffsetForm, DigammaDifference, GammaRatio, GeometricSum, ChainBias,
             ChainVariance, PooledBias, PooledVariance, PipelineBias, PipelineVariance, CorrectedBias, CorrectedVariance,
             AtomicChain, SecularSum, Slope, RoundTerm, NamedLines, ImplicitRoot,
         )
@@ -311,7 +311,10 @@ def _makers() -> dict[str, Callable[..., Basic]]:
     """Return what rebuilds the object of each head from its arguments, as they are."""
     return {
         **{head: _verbatim(cls) for head, cls in (*_OPERATIONS.items(), *_FUNCTIONS.items())},
-        **{head: cls.written if cls in (SpectralTrace, QuadraticForm) else cls for head, cls in _OPAQUE.items()},
+        **{
+            head: cls.written if cls in (SpectralTrace, QuadraticForm, OffsetForm) else cls
+            for head, cls in _OPAQUE.items()
+        },
         "tuple": Tuple,
         "sum": sympy.Sum,
     }

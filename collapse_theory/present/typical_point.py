@@ -17,7 +17,7 @@ from sympy.core.function import AppliedUndef
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory.algebra.effective import EffectiveRidge
-from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral
+from collapse_theory.algebra.integrals import OffsetForm, QuadraticForm, SpectralIntegral
 from collapse_theory.algebra.opaque import Opaque
 from collapse_theory.algebra.special import DigammaDifference, GammaRatio, GeometricSum
 from collapse_theory.symbols import Eigenvalue, Generated
@@ -131,7 +131,9 @@ class TypicalPoint:
         }
         f, total = x.integrand.xreplace(scalars), Integer(0)
         for j in range(1, int(self._values["d"]) + 1):
-            weight = Rational(j + 3, 7) if isinstance(x, QuadraticForm) else Integer(1)
+            weight = Integer(1)
+            if isinstance(x, QuadraticForm | OffsetForm):
+                weight = Rational(j + 3, 7) + zlib.crc32(str(x.args[1:]).encode()) % 97 * (len(x.args) - 1)
             at = {y: Rational(1, j) + Rational(len(y.name) - 5, 3) for y in f.free_symbols}
             total += weight * f.xreplace(at).evalf(_DIGITS)
         return total

@@ -7,7 +7,7 @@ and nodes are numbered by first use, so the random numbers of a trial do not dep
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ MOST_ENTRIES = 2**28
 """Rows of a sample, and entries of the rows of a fit: two gigabytes."""
 
 TRUTH = -1
-"""The number of the truth among the models of a program; fits count from 0."""
+"""The number of the truth among the models of a program; other truths count down from it, fits up from 0."""
 
 COMMON = "Sigma"
 """Name of the common covariance in a mapping of spectra."""
@@ -142,11 +142,13 @@ class Procedure:
         steps: The steps.
         tested: Pairs (model, coefficient): the tested combination.
         measured: "test error", or "training error" or "cross-validation" of the last fit.
+        others: Names of the other truths: those with the numbers after :data:`TRUTH`, counted down.
     """
 
     steps: tuple[Step, ...]
     tested: tuple[tuple[int, float], ...]
     measured: str = "test error"
+    others: tuple[str, ...] = field(default=(), repr=False)  # a checkpoint knows them by their coefficients
 
     def model(self, models: Mapping[int, np.ndarray]) -> np.ndarray:
         """Return the tested combination of models."""
@@ -193,7 +195,7 @@ def compile_linear(
     tested = tuple(
         (compiler.number(x), compiler.values(c, "coefficient of model", signed=True)) for x, c in Source.of(model)
     )
-    return Procedure(_with_release(compiler.steps), tested, measured)
+    return Procedure(_with_release(compiler.steps), tested, measured, tuple(compiler.others))
 
 
 class _Compiler:
@@ -205,6 +207,7 @@ class _Compiler:
         self.designs: dict[Sample, int] = {}
         self.samples: dict[Sample, int] = {}
         self.fits: dict[Truth | Fit, int] = {}
+        self.others: dict[str, int] = {}
         self.features: dict[Features | Fit, int] = {}
 
     def solve(self, fit: Fit) -> None:
@@ -256,11 +259,11 @@ class _Compiler:
         return EarlyStopping(size * self.values.integer(steps, f"steps {where}", MOST_ENTRIES), size)
 
     def number(self, labeller: Any) -> int:
-        """Return the number of the truth or a fit."""
+        """Return the number of a truth or a fit."""
         if isinstance(labeller, Truth):
-            if labeller != describe.TRUTH:
-                raise PipelineError(f"simulate needs one truth, got a sample labelled by {labeller}")
-            return TRUTH
+            if labeller == describe.TRUTH:
+                return TRUTH
+            return self.others.setdefault(labeller.name, TRUTH - 1 - len(self.others))
         return self.fits[labeller]
 
     def label(self, s: Sample) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from collapse_theory.core.errors import DomainError, nearest, shown
 from collapse_theory.describe.pipeline import Fit, Pipeline, Source
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
+from collapse_theory.describe.truths import Truths, given_target
 from collapse_theory.simulate.program import (
     COMMON,
     MOST_ENTRIES,
@@ -46,6 +48,8 @@ class GaussianTrial:
         test: :math:`t_j`, the variances of the test inputs in these directions.
         truth: :math:`w_{0,j}` in these directions.
         floor: The error of the directions that no fit can see.
+        tasks: With other truths, the coefficients of all of them in parts, shape (parts, truths, directions), :math:`w_0` first.
+            Several parts have independent random signs in each run and direction.
     """
 
     program: Procedure
@@ -53,19 +57,30 @@ class GaussianTrial:
     test: np.ndarray
     truth: np.ndarray
     floor: float = 0.0
+    tasks: np.ndarray | None = None
 
     @cached_property
     def fingerprint(self) -> str:
         """Digest of the program and its numbers."""
         deviations = (part for name in sorted(self.deviation) for part in (name, self.deviation[name]))
-        return digest("linear, Gaussian inputs", self.program, self.test, self.truth, self.floor, *deviations)
+        tasks = () if self.tasks is None else (self.tasks,)
+        return digest("linear, Gaussian inputs", self.program, self.test, self.truth, self.floor, *deviations, *tasks)
+
+    def _truths(self, rng: np.random.Generator) -> dict[int, np.ndarray]:
+        """Return the true coefficients by their numbers."""
+        if self.tasks is None:
+            return {TRUTH: self.truth}
+        signs: np.ndarray = np.ones((1, self.truth.size))
+        if len(self.tasks) > 1:
+            signs = 2.0 * rng.integers(2, size=(len(self.tasks), self.truth.size)) - 1
+        return {TRUTH - i: w for i, w in enumerate((signs[:, None] * self.tasks).sum(axis=0))}
 
     def __call__(self, rng: np.random.Generator) -> float:
         """Return the excess risk of the tested model in one run."""
         X: dict[int, np.ndarray] = {}
         y: dict[int, np.ndarray] = {}
         F: dict[int, np.ndarray] = {}
-        w = {TRUTH: self.truth}
+        w = self._truths(rng)
         for step in self.program.steps:
             match step:
                 case Draw():
@@ -82,7 +97,7 @@ class GaussianTrial:
                         return self._residuals(step, X, y, w[step.fit], features)
                     for design in step.release:
                         del X[design]
-        miss = self.program.model(w) - self.truth
+        miss = self.program.model(w) - w[TRUTH]
         return float(self.test @ np.square(miss)) + self.floor
 
     def _residuals(
@@ -257,6 +272,10 @@ def linear_trial(pipeline: Pipeline, model: Fit | Source, setting: Setting) -> T
         )
     if given == ["spectrum"]:
         return _gaussian(program, setting)
+    if program.others:
+        raise DomainError(
+            f"simulate on real rows needs one truth, got {', '.join(program.others)} beside it; draw Gaussian inputs with spectrum="
+        )
     points = points_from_inputs if given == ["inputs"] else points_from_kernel
     return RealTrial(program, points(getattr(setting, given[0]), setting.targets, program, setting.test_covariance))
 
@@ -275,17 +294,15 @@ def _gaussian(program: Procedure, setting: Setting) -> GaussianTrial:
                 f"spectrum needs the covariance {shown(name)} {what}, got {', '.join(map(repr, spectra)) or 'none'}"
                 f"{nearest(name, spectra)}; give spectrum={{{shown(name)}: ...}}"
             )
-    if not isinstance(setting.target, Target):
-        raise DomainError(
-            f"target needs to be a Target, got {shown(setting.target)}; for an array use ct.Energies or ct.Coefficients"
-        )
+    target = cast("Target", given_target(setting.target, setting.overlaps))
     sizes = {name: spectra[name].dimension for name in (*program.covariances, test)}
     if len(set(sizes.values())) > 1:
         raise DomainError(
             f"spectrum needs one length for all covariances, got {sizes}; list them in one common eigenbasis"
         )
     reference = spectra[COMMON if COMMON in spectra else test]
-    truth = np.sqrt(setting.target.energies(reference))
+    target.check(reference)
+    truth = np.sqrt(target.energies(reference))
     deviation = {name: np.sqrt(spectra[name].eigenvalues) for name in program.covariances}
     risk = spectra[test].eigenvalues
     seen = np.any([x > 0 for x in deviation.values()], axis=0)
@@ -298,4 +315,27 @@ def _gaussian(program: Procedure, setting: Setting) -> GaussianTrial:
             f"simulate needs fits of at most {MOST_ENTRIES} entries (rows times directions), got {rows} x {int(seen.sum())}; "
             "take fewer rows or directions"
         )
-    return GaussianTrial(program, {k: x[seen] for k, x in deviation.items()}, risk[seen], truth[seen], floor)
+    tasks = _tasks(program, target, reference)
+    return GaussianTrial(
+        program,
+        {k: x[seen] for k, x in deviation.items()},
+        risk[seen],
+        truth[seen],
+        floor,
+        None if tasks is None else np.ascontiguousarray(tasks[..., seen]),
+    )
+
+
+def _tasks(program: Procedure, target: Target, spectrum: Spectrum) -> np.ndarray | None:
+    """Return the coefficients of all truths of a program in parts; None where there is one."""
+    if not program.others:
+        return None
+    names = list(target.targets) if isinstance(target, Truths) else []
+    for name in program.others:
+        if name not in names:
+            raise DomainError(
+                f"target needs the coefficients of the truth {shown(name)}, which labels rows, got "
+                f"{', '.join(names) or shown(target)}; pass target={{'w0': ..., {name!r}: ...}}"
+            )
+    parts = cast("Truths", target).components(spectrum)
+    return parts[:, [0, *map(names.index, program.others)]]

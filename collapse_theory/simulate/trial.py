@@ -20,13 +20,14 @@ class Setting:
 
     Attributes:
         spectrum: Spectrum of the inputs, or a mapping from covariance names to spectra in one common eigenbasis.
-        target: The true coefficients.
+        target: The true coefficients; a mapping by name where there are several truths.
         inputs: Real inputs, shape (N, p), whose rows are drawn with replacement.
         targets: Real targets, shape (N,).
         kernel: Kernel matrix of N points, shape (N, N).
         test_covariance: Name of the covariance of the test inputs; None is the common one.
         values: Values of the pipeline's symbols by name.
         measured: "test error", or "training error" or "cross-validation" of the last fit.
+        overlaps: The overlaps of several truths.
     """
 
     spectrum: Any = None
@@ -37,6 +38,7 @@ class Setting:
     test_covariance: str | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
     measured: str = "test error"
+    overlaps: Any = None
 
 
 class Trial(Protocol):

@@ -79,6 +79,7 @@ def simulate(
     family: SimulatedFamily | None = None,
     spectrum: Any = None,
     target: Any = None,
+    overlaps: Any = None,
     inputs: Any = None,
     targets: Any = None,
     kernel: Any = None,
@@ -102,7 +103,9 @@ def simulate(
         family: What is fitted; linear regression if None. Any object with a ``trial(pipeline, model, setting)`` method.
         spectrum: Covariance eigenvalues of Gaussian inputs, or a mapping from covariance names to spectra listed in one
             common eigenbasis ("Sigma" is the covariance of the samples that name none).
-        target: The true coefficients, with ``spectrum``.
+        target: The true coefficients, with ``spectrum``; of several truths a mapping by name, "w0" the one tested by.
+        overlaps: Of truths without signs, the products of each two by pair of names, as in
+            :meth:`~collapse_theory.derive.formula.ErrorFormula.evaluate`; runs draw coefficients that have them.
         inputs: Real inputs, shape (N, p): columns are centred, rows drawn with replacement. The truth is the
             least-squares fit of ``targets`` on all rows, and errors are averaged over all rows.
         targets: Real targets, shape (N,), with ``inputs`` (centred) or ``kernel`` (as they are).
@@ -149,7 +152,7 @@ def simulate(
     if measured not in MEASURED:
         hint = nearest(str(measured), MEASURED)
         raise DomainError(f"measured needs to be one of {', '.join(MEASURED)}, got {shown(measured)}{hint}")
-    setting = Setting(spectrum, target, inputs, targets, kernel, test_covariance, values, measured)
+    setting = Setting(spectrum, target, inputs, targets, kernel, test_covariance, values, measured, overlaps)
     tested: Any = pipe.tested(model) if family is None else pipe.model(model)  # type: ignore[arg-type]
     if measured != "test error" and not isinstance(tested, Fit):
         raise PipelineError(f"measured={measured!r} needs a fit, got the combination {tested}; pass one fit as model")
