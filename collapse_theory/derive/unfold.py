@@ -56,7 +56,7 @@ def closed_form(e: Any, spectrum: Spectrum, conditions: Iterable[Boolean] = ()) 
     """
     if getattr(e, "has", lambda _: False)(FilterScalar):
         raise DomainError(
-            "doit has no closed form for fits that are stopped early, contour integrals on any spectrum; evaluate numerically instead"
+            "doit has no closed form for fits that are stopped early: contour integrals, on any spectrum; evaluate them"
         )
     if not isinstance(spectrum, (Isotropic, Spiked)):
         raise DomainError(
