@@ -14,7 +14,7 @@ import pytest
 import collapse_theory as ct
 from collapse_theory.study import sweep as module
 from collapse_theory.study.sweep import Runs, simulated, write_sweep
-from tests.helpers import cli
+from tests.helpers import call, call_json
 
 xarray = pytest.importorskip("xarray", reason="the extra data")
 
@@ -122,15 +122,16 @@ def file(tmp_path):
 
 
 def test_the_command_writes_netcdf_and_csv(file, tmp_path):
-    done = cli("sweep", file, "-o", tmp_path / "out.nc", "--trials", 3, "--checkpoint", tmp_path / "points", "--json")
-    assert json.loads(done.stdout)["axes"] == {"lam": 3, "generations": 2}
+    out = str(tmp_path / "out.nc")
+    told = call_json("sweep", str(file), "-o", out, "--trials", "3", "--checkpoint", str(tmp_path / "points"))
+    assert told["axes"] == {"lam": 3, "generations": 2}
     with xarray.open_dataset(tmp_path / "out.nc", engine="scipy") as out:
         assert out["theory"].dims == ("lam", "generations")
         pipe = ct.workflows.accumulate(3, ct.Stage(T=20, noise=0.5, ridge=1.0))
         value = ct.test_error(pipe).evaluate(spectrum=ct.Isotropic(5), target=ct.RandomTarget())
         assert float(out["theory"].sel(lam=1.0, generations=3)) == pytest.approx(value, rel=1e-12)
         assert set(out.data_vars) == {"theory", "mean", "sem"}
-    cli("sweep", file, "-o", tmp_path / "out.csv")
+    call("sweep", str(file), "-o", str(tmp_path / "out.csv"))
     lines = (tmp_path / "out.csv").read_text().splitlines()
     assert lines[0] == "lam,generations,theory"
     assert len(lines) == 7
