@@ -2,8 +2,8 @@
 
 Each line is one setting: real and synthetic rows, the labeller's kind and rows, the law of the inputs. The risk is the excess
 risk of the truth (simulated) or the squared error on held-out rows less the least (real data), a mean over repetitions, in units
-of RidgeCV on the mixture; standard errors are those of the ratio. "leave-one-out" chooses one weight of the synthetic rows and a ridge
-by the error on real rows left out. ``python benchmarks/collapse_aware_ridge.py [REPEATS]``.
+of RidgeCV on the mixture; standard errors are those of the ratio. "leave-one-out" chooses one weight of the synthetic rows and
+a ridge by the error on real rows left out. ``python benchmarks/collapse_aware_ridge.py [REPEATS]``.
 """
 
 import sys
@@ -30,13 +30,13 @@ def leave_one_out(X, y, generation):
         U, S, Vt = np.linalg.svd((X - centre) * root[:, None], full_matrices=False)
         z = root * (y - level)
         along = U.T @ z
-        for ridge in RIDGES:
-            keep = S**2 / (S**2 + ridge)
-            leverage = U[real] ** 2 @ keep + 1 / a.sum()
-            error = np.mean(((z[real] - U[real] @ (keep * along)) / (1 - leverage)) ** 2)
-            if error < best[0]:
-                w = Vt.T @ (S / (S**2 + ridge) * along)
-                best = (error, w, level - centre @ w)
+        keep = S**2 / (S**2 + RIDGES[:, None])
+        leverage = keep @ (U[real] ** 2).T + 1 / a.sum()
+        errors = np.mean(((z[real] - (keep * along) @ U[real].T) / (1 - leverage)) ** 2, axis=1)
+        k = int(errors.argmin())
+        if errors[k] < best[0]:
+            w = Vt.T @ (S / (S**2 + RIDGES[k]) * along)
+            best = (errors[k], w, level - centre @ w)
     return best[1:]
 
 
@@ -93,7 +93,7 @@ def main(repeats):
         "ridge, 60 rows, power law": (simulated, {"kind": "ridge", "rows": 60, "power": 1, "noise": 0.5}),
         "ridge, 200 rows, isotropic": (simulated, {"kind": "ridge", "rows": 200, "power": 0, "noise": 1.0}),
         "ridge on the same 60 real rows": (simulated, {"kind": "the same rows", "rows": 60, "power": 0, "noise": 1.0}),
-        "diabetes, least squares, 60 rows": (lambda rng, **o: from_rows(rng, *diabetes, **o), {"kind": "least squares", "rows": 60}),
+        "diabetes, OLS, 60 rows": (lambda rng, **o: from_rows(rng, *diabetes, **o), {"kind": "least squares", "rows": 60}),
         "digits, ridge, 60 rows": (lambda rng, **o: from_rows(rng, *digits, **o), {"kind": "ridge", "rows": 60}),
     }  # fmt: skip
     print(f"risk in units of RidgeCV on the mixture, {repeats} repetitions")

@@ -471,7 +471,9 @@ def report(
         say(f"report: {', '.join(str(f) for f in files)}")
 
 
-@app.command(epilog="Example: collapse-theory sweep examples/u_curves.toml -o curves.nc --trials 100 --checkpoint points")
+@app.command(
+    epilog="Example: collapse-theory sweep examples/u_curves.toml -o curves.nc --trials 100 --checkpoint points"
+)
 def sweep(
     file: File,
     *,
@@ -482,9 +484,10 @@ def sweep(
         int | None, typer.Option(help="Simulate so many runs at every point too, on Gaussian inputs.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed; default the file's.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Worker processes; default the file's. The result does not depend on it.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Workers; default the file's. Results do not depend on it.")] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Keep finished trials there; an interrupted sweep goes on from it.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keep finished trials there; an interrupted sweep goes on from it."),
     ] = None,
     as_json: Json = False,
 ) -> None:

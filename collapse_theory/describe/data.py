@@ -65,7 +65,7 @@ class DataLaw(tuple[Eigenvalues, AnyEnergies], Generic[AnyEnergies]):
         cls, spectrum: Eigenvalues, target: AnyEnergies, noise: float, explained: float, estimator: str
     ) -> DataLaw[AnyEnergies]:
         """Make the pair with its estimates."""
-        self = super().__new__(cls, (spectrum, target))  # type: ignore[type-var]
+        self = super().__new__(cls, (spectrum, target))
         self.noise, self.explained, self.estimator = noise, explained, estimator
         return self
 
@@ -75,12 +75,12 @@ class DataLaw(tuple[Eigenvalues, AnyEnergies], Generic[AnyEnergies]):
     @property
     def spectrum(self) -> Eigenvalues:
         """The eigenvalues."""
-        return self[0]  # type: ignore[no-any-return]
+        return self[0]
 
     @property
     def target(self) -> AnyEnergies:
         """The energies of the target along the eigenvectors."""
-        return self[1]  # type: ignore[no-any-return]
+        return self[1]
 
     def keys(self) -> tuple[str, str]:
         """Return the names under which ``**data`` passes the two."""

@@ -184,7 +184,10 @@ def _run(
     n_jobs = None if jobs == 1 else min(jobs, trials - done.size)
     workers = max(1, joblib.effective_n_jobs(n_jobs))
     size = workers
-    with counting_bar("trials", trials, done.size, shown=progress) as advance, joblib.Parallel(n_jobs=n_jobs) as parallel:
+    with (
+        counting_bar("trials", trials, done.size, shown=progress) as advance,
+        joblib.Parallel(n_jobs=n_jobs) as parallel,
+    ):
         while done.size < trials:
             block = range(done.size, min(done.size + size, trials))
             tasks = [block[k::workers] for k in range(min(workers, len(block)))]

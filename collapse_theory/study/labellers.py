@@ -5,16 +5,16 @@ By the deterministic equivalent of ridge regression, what was fit on labels of g
 
 .. math:: w_g\approx\frac{s_j}{s_j+\kappa}\,w_{g-1}+\nu\,\frac{\sqrt{s_j}}{s_j+\kappa}\,\xi_j,\qquad\xi_j\sim N(0,1),
 
-with the effective ridge :math:`\kappa` of the fit and the variance :math:`\nu^2` per row that it was left with: a *channel*, through
-which rows labelled by :math:`w_g` speak of the truth :math:`w_0`. What they say is a Gaussian *message*
+with the effective ridge :math:`\kappa` of the fit and the variance :math:`\nu^2` per row that it was left with: a *channel*,
+through which rows labelled by :math:`w_g` speak of the truth :math:`w_0`. What they say is a Gaussian *message*
 :math:`\exp(c+b^\top w-\tfrac12w^\top Mw)`. Rows add to it and channels damp it, most along the directions in which labellers
 know least; no number of synthetic rows says more than their labeller knew. With :math:`w_0\sim N(0,\tau^2I)` the probability of
 all labels is a function of :math:`\tau`, :math:`\nu` and the noise levels, and where it is largest is what the rows show of
 these. Labellers are least squares (:math:`\kappa=0`) or have the ridge that is best for them, :math:`\kappa=\nu^2/\tau^2`; the two
 answers are averaged with their probabilities.
 
-Sources: Bach, *High-dimensional analysis of double descent for linear regression with random projections* (2024), section 3, for the
-channel; MacKay, *Bayesian interpolation*, Neural Computation 4 (1992), for the evidence.
+Sources: Bach, *High-dimensional analysis of double descent for linear regression with random projections* (2024), section 3,
+for the channel; MacKay, *Bayesian interpolation*, Neural Computation 4 (1992), for the evidence.
 """
 
 from __future__ import annotations
@@ -53,7 +53,12 @@ class Message:
         return Message(self.M + rows.A / variance, self.b + rows.b / variance, self.c + c)
 
     def through(self, shrink: np.ndarray, variance: np.ndarray) -> Message:
-        r"""Return the message about :math:`v` where :math:`w=\mathrm{diag}(\text{shrink})\,v+N(0,\mathrm{diag}(\text{variance}))`."""
+        r"""Return the message about ``v`` where :math:`w_j=a_jv_j+N(0,q_j)`.
+
+        Args:
+            shrink: The factors :math:`a_j`, shape (p,).
+            variance: The variances :math:`q_j`, shape (p,).
+        """
         root = np.sqrt(variance)
         lower = _root(self.M, root)
         U = solve_triangular(lower, root[:, None] * self.M * shrink, lower=True, check_finite=False)
@@ -124,7 +129,7 @@ class _Rows:
         return len(self.parts) > 1
 
     def first_guess(self) -> np.ndarray:
-        r"""Return the logarithms of :math:`\tau^2,\sigma^2` and, with synthetic rows, :math:`\sigma_0^2,\nu^2` at which a search starts."""
+        r"""Return logarithms to start from, of :math:`\tau^2,\sigma^2` and for synthetic rows :math:`\sigma_0^2,\nu^2`."""
         half = self.spread / 2
         start = [half / self.s[:-1].sum(), half]
         if self.synthetic:
@@ -170,7 +175,7 @@ def estimate_truth(X: np.ndarray, y: np.ndarray, generation: np.ndarray) -> Esti
     """
     centre, level = X.mean(axis=0), float(y[generation == 0].mean())
     _, S, Vt = np.linalg.svd(X - centre, full_matrices=False)
-    live = S > np.finfo(float).eps * max(X.shape) * max(S[0], np.linalg.norm(X))
+    live = np.finfo(float).eps * max(X.shape) * max(S[0], np.linalg.norm(X)) < S
     spread = float(np.square(y - level)[generation == 0].mean())
     if not live.any() or spread <= (np.finfo(float).eps * abs(level)) ** 2:
         return Estimate(np.zeros(X.shape[1]), level, 0.0, 0.0, np.ones(int(generation.max()) + 1))
@@ -207,7 +212,8 @@ def _most_probable(rows: _Rows, *, tuned: bool) -> tuple[float, bool, np.ndarray
         held = 0.5 * float(np.square((logs - start) / _SPREAD).sum())
         return held - rows.evidence(logs, tuned=tuned)
 
-    found = minimize(loss, start, method="L-BFGS-B", bounds=[(x + _RANGE[0], x + _RANGE[1]) for x in start])
+    bounds = [(x + _RANGE[0], x + _RANGE[1]) for x in start]
+    found = minimize(loss, start, method="L-BFGS-B", bounds=bounds)
     return -float(found.fun), tuned, found.x
 
 
