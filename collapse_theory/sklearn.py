@@ -16,7 +16,7 @@ __all__ = ["CollapseAwareRidge"]
 _MOST_GENERATIONS = 1000
 
 
-class CollapseAwareRidge(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class CollapseAwareRidge(RegressorMixin, BaseEstimator):
     """Ridge regression on real and synthetic rows, which weighs them by what labellers can know.
 
     A synthetic label repeats what its labeller believed, errors included: they are common to all its rows and do not average

@@ -158,10 +158,10 @@ def test_a_picture_has_a_line_per_value_and_points_with_bars():
 @pytest.mark.heavy
 def test_a_dask_worker_that_is_killed_changes_no_number(tmp_path):
     distributed = pytest.importorskip("distributed")
-    about = {"spectrum": ct.Isotropic(200), "target": ct.RandomTarget()}
-    axes = {"T": np.arange(250, 258)}
-    fixed = {"n": 2, "T0": 250, "sigma": 0.5, "sigma0": 0.3}
-    alone = simulated(ERR, axes, fixed, about, Runs(400))
+    about = {"spectrum": ct.Isotropic(80), "target": ct.RandomTarget()}
+    axes = {"T": np.arange(100, 108)}
+    fixed = {"n": 2, "T0": 100, "sigma": 0.5, "sigma0": 0.3}
+    alone = simulated(ERR, axes, fixed, about, Runs(200))
     with (
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
@@ -175,7 +175,7 @@ def test_a_dask_worker_that_is_killed_changes_no_number(tmp_path):
             f"os.kill({victim}, signal.SIGKILL)\n"
         )
         killer = subprocess.Popen([sys.executable, "-c", code])
-        shared = simulated(ERR, axes, fixed, about, Runs(400, jobs=-1, checkpoint=tmp_path))
+        shared = simulated(ERR, axes, fixed, about, Runs(200, jobs=-1, checkpoint=tmp_path))
         assert killer.wait(30) == 0  # it was killed while the sweep ran
         assert victim not in client.run(os.getpid).values()
     for a, b in zip(alone, shared, strict=True):
@@ -186,8 +186,8 @@ def test_a_dask_worker_that_is_killed_changes_no_number(tmp_path):
 def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path):
     code = (
         "import collapse_theory as ct\n"
-        "out = ct.catalog['ols-replace'].error.sweep(T=[250, 251, 252], n=2, T0=250, sigma=0.5, sigma0=0.3, trials=300,\n"
-        f"    spectrum=ct.Isotropic(200), target=ct.RandomTarget(), checkpoint={str(tmp_path)!r})\n"
+        "out = ct.catalog['ols-replace'].error.sweep(T=[100, 101, 102], n=2, T0=100, sigma=0.5, sigma0=0.3, trials=400,\n"
+        f"    spectrum=ct.Isotropic(80), target=ct.RandomTarget(), checkpoint={str(tmp_path)!r})\n"
         "print(out['mean'].values.tolist())\n"
     )
     first = subprocess.Popen([sys.executable, "-c", code])
@@ -196,9 +196,8 @@ def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path):
     first.kill()
     first.wait()
     kept = sum(len(json.loads(p.read_text())["errors"]) for p in tmp_path.glob("*.json"))
-    assert 300 <= kept < 900
+    assert 400 <= kept < 1200
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    err = ct.catalog["ols-replace"].error
-    whole = err.sweep(T=[250, 251, 252], n=2, T0=250, sigma=0.5, sigma0=0.3, trials=300, spectrum=ct.Isotropic(200),
-                      target=ct.RandomTarget())  # fmt: skip
+    values = {"T": [100, 101, 102], "n": 2, "T0": 100, "sigma": 0.5, "sigma0": 0.3}
+    whole = ERR.sweep(**values, trials=400, spectrum=ct.Isotropic(80), target=ct.RandomTarget())
     assert json.loads(out.stdout) == whole["mean"].values.tolist()

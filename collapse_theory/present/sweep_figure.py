@@ -99,7 +99,7 @@ def plot(
         heights.append(y)
         axis.plot(x, y, color=colour, marker=marker, label=_named(at) or "test error")
         if flag(terms, "terms"):
-            parts = formula.evaluate(**about, terms=True, **where, **{over: x})
+            parts = formula.evaluate(**about, terms=True, **{**where, over: x})
             for (name, part), dash in zip(parts.items(), _DASHES * len(parts), strict=False):
                 line = np.broadcast_to(np.asarray(part, dtype=float), x.shape)
                 label = name.replace("_", " ") if at == curves[0] else None

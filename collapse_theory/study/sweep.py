@@ -210,7 +210,7 @@ def _point(
 ) -> tuple[int, Simulation]:
     """Simulate one point in a worker."""
     pipe, values = formula.described(point)
-    question = {} if formula.test_covariance is None else {"test_covariance": formula.test_covariance}
+    question: dict[str, Any] = {} if formula.test_covariance is None else {"test_covariance": formula.test_covariance}
     if formula.family is None:
         question["measured"] = formula.measured
     store = None
@@ -256,7 +256,10 @@ def sweep_file(settings: Settings, *, runs: Runs | None = None) -> Any:
             if runs.checkpoint is not None:  # pipelines that differ have points of the same values
                 options["checkpoint"] = Path(runs.checkpoint) / digest(curve.name, tuple(at.items()))[:16]
         used = {x.name for x in formula.free_symbols}
-        values = {**settings.values_of(curve), **{k: v for k, v in settings.sweep.items() if k not in structural}}
+        values: dict[str, Any] = {
+            **settings.values_of(curve),
+            **{k: v for k, v in settings.sweep.items() if k not in structural},
+        }
         found = sweep(
             formula,
             spectrum=settings.spectrum,
