@@ -64,7 +64,7 @@ def plot(
         The figure.
 
     Raises:
-        DomainError: If there is no list for ``over``, there are more lists, or as :func:`.sweep` does.
+        DomainError: If there is no list for ``over``, there are more lists, or as :func:`collapse_theory.study.sweep.sweep` does.
 
     >>> import collapse_theory as ct
     >>> figure = ct.catalog["ridge-clean"].error.plot(

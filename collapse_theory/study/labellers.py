@@ -117,8 +117,8 @@ class Estimate:
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
-    """The rows in the eigenbasis of their inputs, the intercept last."""
+class _Likelihood:
+    """The probability of all rows, in the eigenbasis of their inputs, the intercept last."""
 
     s: np.ndarray
     parts: Sequence[Summary]
@@ -182,7 +182,7 @@ def estimate_truth(X: np.ndarray, y: np.ndarray, generation: np.ndarray) -> Esti
     V = Vt[live].T
     Z = np.column_stack([(X - centre) @ V, np.ones(len(X))])
     parts = [_summary(Z[generation == g], (y - level)[generation == g]) for g in range(int(generation.max()) + 1)]
-    rows = _Rows(np.append(S[live] ** 2 / len(X), 1.0), parts, spread)
+    rows = _Likelihood(np.append(S[live] ** 2 / len(X), 1.0), parts, spread)
     found = [_most_probable(rows, tuned=tuned) for tuned in ((False, True) if rows.synthetic else (False,))]
     share = np.exp([e - max(e for e, _, _ in found) for e, _, _ in found])
     share /= share.sum()
@@ -204,7 +204,7 @@ def _summary(Z: np.ndarray, y: np.ndarray) -> Summary:
     return Summary(Z.T @ Z, Z.T @ y, float(y @ y), len(y))
 
 
-def _most_probable(rows: _Rows, *, tuned: bool) -> tuple[float, bool, np.ndarray]:
+def _most_probable(rows: _Likelihood, *, tuned: bool) -> tuple[float, bool, np.ndarray]:
     """Return the largest evidence of one kind of labellers, the kind, and where it is."""
     start = rows.first_guess()
 
@@ -217,7 +217,7 @@ def _most_probable(rows: _Rows, *, tuned: bool) -> tuple[float, bool, np.ndarray
     return -float(found.fun), tuned, found.x
 
 
-def _weights(rows: _Rows, logs: np.ndarray, *, tuned: bool) -> np.ndarray:
+def _weights(rows: _Likelihood, logs: np.ndarray, *, tuned: bool) -> np.ndarray:
     """Return the information about the coefficients per row of each generation, in units of that of a real row."""
 
     def per_row(g: int) -> float:
