@@ -23,6 +23,7 @@ __all__ = [
     "T0",
     "Eigenvalue",
     "Generated",
+    "K",
     "LineName",
     "N",
     "Perturbation",
@@ -33,6 +34,7 @@ __all__ = [
     "d",
     "declared",
     "design_index",
+    "drift_name",
     "effective_ridge_scalar",
     "eigenvalue",
     "eigenvalue_of",
@@ -66,6 +68,7 @@ __all__ = [
     "rho2",
     "round_index",
     "scale_exponent",
+    "seen_name",
     "sigma",
     "sigma0",
     "spelled",
@@ -79,6 +82,7 @@ __all__ = [
     "unshared",
     "variance",
     "w",
+    "xi",
 ]
 
 d = Symbol("d", positive=True, integer=True)
@@ -95,6 +99,8 @@ m0 = Symbol("m0", nonnegative=True, integer=True)
 k = Symbol("k", positive=True)
 t = Symbol("t", positive=True)
 t0 = Symbol("t0", positive=True)
+K = Symbol("K", positive=True, integer=True)
+xi = Symbol("xi", real=True)
 w = Symbol("w", nonnegative=True)
 p1 = Symbol("p1", nonnegative=True)
 p2 = Symbol("p2", nonnegative=True)
@@ -126,6 +132,8 @@ NOTATION: Mapping[str, Symbol] = MappingProxyType(
             k,
             t,
             t0,
+            K,
+            xi,
             w,
             p1,
             p2,
@@ -283,6 +291,16 @@ _LITERAL_ASSUMPTIONS = {
 def response_name(index: str) -> Symbol:
     """Return the printed name of the response of a generation operator to its argument."""
     return Symbol(f"a'{index}[M]", real=True)
+
+
+def drift_name(index: str, about: str) -> Symbol:
+    """Return the printed name of the drift of the effective ridge of a fit on features."""
+    return Symbol(rf"\kappa'{index}[{about}]", real=True)
+
+
+def seen_name(index: str, about: str) -> Symbol:
+    """Return the printed name of what rows see of a fit on features."""
+    return Symbol(f"t{index}[{about}]", real=True)
 
 
 def energy(direction: str) -> Symbol:

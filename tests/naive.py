@@ -16,14 +16,34 @@ def errors(pipe, family, runs, seed, model=None, chunk=250):
     """Return the error of the tested fit in each of ``runs`` independent runs."""
     rng = np.random.default_rng(seed)
     sizes = [min(chunk, runs - i) for i in range(0, runs, chunk)]
-    tested = pipe.fits[-1] if model is None else model
-    return np.concatenate([family.error(one_batch(pipe, family, size, rng)[tested.index]) for size in sizes])
+    tested = (
+        [(pipe.fits[-1] if model is None else model, 1)] if model is None or isinstance(model, ct.Fit) else list(model)
+    )
+
+    def one(size):
+        fits = one_batch(pipe, family, size, rng)
+        models = [(float(c), fits[m.index] if isinstance(m, ct.Fit) else family.truth) for m, c in tested]
+        return family.error(models[0][1] if len(models) == 1 and models[0][0] == 1 else family.mix(models))
+
+    return np.concatenate([one(size) for size in sizes])
 
 
-def one_batch(pipe, family, runs, rng):
-    """Return the fits of ``runs`` runs by the position of the fit."""
+def inside(pipe, family, runs, seed, model=None, chunk=250):
+    """Return training error and generalised cross-validation of a fit in each of ``runs`` independent runs."""
+    rng = np.random.default_rng(seed)
+    f, found = pipe.fits[-1] if model is None else model, []
+    for size in [min(chunk, runs - i) for i in range(0, runs, chunk)]:
+        rows = {}
+        fitted = one_batch(pipe, family, size, rng, rows)[f.index]
+        weights = [float(a) for a in f.weights]
+        found.append(family.inside([rows[s.index] for s in f.samples], weights, float(f.ridge or 0), fitted))
+    return [np.concatenate(x) for x in zip(*found, strict=True)]
+
+
+def one_batch(pipe, family, runs, rng, rows=None):
+    """Return the fits of ``runs`` runs by the position of the fit; the rows of the samples are put into ``rows``."""
     family.start(runs, rng)
-    rows, fits, maps = {}, {}, {}
+    rows, fits, maps = {} if rows is None else rows, {}, {}
 
     def known(m):
         return fits[m.index] if isinstance(m, ct.Fit) else family.truth
@@ -47,9 +67,11 @@ def one_batch(pipe, family, runs, rng):
         elif hasattr(node.source, "labellers"):
             rows[node.index] = family.one_of([known(m) for m in node.source.labellers], int(node.T), rng)
         else:
-            mixed = family.mix([(float(c), known(m)) for m, c in node.source])
+            mixed = family.mix([(float(c), known(m)) for m, c in node.source if not hasattr(m, "sample")])
+            again = [(float(c), rows[m.sample.index]) for m, c in node.source if hasattr(m, "sample")]
             earlier = None if node.design is None else rows[node.design.index]
-            rows[node.index] = family.draw(mixed, int(node.T), rng, float(node.noise or 0), earlier, node.covariance)
+            drawn = family.draw(mixed, int(node.T), rng, float(node.noise or 0), earlier, node.covariance)
+            rows[node.index] = family.relabelled(drawn, again) if again else drawn
     return fits
 
 
@@ -194,6 +216,18 @@ class Linear:
     def maps(self, m, rng):
         return rng.standard_normal((*self.truth.shape, m)) / math.sqrt(m)
 
+    def relabelled(self, drawn, again):
+        """Return rows to whose labels those of earlier samples on the same inputs are added."""
+        return drawn[0], drawn[1] + sum(c * y for c, (_, y) in again)
+
+    def inside(self, samples, weights, ridge, model):
+        """Return the mean square of the residuals, and the same over the squared share of rows that no degree of freedom takes."""
+        rows = sum(x.shape[1] for x, _ in samples)
+        pooled = zip(weights, samples, strict=True)
+        left = sum(a * ((y - np.einsum("rtd,rd->rt", x, model)) ** 2).sum(axis=1) for a, (x, y) in pooled) / rows
+        values = np.linalg.eigvalsh(self.normal(samples, weights)[0])
+        return left, left / (1 - (values / (values + ridge)).sum(axis=1) / rows) ** 2
+
     def normal(self, samples, weights):
         rows = sum(x.shape[1] for x, _ in samples)
         gram = sum(a * x.transpose(0, 2, 1) @ x for a, (x, _) in zip(weights, samples, strict=True)) / rows
@@ -227,6 +261,18 @@ class Linear:
 
     def error(self, model):
         return ((model - self.truth) ** 2 * self.test).sum(axis=1)
+
+
+class CrossValidated(Linear):
+    """Ridge regression whose error is what cross-validation of its last fit says."""
+
+    def fit(self, samples, weights, ridge, rng):
+        model = super().fit(samples, weights, ridge, rng)
+        _, self.validated = self.inside(samples, weights, ridge, model)
+        return model
+
+    def error(self, model):
+        return self.validated
 
 
 class OffsetLinear(Linear):

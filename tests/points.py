@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 
 import collapse_theory as ct
+from collapse_theory.derive.formula import ErrorFormula
+from collapse_theory.theorems.distillation import best_mixing
+from collapse_theory.theorems.ensembles import mean_model
 from tests import naive
 
 __all__ = ["EIGENVALUES", "ENERGIES", "MEASURE", "OFFSETS", "POINTS", "D", "Point"]
@@ -128,6 +131,22 @@ SMALLER = {"T": 120, "T0": 80, "m": 60, "lam": 0.3, "lam0": 0.3, "sigma": 1.0, "
 AT = {"lam": NOISE, "sigma": NOISE}
 ROUND = {"family": lambda: naive.Linear(np.ones(40), ENERGY), "measure": {"spectrum": ct.Isotropic(40)}}
 OFFSET = np.linspace(0.05, 0.15, 40)
+
+
+def best_mixing_of(**values):
+    """Return the mixing that is best for the simulated measure, as a number."""
+    found = ErrorFormula({"xi": best_mixing()}, "proportional")
+    return round(float(found.evaluate(spectrum=ct.Eigenvalues(GRID), target=ct.Energies(ENERGY), **values)), 12)
+
+
+def copied_ensemble(K, T, lam, sigma):
+    """Return a pipeline whose last fit is the mean of K fits: noise-free least squares on labels of the mean."""
+    pipe = ct.Pipeline()
+    mean = mean_model([pipe.fit(pipe.sample(T=T, noise=sigma), ridge=lam) for _ in range(K)])
+    pipe.fit(pipe.sample(T=2 * len(GRID), source=mean))
+    return pipe
+
+
 RIDGE = {
     "ridge-clean": Point(CLEAN, {"T": (-TINY, 0.5), **AT}, SIZE, allowance=0.01),
     "ridge-replace": Point(
@@ -213,6 +232,45 @@ RIDGE = {
     "minnorm-label-mix": Point(
         {"T": 40, "sigma": 0.5, "w": 0.6}, {"w": (0, TINY, *SHARE), "sigma": NOISE}, {"T": 250, "sigma": 0.7, "w": 0.4},
         allowance=0.01, runs=2500
+    ),
+    "self-distillation": Point({**CLEAN, "xi": -0.7}, AT, {**SIZE, "lam": 0.3, "xi": 0.6}, allowance=0.015),
+    "self-distillation-best": Point(
+        CLEAN,
+        {"lam": (0, TINY), "sigma": NOISE},
+        {**SIZE, "lam": 0.5},
+        allowance=0.015,
+        build=lambda **values: ct.catalog["self-distillation"].pipeline(**values, xi=best_mixing_of(**values)),
+    ),
+    "self-distillation-repeated": Point(
+        {**CLEAN, "n": 2, "xi": 0.4}, {"n": (-1, 0), **AT}, {**SIZE, "n": 2, "xi": -0.6}, allowance=0.015
+    ),
+    "ensemble": Point(
+        {**CLEAN, "K": 3},
+        {"K": COUNT, **AT},
+        {"T": 60, "K": 3, "lam": 0.1, "sigma": 0.7},
+        allowance=0.015,
+        build=copied_ensemble,
+    ),
+    "ensemble-blocks": Point(
+        {"N": 60, "K": 3, "lam": 0.05, "sigma": 0.5},
+        {"K": COUNT, **AT},
+        {"N": 180, "K": 3, "lam": 0.1, "sigma": 0.7},
+        allowance=0.015,
+        build=lambda K, N, lam, sigma: copied_ensemble(K, N // K, lam, sigma),
+    ),
+    "ensemble-teachers": Point(
+        {**CLEAN, "K": 3, "T0": 37, "lam0": 0.1, "sigma0": 0.7},
+        {"K": COUNT, "lam0": NOISE, "sigma0": NOISE, **AT},
+        {**SIZE, "K": 3, "T0": 60, "lam0": 0.2, "sigma0": 0.7},
+        allowance=0.015,
+    ),
+    "gcv-synthetic": Point(
+        {**CLEAN, "T0": 37, "lam0": 0.1, "sigma0": 0.7},
+        {"lam0": NOISE, "sigma0": NOISE, **AT},
+        {**SIZE, "T0": 100, "lam0": 0.2, "sigma0": 0.7},
+        family=lambda: naive.CrossValidated(GRID, ENERGY),
+        allowance=0.01,
+        runs=1000,
     ),
     "strong-collapse": Point(
         {"N": 60, "p1": 0.6, "p2": 0.4, "lam": 0.05, "sigma": 0.5},

@@ -18,7 +18,7 @@ from collapse_theory.numerics.compression import ORDER, compress
 from collapse_theory.numerics.feature_ridge import solve_features
 from collapse_theory.numerics.integrand_shape import is_product_of_few
 from collapse_theory.numerics.measure import Measure
-from collapse_theory.numerics.octaves import Features, Octaves, Rows
+from collapse_theory.numerics.octaves import Octaves, Rows, RowsOnFeatures
 from collapse_theory.symbols import Eigenvalue, eigenvalue, kappa, n, sigma
 from tests import reference as ref
 
@@ -317,7 +317,7 @@ def test_loops_over_points_give_what_arrays_give(compiled, monkeypatch):
     T = np.repeat([401.0, 400.5, 399, 1e-3, 1e6, 20], 200)
     T, lam = T[:: 1 if compiled else 29], np.tile(np.geomspace(1e-40, 1e12, 200), 6)[:: 1 if compiled else 29]
     octaves = Measure.of(ct.Eigenvalues(s)).unit[0].octaves
-    problems_ = (Rows(T, lam), Features(np.minimum(T, 300), np.maximum(T, 300), lam))
+    problems_ = (Rows(T, lam), RowsOnFeatures(np.minimum(T, 300), np.maximum(T, 300), lam))
     found = [octaves.solve(p) for p in problems_]
     spread = octaves.spread(found[0])
     monkeypatch.setattr(octaves_module, "_MANY", 10**9)

@@ -14,7 +14,7 @@ import collapse_theory as ct
 from collapse_theory import symbols
 from collapse_theory.describe.nodes import OneOf
 from collapse_theory.present.draw import _math, _name, _quantity, draw_pipeline
-from collapse_theory.present.routes import Arrow, Layout, Spot, arranged, crossings, generations
+from collapse_theory.present.routes import Arrangement, Arrow, Spot, arranged, crossings, generations
 
 STAGE = ct.Stage(T=600, noise=0.5, ridge=0.1)
 SYMBOLIC = ct.Stage(T=symbols.T0, noise=symbols.sigma0, ridge=symbols.lam0)
@@ -71,7 +71,7 @@ def given_to(pipe):
 
 def read(layout):
     """The same, read off the picture as a person does: what joins a rail above a branch is in what the branch leads to."""
-    out = {(ct.TRUTH, s, "labels", share) for s, (_, share) in layout.truths.items()}
+    out = {(x, s, "labels", share) for s, (_, shares) in layout.truths.items() for x, share in shares.items()}
     out |= {(e.source, e.target, a.kind, a.coefficient) for e, a in layout.arrows.items()}
 
     def node_at(x, y):
@@ -135,7 +135,7 @@ def test_crossings_are_counted():
     a, b, c = line((0, 0), (2, 2)), line((0, 2), (2, 0)), line((3, 0), (3, 2))
     hidden = line((3, 1), (3, 3))
     assert [
-        crossings(Layout({}, {}, dict(enumerate(lines)), [])) for lines in ((a, b), (a, c), (a, b, c), (c, hidden))
+        crossings(Arrangement({}, {}, dict(enumerate(lines)), [])) for lines in ((a, b), (a, c), (a, b, c), (c, hidden))
     ] == [1, 0, 1, 5]
 
 

@@ -27,6 +27,7 @@ SMALL = {
     "ridge-keep-real",
     "ridge-same-design",
     "ridge-label-mix",
+    "self-distillation-repeated",
 }  # a derivation per number of rounds
 EXPONENTIAL = {"flow-replace"}  # what is left to learn: soon below any number of digits
 
@@ -40,10 +41,11 @@ def draw(rng, edge):
     """Return values of all symbols of both theorems; where a bound is strict is told at few rounds and no noise too."""
     edges_too = edge.relation.kind == "bounded by"
     n = int(rng.integers(0 if edges_too else 2, 4 if {edge.source, edge.target} & SMALL else 7))
-    p1 = rng.uniform(0.1, 0.9)
+    m, p1 = int(rng.integers(3, 60)), rng.uniform(0.1, 0.9)
     return {
         "n": n,
-        "m": int(rng.integers(3, 60)),
+        "m": m,
+        "m0": 62 - m,
         "p1": p1,
         "p2": 1 - p1,
         "w": rng.uniform(0.3 if edges_too else 0.8, 0.95),
@@ -54,6 +56,8 @@ def draw(rng, edge):
         **{k: rng.uniform(0.3, 1) * (rng.uniform() > 0.2 * edges_too) for k in ("sigma", "sigma0")},
         "k": 10 ** rng.uniform(-1, 1),
         **{k: 10 ** rng.uniform(-0.5, 1) for k in ("t", "t0")},
+        "K": int(rng.integers(1 if edges_too else 2, 5)),
+        "xi": rng.uniform(0.1, 0.2),
     }
 
 

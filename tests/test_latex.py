@@ -20,8 +20,9 @@ PRINTED = {
     "p1": "p_1",
     "p2": "p_2",
 }
-# Their traces are those of a pencil, printed by name; the explicit expression is too long for a page.
-NAMED_ONLY = {"ridge-accumulate", "ridge-keep-real", "ridge-same-design", "ridge-label-mix"}
+# Their traces are those of a pencil, printed by name; the explicit expression is too long for a page. Contour integrals are taken
+# step by step in their derivation.
+NAMED_ONLY = {"ridge-accumulate", "ridge-keep-real", "ridge-same-design", "ridge-label-mix", "flow-replace"}
 
 
 UNFOLDED = {"ridge-accumulate-constant", "ridge-chain", "ridge-replace-overparametrized"}

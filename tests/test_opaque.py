@@ -22,7 +22,7 @@ from collapse_theory.algebra.secular import SecularSum
 from collapse_theory.algebra.special import DigammaDifference, GammaRatio, GeometricSum
 from collapse_theory.derive.atomic_chain import AtomicChain
 from collapse_theory.derive.corrected import CorrectedBias, CorrectedVariance
-from collapse_theory.derive.labeller import Labels, PooledStage
+from collapse_theory.derive.labeller import LabelledRows, PooledStage
 from collapse_theory.derive.labeller_scalars import ChainBias, ChainVariance, PooledBias, PooledVariance
 from collapse_theory.derive.pooled import pooled_system
 from collapse_theory.derive.pooled_scalars import PipelineBias, PipelineVariance
@@ -48,9 +48,12 @@ from collapse_theory.symbols import (
 LINE, X, Y = line_name("x"), unknown_name("x"), unknown_name("y")
 BLOCKS = ((T0, lam0, sigma0, n), (T, lam, sigma, 1))
 STAGES = (
-    PooledStage(T0, lam0, sigma0**2, (Labels(1, 1, 0, {}),)),
+    PooledStage(T0, lam0, sigma0**2, (LabelledRows(1, 1, 0, {}),)),
     PooledStage(
-        T, lam, sigma**2, (Labels(sp.Rational(1, 3), 1, 0, {}), Labels(sp.Rational(2, 3), 0, sigma, {0: 1 - sigma}))
+        T,
+        lam,
+        sigma**2,
+        (LabelledRows(sp.Rational(1, 3), 1, 0, {}), LabelledRows(sp.Rational(2, 3), 0, sigma, {0: 1 - sigma})),
     ),
 )
 

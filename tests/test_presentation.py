@@ -91,7 +91,7 @@ def test_special_functions_at_a_number_of_rounds_are_those_a_reader_knows():
 
 def test_what_is_not_subtracted_stands_first():
     assert to_latex(-T / 3 - d / 3) == r"-\frac{T + d}{3}"
-    assert r"F_{1} = I - A_{1}" in ct.catalog["ridge-accumulate"].at(2).latex()
+    assert r"F_{1} &= I - A_{1}" in ct.catalog["ridge-accumulate"].at(2).latex()
 
 
 # ---------------------------------------------------------------- forms

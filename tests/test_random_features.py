@@ -226,11 +226,13 @@ def test_the_pair_of_implicit_scalars():
         assert {"kappa", "kappa_1", "m", "lam"} <= names
 
 
-def test_random_features_are_no_pipeline():
-    with pytest.raises(ct.PipelineError, match="not a pipeline"):
-        PLAIN.pipeline()
-    with pytest.raises(ct.DomainError, match="pipeline"):
-        ct.validate(PLAIN.error, spectrum=SPECTRUM, target=TARGET, T=50, m=20, lam=0.1, sigma=0.1)
+def test_the_theorems_are_those_of_pipelines():
+    at = {"spectrum": SPECTRUM, "target": TARGET, "m": 20, "lam": 0.1, "sigma": 0.1}
+    got = ct.test_error(PLAIN.pipeline()).evaluate(**at, T=50, terms=True)
+    assert got == pytest.approx(PLAIN.error.evaluate(**at, T=50, terms=True), rel=1e-13)
+    whole = STRONG.error.evaluate(**{**at, "spectrum": FAMILY}, N=50, p1=0.6, p2=0.4, terms=True)
+    without = ct.test_error(STRONG.pipeline()).evaluate(**at, N=50, p1=0.6, p2=0.4, terms=True)
+    assert without == pytest.approx({k: x for k, x in whole.items() if k in without}, rel=1e-12)
 
 
 @pytest.mark.parametrize("bad", [{"m": 0}, {"m": 2.5}, {"lam": -1}, {"T": 0}])

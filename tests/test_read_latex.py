@@ -16,7 +16,7 @@ from tests.points import ENERGIES, MEASURE, POINTS, D
 # Printed by an operator or a name for each number of rounds: read where they are printed at a number.
 UNFOLDED = {
     "ridge-replace-overparametrized", "ridge-chain", "ridge-accumulate", "ridge-accumulate-constant", "ridge-keep-real",
-    "ridge-same-design", "ridge-label-mix",
+    "ridge-same-design", "ridge-label-mix", "features-chain", "features-replace",
 }  # fmt: skip
 
 
@@ -153,9 +153,24 @@ def test_without_a_ridge_and_with_random_features():
     assert read.expr.atoms(EffectiveRidge) == {EffectiveRidge(T, 0)}
     inputs = r"\kappa - \kappa_1 = \kappa\,\mathrm{df}_1(\kappa)/m"
     features = r"\kappa_1-\lambda=\kappa_1\,\mathrm{df}_1(\kappa)/T"
-    assert ct.read_latex(rf"E = \kappa,\quad {inputs},\quad {features}").expr == EffectiveRidge(
-        m, FeatureRidge(T, m, lam)
-    )
+    kappa = EffectiveRidge(m, FeatureRidge(T, m, lam))
+    assert ct.read_latex(rf"E = \kappa,\quad {inputs},\quad {features}").expr == kappa
+    for line in (
+        r"\frac{T \lambda m}{\left(T - \mathrm{df}_1(\kappa)\right)\left(m - \mathrm{df}_1(\kappa)\right)}",
+        r"\lambda / ((1 - \mathrm{df}_1(\kappa)/T) (1 - \mathrm{df}_1(\kappa)/m))",
+    ):
+        read = ct.read_latex(rf"E = \kappa,\quad \kappa = {line}").expr
+        assert read in (kappa, EffectiveRidge(T, FeatureRidge(m, T, lam)))  # rows and features enter alike
+
+
+def test_of_three_roots_the_largest_is_read():
+    line = r"\kappa = \frac{1.2}{\left(30 - \mathrm{df}_1(\kappa)\right)\left(40 - \mathrm{df}_1(\kappa)\right)}"
+    got = ct.read_latex(rf"E = \kappa,\quad {line}").evaluate(spectrum=ct.PowerLaw(100, beta=1))
+    assert got == pytest.approx(0.0729, abs=1e-4)
+    chain = ct.catalog["weak-to-strong"].error
+    at = {"spectrum": ct.PowerLaw(40, 1.2), "target": ct.RandomTarget(), "T": 30, "m": 20, "lam": 0.1, "sigma": 0.3}
+    at |= {"T0": 25, "m0": 12, "lam0": 0.2, "sigma0": 0.5}
+    assert ct.read_latex(chain.latex()).evaluate(**at) == pytest.approx(chain.evaluate(**at), rel=1e-12)
 
 
 def test_an_equation_that_is_no_effective_ridge_is_solved_as_it_stands():

@@ -99,7 +99,7 @@ POINTS = {
     "minnorm-replace": {**UNIT, "T": 25, "T0": 70, "n": 2, "sigma": 0.5, "sigma0": 0.5, "trials": 2500},
     "minnorm-fresh-mix": {**UNIT, "T": 25, "n": 2, "sigma": 0.6, "w": 0.4, "trials": 2500},
     "flow-replace": {
-        **POWER, "T": 50, "T0": 60, "n": 1, "t": 4, "t0": 6, "sigma": 0.8, "sigma0": 0.5, "trials": 5000,
+        **POWER, "T": 100, "T0": 120, "n": 1, "t": 4, "t0": 6, "sigma": 0.8, "sigma0": 0.5, "trials": 5000,
     },
     "ridge-accumulate": {**POWER, "T": 50, "n": 2, "lam": 0.1, "sigma": 0.8, "trials": 3000},
     "ridge-accumulate-constant": {**POWER, "T": 50, "n": 2, "lam": 0.1, "sigma": 0.8, "trials": 3000},

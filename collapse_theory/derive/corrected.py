@@ -156,7 +156,7 @@ def _parts(chain: tuple[Block, ...], formula: ErrorFormula) -> dict[str, Expr]:
 
 def _chain_of(formula: ErrorFormula) -> tuple[tuple[Block, ...], dict[Any, Expr]] | None:
     """Return the blocks of a formula's pipeline in the symbols it was derived with, and what stands for numbers."""
-    if not on_common_covariance(formula) or formula.pipeline is None:
+    if not on_common_covariance(formula) or formula.pipeline is None or formula.measured != "test error":
         return None
     if formula.model is not None:
         pipe, model, numbers = without_literals(formula.pipeline(), formula.model)

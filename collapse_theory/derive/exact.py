@@ -181,9 +181,9 @@ def own_inputs_risk(
         stages: The fits in order, the tested one last; their ridges are not looked at.
         cost: Returns :math:`\tau` from the rows of a fit; a name for it keeps a derivation short.
 
-    >>> from collapse_theory.derive.labeller import Labels
+    >>> from collapse_theory.derive.labeller import LabelledRows
     >>> from collapse_theory.symbols import T, sigma
-    >>> clean = PooledStage(T, S.Zero, sigma**2, (Labels(S.One, S.One, S.Zero, {}),))
+    >>> clean = PooledStage(T, S.Zero, sigma**2, (LabelledRows(S.One, S.One, S.Zero, {}),))
     >>> own_inputs_risk([clean])[0]["variance"]
     d*sigma**2/(T - d - 1)
     """

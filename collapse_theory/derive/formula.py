@@ -180,6 +180,11 @@ class ErrorFormula(NearNames):
         Raises:
             DomainError: If a value is missing, unknown, out of range, or violates a condition of the theorem.
         """
+        if test_noise is not None and self.measured != "test error":
+            raise DomainError(
+                f"test_noise belongs to a test error, got test_noise={shown(test_noise)} for the {self.measured} of {self.name}, "
+                "which has the noise of its labels in it; leave test_noise out"
+            )
         predictor = self.compile(spectrum=spectrum, target=target)
         if flag(certified, "certified"):
             if digits is not None:

@@ -15,6 +15,7 @@ Source: Golub, Heath, Wahba, Generalized cross-validation as a method for choosi
 from __future__ import annotations
 
 from collapse_theory.core.arguments import instance
+from collapse_theory.core.errors import PipelineError, shown
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.regression import excess_risk
 from collapse_theory.describe.pipeline import TRUTH, Fit, Pipeline
@@ -83,6 +84,8 @@ def distance(pipeline: Pipeline, first: Fit, second: Fit, test_covariance: str |
     """
     _checked(pipeline)
     a, b = pipeline.model(first), pipeline.model(second)
+    if a == b:
+        raise PipelineError(f"second needs to be another fit than first, got {shown(a.name)} twice; pass two fits")
     return excess_risk(pipeline, TRUTH + a - b, test_covariance=test_covariance)
 
 

@@ -44,7 +44,7 @@ __all__ = [
     "FitStep",
     "Fluctuation",
     "Integrals",
-    "Labels",
+    "LabelledRows",
     "Law",
     "PooledStage",
     "chain_risk",
@@ -56,7 +56,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Labels:
+class LabelledRows:
     """The rows of a fit that one labeller labels.
 
     Attributes:
@@ -86,7 +86,7 @@ class PooledStage:
     T: Any
     lam: Any
     noise: Any
-    labels: tuple[Labels, ...]
+    labels: tuple[LabelledRows, ...]
 
 
 def pooled_stages(system: PooledSystem) -> tuple[PooledStage, ...]:
@@ -105,7 +105,7 @@ def _stage(lam: Expr, N: Expr, designs: Sequence[PooledDesign]) -> PooledStage:
         rows[labeller] = rows.get(labeller, S.Zero) + design.T
         noise += design.T / N * sum((e.share**2 * e.sigma**2 for e in design.noises), S.Zero)
     labels = (
-        Labels(T / N, truth, 1 - truth - sum(c for _, c in fits), dict(fits)) for (truth, fits), T in rows.items()
+        LabelledRows(T / N, truth, 1 - truth - sum(c for _, c in fits), dict(fits)) for (truth, fits), T in rows.items()
     )
     return PooledStage(N, lam, noise, tuple(labels))
 
@@ -176,7 +176,7 @@ class Law:
     sources: tuple[Fluctuation, ...]
 
 
-def fitted(law: Law, k: int, labels: Sequence[Labels], noise: Any, step: FitStep, integrals: Integrals) -> Law:
+def fitted(law: Law, k: int, labels: Sequence[LabelledRows], noise: Any, step: FitStep, integrals: Integrals) -> Law:
     """Return the law of the fits with fit ``k`` on rows of these labels and noise variance."""
     s, form = integrals.s, integrals.form
     each = [_labeller(one, law) for one in labels]
@@ -218,7 +218,7 @@ def _fluctuation(law: Law, integrals: Integrals, weight: Any, gains: Mapping[int
     return sum(x.target * mass for x, mass in masses), sum(x.noise * mass for x, mass in masses)
 
 
-def _labeller(labels: Labels, law: Law) -> Combination:
+def _labeller(labels: LabelledRows, law: Law) -> Combination:
     kept, lost = labels.truth, labels.missing
     gains: dict[int, Any] = {}
     for place, coefficient in labels.fits.items():
@@ -250,7 +250,7 @@ def pooled_risk(stages: Sequence[PooledStage]) -> tuple[Expr, Expr]:
     """Return bias and variance of the last stage as explicit expressions.
 
     >>> from collapse_theory.symbols import T, lam, sigma
-    >>> stage = PooledStage(T, lam, sigma**2, (Labels(S.One, S.One, S.Zero, {}),))
+    >>> stage = PooledStage(T, lam, sigma**2, (LabelledRows(S.One, S.One, S.Zero, {}),))
     >>> pooled_risk([stage])[1] == chain_risk([Generation(T, lam, sigma)])[1]
     True
     """

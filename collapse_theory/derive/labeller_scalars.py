@@ -17,7 +17,7 @@ from sympy.printing.precedence import PRECEDENCE
 
 from collapse_theory.algebra.opaque import Opaque, called
 from collapse_theory.core.errors import DomainError
-from collapse_theory.derive.labeller import Labels, PooledStage, chain_risk, pooled_risk, pooled_stages
+from collapse_theory.derive.labeller import LabelledRows, PooledStage, chain_risk, pooled_risk, pooled_stages
 from collapse_theory.derive.operator import Generation
 from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.derive.slopes import slope
@@ -204,7 +204,10 @@ class PooledScalar(LabellerScalar):
         """The fits."""
         return tuple(
             PooledStage(
-                T, lam, noise, tuple(Labels(p, a, b, {int(place): c for place, c in fits}) for p, a, b, fits in labels)
+                T,
+                lam,
+                noise,
+                tuple(LabelledRows(p, a, b, {int(place): c for place, c in fits}) for p, a, b, fits in labels),
             )
             for T, lam, noise, labels in self.args
         )

@@ -279,6 +279,10 @@ def pooled_system(
 
 
 def _pooled(fit: Fit, place: Mapping[int, int]) -> PooledFit:
+    if fit.filter is not None:
+        raise PipelineError(
+            f"free probability needs ridge regressions, got filter={fit.filter} at {shown(fit.name)}; use ridge= here, or simulate"
+        )
     groups = _groups(fit)
     designs = tuple(_design(inputs, members, place) for inputs, members in groups.items())
     features = None

@@ -15,7 +15,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from sympy import Add, Dummy, Eq, Expr, Ge, Gt, Le, Lt, Ne, Poly, PolynomialError, S, Symbol, fraction, together
+from sympy import (
+    Add,
+    Dummy,
+    Eq,
+    Expr,
+    Ge,
+    Gt,
+    Le,
+    Lt,
+    Ne,
+    Poly,
+    PolynomialError,
+    S,
+    Symbol,
+    factor,
+    factor_list,
+    fraction,
+    together,
+)
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
@@ -234,10 +252,26 @@ class _Page:
         self.reading.append(key)
         first = self._balance(key)
         if first is None:
-            self._system(key)
+            self._on_features(key)
         else:
             self._ridge(key, first)
         self.reading.pop()
+
+    def _on_features(self, key: str) -> None:
+        r"""Read :math:`\lambda=\kappa(1-\mathrm{df}_1/T)(1-\mathrm{df}_1/m)`, a fit on features: of the roots the largest."""
+        found = self._numerator(key)
+        parts = None if found is None or found[0] != found[1] else _linear(found[2], found[0])
+        if found is None or parts is None or parts[1].has(found[3]):
+            self._system(key)
+            return
+        slope, constant, t = *parts, found[3]
+        factors = [_linear(f, t) for f, power in factor_list(slope)[1] for _ in range(power) if f.has(t)]
+        sizes = [-x[1] / x[0] for x in factors if x is not None]
+        if len(factors) != 2 or len(sizes) != 2:
+            self._system(key)
+            return
+        T, m = sizes
+        self.values[key] = EffectiveRidge(m, FeatureRidge(T, m, factor(-constant / slope.subs(t, 0))))
 
     def _system(self, key: str) -> None:
         """Keep equations, each solved for its unknown by a side with traces, as they are."""
@@ -285,6 +319,22 @@ class _Page:
 
     def _balance(self, key: str) -> _Balance | None:
         r"""Return the unknown, the argument of :math:`\mathrm{df}_1`, the rows and the ridge of an equation, if it has these."""
+        found = self._numerator(key)
+        if found is None:
+            return None
+        x, seen, numerator, t = found
+        parts = _linear(numerator, t)
+        if parts is None or parts[0].is_zero:
+            return None
+        degrees = -parts[1] / parts[0]
+        parts = _linear(together(degrees * x), x)  # T x - T lam
+        if parts is None or parts[0].is_zero:
+            return None
+        constant, rows = parts[1], parts[0]
+        return x, seen, rows, -constant / rows
+
+    def _numerator(self, key: str) -> tuple[Symbol, Symbol, Expr, Symbol] | None:
+        r"""Return the unknown, the argument of its :math:`\mathrm{df}_1`, an expression that vanishes, and what stands for df1."""
         line = self.equations[key]
         known = [*self.table, *self.definitions, *self.equations]
         sides = (
@@ -297,15 +347,7 @@ class _Page:
         if len(candidates) != 1 or traces != {df(1, candidates[0])}:
             return None
         t = Dummy()
-        parts = _linear(fraction(together(gap.xreplace({df(1, candidates[0]): t})))[0], t)
-        if parts is None or parts[0].is_zero:
-            return None
-        degrees = -parts[1] / parts[0]
-        parts = _linear(together(degrees * x), x)  # T x - T lam
-        if parts is None or parts[0].is_zero:
-            return None
-        constant, rows = parts[1], parts[0]
-        return x, candidates[0], rows, -constant / rows
+        return x, candidates[0], fraction(together(gap.xreplace({df(1, candidates[0]): t})))[0], t
 
     def _unknown(self, key: str) -> Symbol:
         return unknown_name(f"{key}?")

@@ -59,13 +59,14 @@ def excess_risk(
     choice(method, "method", _METHODS)
     copy, fit, numbers = without_literals(pipeline, tested)
     derived = None
-    if test_covariance is not None:  # the other derivations measure the risk by the inputs' own covariance
+    stopped = has_filter(copy.ancestors(fit))
+    if stopped:
+        derived = _filters(copy, fit, tested, measured, test_covariance, method)
+    elif test_covariance is not None:  # the other derivations measure the risk by the inputs' own covariance
         if method not in {"auto", "free-probability"}:
             raise PipelineError(f'test_covariance needs method="free-probability", got {shown(method)}; use "auto"')
         method = "free-probability"
-    if has_filter(copy.ancestors(fit)):
-        derived = _filters(copy, fit, tested, measured, test_covariance, method)
-    elif (
+    if not stopped and (
         isinstance(fit, Source)
         or measured != "test error"
         or not (is_ridge(copy.ancestors(fit)) or chain(copy, fit) is not None)

@@ -51,7 +51,7 @@ def closed_form(e: Any, spectrum: Spectrum, conditions: Iterable[Boolean] = ()) 
         conditions: What is known of the symbols: on which side of ``d`` rows are.
 
     Raises:
-        DomainError: If the spectrum is of another kind.
+        DomainError: If the spectrum is of another kind, or n fits on random features are in a chain.
     """
     if not isinstance(spectrum, (Isotropic, Spiked)):
         raise DomainError(
@@ -116,8 +116,17 @@ def _atomic_chains(e: Any, atoms: AtomicSpectrum) -> Any:
 
 
 def _open_chains(e: Any) -> list[ChainScalar]:
-    """Return the chains of a symbolic number of fits that see the inputs: those on features have no shorter form."""
-    return [x for x in e.atoms(ChainScalar) if any(not count.is_Integer for count in x.counts) and not x.on_features]
+    """Return the chains of a symbolic number of fits.
+
+    Raises:
+        DomainError: If a fit of one sees random features: its operator is more than a rank-one update.
+    """
+    found = [x for x in e.atoms(ChainScalar) if any(not count.is_Integer for count in x.counts)]
+    if any(x.on_features for x in found):
+        raise DomainError(
+            "doit needs a number of generations where fits see random features, got n; give n a number, or evaluate"
+        )
+    return found
 
 
 def _lost(p: Expr, kappa: Expr) -> Expr:

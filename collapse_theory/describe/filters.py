@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import ClassVar
 
 from sympy import Expr, exp
 
@@ -21,6 +22,9 @@ __all__ = ["Filter", "GradientDescent", "GradientFlow"]
 class Filter:
     """Base of the spectral filters."""
 
+    kind: ClassVar[str]
+    """What files call it."""
+
     @property
     def parameters(self) -> tuple[Expr, ...]:
         """Its parameters, in the order of the call."""
@@ -29,6 +33,12 @@ class Filter:
     def learned(self, x: Expr) -> Expr:
         """Return the share ``f(x)`` of a direction of eigenvalue ``x`` that it learns."""
         raise NotImplementedError
+
+    def text(self, formula: Callable[[Expr], str]) -> str:
+        """Return the filter as pipeline files write it, with parameters as formulas."""
+        names = (x.name for x in fields(self))
+        values = ",".join(f"{name}={formula(e)}" for name, e in zip(names, self.parameters, strict=True))
+        return f"{self.kind}:{values}"
 
     def mapped(self, change: Callable[[Expr, str], Expr]) -> Filter:
         """Return the filter with every parameter replaced, by its value and its name."""
@@ -52,6 +62,7 @@ class GradientFlow(Filter):
     GradientFlow(time=8)
     """
 
+    kind: ClassVar[str] = "flow"
     time: Scalar
 
     def __post_init__(self) -> None:
@@ -86,6 +97,7 @@ class GradientDescent(Filter):
     GradientDescent(step=0.1, steps=50)
     """
 
+    kind: ClassVar[str] = "descent"
     step: Scalar
     steps: Scalar
 

@@ -42,6 +42,7 @@ from collapse_theory.describe.nodes import (
     row_count,
     rows_behind,
 )
+from collapse_theory.describe.toml_text import toml_text
 from collapse_theory.symbols import RESERVED
 
 if TYPE_CHECKING:
@@ -462,6 +463,30 @@ class Pipeline(NearNames):
                     **where, noise=noise, source=labelled, covariance=node.covariance, name=node.name
                 )
         return out, copy
+
+    def to_toml(self) -> str:
+        """Return the pipeline as the text of a pipeline file.
+
+        It is what :func:`~collapse_theory.describe.files.load` reads back. Numbers come back to the last bit. Symbols come back as
+        those of the notation table; a file that uses other ones gives them values in ``[values]``, or varies them in ``[sweep]``.
+
+        Raises:
+            PipelineError: If it has another truth, or parameters that text formulas do not have.
+
+        >>> pipe = Pipeline(); _ = pipe.fit(pipe.sample(T=10, noise=0.5), ridge=0.1)
+        >>> print(pipe.to_toml())
+        [[sample]]
+        name = "s1"
+        T = 10
+        noise = 0.5
+        <BLANKLINE>
+        [[fit]]
+        name = "m1"
+        data = ["s1"]
+        ridge = 0.1
+        <BLANKLINE>
+        """
+        return toml_text(self.nodes, self.truths)
 
     def draw(self, ax: Axes | None = None) -> Figure:
         """Return a picture of the pipeline: who labels what, who fits on what. It shows itself in a notebook.

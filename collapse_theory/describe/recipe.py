@@ -223,8 +223,7 @@ class GraphRecipe(Recipe):
                 if table.get(key) is not None:
                     how[key] = self._scalar(table[key], key)
             if kind == "fit":
-                data = self._fitted(table, how, built)
-                return lambda pipe: pipe.fit(data, **how)
+                return self._prepared_fit(table, how, built)
             if "pool" in table:
                 extra = sorted(set(table) - {"T", "pool"})
                 if extra or "T" not in table:
@@ -239,17 +238,20 @@ class GraphRecipe(Recipe):
                 how["covariance"] = table["covariance"]
             return lambda pipe: pipe.sample(**how)
 
-    def _fitted(self, table: Mapping[str, Any], how: dict[str, Any], built: Mapping[str, Any]) -> list[Sample]:
-        """Return the samples that a fit pools, and add to ``how`` what it is told besides."""
+    def _prepared_fit(
+        self, table: Mapping[str, Any], how: dict[str, Any], built: Mapping[str, Any]
+    ) -> Callable[[Pipeline], Any]:
+        """Return the call that appends a fit."""
         if "data" not in table:
             raise PipelineError("a fit needs data, the list of samples it pools; add data = [...]")
+        data = self._samples(table["data"], "data", built)
         if (seen := table.get("features")) is not None:
             how["features"] = built[seen] if seen in self.features else self._scalar(seen, "features")
         if table.get("weights") is not None:
             how["weights"] = [self._scalar(a, "weights") for a in _listing(table["weights"], "weights")]
         if table.get("filter") is not None:
             how["filter"] = filter_of(table["filter"], self.names)
-        return self._samples(table["data"], "data", built)
+        return lambda pipe: pipe.fit(data, **how)
 
     def _source(self, text: Any, built: Mapping[str, Any]) -> Any:
         # Placeholders for the fits tell which are meant, and separate an unknown name from one that comes too early.

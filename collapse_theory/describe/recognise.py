@@ -1,4 +1,7 @@
-"""Structural questions about a pipeline: is it a chain, does it accumulate, does it live on one design."""
+"""Structural questions about a pipeline: is it a chain, does it accumulate, does it live on one design.
+
+A combination of fits has none of these structures, whatever its fits have.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from dataclasses import dataclass
 
 from sympy import Expr
 
-from collapse_theory.describe.pipeline import TRUTH, Features, Fit, Labels, OneOf, Pipeline, Sample, Truth
+from collapse_theory.describe.pipeline import TRUTH, Features, Fit, Labels, OneOf, Pipeline, Sample, Source, Truth
 
 __all__ = [
     "Increment",
@@ -55,7 +58,7 @@ def _other_tasks(sample: Sample) -> bool:
     return any(isinstance(x, Truth) and x != TRUTH for x in sample.labellers)
 
 
-def chain(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:
+def chain(pipeline: Pipeline, model: Fit | Source) -> tuple[Fit, ...] | None:
     """Return the fits from the first to ``model`` if each has one fresh sample of its own, labelled by the fit before.
 
     Fits may see random features, of their own each.
@@ -70,7 +73,7 @@ def chain(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:
     True
     """
     fits = pipeline.ancestors(model)
-    own = not any(isinstance(f.features, Features) for f in fits)
+    own = not isinstance(model, Source) and not any(isinstance(f.features, Features) for f in fits)
     return fits if own and _is_penalised(fits) and _linked(fits) else None
 
 
@@ -103,7 +106,7 @@ def _linked(fits: tuple[Fit, ...]) -> bool:
     return True
 
 
-def one_labeller_each(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:
+def one_labeller_each(pipeline: Pipeline, model: Fit | Source) -> tuple[Fit, ...] | None:
     """Return the fits from the first to ``model`` if each trains on inputs of its own, all labelled by the fit before.
 
     A chain whose fits may pool: rows of one labeller and one weight are one sample, whatever their noises.
@@ -123,7 +126,7 @@ def one_labeller_each(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:
     return fits if joined else None
 
 
-def own_inputs(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:
+def own_inputs(pipeline: Pipeline, model: Fit | Source) -> tuple[Fit, ...] | None:
     """Return the fits behind ``model`` if every sample has inputs of its own, used by one fit with equal row weights.
 
     >>> from collapse_theory.describe.workflows import fresh_real, keep_real
@@ -136,7 +139,7 @@ def own_inputs(pipeline: Pipeline, model: Fit) -> tuple[Fit, ...] | None:
     True
     """
     fits = pipeline.ancestors(model)
-    if not is_ridge(fits):
+    if isinstance(model, Source) or not is_ridge(fits):
         return None
     used: set[int] = set()
     for f in fits:
@@ -169,14 +172,14 @@ class Increment:
         return self.fit.N
 
 
-def increments(pipeline: Pipeline, model: Fit) -> tuple[Increment, ...] | None:
+def increments(pipeline: Pipeline, model: Fit | Source) -> tuple[Increment, ...] | None:
     """Return the telescoping steps that lead to ``model`` if its fits replace or accumulate, else None.
 
     Every fit must pool, with equal weights, samples with inputs of their own: new ones labelled by one earlier fit (or
     the truth), and either nothing else or exactly the samples of that earlier fit. Then the normal equations telescope.
     """
     steps: list[Increment] = []
-    if not is_ridge(pipeline.ancestors(model)):
+    if isinstance(model, Source) or not is_ridge(pipeline.ancestors(model)):
         return None
     fit: Truth | Fit = model
     while isinstance(fit, Fit):
@@ -201,13 +204,13 @@ def increments(pipeline: Pipeline, model: Fit) -> tuple[Increment, ...] | None:
     return tuple(reversed(steps))
 
 
-def one_design(pipeline: Pipeline, model: Fit) -> Sample | None:
+def one_design(pipeline: Pipeline, model: Fit | Source) -> Sample | None:
     """Return the sample whose inputs all fits behind ``model`` use, if there is only one.
 
     A sample whose rows are labelled by a labeller drawn at random does not count: its labels are no linear combination.
     """
     fits = pipeline.ancestors(model)
-    if not is_ridge(fits):
+    if isinstance(model, Source) or not is_ridge(fits):
         return None
     samples = [s for f in fits for s in f.samples]
     inputs = {s.inputs for s in samples}

@@ -138,6 +138,11 @@ _COUNTED = 2**53
 _LONG = 2**17
 
 
+def _ones(d: int) -> np.ndarray:
+    """Return d ones; of many only one is in memory."""
+    return np.ones(d, dtype=np.int64) if d <= _LONG else np.broadcast_to(np.int64(1), d)
+
+
 def _is_infinite(d: Any) -> bool:
     return d is S.Infinity or (isinstance(d, float) and d == math.inf)
 
@@ -252,8 +257,8 @@ class PowerLaw(Spectrum):
 
     @property
     def counts(self) -> np.ndarray:
-        """All ones; one of them in memory."""
-        return np.broadcast_to(np.int64(1), self.listed)
+        """All ones."""
+        return _ones(self.listed)
 
     @property
     def nodes(self) -> np.ndarray:
@@ -346,8 +351,8 @@ class Eigenvalues(Spectrum):
 
     @property
     def counts(self) -> np.ndarray:
-        """All ones; one of them in memory."""
-        return np.broadcast_to(np.int64(1), self.nodes.size)
+        """All ones."""
+        return _ones(self.nodes.size)
 
     @cached_property
     def rank(self) -> int:

@@ -15,7 +15,7 @@ from sympy import Expr, Symbol
 from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.reals import Reals
-from collapse_theory.numerics.steps import CheckExistence, SolveEquations, Unroll
+from collapse_theory.numerics.steps import CheckExistence, Rule, SolveEquations, Unroll
 
 __all__ = ["Arithmetic"]
 
@@ -59,6 +59,9 @@ class Arithmetic(Reals, Protocol):
         direction: Mapping[Symbol, Any],
     ) -> tuple[Any, Any]:
         """Return bias and variance of a system of pooled fits, or their slopes along a direction where one is given."""
+
+    def recurse(self, rule: Rule, measure: Measure, arguments: Sequence[Any]) -> Sequence[Any]:
+        """Return the results of a recursion over fits; arguments may be dual numbers, scalars or columns."""
 
     def exists(self, step: CheckExistence, measure: Measure | None, arguments: Sequence[Any]) -> Any:
         """Return one, or raise where the expression has no deterministic equivalent."""

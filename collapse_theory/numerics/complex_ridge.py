@@ -51,7 +51,7 @@ def complex_ridge(measure: Measure, T: np.ndarray, z: np.ndarray) -> np.ndarray:
 
     >>> T, z = np.array([[2.0]]), np.array([[-0.5 + 0j]])
     >>> float(complex_ridge(Measure({COMMON: np.ones(1)}, np.array([1])), T, z)[0, 0].real.round(12))
-    0.780776406404
+    0.707106781187
     """
     if measure.nodes.dtype == object:
         return _in_digits(measure, T, z)

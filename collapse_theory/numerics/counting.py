@@ -7,7 +7,7 @@ open). A solve counts as one, whatever it iterates; a sum over the eigenvalues c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from numbers import Real
 from operator import add, ge, gt, le, lt, mul, sub, truediv
@@ -18,7 +18,9 @@ from sympy import Symbol
 
 from collapse_theory.numerics.effective_ridge import residual_degrees, solve_effective_ridge
 from collapse_theory.numerics.feature_ridge import solve_features
+from collapse_theory.numerics.filtered_fits import FilteredFits
 from collapse_theory.numerics.interpreter import interpret
+from collapse_theory.numerics.jets import Jet
 from collapse_theory.numerics.kernels import float64_kernels
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.plan import Plan
@@ -26,7 +28,7 @@ from collapse_theory.numerics.points import PointArithmetic
 from collapse_theory.numerics.reals import FLOAT64
 from collapse_theory.numerics.resolvents import Resolvent
 from collapse_theory.numerics.solved_fits import FitNumbers
-from collapse_theory.numerics.steps import CheckExistence
+from collapse_theory.numerics.steps import CheckExistence, Rule
 
 __all__ = ["Counted", "Counting", "count_operations"]
 
@@ -133,6 +135,17 @@ class Counting(PointArithmetic):
     def _solved(self, kappa: np.ndarray, residual: np.ndarray) -> tuple[Counted, Counted]:
         self.tally["solves"] += 1
         return self.number(kappa[0]), self.number(residual[0])
+
+    def recurse(self, rule: Rule, measure: Measure, arguments: Sequence[Any]) -> Sequence[Any]:
+        """Return the results of a recursion over fits; one by contours counts as a solve for each block of fits."""
+        if not isinstance(rule, FilteredFits):
+            return super().recurse(rule, measure, arguments)
+        self.tally["solves"] += len(rule.filters)
+        return [self._of(x, self.number) for x in rule.run(_floats(measure), [self._of(x, float) for x in arguments])]
+
+    @staticmethod
+    def _of(x: Any, number: Callable[[Any], Any]) -> Any:
+        return Jet(number(x.value), number(x.slope)) if isinstance(x, Jet) else number(x)
 
     def resolvent(self, fit: FitNumbers) -> Resolvent:
         """Return the effective ridges of one fit."""

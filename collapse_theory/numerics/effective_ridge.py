@@ -157,7 +157,7 @@ def _solved(measure: Measure, T: np.ndarray, lam: np.ndarray, *, rough: bool = F
     held = (T > 1 / _ROWS) & (T < _ROWS) & ((lam == 0) | ((ridge > _SMALLEST) & (ridge < _LARGEST)))
     held &= bool(unit.nodes.min() > _SMALLEST)
     out = np.zeros(T.shape)
-    open_, outside = np.flatnonzero(held & ((lam > 0) | (unit.rank > T))), np.flatnonzero(~held)
+    open_, outside = np.flatnonzero(held & ((lam > 0) | (unit.total > T))), np.flatnonzero(~held)
     if open_.size:
         with np.errstate(over="ignore", under="ignore"):
             out[open_] = np.ldexp(_at_unit_scale(unit, T[open_], ridge[open_], rough=rough), exponent)

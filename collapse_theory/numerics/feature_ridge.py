@@ -15,7 +15,7 @@ from collapse_theory.numerics.effective_ridge import solve_effective_ridge, spac
 from collapse_theory.numerics.equations import RandomFeaturesEquation
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.newton import FLOAT64, find_root
-from collapse_theory.numerics.octaves import Features
+from collapse_theory.numerics.octaves import RowsOnFeatures
 
 __all__ = ["exact_features", "solve_features"]
 
@@ -59,11 +59,11 @@ def _from_tables(measure: Measure, a: np.ndarray, b: np.ndarray, lam: np.ndarray
     held = ((lam == 0) | ((ridge > 1 / _LARGE) & (ridge < _LARGE))) & (a > 1 / _MOST) & (b < _MOST)
     if not held.all() or unit.nodes.min() < 1 / _LARGE:
         return None
-    kappa, open_ = np.zeros(a.shape), np.flatnonzero((lam > 0) | (a < unit.rank))
-    unexplained = np.where(lam > 0, 0, np.maximum(a - unit.rank, 0.0))
+    kappa, open_ = np.zeros(a.shape), np.flatnonzero((lam > 0) | (a < unit.total))
+    unexplained = np.where(lam > 0, 0, np.maximum(a - unit.total, 0.0))
     spread = np.zeros(a.shape) if open_.size == a.size else np.full(a.shape, measure.trace(1 / measure.nodes))
     if open_.size:
-        given = Features(a[open_], b[open_], ridge[open_])
+        given = RowsOnFeatures(a[open_], b[open_], ridge[open_])
         found = unit.octaves.solve(given)
         if np.isnan(found).any():
             return None

@@ -35,6 +35,7 @@ from collapse_theory.numerics.steps import (
     Assign,
     CheckExistence,
     Integrate,
+    Rule,
     SolveEquations,
     SolveFeatures,
     SolvePooled,
@@ -450,6 +451,10 @@ class _Watched(Float64):
     ) -> tuple[Any, Any]:
         """Return bias and variance, or their slopes."""
         return pooled_points(system, measure, values, direction)
+
+    def recurse(self, rule: Rule, measure: Measure, arguments: Sequence[Any]) -> Sequence[Any]:
+        """Return the results of a recursion over fits."""
+        return rule.run(measure, arguments)
 
     def exists(self, step: CheckExistence, measure: Measure | None, arguments: Sequence[Any]) -> float:
         """Return one where the expression has an equivalent."""

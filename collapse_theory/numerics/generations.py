@@ -16,7 +16,7 @@ import numpy as np
 from sympy import Expr
 
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
-from collapse_theory.derive.labeller import FitStep, Fluctuation, Integrals, Labels, Law, fitted, risk
+from collapse_theory.derive.labeller import FitStep, Fluctuation, Integrals, LabelledRows, Law, fitted, risk
 from collapse_theory.derive.labeller_scalars import ChainScalar, PooledScalar
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.operator_power import OneFit, Spread, repeated
@@ -76,7 +76,7 @@ class Generations:
                 law = _repeated(law, k, count, noise, fit)
             else:
                 labels = [
-                    Labels(next(values), next(values), next(values), {place: next(values) for place in group})
+                    LabelledRows(next(values), next(values), next(values), {place: next(values) for place in group})
                     for group in places
                 ]
                 law = _gathered(fitted(law, k, labels, noise, step, integrals), self._seen_after(k), s)

@@ -101,7 +101,7 @@ def _recursion(step: Recurse, arithmetic: Arithmetic, measure: Measure, env: _En
     """Run a recursion on columns; its slope is that of a run in dual numbers."""
     values, slopes = _arguments(step, arithmetic, env)
     jets = [Jet(_column(x), _column(slopes[i])) if i in slopes else _column(x) for i, x in enumerate(values)]
-    results = step.rule.run(measure, jets)
+    results = arithmetic.recurse(step.rule, measure, jets)
     if step.along:
         results = tuple(x.slope if isinstance(x, Jet) else 0 * x for x in results)
     return [_scalar(x) for x in results]

@@ -230,6 +230,11 @@ class Measure:
         s, _, _, from_node = self._ascending
         return x, np.asarray(from_node[np.searchsorted(s, x, side="left")])
 
+    @cached_property
+    def total(self) -> float:
+        """The weight of all live directions: the rank, where they are counted."""
+        return float(self.split(np.zeros(1))[1][0])
+
     def leading(self, T: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return of the leading nodes with at most ``T`` directions: their directions, the last one, its count, the trace left.
 

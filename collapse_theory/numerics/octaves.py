@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEGREE",
-    "Features",
     "Octaves",
     "Rows",
+    "RowsOnFeatures",
     "chebyshev_points",
     "horner",
     "polynomials",
@@ -115,7 +115,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Features:
+class RowsOnFeatures:
     """The fewer and the more of rows and features, and ridges; shape (n,) each."""
 
     rows: np.ndarray
@@ -145,9 +145,9 @@ class Features:
             rest = np.fmin(rest, np.where(spare > 0, C / spare / (D + spare), np.inf))
         return short + rest
 
-    def at(self, places: Any) -> Features:
+    def at(self, places: Any) -> RowsOnFeatures:
         """Return some of the problems."""
-        return Features(self.rows[places], self.more[places], self.lam[places])
+        return RowsOnFeatures(self.rows[places], self.more[places], self.lam[places])
 
 
 def chebyshev_points() -> np.ndarray:
@@ -237,8 +237,7 @@ class Octaves:
         starts = np.ldexp(1.0, np.arange(first, last + 1))
         floors, counts = measure.split(starts)
         small, large = float(starts[0]), float(starts[-1])
-        _, all_of_them = measure.split(np.zeros(1))
-        directions = np.concatenate([all_of_them, counts[:-1], [0.0]])
+        directions = np.concatenate([[measure.total], counts[:-1], [0.0]])
         return cls(measure, first, floors[:-1], directions, small, large)
 
     @property

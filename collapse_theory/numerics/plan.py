@@ -33,9 +33,9 @@ from collapse_theory.derive.rounds import RoundRule, RoundTerm
 from collapse_theory.derive.slopes import Slope
 from collapse_theory.engine.equivalent import deterministic_equivalent
 from collapse_theory.engine.guard import Existence
-from collapse_theory.numerics.chain_correction import CorrectedChain, corrected_recursion
-from collapse_theory.numerics.filtered_fits import FilteredFits, filter_recursion
-from collapse_theory.numerics.generations import Generations, labeller_recursion
+from collapse_theory.numerics.chain_correction import corrected_recursion
+from collapse_theory.numerics.filtered_fits import filter_recursion
+from collapse_theory.numerics.generations import labeller_recursion
 from collapse_theory.numerics.steps import (
     AddUp,
     Assign,
@@ -43,6 +43,7 @@ from collapse_theory.numerics.steps import (
     Integrate,
     OnAtoms,
     Recurse,
+    Rule,
     SolveEquations,
     SolveFeatures,
     SolvePooled,
@@ -255,7 +256,7 @@ class _Builder:
     def _recurse(
         self,
         nodes: tuple[Expr, ...],
-        rule: Generations | CorrectedChain | FilteredFits,
+        rule: Rule,
         arguments: tuple[Expr, ...],
         *,
         slope: bool = False,
@@ -336,7 +337,7 @@ class _Builder:
         return step(self.used)
 
 
-def _recursion(node: Expr) -> tuple[tuple[Expr, ...], Generations | CorrectedChain | FilteredFits, tuple[Expr, ...]]:
+def _recursion(node: Expr) -> tuple[tuple[Expr, ...], Rule, tuple[Expr, ...]]:
     """Return the scalars that one run of a recursion gives, its rule, and the rule's arguments."""
     if isinstance(node, CorrectedScalar):
         return node.both, *corrected_recursion(node)

@@ -24,7 +24,7 @@ from collapse_theory.numerics.plan import round_plan
 from collapse_theory.numerics.pooled_point import pooled_terms
 from collapse_theory.numerics.resolvents import Resolvent
 from collapse_theory.numerics.solved_fits import FitNumbers
-from collapse_theory.numerics.steps import CheckExistence, SolveEquations, Unroll
+from collapse_theory.numerics.steps import CheckExistence, Rule, SolveEquations, Unroll
 from collapse_theory.symbols import Eigenvalue
 
 __all__ = ["PointArithmetic"]
@@ -136,6 +136,10 @@ class PointArithmetic(ABC):
     ) -> tuple[Any, Any]:
         """Return bias and variance, or their slopes."""
         return pooled_terms(self, system, measure, values, direction)
+
+    def recurse(self, rule: Rule, measure: Measure, arguments: Sequence[Any]) -> Sequence[Any]:
+        """Return the results of a recursion over fits."""
+        return rule.run(measure, arguments)
 
     def exists(self, step: CheckExistence, measure: Measure | None, arguments: Sequence[Any]) -> Any:
         """Return one; whether there is an equivalent is told in float64."""

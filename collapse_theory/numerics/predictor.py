@@ -180,7 +180,13 @@ class Predictor:
 
         Arguments, values and errors are those of :meth:`evaluate`, with which it agrees to round-off.
         """
-        if test_noise is None and jobs == 1 and self.one_point is not None and (terms is False or terms is True):
+        if (
+            test_noise is None
+            and type(jobs) is int
+            and jobs == 1
+            and self.one_point is not None
+            and (terms is False or terms is True)
+        ):
             found = self.one_point(values)
             if found is not None:
                 names = (name for name, _ in self.program.plan.outputs)

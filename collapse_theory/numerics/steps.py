@@ -24,6 +24,7 @@ __all__ = [
     "Integrate",
     "OnAtoms",
     "Recurse",
+    "Rule",
     "SolveEquations",
     "SolveFeatures",
     "SolvePooled",
@@ -31,6 +32,10 @@ __all__ = [
     "Step",
     "Unroll",
 ]
+
+
+Rule = Generations | CorrectedChain | FilteredFits
+"""The structure of a recursion over fits."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ class Recurse:
     """
 
     names: tuple[Symbol, ...]
-    rule: Generations | CorrectedChain | FilteredFits
+    rule: Rule
     arguments: tuple[Expr, ...]
     along: tuple[Expr, ...] = ()
 

@@ -93,6 +93,13 @@ _ALL = (
     Reference("bai2004clt", "Bai, Zhidong and Silverstein, Jack W.",
            "CLT for Linear Spectral Statistics of Large-Dimensional Sample Covariance Matrices", 2004,
            journal="The Annals of Probability"),
+    Reference("mobahi2020selfdistillation", "Mobahi, Hossein and Farajtabar, Mehrdad and Bartlett, Peter L.",
+           "Self-Distillation Amplifies Regularization in Hilbert Space", 2020, "2002.05715"),
+    Reference("pareek2024selfdistillation", "Pareek, Divyansh and Du, Simon S. and Oh, Sewoong",
+           "Understanding the Gains from Repeated Self-Distillation", 2024, "2407.04600"),
+    Reference("breiman1996bagging", "Breiman, Leo", "Bagging Predictors", 1996, journal="Machine Learning"),
+    Reference("golub1979gcv", "Golub, Gene H. and Heath, Michael and Wahba, Grace",
+           "Generalized Cross-Validation as a Method for Choosing a Good Ridge Parameter", 1979, journal="Technometrics"),
 )  # fmt: skip
 
 BIBLIOGRAPHY = {source.key: source for source in _ALL}

@@ -2,7 +2,7 @@ r"""The generation operators that a chain of fits refers to by name, written out
 
 from __future__ import annotations
 
-from sympy import Add, Expr, S
+from sympy import Add, Expr, S, Symbol
 
 from collapse_theory.algebra.effective import residual_degrees
 from collapse_theory.algebra.integrals import SpectralTrace
@@ -13,9 +13,9 @@ from collapse_theory.derive.corrected import CorrectedScalar
 from collapse_theory.derive.labeller_scalars import ChainScalar
 from collapse_theory.derive.log_determinant import M, P, Q, moments
 from collapse_theory.derive.log_determinant import r as residual
-from collapse_theory.derive.operator import response, shrinkage, spread
+from collapse_theory.derive.operator import Generation, drift, response, shrinkage, spread
 from collapse_theory.present.printer import TheoryLatexPrinter, to_latex
-from collapse_theory.symbols import eigenvalue_of, indexed, response_name
+from collapse_theory.symbols import drift_name, eigenvalue, eigenvalue_of, indexed, response_name, seen_name
 from collapse_theory.symbols import r as source_exponent
 
 __all__ = ["corrected_lines", "operator_lines"]
@@ -35,10 +35,24 @@ def operator_lines(e: Expr) -> list[str]:
         answer = response_name(index)
         r = shrinkage(stage.kappa)
         image = r**2 * M + Add(*(c * h for c, h in spread([(S.One, M)], answer, stage)))
+        answered = response(M, stage)
         lines.append(rf"A{index} &= {_matrix(named(r, names))}")
+        if stage.m is not None:
+            own = _named_drift(eigenvalue, drift_name(index, r"\Sigma"), stage)
+            image = image.xreplace(own | _named_drift(M, drift_name(index, "M"), stage))
+            seen = (answered * stage.residual).xreplace(own)
+            lines.append(rf"\kappa'{index}[M] &= {to_latex(named(drift(M, stage), names))}")
+            lines.append(rf"t{index}[M] &= {to_latex(named(seen, names))}")
+            answered = seen_name(index, "M") / (stage.T - seen_name(index, r"\Sigma"))
         lines.append(rf"\mathcal{{G}}{index}[M] &= {_matrix(named(image, names))}")
-        lines.append(rf"a'{index}[M] &= {to_latex(named(response(M, stage), names))}")
+        lines.append(rf"a'{index}[M] &= {to_latex(named(answered, names))}")
     return lines
+
+
+def _named_drift(about: Expr, name: Symbol, stage: Generation) -> dict[Expr, Expr]:
+    """Return what stands for the trace in a drift of a fit on features where the drift has a name."""
+    (trace,) = drift(about, stage).atoms(SpectralTrace)
+    return {trace: name * trace / drift(about, stage)}
 
 
 def corrected_lines(e: Expr) -> list[str]:

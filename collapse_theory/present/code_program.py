@@ -15,7 +15,7 @@ from collapse_theory.algebra.progressions import Stretch
 from collapse_theory.core.errors import DomainError, shown
 from collapse_theory.derive.fit_recursion import FitRecursion, fit_recursion, fit_recursion_in_rounds
 from collapse_theory.derive.formula import ErrorFormula
-from collapse_theory.derive.labeller import FitStep, Fluctuation, Integrals, Labels, Law, fitted, risk
+from collapse_theory.derive.labeller import FitStep, Fluctuation, Integrals, LabelledRows, Law, fitted, risk
 from collapse_theory.derive.pooled import PooledSystem, pooled_system
 from collapse_theory.derive.pooled_scalars import PipelineScalar
 from collapse_theory.derive.rounds import RoundRule, RoundSum, round_sums
@@ -213,7 +213,7 @@ class _Lines:
         for _ in range(runs):
             kappa, residual, variance, count = (next(values) for _ in range(4))
             step = self._step(kappa, residual)
-            labels = [Labels(S.One, S.Zero, S.Zero, {0: S.One})]
+            labels = [LabelledRows(S.One, S.Zero, S.Zero, {0: S.One})]
             law = fitted(_spread(*names), 1, labels, variance, step, _integrals())
             after = (law.kept[1], law.lost[1], *_shapes(law, 1))
             one_by_one = count.is_Integer and (count == 1 or not self.loops)
@@ -232,7 +232,7 @@ class _Lines:
         for k, places in enumerate(fits):
             kappa, residual, noise = next(values), next(values), next(values)
             labels = [
-                Labels(next(values), next(values), next(values), {place: next(values) for place in group})
+                LabelledRows(next(values), next(values), next(values), {place: next(values) for place in group})
                 for group in places
             ]
             law = self._named(fitted(law, k, labels, noise, self._step(kappa, residual), _integrals()), k)

@@ -20,7 +20,7 @@ from collapse_theory.present.recursion_lines import recursion_lines, takes_an_in
 from collapse_theory.present.ridge_lines import ridge_line
 from collapse_theory.symbols import intermediate, perturbation
 
-__all__ = ["definition_lines"]
+__all__ = ["as_written", "definition_lines"]
 
 _FEW = 6  # operations of a definition that is inserted where it is used once
 _ONE_BY_ONE = 4  # fits up to which every entry of the recursion has its line: a page
@@ -38,7 +38,7 @@ def definition_lines(
         most: Characters of a line.
         by: The symbol by which the derivative is taken that the perturbation in the system stands for; None for the error.
     """
-    given = {x: _decimal(value) for x, value in numbers.items()}
+    given = {x: as_written(value) for x, value in numbers.items()}
     readable = len(system.fits) > _ONE_BY_ONE and not any(map(takes_an_index, system.symbols))
     recursion = fit_recursion(_at_rest(system)) if readable else None
     if recursion is not None:
@@ -88,9 +88,14 @@ def _ridge_names(count: int) -> list[Symbol]:
     return [symbols.kappa] if count == 1 else [symbols.indexed(symbols.kappa, k + 1) for k in range(count)]
 
 
-def _decimal(value: Expr) -> Expr:
-    """Return a number as the decimal fraction that was written."""
-    return Rational(str(float(value))) if isinstance(value, Float | Rational) else value
+def as_written(value: Expr) -> Expr:
+    """Return a number as it was written: a float as its decimal fraction, a fraction that is no float as it is.
+
+    >>> as_written(Float(0.3)), as_written(Rational(1, 3))
+    (3/10, 1/3)
+    """
+    is_float = isinstance(value, Float) or (isinstance(value, Rational) and value.q & (value.q - 1) == 0)
+    return Rational(str(float(value))) if is_float else value
 
 
 def _inserted(definitions: dict[Symbol, Expr], error: Expr) -> tuple[dict[Symbol, Expr], Expr]:

@@ -12,7 +12,7 @@ from collapse_theory.core.errors import DomainError
 from collapse_theory.core.numbers import show
 from collapse_theory.describe.pipeline import TRUTH, Features, Fit, GradientFlow, Pipeline, Sample, Truth
 from collapse_theory.present.fonts import drawable
-from collapse_theory.present.routes import PILL, Arrow, Layout, Point, Rail, Spot, arranged
+from collapse_theory.present.routes import PILL, Arrangement, Arrow, Point, Rail, Spot, arranged
 from collapse_theory.symbols import LATEX, NOTATION
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def draw_pipeline(pipeline: Pipeline, ax: Axes | None = None) -> Figure:
     return figure
 
 
-def _extent(layout: Layout) -> tuple[float, float, float, float]:
+def _extent(layout: Arrangement) -> tuple[float, float, float, float]:
     """Return the left, right, lower and upper end of the picture, its legend included."""
     spots = [*layout.places.values(), *(spot for spot, _ in layout.truths.values())]
     points = [(p.x + i * p.half[0], p.y + i * p.half[1]) for p in spots for i in (-1, 1)]
@@ -183,7 +183,7 @@ class _Pen:
                 written.set_text("…" if "$" in text else f"{text[: int(len(text) * width / extent / share) - 1]}…")
             written.set_fontsize(size * share * self.scale)
 
-    def legend(self, layout: Layout, x: float, low: float) -> None:
+    def legend(self, layout: Arrangement, x: float, low: float) -> None:
         """Explain the arrows that the picture has."""
         from matplotlib.lines import Line2D
 

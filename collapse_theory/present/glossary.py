@@ -25,6 +25,8 @@ _WORDS = {
     "n": "number of generations",
     "m": "number of random features",
     "k": "ratio of noise variances",
+    "K": "number of models in the mean",
+    "xi": "share of the model's own predictions",
     "w": "share of the real data",
     "p1": "share of rows labelled by the truth",
     "p2": "share of rows labelled otherwise",

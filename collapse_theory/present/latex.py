@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sympy import Add, Expr, Float, Rational, S, Symbol
+from sympy import Add, Expr, S, Symbol
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory.algebra.atomic_ridge import AtomicResidual, AtomicRidge
@@ -27,7 +27,7 @@ from collapse_theory.describe.literals import without_literals
 from collapse_theory.engine.equivalent import DeterministicEquivalent
 from collapse_theory.engine.guard import Existence
 from collapse_theory.present.chain_lines import corrected_lines, operator_lines
-from collapse_theory.present.definitions import definition_lines
+from collapse_theory.present.definitions import as_written, definition_lines
 from collapse_theory.present.environments import enclosed
 from collapse_theory.present.filter_lines import filter_lines
 from collapse_theory.present.forms import Forms
@@ -134,12 +134,14 @@ def _described_system(formula: ErrorFormula) -> tuple[PooledSystem, Mapping[Symb
     if formula.pipeline is None or formula.model is None or formula.bindings:
         return None
     copy, fit, numbers = without_literals(formula.pipeline(), formula.model)
-    return pooled_system(copy, fit), numbers
+    if any(f.filter is not None for f in copy.ancestors(fit)):
+        return None
+    return pooled_system(copy, fit, measured=formula.measured), numbers
 
 
 def _term_lines(formula: ErrorFormula, most: float, underbrace: bool) -> list[str]:
     """Return the lines of the terms in their shortest forms, and of what they refer to."""
-    given = {x: _written(value) for x, value in formula.numbers.items()}
+    given = {x: as_written(value) for x, value in formula.numbers.items()}
     names = {x.xreplace(given): name for x, name in ridge_names(Add(*formula.parts.values())).items()}
     parts = {k: e.xreplace(given) for k, e in formula.parts.items() if e != 0}
     printer = TheoryLatexPrinter(decimals=bool(given))
@@ -261,11 +263,6 @@ def _largest(low: Expr) -> str:
     return r"\text{, the largest root}" if low.is_zero else ""
 
 
-def _written(value: Expr) -> Expr:
-    """Return a number as the decimal fraction that was written."""
-    return Rational(str(float(value))) if isinstance(value, Float | Rational) else value
-
-
 # ---------------------------------------------------------------- other statements
 def equivalent_latex(equivalent: DeterministicEquivalent) -> str:
     r"""Return the statement :math:`E\simeq g(\Sigma)` and the equations of its scalars."""
@@ -280,6 +277,6 @@ def equivalent_latex(equivalent: DeterministicEquivalent) -> str:
 
 
 def _shown_conditions(formula: ErrorFormula) -> list[Boolean]:
-    numbers = {x: _written(value) for x, value in formula.numbers.items()}
+    numbers = {x: as_written(value) for x, value in formula.numbers.items()}
     shown = (c.xreplace(numbers) for c in formula.conditions)
     return [c for c in dict.fromkeys(shown) if c is not S.true]

@@ -40,7 +40,7 @@ def round_lines(formula: ErrorFormula, terms: Mapping[str, tuple[str, str]], pri
         lines = round_lines(error, terms, printer) if (error := _before(formula)) is not None else None
         return None if lines is None else [_differentiated(lines[0], terms, formula.derivative, printer), *lines[1:]]
     term = whole_rounds(Add(*formula.parts.values()))
-    if term is None or formula.pipeline is None:
+    if term is None or formula.pipeline is None or formula.measured != "test error":
         return None
     rule, _, count, values, _ = term.args
     given = {**dict(zip(rule.parameters, values, strict=True)), rounds: count}

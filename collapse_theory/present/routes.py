@@ -25,7 +25,7 @@ from sympy import Expr, Rational, S
 
 from collapse_theory.describe.pipeline import Fit, Labels, OneOf, Pipeline, Sample, Truth
 
-__all__ = ["PILL", "Arrow", "Flow", "Layout", "Rail", "Spot", "arranged", "crossings", "generations"]
+__all__ = ["PILL", "Arrangement", "Arrow", "Rail", "Spot", "Transfer", "arranged", "crossings", "generations"]
 
 BOX = (0.57, 0.36)  # half width and height of a sample, in inches
 RADIUS = 0.40
@@ -54,7 +54,7 @@ class Spot:
 
 
 @dataclass(frozen=True)
-class Flow:
+class Transfer:
     """Who gives what to whom: rows to a fit, labels to a sample, rows to a subsample."""
 
     source: Node
@@ -89,7 +89,7 @@ class Rail:
         leaves: From the trunk to each target.
     """
 
-    edges: tuple[Flow, ...]
+    edges: tuple[Transfer, ...]
     trunk: tuple[Point, Point]
     joins: tuple[tuple[Point, ...], ...]
     leaves: tuple[Arrow, ...]
@@ -102,16 +102,16 @@ class Rail:
 
 
 @dataclass(frozen=True)
-class Layout:
+class Arrangement:
     """A picture: nodes, the truths beside their samples with their coefficients, single arrows with their edges, and rails."""
 
     places: dict[Node, Spot]
     truths: dict[Sample, tuple[Spot, dict[Truth, Expr]]]
-    arrows: dict[Flow, Arrow]
+    arrows: dict[Transfer, Arrow]
     rails: list[Rail]
 
 
-def arranged(pipeline: Pipeline) -> Layout:
+def arranged(pipeline: Pipeline) -> Arrangement:
     """Return the picture of a pipeline.
 
     >>> from collapse_theory.describe.workflows import Stage, accumulate
@@ -127,10 +127,10 @@ def arranged(pipeline: Pipeline) -> Layout:
             at = places[s]
             truths[s] = (Spot(at.x - BOX[0] - _STUB - PILL[0], at.y + 0.12, PILL), shares)
     arrows, shared = _split(list(_edges(pipeline)), places, generations(pipeline))
-    return Layout(places, truths, arrows, _on_rails(shared, arrows, places))
+    return Arrangement(places, truths, arrows, _on_rails(shared, arrows, places))
 
 
-def crossings(layout: Layout) -> int:
+def crossings(layout: Arrangement) -> int:
     """Return how often arrows and rails cross or lie on one another."""
     lines = [*(a.pieces for a in layout.arrows.values()), *(r.pieces for r in layout.rails)]
     return sum(_meets(a, b) for i, a in enumerate(lines) for b in lines[:i])
@@ -196,29 +196,29 @@ def _labels(sample: Sample) -> dict[Any, Expr]:
     return dict(sample.source)
 
 
-def _edges(pipeline: Pipeline) -> Iterator[Flow]:
+def _edges(pipeline: Pipeline) -> Iterator[Transfer]:
     for node in _nodes(pipeline):
         if isinstance(node, Fit):
             for s, weight in zip(node.samples, node.weights, strict=True):
-                yield Flow(s, node, weight, "fits on")
+                yield Transfer(s, node, weight, "fits on")
         elif node.pool:
             for s in node.pool:
-                yield Flow(s, node, S.One, "drawn from")
+                yield Transfer(s, node, S.One, "drawn from")
         else:
             for m, c in _labels(node).items():
                 if not isinstance(m, Truth):
-                    yield Flow(m.sample if isinstance(m, Labels) else m, node, c, "labels")
+                    yield Transfer(m.sample if isinstance(m, Labels) else m, node, c, "labels")
 
 
 def _split(
-    edges: list[Flow], places: dict[Node, Spot], generation: dict[Node, int]
-) -> tuple[dict[Flow, Arrow], list[list[Flow]]]:
+    edges: list[Transfer], places: dict[Node, Spot], generation: dict[Node, int]
+) -> tuple[dict[Transfer, Arrow], list[list[Transfer]]]:
     """Return the edges that go straight, and the others by rail."""
-    by_source: dict[tuple[Node, Kind], list[Flow]] = {}
+    by_source: dict[tuple[Node, Kind], list[Transfer]] = {}
     for e in sorted(edges, key=lambda e: (_order(places[e.source]), _order(places[e.target]))):
         by_source.setdefault((e.source, e.kind), []).append(e)
-    straight: dict[Flow, Arrow] = {}
-    rails: list[list[Flow]] = []
+    straight: dict[Transfer, Arrow] = {}
+    rails: list[list[Transfer]] = []
     for (source, kind), uses in by_source.items():
         if len(uses) == 1 or _same_uses(rails, uses, places[source], places) is None:
             a, b = source, uses[0].target
@@ -243,7 +243,9 @@ def _order(spot: Spot) -> tuple[float, float]:
     return -spot.y, spot.x
 
 
-def _same_uses(rails: list[list[Flow]], uses: list[Flow], at: Spot, places: dict[Node, Spot]) -> list[Flow] | None:
+def _same_uses(
+    rails: list[list[Transfer]], uses: list[Transfer], at: Spot, places: dict[Node, Spot]
+) -> list[Transfer] | None:
     """Return the rail whose uses below a place are the same, with the same coefficients."""
     wanted = {(e.kind, e.target, e.coefficient) for e in uses}
     for rail in rails:
@@ -253,7 +255,7 @@ def _same_uses(rails: list[list[Flow]], uses: list[Flow], at: Spot, places: dict
     return None
 
 
-def _straight(e: Flow, places: dict[Node, Spot]) -> Arrow:
+def _straight(e: Transfer, places: dict[Node, Spot]) -> Arrow:
     """Return an edge on its own: from a lane to the right, or from a fit down to the row of a sample and left to it."""
     a, b = places[e.source], places[e.target]
     if e.kind != "labels":
@@ -277,7 +279,7 @@ def _level(row: float, use: str) -> float:
     return row - BOX[1] - _LEVELS[use] * _LEVEL
 
 
-def _free(e: Flow, arrow: Arrow, others: dict[Flow, Arrow], places: dict[Node, Spot]) -> bool:
+def _free(e: Transfer, arrow: Arrow, others: dict[Transfer, Arrow], places: dict[Node, Spot]) -> bool:
     """Whether an arrow meets no other arrow and no node."""
     if any(_meets(arrow.pieces, x.pieces) for x in others.values()):
         return False
@@ -307,7 +309,7 @@ def _port(node: Node, p: Spot, x: float, *, left: bool, out: bool) -> tuple[Poin
     return (own, p.y + p.half[1]), (own, y), (x, y)
 
 
-def _rail(edges: list[Flow], places: dict[Node, Spot], x: float, *, left: bool) -> Rail:
+def _rail(edges: list[Transfer], places: dict[Node, Spot], x: float, *, left: bool) -> Rail:
     """Return a rail on a track; a coefficient is written where it leaves the rail."""
     joins = [_port(s, places[s], x, left=left, out=True) for s in dict.fromkeys(e.source for e in edges)]
     leaves = []
@@ -323,7 +325,7 @@ def _rail(edges: list[Flow], places: dict[Node, Spot], x: float, *, left: bool) 
     return Rail(tuple(edges), ((x, max(ends)), (x, min(ends))), tuple(joins), tuple(leaves))
 
 
-def _on_rails(shared: list[list[Flow]], arrows: dict[Flow, Arrow], places: dict[Node, Spot]) -> list[Rail]:
+def _on_rails(shared: list[list[Transfer]], arrows: dict[Transfer, Arrow], places: dict[Node, Spot]) -> list[Rail]:
     """Place the rails, short ones first, each where it crosses least; then each anew, in case a later one gave way."""
     left = -BOX[0] - _STUB - 2 * PILL[0] - 0.15
     right = max((p.x + p.half[0] for p in places.values()), default=0.0) + 0.25

@@ -17,7 +17,7 @@ def theorem_statement(theorem: Theorem) -> str:
     '\\begin{theorem}[Replace: n least-squares generators, least squares downstream]\\label{thm:ols-replace}'
     """
     formula = theorem.error
-    quantity = (formula.family or Linear()).quantity
+    quantity = (formula.family or Linear()).quantity if formula.measured == "test error" else f"{formula.measured} $E$"
     cite = rf"\cite{{{','.join(theorem.sources)}}}"
     return "\n".join([
         rf"\begin{{theorem}}[{theorem.title}]\label{{thm:{theorem.slug}}}",

@@ -26,6 +26,7 @@ __all__ = ["TypicalPoint"]
 
 _TYPICAL = {
     "d": Integer(9), "T": Integer(47), "T0": Integer(31), "N": Integer(53), "m": Integer(23), "n": Integer(3), "k": Integer(2),
+    "K": Integer(4), "xi": Rational(1, 5),
     "w": Rational(1, 4), "p1": Rational(3, 10), "p2": Rational(7, 10), "lam": Rational(1, 7), "lam0": Rational(1, 11),
     "kappa": Rational(1, 3),
 }  # fmt: skip

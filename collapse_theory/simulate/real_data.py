@@ -33,8 +33,8 @@ class Points(Protocol):
     ) -> np.ndarray:
         """Return the values at all points of a fit on the ``drawn`` points, each once, with row weights, on features ``F``."""
 
-    def gram(self, drawn: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """Return the Gram matrix of the weighted rows."""
+    def gram(self, drawn: np.ndarray, weight: np.ndarray, F: np.ndarray | None) -> np.ndarray:
+        """Return the Gram matrix of the weighted rows, on features ``F``."""
 
     @property
     def dimension(self) -> int:
@@ -60,9 +60,10 @@ class InputPoints:
         """Directions with variance."""
         return self.features.shape[1]
 
-    def gram(self, drawn: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """Return the Gram matrix of the weighted rows."""
-        A = np.sqrt(weight)[:, None] * self.features[drawn]
+    def gram(self, drawn: np.ndarray, weight: np.ndarray, F: np.ndarray | None) -> np.ndarray:
+        """Return the Gram matrix of the weighted rows, on features ``F``."""
+        rows = self.features[drawn]
+        A = np.sqrt(weight)[:, None] * (rows if F is None else rows @ F)
         return np.asarray(A @ A.T)
 
     def fit(
@@ -94,8 +95,9 @@ class KernelPoints:
             "kernel needs fits on the kernel's own features, got random features; omit features= in the fit"
         )
 
-    def gram(self, drawn: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """Return the kernel matrix of the weighted rows."""
+    def gram(self, drawn: np.ndarray, weight: np.ndarray, F: np.ndarray | None) -> np.ndarray:
+        """Return the kernel matrix of the weighted rows; there are no features of a kernel's inputs."""
+        del F
         root = np.sqrt(weight)
         return np.asarray(root[:, None] * self.kernel[np.ix_(drawn, drawn)] * root)
 

@@ -76,20 +76,29 @@ class GaussianTrial:
                     labeller = _combination(step, w, self.truth.size)
                     y[step.sample] = _noisy(_again(X[step.design] @ labeller, step, y), step.noise, rng)
                 case Solve():
-                    w[step.fit] = self._fit(step, X, y, None if step.features is None else F[step.features])
+                    features = None if step.features is None else F[step.features]
+                    w[step.fit] = self._fit(step, X, y, features)
                     if step is self.program.steps[-1] and self.program.measured != "test error":
-                        return self._residuals(step, X, y, w[step.fit])
+                        return self._residuals(step, X, y, w[step.fit], features)
                     for design in step.release:
                         del X[design]
         miss = self.program.model(w) - self.truth
         return float(self.test @ np.square(miss)) + self.floor
 
-    def _residuals(self, step: Solve, X: Mapping[int, np.ndarray], y: Mapping[int, np.ndarray], w: np.ndarray) -> float:
+    def _residuals(
+        self,
+        step: Solve,
+        X: Mapping[int, np.ndarray],
+        y: Mapping[int, np.ndarray],
+        w: np.ndarray,
+        F: np.ndarray | None,
+    ) -> float:
         """Return the mean square of the residuals of a fit, as they are or cross-validated."""
         found = _mean_square(step, y, {b.design: X[b.design] @ w for b in step.blocks})
         if self.program.measured == "training error":
             return found
         rows = np.vstack([X[b.design] * np.sqrt(b.weight / step.N) for b in step.blocks])
+        rows = rows if F is None else rows @ F
         dual = np.concatenate([_pooled_labels(b, y) * np.sqrt(b.weight / step.N) for b in step.blocks])
         return cross_validated(rows @ rows.T, found, dual, step.N, step)
 
@@ -147,15 +156,14 @@ class RealTrial:
                     y[step.sample] = _noisy(labels, step.noise, rng)
                 case Solve():
                     drawn, labels, weight = self._merged(step, rows, y)
-                    f[step.fit] = self.points.fit(
-                        drawn, labels, weight, step, None if step.features is None else F[step.features]
-                    )
+                    features = None if step.features is None else F[step.features]
+                    f[step.fit] = self.points.fit(drawn, labels, weight, step, features)
                     if step is self.program.steps[-1] and self.program.measured != "test error":
                         found = _mean_square(step, y, {b.design: f[step.fit][rows[b.design]] for b in step.blocks})
                         if self.program.measured == "training error":
                             return found
                         dual = labels * np.sqrt(weight)
-                        return cross_validated(self.points.gram(drawn, weight), found, dual, step.N, step)
+                        return cross_validated(self.points.gram(drawn, weight, features), found, dual, step.N, step)
                     for design in step.release:
                         del rows[design]
         return float(np.mean(np.square(self.program.model(f) - truth)))

@@ -148,7 +148,7 @@ def fitted(
 
 
 def cross_validated(gram: np.ndarray, residuals: float, dual: np.ndarray, N: int, step: Solve) -> float:
-    r"""Return the mean square of residuals over :math:`(1-\operatorname{tr}[G(G+\lambda)^{-1}]/N)^2`.
+    r"""Return the mean square of residuals over :math:`(1-\operatorname{tr}f(G)/N)^2`; :math:`f(x)=x/(x+\lambda)` for a ridge.
 
     Where a fit without a ridge interpolates, both vanish; their ratio is that of the mean square of :math:`G^{-1}y` to
     :math:`(\operatorname{tr}G^{-1}/N)^2`.
@@ -162,6 +162,8 @@ def cross_validated(gram: np.ndarray, residuals: float, dual: np.ndarray, N: int
     """
     x, U = np.linalg.eigh(gram)
     cut = len(x) * np.finfo(np.float64).eps * x[-1]
+    if step.stopping is not None:
+        return residuals / (1 - float(step.stopping.learned(x[x > cut]).sum()) / N) ** 2
     if step.ridge == 0 and len(x) == N and x[0] > cut:
         return float(np.square((U.T @ dual) / x).sum() / (np.sum(1 / x) / N) ** 2)
     x = np.maximum(x, 0.0)

@@ -14,7 +14,7 @@ from sympy import Dummy, Expr, Le, S, Symbol, collect, oo
 from collapse_theory.algebra.signs import positive_factors
 from collapse_theory.derive.exact import disagreement, own_inputs_risk
 from collapse_theory.derive.formula import ErrorFormula
-from collapse_theory.derive.labeller import Labels, PooledStage
+from collapse_theory.derive.labeller import LabelledRows, PooledStage
 from collapse_theory.describe import workflows
 from collapse_theory.describe.pipeline import Pipeline, Stage
 from collapse_theory.symbols import N, T, d, sigma, sigma0
@@ -49,11 +49,16 @@ def ols_fresh_real() -> ErrorFormula:
 
 
 def _formula(solved: Callable[[Sequence[Expr], Mapping[Symbol, Any]], Expr]) -> ErrorFormula:
-    clean = PooledStage(T, S.Zero, sigma**2, (Labels(S.One, S.One, S.Zero, {}),))
+    clean = PooledStage(T, S.Zero, sigma**2, (LabelledRows(S.One, S.One, S.Zero, {}),))
     real, synthetic = T / N, (N - T) / N
     noise = real * sigma**2 + synthetic * sigma0**2
     rounds = [
-        PooledStage(N, S.Zero, noise, (Labels(real, S.One, S.Zero, {}), Labels(synthetic, S.Zero, S.Zero, {j: S.One})))
+        PooledStage(
+            N,
+            S.Zero,
+            noise,
+            (LabelledRows(real, S.One, S.Zero, {}), LabelledRows(synthetic, S.Zero, S.Zero, {j: S.One})),
+        )
         for j in range(2)
     ]
     tau = Dummy("tau", positive=True)
