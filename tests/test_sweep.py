@@ -99,6 +99,13 @@ def test_a_missing_extra_is_one_line_with_the_remedy(monkeypatch):
         ERR.sweep(n=1, T=[20, 30], **HERE)
 
 
+def test_families_are_swept_too():
+    family = ct.Categorical([0.5, 0.3, 0.2])
+    pipe = ct.workflows.accumulate(2, ct.Stage(T=ct.symbols.T))
+    out = ct.test_error(pipe, family=family).sweep(T=[10, 40], trials=200)
+    assert (abs(out["mean"] - out["theory"]) < 4 * out["sem"]).all()
+
+
 # ---------------------------------------------------------------------- files
 FILE = """
 spectrum = "isotropic:d=5"
