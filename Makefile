@@ -6,7 +6,7 @@ SEED ?= 1
 N ?= 60
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-heavy mutants check lint types bench finite-size clean
+.PHONY: package demo test test-heavy mutants check lint types bench finite-size clean
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -40,6 +40,17 @@ bench: $(STAMP)  ## measure; nothing here is a test
 
 finite-size: $(STAMP)  ## measure what finite size does and write the table of docs/finite_size.md; resumes
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/finite_size.py --write
+
+package:  ## build wheel and sdist, install each without extras in an environment of its own, and use it
+	rm -rf dist build/package && $(PYTHON) -m venv build/package/make
+	build/package/make/bin/python -m pip install --quiet build
+	build/package/make/bin/python -m build --outdir dist .
+	for made in dist/*.whl dist/*.tar.gz; do \
+	    rm -rf build/package/use && $(PYTHON) -m venv build/package/use && \
+	    build/package/use/bin/python -m pip install --quiet $$made && \
+	    (cd build/package && use/bin/collapse-theory predict ols-replace --spectrum isotropic:d=50 --set T=80 --set T0=90 --set n=3 \
+	        --set sigma=0.5 --set sigma0=0.4) || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .mutants

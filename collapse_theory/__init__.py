@@ -27,6 +27,8 @@ open_doors(
             ("ErrorFormula", "break_even", "study.break_even:break_even"),
             ("ErrorFormula", "optimum", "study.optimum:optimal_ridge"),
             ("ErrorFormula", "infer", "study.inverse:infer"),
+            ("ErrorFormula", "sweep", "study.sweep:sweep"),
+            ("ErrorFormula", "plot", "present.sweep_figure:plot"),
             ("ErrorFormula", "latex", "present.latex:formula_latex"),
             ("ErrorFormula", "code", "present.code:formula_code"),
             ("ErrorFormula", "to_json", "present.json_formula:formula_json"),

@@ -1,4 +1,4 @@
-"""``collapse-theory``: list, show, derive, predict, rates, optimal-ridge, validate, check, report."""
+"""``collapse-theory``: list, show, derive, predict, rates, optimal-ridge, validate, check, sweep, report."""
 
 from __future__ import annotations
 
@@ -469,6 +469,45 @@ def report(
             if gaps:
                 say(f"largest gap, real inputs, {series.name}: {100 * max(gaps, key=abs):+.1f} %")
         say(f"report: {', '.join(str(f) for f in files)}")
+
+
+@app.command(
+    epilog="Example: collapse-theory sweep examples/u_curves.toml -o curves.nc --trials 100 --checkpoint points"
+)
+def sweep(
+    file: File,
+    *,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="NetCDF with named axes (.nc), or a table (.csv).")
+    ],
+    trials: Annotated[
+        int | None, typer.Option(help="Simulate so many runs at every point too, on Gaussian inputs.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed; default the file's.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Workers; default the file's. Results do not depend on it.")] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keep finished trials there; an interrupted sweep goes on from it."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the test error over the whole grid of a file's [sweep], every curve of it."""
+    from collapse_theory.describe.files import load
+    from collapse_theory.study.sweep import Runs, sweep_file, write_sweep
+
+    with guarded():
+        _, settings = load(_toml(file))
+        chosen = settings.seed if seed is None else seed
+        workers = settings.jobs if jobs is None else jobs
+        runs = None if trials is None else Runs(trials, chosen, workers, not as_json, checkpoint)
+        dataset = sweep_file(settings, runs=runs)
+        write_sweep(dataset, output)
+        sizes = {str(name): int(size) for name, size in dataset.sizes.items()}
+        if as_json:
+            print_json({"file": str(output), "axes": sizes, "columns": list(dataset.data_vars)})
+        else:
+            axes = " x ".join(f"{name} ({size})" for name, size in sizes.items())
+            say(f"{', '.join(dataset.data_vars)} over {axes}: {output}")
 
 
 def _toml(file: Path) -> str:

@@ -261,6 +261,31 @@ class ErrorFormula(NearNames):
         found: Inference = through("ErrorFormula.infer")(self, observed, over=over, **arguments)
         return found
 
+    def sweep(self, **arguments: Any) -> Any:
+        """Return the error over a grid of arguments with named axes, with ``trials=`` beside simulations.
+
+        See :func:`~collapse_theory.study.sweep.sweep`. Needs the extra ``data``.
+
+        Args:
+            **arguments: Lists are axes, numbers are fixed; ``spectrum``, ``target``, ``trials``, ``seed``, ``jobs``,
+                ``progress``, ``checkpoint``.
+
+        Returns:
+            An ``xarray.DataArray``; with ``trials=`` a ``Dataset`` of theory, mean and sem.
+        """
+        return through("ErrorFormula.sweep")(self, **arguments)
+
+    def plot(self, over: str, **arguments: Any) -> Any:
+        """Return a picture of the error over one argument, with ``trials=`` beside simulations.
+
+        See :func:`~collapse_theory.present.sweep_figure.plot`.
+
+        Args:
+            over: The argument on the horizontal axis.
+            **arguments: As of :meth:`sweep`; a second list is one curve per value.
+        """
+        return through("ErrorFormula.plot")(self, over, **arguments)
+
     def corrected(self) -> ErrorFormula:
         r"""Return the formula with its first finite-size correction, for chains on samples of their own.
 

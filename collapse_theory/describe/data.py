@@ -11,17 +11,19 @@ import functools
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from collapse_theory.core.errors import DomainError, ParseError, nearest, shown
 from collapse_theory.core.numbers import flag, real_array
+from collapse_theory.describe.noise_level import cross_validated_noise, residual_noise
 from collapse_theory.describe.spectra import Eigenvalues
 from collapse_theory.describe.targets import Energies
 
 __all__ = [
     "DATASETS",
+    "DataLaw",
     "Dataset",
     "KernelEnergies",
     "dataset",
@@ -34,15 +36,80 @@ __all__ = [
 _LARGE_LOSS = 0.01  # share of the target energy outside the kept directions that is worth a warning
 
 
-def from_data(X: Any, y: Any, center: bool = True) -> tuple[Eigenvalues, Energies]:
-    """Return covariance eigenvalues and the energies of the least-squares target.
+AnyEnergies = TypeVar("AnyEnergies", bound=Energies)
+
+
+class DataLaw(tuple[Eigenvalues, AnyEnergies], Generic[AnyEnergies]):
+    r"""Spectrum and target of a data set: unpacks as the pair ``spectrum, target``, and by name as ``**data``.
+
+    Attributes:
+        noise: Estimated standard deviation of the label noise, >= 0.
+        explained: Share of the variance of ``y`` that is not noise, :math:`1-\hat\sigma^2/\widehat{\mathrm{var}}\,y` in [0, 1]
+            (with the residual variance, the adjusted :math:`R^2`); 1 if ``y`` does not vary.
+        estimator: How the noise was estimated, "residual variance" or "generalised cross-validation"; see
+            :mod:`collapse_theory.describe.noise_level` for what each presupposes.
+
+    >>> data = from_data([[1.0], [-1.0], [0.0], [0.0]], [2.0, -2.0, 1.0, -1.0])
+    >>> spectrum, target = data
+    >>> dict(**data) == {"spectrum": spectrum, "target": target}
+    True
+    >>> data.noise, round(data.explained, 3), data.estimator
+    (1.0, 0.7, 'residual variance')
+    """
+
+    noise: float
+    explained: float
+    estimator: str
+
+    def __new__(
+        cls, spectrum: Eigenvalues, target: AnyEnergies, noise: float, explained: float, estimator: str
+    ) -> DataLaw[AnyEnergies]:
+        """Make the pair with its estimates."""
+        self = super().__new__(cls, (spectrum, target))
+        self.noise, self.explained, self.estimator = noise, explained, estimator
+        return self
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return (*self, self.noise, self.explained, self.estimator)
+
+    @property
+    def spectrum(self) -> Eigenvalues:
+        """The eigenvalues."""
+        return self[0]
+
+    @property
+    def target(self) -> AnyEnergies:
+        """The energies of the target along the eigenvectors."""
+        return self[1]
+
+    def keys(self) -> tuple[str, str]:
+        """Return the names under which ``**data`` passes the two."""
+        return ("spectrum", "target")
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            if key not in self.keys():
+                raise KeyError(key)
+            return super().__getitem__(self.keys().index(key))
+        return super().__getitem__(key)
+
+    def __repr__(self) -> str:
+        return (
+            f"DataLaw(spectrum={self.spectrum!r}, target={self.target!r}, noise={self.noise:.4g}, "
+            f"explained={self.explained:.4g}, estimator={self.estimator!r})"
+        )
+
+
+def from_data(X: Any, y: Any, center: bool = True) -> DataLaw[Energies]:
+    r"""Return covariance eigenvalues and the energies of the least-squares target, with an estimate of the label noise.
 
     Eigenvalues come in decreasing order, one per column; those within round-off of zero are exactly zero, and their
-    energies too.
+    energies too. The noise is the unbiased residual variance :math:`\|y-\hat y\|^2/(N-p)`, :math:`p` live directions and the mean,
+    where there are more rows than these, else it is that of the ridge that generalised cross-validation chooses.
 
     Args:
-        X: Inputs, shape (N, d), finite.
-        y: Targets, shape (N,), finite.
+        X: Inputs, shape (N, d), finite; a pandas DataFrame is one too.
+        y: Targets, shape (N,), finite; a pandas Series is one too.
         center: Subtract the column means of ``X`` and the mean of ``y``. Nothing is rescaled.
 
     Raises:
@@ -63,8 +130,21 @@ def from_data(X: Any, y: Any, center: bool = True) -> tuple[Eigenvalues, Energie
     U, S = principal_components(inputs, center=center)
     s, energies = np.zeros(d), np.zeros(d)
     s[: S.size] = S**2 / N
-    energies[: S.size] = (U.T @ labels / S) ** 2
-    return Eigenvalues(s), Energies(energies)
+    along = U.T @ labels
+    energies[: S.size] = (along / S) ** 2
+    rest = float(np.square(labels - U @ along).sum())
+    degrees = N - int(center)
+    if degrees > S.size:
+        noise, estimator = residual_noise(rest, degrees - S.size), "residual variance"
+    else:
+        noise, estimator = cross_validated_noise(S**2 / N, along, rest, degrees), "generalised cross-validation"
+    return DataLaw(Eigenvalues(s), Energies(energies), noise, _explained(noise, labels, degrees), estimator)
+
+
+def _explained(noise: float, labels: np.ndarray, degrees: int) -> float:
+    """Return the share of the variance of labels that is not noise."""
+    variance = float(labels @ labels) / max(degrees, 1)
+    return max(0.0, 1.0 - noise**2 / variance) if variance > 0 else 1.0
 
 
 def principal_components(X: Any, *, center: bool = True) -> tuple[np.ndarray, np.ndarray]:
@@ -110,11 +190,11 @@ class KernelEnergies(Energies):
     lost: float = 0.0
 
 
-def from_kernel(K: Any, y: Any) -> tuple[Eigenvalues, KernelEnergies]:
+def from_kernel(K: Any, y: Any) -> DataLaw[KernelEnergies]:
     r"""Return the eigenvalues :math:`s_j` of ``K/N`` and the energies :math:`(U^\top y)_j^2/(N s_j)`, decreasing.
 
     Eigenvalues within round-off of zero are dropped; the target's ``lost`` is the share of ``|y|**2`` they carried, and
-    a warning says so if it is more than one percent.
+    a warning says so if it is more than one percent. The noise is that of the ridge that generalised cross-validation chooses.
 
     Args:
         K: Kernel matrix, shape (N, N), symmetric and positive semi-definite.
@@ -160,7 +240,11 @@ def from_kernel(K: Any, y: Any) -> tuple[Eigenvalues, KernelEnergies]:
             "it adds to every test error and no theory of the kept directions sees it",
             stacklevel=2,
         )
-    return Eigenvalues(s[kept]), KernelEnergies(squares[kept] / (N * s[kept]), lost=lost)
+    along = (U.T @ labels)[kept]
+    noise = cross_validated_noise(s[kept], along, float(squares[~kept].sum()), N)
+    target = KernelEnergies(squares[kept] / (N * s[kept]), lost=lost)
+    explained = _explained(noise, labels, N)
+    return DataLaw(Eigenvalues(s[kept]), target, noise, explained, "generalised cross-validation")
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,13 +13,13 @@ from collapse_theory.present.latex import to_latex
 from collapse_theory.study.report_study import Series, Study
 from collapse_theory.symbols import NOTATION
 
-__all__ = ["draw_study"]
+__all__ = ["DISTINCT", "axis_name", "colours", "draw_study", "logarithmic"]
 
 _MARKERS = {"gaussian": "o", "real": "s"}
 _SIZES = {"gaussian": 4, "real": 8}  # open squares around the dots they may cover
 _STAR: dict[str, Any] = {"marker": "*", "markersize": 13, "markeredgecolor": "black", "markeredgewidth": 0.7, "linestyle": "none",
                          "zorder": 5}  # fmt: skip
-_DISTINCT = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DISTINCT = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito, *Color Universal Design* (2008); the light ones last, and no yellow, which print loses."""
 _LIGHTEST = 0.82  # of viridis, whose end is too light for a line on paper
 _LABELS = {"gaussian": "simulation, Gaussian inputs", "real": "simulation, real inputs"}
@@ -34,7 +34,7 @@ def draw_study(study: Study) -> Figure:
     figure = Figure(figsize=(7.6, 4.6), layout="constrained")
     axes = figure.add_subplot()
     ordered = len(study.settings.curves) == 1
-    for series, colour in zip(study.series, _colours(len(study.series), ordered=ordered), strict=True):
+    for series, colour in zip(study.series, colours(len(study.series), ordered=ordered), strict=True):
         x = _positions(series)
         theory = np.array([p.theory for p in series.points])
         style: dict[str, Any] = {"marker": "_", "markersize": 24} if len(x) == 1 else {}
@@ -60,7 +60,7 @@ def draw_study(study: Study) -> Figure:
     if any(s.optimum is not None for s in study.series):
         axes.plot([], [], color="0.3", label="least error", **_STAR)
     _scales(study, axes)
-    axes.set_xlabel(_axis_name(study.sweep))
+    axes.set_xlabel(axis_name(study.sweep))
     axes.set_ylabel("test error (excess risk)")
     axes.set_title(
         drawable(study.settings.title), fontsize="medium", parse_math=False, family=fonts_for(study.settings.title)
@@ -72,11 +72,11 @@ def draw_study(study: Study) -> Figure:
     return figure
 
 
-def _colours(count: int, *, ordered: bool) -> list[Any]:
+def colours(count: int, *, ordered: bool) -> list[Any]:
     """Return colours that the colour-blind can tell apart: a scale from dark to light for series in order, else distinct ones."""
     if ordered and count > 1:
         return list(colormaps["viridis"](np.linspace(0.0, _LIGHTEST, count)))
-    return [_DISTINCT[i % len(_DISTINCT)] for i in range(count)]
+    return [DISTINCT[i % len(DISTINCT)] for i in range(count)]
 
 
 def _positions(series: Series) -> np.ndarray:
@@ -90,8 +90,7 @@ def _scales(study: Study, axes: object) -> None:
         [v for s in study.series for p in s.points for v in (p.theory, *(c.simulation.mean for c in p.checks.values()))]
     )
     for values, scale in ((x, "set_xscale"), (y, "set_yscale")):
-        finite = values[np.isfinite(values)]
-        if finite.size and finite.min() > 0 and finite.max() > 10 * finite.min():
+        if logarithmic(values):
             getattr(axes, scale)("log")
     if study.sweep is None:
         axes.set_xticks([])  # type: ignore[attr-defined]
@@ -99,7 +98,14 @@ def _scales(study: Study, axes: object) -> None:
         axes.set_xticks(sorted(set(x.tolist())))  # type: ignore[attr-defined]
 
 
-def _axis_name(sweep: str | None) -> str:
+def logarithmic(values: np.ndarray) -> bool:
+    """Whether an axis is to be logarithmic: its values are positive and span more than a decade."""
+    finite = values[np.isfinite(values)]
+    return bool(finite.size and finite.min() > 0 and finite.max() > 10 * finite.min())
+
+
+def axis_name(sweep: str | None) -> str:
+    """Return how an axis is labelled: a symbol in LaTeX, after the name of what it belongs to."""
     if sweep is None:
         return ""
     stem, _, field = sweep.rpartition(".")

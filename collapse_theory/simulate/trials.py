@@ -24,6 +24,7 @@ from collapse_theory.core.arguments import word
 from collapse_theory.core.attributes import Displayed
 from collapse_theory.core.errors import ConvergenceError, DomainError, PipelineError, nearest, shown
 from collapse_theory.core.numbers import MOST_TRIALS, flag, integer, worker_count
+from collapse_theory.core.progress import counting_bar
 from collapse_theory.core.reading import as_path
 from collapse_theory.describe.pipeline import Fit, Pipeline, Source
 from collapse_theory.simulate.checkpoint import Checkpoint
@@ -186,7 +187,10 @@ def _run(
     n_jobs = None if jobs == 1 else min(jobs, trials - done.size)
     workers = max(1, joblib.effective_n_jobs(n_jobs))
     size = workers
-    with _bar(trials, done.size, shown=progress) as advance, joblib.Parallel(n_jobs=n_jobs) as parallel:
+    with (
+        counting_bar("trials", trials, done.size, shown=progress) as advance,
+        joblib.Parallel(n_jobs=n_jobs) as parallel,
+    ):
         while done.size < trials:
             block = range(done.size, min(done.size + size, trials))
             tasks = [block[k::workers] for k in range(min(workers, len(block)))]
@@ -218,21 +222,6 @@ def _error(trial: Trial, seed: int, index: int) -> float:
             f"trial {index} of seed {seed} needs a finite error, got {error}; rescale the spectrum and target towards 1"
         )
     return error
-
-
-@contextmanager
-def _bar(trials: int, done: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
-    """Yield a function that moves the progress bar to a number of finished trials."""
-    if not shown:
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("trials", total=trials, completed=done)
-        yield lambda finished: bar.update(task, completed=finished)
 
 
 class _OneBlasThread:
