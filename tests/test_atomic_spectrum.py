@@ -18,7 +18,11 @@ s, a = sp.symbols("s a", positive=True)
 ONE, TWO = ct.Isotropic(d, s), ct.Spiked(d, [a], bulk=s)
 PER_ROUND = {"ridge-accumulate", "ridge-accumulate-constant", "ridge-keep-real", "ridge-label-mix", "ridge-same-design"}
 PER_ROUND |= {"self-distillation-repeated"}
-OPEN = {"features-chain", "features-replace", "flow-replace"}  # n fits on features, and contour integrals, have no closed form
+OPEN = {
+    "features-chain",
+    "features-replace",
+    "flow-replace",
+}  # n fits on features, and contour integrals, have no closed form
 SPECTRAL = [slug for slug in ct.catalog if ct.catalog[slug].error.family is None and slug not in PER_ROUND]
 
 

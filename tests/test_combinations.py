@@ -170,9 +170,9 @@ def test_other_families_test_one_fit(family):
     pipe = ct.Pipeline()
     fits = [pipe.fit(pipe.sample(T=9)) for _ in range(2)]
     combined = 0.5 * fits[0] + 0.5 * fits[1]
-    with pytest.raises(ct.CollapseTheoryError, match=r"combination|one fit|linear"):
+    with pytest.raises(ct.CollapseTheoryError, match=r"needs a Fit"):
         ct.test_error(pipe, model=combined, family=family)
-    with pytest.raises(ct.CollapseTheoryError, match=r"combination|one fit|linear"):
+    with pytest.raises(ct.CollapseTheoryError, match=r"needs a Fit"):
         ct.simulate(pipe, model=combined, family=family, trials=2)
 
 

@@ -263,7 +263,9 @@ def numeric(pipeline: Pipeline, setting: Setting) -> Pipeline:
     Raises:
         DomainError: If the setting has inputs of a regression, or a symbol has no value or a value no symbol.
     """
-    given = [f.name for f in fields(setting) if f.name not in {"values", "measured"} and getattr(setting, f.name) is not None]
+    given = [
+        f.name for f in fields(setting) if f.name not in {"values", "measured"} and getattr(setting, f.name) is not None
+    ]
     given += ["measured"] * (setting.measured != "test error")
     if given:
         raise DomainError(f"{given[0]} belongs to linear regression; this family needs only the pipeline, omit it")

@@ -251,8 +251,8 @@ class Balls(PointArithmetic):
             )
         if not all(self._positive(a, "a row weight") for a in fit.weights):
             raise TooWideError("whether a row weight is zero")
-        opened = openness(fit.s > 0, fit.measure, fit.rows)
-        if fit.ridge == 0 and opened.threshold is not None:
+        opened = openness(fit.s > 0, fit.measure, np.array([float(t) for t in fit.rows]))
+        if fit.ridge == 0 and opened.threshold > 0:
             raise DomainError(_THRESHOLD)
         one = self.number(1)
         penalty = np.where(opened.directions, one, fit.ridge)
