@@ -22,8 +22,7 @@ from collapse_theory.derive.operator import Generation, shrinkage
 from collapse_theory.describe.literals import without_literals
 from collapse_theory.describe.pipeline import Fit, Pipeline
 from collapse_theory.describe.recognise import one_labeller_each
-from collapse_theory.symbols import K as team
-from collapse_theory.symbols import eigenvalue
+from collapse_theory.symbols import K, eigenvalue
 from collapse_theory.symbols import n as generations
 
 if TYPE_CHECKING:
@@ -163,7 +162,7 @@ def _chain_of(formula: ErrorFormula) -> tuple[tuple[Block, ...], dict[Any, Expr]
         pipe, model, numbers = without_literals(formula.pipeline(), formula.model)
         fits = one_labeller_each(pipe, model)
         return None if fits is None else (blocks(_stages(fits)), dict(numbers))
-    if team in formula.free_symbols:  # a number of fits that no pipeline is built of before it is one
+    if K in formula.free_symbols:  # a number of fits that no pipeline is built of before it is one
         return None
     count = next((e for x, e in formula.bindings.items() if x == generations), generations)
     symbolic = generations in formula.free_symbols or count != generations
