@@ -23,6 +23,7 @@ from collapse_theory.algebra.secular import SecularSum
 from collapse_theory.algebra.special import DigammaDifference, GammaRatio, GeometricSum
 from collapse_theory.derive.atomic_chain import AtomicChain
 from collapse_theory.derive.corrected import CorrectedBias, CorrectedVariance
+from collapse_theory.derive.filter_chain import FilterBias, FilterVariance
 from collapse_theory.derive.labeller import LabelledRows, PooledStage
 from collapse_theory.derive.labeller_scalars import ChainBias, ChainVariance, PooledBias, PooledVariance
 from collapse_theory.derive.pooled import pooled_system
@@ -48,6 +49,7 @@ from collapse_theory.symbols import (
 
 LINE, X, Y = line_name("x"), unknown_name("x"), unknown_name("y")
 BLOCKS = ((T0, lam0, sigma0, n), (T, lam, sigma, 1))
+STOPPED = ((T0, (Str("GradientFlow"), lam0 + 1), sigma0, n), (T, (Str("GradientFlow"), lam + 1), sigma, 1))
 STAGES = (
     PooledStage(T0, lam0, sigma0**2, (LabelledRows(1, 1, 0, {}),)),
     PooledStage(
@@ -99,6 +101,8 @@ SAMPLES = [
     ChainVariance(*BLOCKS),
     CorrectedBias(*BLOCKS),
     CorrectedVariance(*BLOCKS),
+    FilterBias(*STOPPED),
+    FilterVariance(*STOPPED),
     PooledBias.of(STAGES),
     PooledVariance.of(STAGES),
     PipelineBias(*shared()),
