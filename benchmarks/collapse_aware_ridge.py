@@ -2,8 +2,10 @@
 
 Each line is one setting: real and synthetic rows, the labeller's kind and rows, the law of the inputs. The risk is the excess
 risk of the truth (simulated) or the mean squared distance to the least-squares fit on all rows (real data), a mean over
-repetitions, in units of RidgeCV on the mixture; standard errors are those of the ratio. "leave-one-out" chooses one weight of the synthetic rows and
-a ridge by the error on real rows left out. ``python benchmarks/collapse_aware_ridge.py [REPEATS]``.
+repetitions, in units of RidgeCV on the mixture; standard errors are those of the ratio. "leave-one-out" chooses one weight
+of the synthetic rows and a ridge by the error on real rows left out.
+
+``python benchmarks/collapse_aware_ridge.py [REPEATS]``
 """
 
 import sys
@@ -109,4 +111,4 @@ def main(repeats):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
