@@ -1,9 +1,11 @@
 """The risk of ``CollapseAwareRidge`` against RidgeCV on the mixture, RidgeCV on the real rows, and leave-one-out on these.
 
 Each line is one setting: real and synthetic rows, the labeller's kind and rows, the law of the inputs. The risk is the excess
-risk of the truth (simulated) or the squared error on held-out rows less the least (real data), a mean over repetitions, in units
-of RidgeCV on the mixture; standard errors are those of the ratio. "leave-one-out" chooses one weight of the synthetic rows and
-a ridge by the error on real rows left out. ``python benchmarks/collapse_aware_ridge.py [REPEATS]``.
+risk of the truth (simulated) or the mean squared distance to the least-squares fit on all rows (real data), a mean over
+repetitions, in units of RidgeCV on the mixture; standard errors are those of the ratio. "leave-one-out" chooses one weight
+of the synthetic rows and a ridge by the error on real rows left out.
+
+``python benchmarks/collapse_aware_ridge.py [REPEATS]``
 """
 
 import sys
@@ -71,7 +73,7 @@ def simulated(rng, *, kind, power, rows, noise, d=40, real=60, synthetic=400):
 
 
 def from_rows(rng, X, y, *, kind, rows, real=60, synthetic=400):
-    """Return the squared errors of one repetition on rows of a data set that no fit has seen, less those of a fit on all rows."""
+    """Return the mean squared distances, in one repetition on parts of a data set, to the least-squares fit on all of it."""
     order = rng.permutation(len(X))
     own, seen, rest = np.split(order, [real, real + rows])
     fresh = rng.choice(rest, synthetic)
@@ -109,4 +111,4 @@ def main(repeats):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)

@@ -13,7 +13,7 @@ import pytest
 
 import collapse_theory as ct
 from collapse_theory.study import sweep as module
-from collapse_theory.study.sweep import Runs, simulated, write_sweep
+from collapse_theory.study.sweep import Runs, simulated, sweep_writer
 from tests.helpers import call, call_json
 
 xarray = pytest.importorskip("xarray", reason="the extra data")
@@ -143,7 +143,9 @@ def test_the_command_writes_netcdf_and_csv(file, tmp_path):
 
 def test_a_file_of_another_kind_is_refused(tmp_path):
     with pytest.raises(ct.ParseError, match=r"\.nc or \.csv"):
-        write_sweep(ERR.sweep(n=1, T=[20], **HERE).to_dataset(), tmp_path / "out.txt")
+        sweep_writer(tmp_path / "out.txt")
+    with pytest.raises(ct.DomainError, match="no existing folder"):
+        sweep_writer(tmp_path / "none" / "out.nc")
 
 
 # ---------------------------------------------------------------------- pictures

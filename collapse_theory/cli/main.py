@@ -493,15 +493,16 @@ def sweep(
 ) -> None:
     """Write the test error over the whole grid of a file's [sweep], every curve of it."""
     from collapse_theory.describe.files import load
-    from collapse_theory.study.sweep import Runs, sweep_file, write_sweep
+    from collapse_theory.study.sweep import Runs, sweep_file, sweep_writer
 
     with guarded():
+        write = sweep_writer(output)
         _, settings = load(_toml(file))
         chosen = settings.seed if seed is None else seed
         workers = settings.jobs if jobs is None else jobs
         runs = None if trials is None else Runs(trials, chosen, workers, not as_json, checkpoint)
         dataset = sweep_file(settings, runs=runs)
-        write_sweep(dataset, output)
+        write(dataset)
         sizes = {str(name): int(size) for name, size in dataset.sizes.items()}
         if as_json:
             print_json({"file": str(output), "axes": sizes, "columns": list(dataset.data_vars)})

@@ -24,7 +24,7 @@ from collapse_theory.core.errors import DomainError, ParseError, shown
 from collapse_theory.core.numbers import flag, integer, real_values, worker_count
 from collapse_theory.core.progress import counting_bar
 from collapse_theory.core.reading import as_path
-from collapse_theory.core.writing import write_file
+from collapse_theory.core.writing import target_file, write_file
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.test_error import test_error
 from collapse_theory.describe.files import Settings
@@ -32,9 +32,7 @@ from collapse_theory.describe.targets import RandomTarget
 from collapse_theory.simulate.trial import digest
 from collapse_theory.simulate.trials import Simulation, simulate
 
-__all__ = ["Runs", "axes_of", "simulated", "sweep", "sweep_file", "theory_on", "write_sweep"]
-
-_FORMATS = (".nc", ".csv")
+__all__ = ["Runs", "axes_of", "simulated", "sweep", "sweep_file", "sweep_writer", "theory_on"]
 
 
 @dataclass(frozen=True)
@@ -289,17 +287,18 @@ def _joined(name: str, values: list[Any], parts: Iterable[Any]) -> Any:
     return xarray.concat(list(parts), xarray.DataArray(values, dims=name, name=name), combine_attrs="drop_conflicts")
 
 
-def write_sweep(dataset: Any, path: Path) -> None:
-    """Write a sweep whole or not at all: NetCDF (.nc) with its axes, or one line per point (.csv).
+def sweep_writer(path: Path) -> Callable[[Any], None]:
+    """Return a function that writes a sweep, whole or not at all: NetCDF with its axes (.nc), or one line per point (.csv).
 
     Raises:
         ParseError: If the file ends otherwise.
-        DomainError: If it cannot be written.
+        DomainError: If nothing can be written there; known before anything is computed.
     """
-    writers: Mapping[str, Callable[[Any], str | bytes]] = {".nc": _netcdf, ".csv": _csv}
-    if path.suffix not in writers:
-        raise ParseError(f"-o needs to end in {' or '.join(_FORMATS)}, got {shown(str(path))}; name such a file")
-    write_file(path, writers[path.suffix](dataset), "sweep")
+    forms: Mapping[str, Callable[[Any], str | bytes]] = {".nc": _netcdf, ".csv": _csv}
+    if path.suffix not in forms:
+        raise ParseError(f"-o needs to end in {' or '.join(forms)}, got {shown(str(path))}; name such a file")
+    target_file(path, "sweep")
+    return lambda dataset: write_file(path, forms[path.suffix](dataset), "sweep")
 
 
 def _netcdf(dataset: Any) -> bytes:
