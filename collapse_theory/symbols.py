@@ -155,7 +155,7 @@ LATEX: Mapping[str, str] = MappingProxyType({"lam": r"\lambda", "lam0": r"\lambd
 RESERVED = frozenset(
     """self pipe pipeline formula model family method spectrum target terms digits certified test_noise test_covariance inputs
     targets kernel data trials seed jobs progress checkpoint threshold extrapolate over between observed errors claim about kind
-    term along notation draws measured""".split()  # noqa: SIM905
+    term along notation draws measured overlaps""".split()  # noqa: SIM905
 )
 """Names that a symbol of a pipeline cannot have, since values are given by name beside these arguments."""
 

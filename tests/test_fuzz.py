@@ -111,6 +111,7 @@ def engine():
 
 
 SPECTRUM, TARGET = ct.Isotropic(4), ct.RandomTarget()
+PIPE, SWEPT = chain(), {"spectrum": SPECTRUM, "target": TARGET, "T": 12, "sigma": 0.1}
 CLEAN = ct.catalog["ridge-clean"].error
 VALUES = {"T": 12, "lam": 0.1, "sigma": 0.1}
 
@@ -150,6 +151,10 @@ GOOD = {
     "definitions": True, "width": 80, "environment": "align", "latex.options": {"width": 80},
     "along": None, "check_claim.values": {"T": 12, "lam": 0.1}, "check_claim.target": TARGET,
     "alpha": 0.1, "extrapolate": False, "least_noise": 0.1, "rows": 12, "generators": 2, "synthetic_rows": 4,
+    "overlaps": None, "certified.values": VALUES, "certified": False, "underbrace": False, "macros": False,
+    "measured": "test error", "distance.pipeline": PIPE, "first": PIPE.fits[0], "second": PIPE.fits[1], "Pipeline.features.m": 3,
+    "plot.over": "lam", "plot.arguments": {**SWEPT, "lam": [0.1, 0.2]}, "sweep.arguments": {**SWEPT, "lam": [0.1, 0.2]},
+    "language": "numpy",
     "th_or_err": ct.catalog["ridge-clean"], "scale_exponents": {"a": 1},
 }  # fmt: skip
 
@@ -209,6 +214,8 @@ INTERNAL = {
     "raw_terms",
     "arrays",
     "total",
+    "copied",
+    "tested",
 }
 
 

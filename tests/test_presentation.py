@@ -194,12 +194,12 @@ def test_operators_are_commands_that_a_file_defines():
 
 
 # What the prints use of the functions that KaTeX supports (https://katex.org/docs/supported.html).
-KATEX = {",", "\\", " "} | set(
+KATEX = {",", "!", "\\", " "} | set(
     re.findall(
         r"\w+",
         """left right biggl biggr bigl bigr frac sqrt sum operatorname mathrm mathcal text top quad qquad begin end partial dot
-        underbrace sin geq leq le ge infty min max cdot textstyle zeta log Sigma Delta Gamma Xi chi delta kappa lambda pi psi rho
-        sigma tau theta varepsilon""",
+        underbrace oint sin geq leq le ge infty min max cdot textstyle zeta log Sigma Delta Gamma Xi chi delta kappa lambda pi psi
+        rho sigma tau theta varepsilon""",
     )
 )
 

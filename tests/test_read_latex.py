@@ -16,7 +16,8 @@ from tests.points import ENERGIES, MEASURE, POINTS, D
 # Printed by an operator or a name for each number of rounds: read where they are printed at a number.
 UNFOLDED = {
     "ridge-replace-overparametrized", "ridge-chain", "ridge-accumulate", "ridge-accumulate-constant", "ridge-keep-real",
-    "ridge-same-design", "ridge-label-mix", "features-chain", "features-replace",
+    "ridge-same-design", "ridge-label-mix", "features-chain", "features-replace", "flow-replace",
+    "self-distillation-repeated",
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from collapse_theory.numerics.plan import round_plan
 from collapse_theory.symbols import lam
 
 KW = {"spectrum": ct.PowerLaw(30, beta=1.2), "target": ct.SourceTarget(r=0.5)}
-VALUES = {"T": 45, "T0": 25, "lam": 0.1, "lam0": 0.2, "sigma": 0.3, "sigma0": 0.4, "w": 0.6}
+VALUES = {"T": 45, "T0": 25, "lam": 0.1, "lam0": 0.2, "sigma": 0.3, "sigma0": 0.4, "w": 0.6, "xi": 0.3}
 PER_ROUND = [s for s in ct.catalog if any(e.has(RoundTerm) for e in ct.catalog[s].error.parts.values())]
 
 

@@ -14,7 +14,7 @@ Source: Golub, Heath, Wahba, Generalized cross-validation as a method for choosi
 
 from __future__ import annotations
 
-from collapse_theory.core.arguments import instance
+from collapse_theory.core.arguments import instance, word
 from collapse_theory.core.errors import PipelineError, shown
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.regression import excess_risk
@@ -83,6 +83,8 @@ def distance(pipeline: Pipeline, first: Fit, second: Fit, test_covariance: str |
     2.0
     """
     _checked(pipeline)
+    if test_covariance is not None:
+        word(test_covariance, "test_covariance")
     a, b = pipeline.model(first), pipeline.model(second)
     if a == b:
         raise PipelineError(f"second needs to be another fit than first, got {shown(a.name)} twice; pass two fits")

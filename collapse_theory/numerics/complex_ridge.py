@@ -100,7 +100,7 @@ def _in_digits(measure: Measure, T: Any, z: np.ndarray) -> np.ndarray:
             break
     else:
         raise ConvergenceError(
-            f"complex effective ridges do not settle at {mp.dps} digits; rescale the spectrum and the time"
+            f"complex effective ridges do not settle at {mp.prec} bits; rescale the spectrum and the time"
         )
     if not np.all(explained < T):
         raise ConvergenceError("complex effective ridges left the physical sheet; rescale the spectrum and the time")

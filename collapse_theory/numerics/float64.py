@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sympy import Expr, Symbol
@@ -177,7 +177,7 @@ class Float64Program:
         self, measure: Measure | None, values: Mapping[Symbol, np.ndarray], *, rough: bool
     ) -> Mapping[Symbol, np.ndarray]:
         """Return the values with the effective ridges that repeat in the whole batch, whose pieces would each solve them again."""
-        known = dict(values)
+        known, ahead = dict(values), dict[Any, np.ndarray]()
         for step in self.plan.steps:
             if measure is None or not isinstance(step, SolveRidge | SolveFeatures):
                 continue
@@ -192,8 +192,10 @@ class Float64Program:
                 solve = arithmetic.ridge if isinstance(step, SolveRidge) else arithmetic.features
                 found = solve(measure, *points)
             if not arithmetic.reports:
-                known.update(zip(step.names, (x[inverse] for x in found), strict=True))
-        return known
+                solved = dict(zip(step.names, (x[inverse] for x in found), strict=True))
+                known |= solved
+                ahead |= {_Ahead(x): v for x, v in solved.items()}
+        return {**values, **ahead}
 
     def _gathered(
         self, measure: Measure | None, values: Mapping[Symbol, np.ndarray], place: np.ndarray, step: int, *, rough: bool
@@ -212,10 +214,12 @@ class Float64Program:
     ) -> tuple[dict[str, Any], Any, bool]:
         arithmetic = _Rough(self) if rough else _Watched(self)
         with np.errstate(all="call", call=lambda what, _: arithmetic.reports.append(what)):
+            ahead = {x.name: v for x, v in values.items() if isinstance(x, _Ahead)}
             for step in self.plan.steps:
-                if step.names[0] in values:
-                    arithmetic.known(*(values[x] for x in step.names))
-            outputs = interpret(self.plan, arithmetic, measure, values)
+                if step.names[0] in ahead:
+                    arithmetic.known(*(ahead[x] for x in step.names))
+            given = {x: v for x, v in values.items() if not isinstance(x, _Ahead)}
+            outputs = interpret(self.plan, arithmetic, measure, given, ahead)
         if any(np.any(_abnormal(x)) for x in outputs.values()):
             arithmetic.reports.append("output")
         return outputs, arithmetic.threshold, bool(arithmetic.reports)
@@ -583,6 +587,12 @@ def _lost_energy_counts(f: Any, measure: Measure, total: Any) -> bool:
     with np.errstate(under="ignore"):
         share = np.sum(np.abs(f) * np.where(lost, _TINY, 0), axis=-1)
     return bool(np.any(share * 2.0**60 > np.abs(total)))
+
+
+class _Ahead(NamedTuple):
+    """Key of a result that is known before its step, apart from all symbols: an inner plan may have the name again."""
+
+    name: Symbol
 
 
 def _pieces(values: Mapping[Symbol, np.ndarray], size: int, step: int) -> list[tuple[dict[str, np.ndarray], int]]:

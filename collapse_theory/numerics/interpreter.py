@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,15 @@ __all__ = ["interpret"]
 _Environment = Mapping[Symbol, Any]
 
 _MOST_TERMS = 1_000_000
+_NOTHING: _Environment = MappingProxyType({})
 
 
 def interpret(
-    plan: Plan, arithmetic: Arithmetic, measure: Measure | None, values: Mapping[Symbol, Any]
+    plan: Plan,
+    arithmetic: Arithmetic,
+    measure: Measure | None,
+    values: Mapping[Symbol, Any],
+    ahead: Mapping[Symbol, Any] = _NOTHING,
 ) -> dict[str, Any]:
     """Return the outputs of a plan by name.
 
@@ -44,11 +50,12 @@ def interpret(
         plan: Steps and outputs.
         arithmetic: The numbers, and how they are computed with.
         measure: Eigenvalues, counts and energies in these numbers; None if no step is on the eigenvalues.
-        values: Inputs by symbol, in these numbers; results of steps that are known already too.
+        values: Inputs by symbol, in these numbers. They may have the names of steps, where a plan runs inside another one.
+        ahead: Results of some of its steps that are known already.
     """
-    env = dict(values)
+    env = {**values, **ahead}
     for step in plan.steps:
-        if step.names[0] not in values:
+        if step.names[0] not in ahead:
             env.update(zip(step.names, _results(step, arithmetic, measure, env), strict=True))
     names, expressions = zip(*plan.outputs, strict=True)
     return dict(zip(names, arithmetic.evaluate(expressions, env), strict=True))

@@ -7,7 +7,7 @@ gathered. A candidate that has not the same value at a point of the domain is re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from types import MappingProxyType
 
@@ -37,7 +37,7 @@ from collapse_theory.algebra.special import GeometricSum
 from collapse_theory.present.factors import factored, joined, quotient
 from collapse_theory.present.gammas import gathered, written_out
 from collapse_theory.present.printer import TheoryLatexPrinter, tokens
-from collapse_theory.present.repeats import named_repeats
+from collapse_theory.present.repeats import exchanged, named_repeats, sums_within
 from collapse_theory.present.typical_point import TypicalPoint
 from collapse_theory.symbols import eigenvalue, intermediate
 
@@ -99,6 +99,31 @@ class Forms:
         for x, e in list(self.definitions.items()):
             self.definitions[x] = self.shortest(e)
         return out
+
+    def narrowed(self, terms: Mapping[str, Expr], fits: Callable[[Expr], bool]) -> dict[str, Expr]:
+        """Return terms whose rows fit a page: where one has no place to break, its longest sum gets a name.
+
+        Args:
+            terms: Expressions by name, in their shortest forms.
+            fits: Whether an expression fits.
+        """
+        out = {k: self._narrow(e, fits) for k, e in terms.items()}
+        todo = list(self.definitions)
+        while todo:
+            x = todo.pop()
+            before = set(self.definitions)
+            self.definitions[x] = self._narrow(self.definitions[x], fits)
+            todo += set(self.definitions) - before
+        return out
+
+    def _narrow(self, e: Expr, fits: Callable[[Expr], bool]) -> Expr:
+        while not fits(e):
+            sums = {x for x in sums_within(e) if self.length(x) >= _LONG}
+            if not sums:
+                return e
+            longest = max(sums, key=lambda x: (self.length(x), str(x)))
+            e = exchanged(e, longest, self._name(longest, ["\\chi"]))
+        return e
 
     def _repeats(self, terms: Mapping[str, Expr], own: Mapping[str, Symbol]) -> dict[str, Expr]:
         return named_repeats(terms, self.length, lambda e: self._name(e, ["\\chi"]), own)

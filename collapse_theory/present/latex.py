@@ -157,6 +157,9 @@ def _term_lines(formula: ErrorFormula, most: float, underbrace: bool) -> list[st
     terms = forms.presented(
         {k: named(e, names) for k, e in parts.items()}, {} if single else {k: words[k][0] for k in parts}
     )
+    terms = forms.narrowed(
+        terms, lambda e: all(width_of(row) <= most for row in broken(e, printer, most).split("\\\\"))
+    )
     heads = _heads(formula, [words[k][0] for k in parts])
     lines = _sum_line(formula, heads, single)
     bodies = [broken(e, printer, most - width_of(head)) for head, e in zip(heads[1:], terms.values(), strict=True)]

@@ -37,6 +37,8 @@ def _rows(e: Expr, printer: Any, most: float) -> list[str]:
     if width(whole) <= most or total is None:
         return [whole]
     head = f"{_printed(before, printer)} " if before != 1 else ""
+    if before.is_Add:
+        head = rf"\left({head.rstrip()}\right) "
     tail = "".join(f" {_printed(x, printer)}" for x in behind)
     size = "bigg" if r"\frac" in whole else "big"
     opening, closing = (rf"{head}\{size}l(", rf"\{size}r){tail}") if head or tail else ("", "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from sympy import Add, Expr, Mul, Pow, S, Symbol
 from sympy.core.function import AppliedUndef
@@ -10,7 +10,7 @@ from sympy.core.function import AppliedUndef
 from collapse_theory.algebra.integrals import SpectralIntegral
 from collapse_theory.algebra.opaque import Opaque
 
-__all__ = ["named_repeats"]
+__all__ = ["exchanged", "named_repeats", "sums_within"]
 
 _SIZE = 10  # signs of what is named, at least
 _GAIN = 12  # signs that a name must save
@@ -43,7 +43,7 @@ def named_repeats(
             return out
         whole = next((k for k, e in out.items() if e == best and k in own), None)
         x = name(best) if whole is None else own[whole]
-        out = {k: e if k == whole else _exchanged(e, best, x) for k, e in out.items()}
+        out = {k: e if k == whole else exchanged(e, best, x) for k, e in out.items()}
 
 
 def _count(e: Expr, uses: dict[Expr, int]) -> None:
@@ -64,7 +64,17 @@ def _body(e: Expr) -> Expr:
     return rest if number != S.One else e
 
 
-def _exchanged(e: Expr, old: Expr, new: Symbol) -> Expr:
+def sums_within(e: Expr) -> Iterator[Expr]:
+    """Return the scalar sums inside an expression, itself not among them."""
+    if not isinstance(e, Opaque | SpectralIntegral | AppliedUndef):
+        for a in e.args:
+            if a.is_Add:
+                yield a
+            yield from sums_within(a)
+
+
+def exchanged(e: Expr, old: Expr, new: Symbol) -> Expr:
+    """Return an expression with a name for one inside it."""
     if e == old:
         return new
     if isinstance(e, Opaque | SpectralIntegral | AppliedUndef) or not e.args:
@@ -73,4 +83,4 @@ def _exchanged(e: Expr, old: Expr, new: Symbol) -> Expr:
         return e.as_coeff_Mul()[0] * new
     if e.is_Pow and old.is_Pow and e.base == old.base and (e.exp / old.exp).is_Integer and e.exp / old.exp > 0:
         return new ** (e.exp / old.exp)
-    return e.func(*(_exchanged(a, old, new) for a in e.args))
+    return e.func(*(exchanged(a, old, new) for a in e.args))

@@ -20,9 +20,9 @@ import joblib
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from collapse_theory.core.arguments import word
+from collapse_theory.core.arguments import choice, word
 from collapse_theory.core.attributes import Displayed
-from collapse_theory.core.errors import ConvergenceError, DomainError, PipelineError, nearest, shown
+from collapse_theory.core.errors import ConvergenceError, DomainError, PipelineError, shown
 from collapse_theory.core.numbers import MOST_TRIALS, flag, integer, worker_count
 from collapse_theory.core.progress import counting_bar
 from collapse_theory.core.reading import as_path
@@ -150,9 +150,7 @@ def simulate(
     if test_covariance is not None:
         word(test_covariance, "test_covariance")
     make = linear_trial if family is None else _hook(family)
-    if measured not in MEASURED:
-        hint = nearest(str(measured), MEASURED)
-        raise DomainError(f"measured needs to be one of {', '.join(MEASURED)}, got {shown(measured)}{hint}")
+    choice(measured, "measured", MEASURED)
     setting = Setting(spectrum, target, inputs, targets, kernel, test_covariance, values, measured, overlaps)
     tested: Any = pipe.tested(model) if family is None else pipe.model(model)  # type: ignore[arg-type]
     if measured != "test error" and not isinstance(tested, Fit):

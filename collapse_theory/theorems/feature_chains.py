@@ -27,11 +27,17 @@ _FEATURES = (
 )
 
 
-def _chain(
-    T: Any, T0: Any, lam: Any, lam0: Any, sigma: Any, sigma0: Any, m: Any, m0: Any = None, n: Any = 1
-) -> Pipeline:
-    """Return n generators, of the size of the tested fit unless they have their own, and the tested fit."""
-    return _pipeline([(T0, lam0, sigma0, m if m0 is None else m0)] * int(n), (T, lam, sigma, m))
+def _weak_to_strong(T: Any, T0: Any, lam: Any, lam0: Any, sigma: Any, sigma0: Any, m: Any, m0: Any) -> Pipeline:
+    return _pipeline([(T0, lam0, sigma0, m0)], (T, lam, sigma, m))
+
+
+def _chain(T: Any, T0: Any, lam: Any, lam0: Any, sigma: Any, sigma0: Any, m: Any, m0: Any, n: Any) -> Pipeline:
+    """Return n generators and the tested fit."""
+    return _pipeline([(T0, lam0, sigma0, m0)] * int(n), (T, lam, sigma, m))
+
+
+def _replace(T: Any, T0: Any, lam: Any, lam0: Any, sigma: Any, sigma0: Any, m: Any, n: Any) -> Pipeline:
+    return _chain(T, T0, lam, lam0, sigma, sigma0, m, m, n)
 
 
 def _pipeline(generators: Any, tested: Any) -> Pipeline:
@@ -49,7 +55,7 @@ def _pipeline(generators: Any, tested: Any) -> Pipeline:
 features and $T$ fresh rows labelled by the teacher; ridge regression with independent $F$ """
     + _FEATURES
     + r"; $d,T_0,T,m_0,m\to\infty$ together",
-    build=_chain,
+    build=_weak_to_strong,
     sources=("burns2023weak", "ildiz2024distillation"),
     relations=(
         Relation("features-chain", "equals", note="one generator", there={"n": 1}),
@@ -114,7 +120,7 @@ def features_chain() -> ErrorFormula:
     title="Replace with models of one size: n generations on m random features",
     regime="proportional",
     hypotheses=r"""The setting of \texttt{features-chain} with $m_0=m$: every model is of one size""",
-    build=_chain,
+    build=_replace,
     sources=("dohmatob2024regression", "adlam2020triple"),
     relations=(
         Relation("features-chain", "equals", note="all of one size", there={"m0": m}),

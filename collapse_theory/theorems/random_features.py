@@ -73,7 +73,7 @@ def _gain(rows: Expr) -> Expr:
     hypotheses=_SETTING.replace("/T", "/N")
     + r""", on $N$ rows, a share $p_1$ labelled by the truth and a share $p_2=1-p_1$ by $w_0$ plus a zero-mean
 offset of covariance $\Delta$ that is independent of $w_0$ and diagonal in the eigenbasis of $\Sigma$; $d,N,m\to\infty$ together""",
-    build=mixture,
+    build=lambda N, p1, p2, lam, sigma, m: mixture(N, p1, p2, lam, sigma, m),
     sources=("dohmatob2024strong",),
     relations=(
         Relation("strong-collapse", "tends to", {"m": oo}, "as many features as one likes"),
