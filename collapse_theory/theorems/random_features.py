@@ -23,6 +23,10 @@ from collapse_theory.theorems.theorem import Relation, register
 __all__: list[str] = []
 
 
+def _mixture(N: Any, p1: Any, p2: Any, lam: Any, sigma: Any, m: Any) -> Pipeline:
+    return mixture(N, p1, p2, lam, sigma, m)
+
+
 def _clean(T: Any, m: Any, lam: Any, sigma: Any) -> Pipeline:
     pipe = Pipeline()
     pipe.fit(pipe.sample(T=T, noise=sigma), ridge=lam, features=m)
@@ -73,7 +77,7 @@ def _gain(rows: Expr) -> Expr:
     hypotheses=_SETTING.replace("/T", "/N")
     + r""", on $N$ rows, a share $p_1$ labelled by the truth and a share $p_2=1-p_1$ by $w_0$ plus a zero-mean
 offset of covariance $\Delta$ that is independent of $w_0$ and diagonal in the eigenbasis of $\Sigma$; $d,N,m\to\infty$ together""",
-    build=lambda N, p1, p2, lam, sigma, m: mixture(N, p1, p2, lam, sigma, m),
+    build=_mixture,
     sources=("dohmatob2024strong",),
     relations=(
         Relation("strong-collapse", "tends to", {"m": oo}, "as many features as one likes"),
