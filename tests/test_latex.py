@@ -13,6 +13,8 @@ from tests.points import EIGENVALUES, ENERGIES, MEASURE, OFFSETS, POINTS, D
 MATRICES = {r"\Sigma": EIGENVALUES, r"\Delta": OFFSETS}
 PRINTED = {
     "T0": "T_0",
+    "m0": "m_0",
+    "xi": r"\xi",
     "lam": r"\lambda",
     "lam0": r"\lambda_0",
     "sigma": r"\sigma",
@@ -23,6 +25,8 @@ PRINTED = {
 # Their traces are those of a pencil, printed by name; the explicit expression is too long for a page. Contour integrals are taken
 # step by step in their derivation.
 NAMED_ONLY = {"ridge-accumulate", "ridge-keep-real", "ridge-same-design", "ridge-label-mix", "flow-replace"}
+NAMED_ONLY |= {"features-chain", "features-replace", "self-distillation-repeated"}
+NAMED_ONLY |= {"self-distillation-best"}  # its third term is called E with an index; ct.read_latex reads it back
 
 
 UNFOLDED = {"ridge-accumulate-constant", "ridge-chain", "ridge-replace-overparametrized"}
