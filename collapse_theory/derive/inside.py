@@ -36,7 +36,7 @@ def training_error(pipeline: Pipeline, model: Fit | None = None) -> ErrorFormula
     >>> import collapse_theory as ct
     >>> pipe = ct.Pipeline()
     >>> m = pipe.fit(pipe.sample(T=100, noise=1))
-    >>> round(training_error(pipe, m).evaluate(spectrum=ct.Isotropic(50)), 12)  # sigma^2 (1 - d/T)
+    >>> round(training_error(pipe, m).evaluate(spectrum=ct.Isotropic(50), target=ct.RandomTarget()), 12)  # sigma^2 (1 - d/T)
     0.5
     """
     return excess_risk(_checked(pipeline), pipeline.model(model), measured="training error")
@@ -58,7 +58,7 @@ def gcv(pipeline: Pipeline, model: Fit | None = None) -> ErrorFormula:
     >>> import collapse_theory as ct
     >>> pipe = ct.Pipeline()
     >>> m = pipe.fit(pipe.sample(T=100, noise=1))
-    >>> round(gcv(pipe, m).evaluate(spectrum=ct.Isotropic(50)), 12)  # sigma^2 / (1 - d/T): the noise and the excess risk
+    >>> round(gcv(pipe, m).evaluate(spectrum=ct.Isotropic(50), target=ct.RandomTarget()), 12)  # sigma^2 / (1 - d/T)
     2.0
     """
     return excess_risk(_checked(pipeline), pipeline.model(model), measured="cross-validation")
@@ -79,7 +79,7 @@ def distance(pipeline: Pipeline, first: Fit, second: Fit, test_covariance: str |
     >>> import collapse_theory as ct
     >>> pipe = ct.Pipeline()
     >>> a, b = (pipe.fit(pipe.sample(T=100, noise=1)) for _ in range(2))
-    >>> round(distance(pipe, a, b).evaluate(spectrum=ct.Isotropic(50)), 12)  # both are off by sigma^2 d/(T - d)
+    >>> round(distance(pipe, a, b).evaluate(spectrum=ct.Isotropic(50), target=ct.RandomTarget()), 12)
     2.0
     """
     _checked(pipeline)

@@ -54,7 +54,7 @@ def quotient(e: Expr) -> tuple[Expr, Expr]:
 
     >>> from sympy.abc import x, y
     >>> quotient(1 / x - 1 / y)
-    (-(x - y), x*y)
+    (-x + y, x*y)
     """
     if not e.has(Add):
         top, bottom = fraction(e)

@@ -24,7 +24,7 @@ def written_out(e: Expr) -> Expr:
 
     >>> from sympy.abc import x
     >>> written_out(DigammaDifference(1, x) * GammaRatio(2, x))
-    (-psi(1) + psi(x + 1))*Gamma(x + 2)/Gamma(2)
+    (-psi(1) + psi(x + 1))*Gamma(x + 2)
     """
     change: dict[Expr, Expr] = {}
     for f in e.atoms(DigammaDifference, GammaRatio, GeometricSum):

@@ -185,7 +185,7 @@ def compile_linear(
     >>> draw
     Draw(design=0, rows=5, covariance='Sigma')
     >>> label
-    Label(sample=0, design=0, coefficients=((-1, 1.0),), noise=0.5)
+    Label(sample=0, design=0, coefficients=((-1, 1.0),), noise=0.5, reused=())
     >>> solve.N, solve.ridge, solve.release
     (5, 0.0, (0,))
     """
