@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sympy import Add, Dummy, Expr, Lt, Rel, S, apart, cancel, factor, solve
+from sympy import Add, Basic, Dummy, Expr, Lt, Rel, S, apart, cancel, factor, solve
 from sympy.logic.boolalg import Boolean
 
 from collapse_theory.algebra.atomic_ridge import AtomicResidual, AtomicRidge
@@ -54,7 +54,7 @@ def closed_form(e: Any, spectrum: Spectrum, conditions: Iterable[Boolean] = ()) 
     Raises:
         DomainError: If the spectrum is of another kind, n fits on random features are in a chain, or a fit is stopped early.
     """
-    if getattr(e, "has", lambda _: False)(FilterScalar):
+    if isinstance(e, Basic) and e.has(FilterScalar):
         raise DomainError(
             "doit has no closed form for fits that are stopped early: contour integrals, on any spectrum; evaluate them"
         )
