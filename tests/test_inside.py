@@ -262,7 +262,7 @@ def test_bad_input_is_named():
         ct.distance(pipe, m1, m1)
     about = {**SMALL, "trials": 2}
     with pytest.raises(ct.DomainError, match="training error"):
-        ct.simulate(pipe, measured="training", **about)
+        ct.simulate(pipe, measured="training error", **about)
     with pytest.raises(ct.PipelineError, match="measured"):
         ct.simulate(pipe, model=0.5 * m1 + 0.5 * m2, measured="training error", **about)
     for family in (ct.Gaussian(), ct.Categorical([0.5, 0.5])):
