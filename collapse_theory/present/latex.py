@@ -49,6 +49,7 @@ _TERMS = {
     "variance": ("V", "variance"),
     "synthetic_bias": (r"B_{\mathrm{syn}}", "bias from synthetic labels"),
     "synthetic_variance": (r"V_{\mathrm{syn}}", "variance from synthetic labels"),
+    "distillation": (r"E_{\mathrm{dist}}", "what distillation changes"),
 }
 _LONG = 600  # signs from which a chain of fits is printed as the recursion over its fits
 
@@ -56,7 +57,7 @@ _LONG = 600  # signs from which a chain of fits is printed as the recursion over
 def term_names(formula: ErrorFormula) -> dict[str, tuple[str, str]]:
     """Return the symbol and the words of each term that is not zero."""
     return {
-        name: _TERMS.get(name, (rf"E_{{\text{{{name.replace('_', ' ')}}}}}", name.replace("_", " ")))
+        name: _TERMS.get(name, (rf"E_{{\mathrm{{{name.replace('_', '')}}}}}", name.replace("_", " ")))
         for name, e in formula.parts.items()
         if e != 0
     }
