@@ -104,7 +104,9 @@ class _Rows:
             mean = T / N
             times = np.arange(mean + 20 * math.sqrt(mean) + 30)  # Poisson draws; far above where the tail is cut
             first = np.searchsorted(special.pdtr(times, mean), _TAIL)
-            last = max(np.searchsorted(-special.pdtrc(times, mean), -_TAIL), 2)  # never without a row that is drawn
+            last = max(
+                int(np.searchsorted(-special.pdtrc(times, mean), -_TAIL)), 2
+            )  # never without a row that is drawn
             times = times[first : last + 1]
             chance = np.exp(special.xlogy(times, mean) - mean - special.gammaln(times + 1))
         mass = chance * (N / scales.size)
