@@ -64,12 +64,14 @@ def _from_tables(measure: Measure, a: np.ndarray, b: np.ndarray, lam: np.ndarray
     spread = np.zeros(a.shape) if open_.size == a.size else np.full(a.shape, measure.trace(1 / measure.nodes))
     if open_.size:
         given = RowsOnFeatures(a[open_], b[open_], ridge[open_])
-        found = unit.octaves.solve(given)
-        if np.isnan(found).any():
-            return None
+        with np.errstate(under="ignore"):  # a ratio too small for float64 is a share of nothing
+            found = unit.octaves.solve(given)
+            if np.isnan(found).any():
+                return None
+            spread[open_] = unit.octaves.spread(found)
         kappa[open_] = np.ldexp(found, exponent)
+        spread[open_] /= kappa[open_]
         unexplained[open_] = given.share(found)[0]
-        spread[open_] = unit.octaves.spread(found) / kappa[open_]
     measure.check_depth(kappa=kappa)
     return kappa * (unexplained / a), kappa, unexplained, spread
 
