@@ -312,7 +312,7 @@ def energy(direction: str) -> Symbol:
     return Symbol(f"w2_{direction}", nonnegative=True)
 
 
-def indexed(role: Symbol, index: int) -> Symbol:
+def indexed(role: Symbol, index: int | str) -> Symbol:
     """Return the symbol of one node of a pipeline: the role's assumptions, the node's index.
 
     >>> indexed(T, 3), indexed(T, 3).is_positive

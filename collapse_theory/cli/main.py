@@ -1,4 +1,4 @@
-"""``collapse-theory``: list, show, derive, predict, rates, optimal-ridge, validate, check, sweep, report."""
+"""``collapse-theory``: list, show, derive, predict, rates, optimal-ridge, validate, check, sweep, report, explore."""
 
 from __future__ import annotations
 
@@ -509,6 +509,41 @@ def sweep(
         else:
             axes = " x ".join(f"{name} ({size})" for name, size in sizes.items())
             say(f"{', '.join(dataset.data_vars)} over {axes}: {output}")
+
+
+@app.command(epilog="Example: collapse-theory explore ridge-replace --port 5006")
+def explore(
+    what: Annotated[
+        str | None, typer.Argument(metavar="[SLUG-or-FILE]", help="A theorem or a pipeline file to begin with.")
+    ] = None,
+    *,
+    port: Annotated[int, typer.Option(help="Port of this machine; 0 takes a free one.")] = 5006,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+    export: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="Write the presets as one page that needs no server, and leave."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Explore a pipeline on a page in the browser, for this machine only."""
+    from collapse_theory.core.writing import target_file, write_file
+    from collapse_theory.explore.export import static_page
+    from collapse_theory.explore.launch import opening_state, serve
+
+    with guarded():
+        if export is not None:
+            target_file(export, "page")
+            text = static_page()
+            write_file(export, text, "page")
+            size = len(text.encode())
+            print_json({"file": str(export), "bytes": size}) if as_json else say(f"{export}: {size / 1e6:.2f} MB")
+            return
+        serve(
+            opening_state(what),
+            port,
+            browser=browser,
+            say=(lambda text: print_json({"said": text})) if as_json else say,
+        )
 
 
 def _toml(file: Path) -> str:

@@ -24,8 +24,9 @@ _WIDE = 200  # columns assumed when the output is not a terminal, so that tables
 
 
 def say(text: str) -> None:
-    """Print text as it is."""
+    """Print text as it is, at once: a server says its address and goes on."""
     sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def hint(text: str) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from collapse_theory.core.errors import CollapseTheoryError, ParseError, shown
 
-__all__ = ["as_path", "read_array", "read_text", "read_toml"]
+__all__ = ["as_path", "parse_toml", "read_array", "read_text", "read_toml"]
 
 _TOML_BYTES = 1 << 20
 _NUMBERS_BYTES = 1 << 28
@@ -95,18 +95,31 @@ def read_toml(path: Path, what: str = "pipeline file") -> dict[str, Any]:
     Raises:
         ParseError: If the file cannot be read, is no TOML, or is nested more deeply.
     """
-    text = read_text(path, what, _TOML_BYTES)
+    return parse_toml(read_text(path, what, _TOML_BYTES), str(path), what)
+
+
+def parse_toml(text: str, name: str, what: str = "pipeline file") -> dict[str, Any]:
+    """Return the content of TOML text with tables and lists at most 32 deep; messages call it ``name``.
+
+    Raises:
+        ParseError: If it is no TOML, too long, or nested more deeply.
+
+    >>> parse_toml("T = 600", "mine")
+    {'T': 600}
+    """
+    if len(text) > _TOML_BYTES:
+        raise ParseError(f"{what} needs at most {_TOML_BYTES} bytes, got {shown(name)} with more; split it")
     longest = max(map(_parts, text.splitlines()), default=0)
     if longest > _DOTTED:  # the time of a parser is quadratic in them
-        raise ParseError(f"{what} needs dotted names of at most {_DOTTED} parts, got {shown(str(path))} with {longest}")
+        raise ParseError(f"{what} needs dotted names of at most {_DOTTED} parts, got {shown(name)} with {longest}")
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:
-        raise ParseError(f"{what} needs to be readable TOML, got {shown(str(path))}: {e}") from e
+        raise ParseError(f"{what} needs to be readable TOML, got {shown(name)}: {e}") from e
     except (ValueError, OverflowError) as e:  # an integer of thousands of digits, a date that does not exist
-        raise ParseError(f"{what} needs values of ordinary size, got {shown(str(path))}: {e}") from e
+        raise ParseError(f"{what} needs values of ordinary size, got {shown(name)}: {e}") from e
     except RecursionError as e:
-        raise ParseError(f"{what} needs tables and lists at most {_NESTED} deep, got {shown(str(path))} deeper") from e
+        raise ParseError(f"{what} needs tables and lists at most {_NESTED} deep, got {shown(name)} deeper") from e
     level: list[Any] = [content]
     for _ in range(_NESTED):
         level = [
@@ -116,7 +129,7 @@ def read_toml(path: Path, what: str = "pipeline file") -> dict[str, Any]:
             if isinstance(inner, dict | list)
         ]
     if level:
-        raise ParseError(f"{what} needs tables and lists at most {_NESTED} deep, got {shown(str(path))} deeper")
+        raise ParseError(f"{what} needs tables and lists at most {_NESTED} deep, got {shown(name)} deeper")
     return content
 
 

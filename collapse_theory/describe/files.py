@@ -19,7 +19,7 @@ from sympy import Expr
 from collapse_theory import symbols
 from collapse_theory.core.errors import DomainError, ParseError, PipelineError, nearest, shown
 from collapse_theory.core.numbers import MOST_TRIALS, integer, worker_count
-from collapse_theory.core.reading import as_path, read_toml
+from collapse_theory.core.reading import as_path, parse_toml, read_toml
 from collapse_theory.describe import strings, workflows
 from collapse_theory.describe.data import DATASETS, Dataset, dataset
 from collapse_theory.describe.pipeline import TRUTH, Pipeline
@@ -37,7 +37,7 @@ from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
 from collapse_theory.describe.truths import given_target
 
-__all__ = ["Settings", "load"]
+__all__ = ["Settings", "load", "read_description"]
 
 _SETTINGS = (
     "title",
@@ -111,6 +111,32 @@ def load(path: Path | str) -> tuple[Pipeline, Settings]:
     """
     file = as_path(path, "pipeline file")
     return _Reader(file, read_toml(file)).read()
+
+
+def read_description(text: str, name: str = "description") -> tuple[Pipeline, Settings]:
+    r"""Read the text of a pipeline file that names no other file: what arrives over a network opens none.
+
+    Args:
+        text: TOML, as in :func:`load`.
+        name: What messages and the title call it.
+
+    Raises:
+        ParseError: As in :func:`load`, and if a spectrum, target or overlap is that of a file.
+        PipelineError: If the pipeline is malformed.
+        DomainError: If a value is out of range.
+
+    >>> read_description('workflow = "accumulate"\ngenerations = 3\nstage.T = 30')[0]
+    Pipeline(3 samples, 3 fits)
+    """
+    document = parse_toml(text, name)
+    for key, given in _flat(
+        {key: document[key] for key in ("spectrum", "target", "overlaps") if key in document}
+    ).items():
+        if isinstance(given, str) and given.partition(":")[0].strip() in {"file", "coefficients"}:
+            raise ParseError(
+                f"{name}: {key} needs to be written out, got {shown(given)}, which is in a file; load the file from Python"
+            )
+    return _Reader(Path(name), document).read()
 
 
 @dataclass(frozen=True)
