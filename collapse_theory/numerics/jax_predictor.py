@@ -102,7 +102,7 @@ class JaxPredictor(Predictor):
         known = {x: float64_array(x.name, v) for x, v in bound.items() if x not in traced}
         self.check(known | self.numbers, np.zeros(()))
         double = bool(traced) or jax.config.jax_enable_x64
-        fixed = {x: known[x] if x in known else self._uncounted(x) for x in self._counts if x in bound}
+        fixed = {x: known[x] if x in known else self._uncounted(x) for x in self.counts if x in bound}
         with jax.enable_x64(new_val=True):
             moving = {x: _float64(x.name, v) for x, v in (known | traced).items() if x not in fixed}
             shape = broadcast_shape({x.name: a for x, a in (fixed | moving).items()})
@@ -120,7 +120,7 @@ class JaxPredictor(Predictor):
             return shaped if terms else total
 
     @property
-    def _counts(self) -> frozenset[Symbol]:
+    def counts(self) -> frozenset[Symbol]:
         """The symbols that decide how many fits, or terms of a sum, there are."""
         found: set[Symbol] = set()
         for s in self.program.plan.steps:
@@ -154,7 +154,7 @@ class JaxPredictor(Predictor):
         """Return the outputs and their sum; NaN where they are not to be trusted."""
         whole = {**values, **self.numbers}
         arithmetic: Any = JaxArithmetic(self.program.plan)
-        given = {x: a if x in self._counts else jnp.asarray(a) for x, a in whole.items()}
+        given = {x: a if x in self.counts else jnp.asarray(a) for x, a in whole.items()}
         outputs = interpret(self.program.plan, arithmetic, self.measure, given)
         total = sum(outputs.values())
         good = ~jnp.asarray(arithmetic.lost) & jnp.isfinite(total) & self._inside(whole)
