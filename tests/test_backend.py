@@ -16,7 +16,9 @@ def test_an_unknown_back_end_is_refused(name):
 
 def test_without_jax_the_remedy_is_said(monkeypatch):
     monkeypatch.setattr(backend, "find_spec", lambda _: None)
-    with pytest.raises(ct.DomainError, match=r"needs JAX, which is not installed; pip install 'collapse-theory\[jax\]'") as e:
+    with pytest.raises(
+        ct.DomainError, match=r"needs JAX, which is not installed; pip install 'collapse-theory\[jax\]'"
+    ) as e:
         ct.catalog["ridge-clean"].error.compile(**MEASURE, backend="jax")
     assert "\n" not in str(e.value)
 

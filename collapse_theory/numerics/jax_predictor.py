@@ -41,6 +41,10 @@ from collapse_theory.symbols import ordered
 __all__ = ["JaxPredictor"]
 
 _SMALLEST, _LARGEST = 2.0**-300, 2.0**300  # numbers of which low powers and their products stay normal
+_BLOCK, _LARGE_BLOCK = (
+    1 << 18,
+    1 << 26,
+)  # entries of a (points, nodes) array: some fit the cache; an accelerator has work
 _COVERED = Assign | AddUp | SolveRidge | SolveFeatures | Integrate | Recurse | SolvePooled | Unroll
 
 
@@ -145,10 +149,25 @@ class JaxPredictor(Predictor):
             names = {x.name: x for x in (*self.program.symbols, *self.program.optional)}
 
             def function(moving: Mapping[str, Any]) -> dict[str, Any]:
-                return self._traced({**fixed, **{names[name]: a for name, a in moving.items()}})
+                return self._in_blocks(fixed, {names[name]: a for name, a in moving.items()})
 
             self._functions[key] = jax.jit(function)
         return self._functions[key]
+
+    def _in_blocks(self, fixed: Mapping[Symbol, np.ndarray], moving: Mapping[Symbol, Any]) -> dict[str, Any]:
+        """Return the outputs of many points block by block; a derivative computes each block again rather than keep them all."""
+        points = {x.name: a for x, a in moving.items() if a.ndim}
+        size = max((a.size for a in points.values()), default=1)
+        nodes = 1 if self.measure is None else self.measure.compressed.size
+        block = max(1, (_BLOCK if jax.default_backend() == "cpu" else _LARGE_BLOCK) // nodes)
+        if size <= block or any(a.ndim for a in fixed.values()):
+            return self._traced({**fixed, **moving})
+
+        def at(point: Mapping[str, Any]) -> dict[str, Any]:
+            return self._traced({**fixed, **moving, **{x: point[x.name] for x in moving if x.name in point}})
+
+        found: dict[str, Any] = jax.lax.map(jax.checkpoint(at), points, batch_size=block)
+        return found
 
     def _traced(self, values: Mapping[Symbol, Any]) -> dict[str, Any]:
         """Return the outputs and their sum; NaN where they are not to be trusted."""
