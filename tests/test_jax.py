@@ -152,6 +152,9 @@ def test_what_float64_has_no_digits_for_is_computed_where_it_is_known():
     predict, plain = compiled("ridge-clean", law=True), CLEAN.compile(**LAW)
     values = {"T": np.array([300, 40, 40]), "lam": np.array([0, 1e-200, 0.1]), "sigma": 0.5}
     np.testing.assert_allclose(predict(**values), plain(**values), rtol=VALUE)
+    with jax.enable_x64(True):
+        inside = jax.jit(lambda x: x * predict(**values))(2.0)
+    np.testing.assert_allclose(inside, 2 * plain(**values), rtol=VALUE)
 
 
 def test_a_count_of_fits_is_not_traced():
@@ -178,7 +181,7 @@ def test_it_pickles():
 def test_what_it_does_not_take_is_refused():
     with pytest.raises(ct.DomainError, match="needs a finite d, got d=oo"):
         CLEAN.compile(spectrum=ct.PowerLaw(float("inf"), beta=1.5), target=ct.SourceTarget(r=0.5), backend="jax")
-    with pytest.raises(ct.DomainError, match="needs steps that JAX takes, got .*GradientFlow"):
+    with pytest.raises(ct.DomainError, match=r"needs steps that JAX takes, got .*GradientFlow"):
         ct.catalog["flow-replace"].error.compile(**ONE, backend="jax")
 
 

@@ -8,6 +8,7 @@ can be raised: the result is NaN at such points and outside the domain, and so a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -64,7 +65,7 @@ class JaxPredictor(Predictor):
     >>> with jax.enable_x64(True):
     ...     slope = jax.grad(lambda lam: predict(T=100, lam=lam, sigma=0.5))(0.1)
     >>> round(float(slope), 12)
-    0.123456
+    -0.119313054425
     """
 
     def __init__(self, *given: Any) -> None:
@@ -107,7 +108,8 @@ class JaxPredictor(Predictor):
         self.check(known | self.numbers, np.zeros(()))
         double = bool(traced) or jax.config.jax_enable_x64
         fixed = {x: known[x] if x in known else self._uncounted(x) for x in self.counts if x in bound}
-        with jax.enable_x64(new_val=True):
+        # What is known is known inside a traced function too.
+        with jax.enable_x64(True), nullcontext() if traced else jax.ensure_compile_time_eval():  # noqa: FBT003 - its only argument
             moving = {x: _float64(x.name, v) for x, v in (known | traced).items() if x not in fixed}
             shape = broadcast_shape({x.name: a for x, a in (fixed | moving).items()})
             fixed, moving = ({x: _flat(a, shape) for x, a in each.items()} for each in (fixed, moving))
