@@ -113,7 +113,7 @@ def test_the_global_flag_is_left_alone():
     before = jax.config.jax_enable_x64
     value = compiled("ridge-clean", law=True)(T=40, lam=0.1, sigma=0.5)
     assert jax.config.jax_enable_x64 == before
-    assert value.dtype == np.float64
+    assert type(value) is float
     with jax.enable_x64(True):
         assert isinstance(compiled("ridge-clean", law=True)(T=40, lam=0.1, sigma=0.5), jax.Array)
 
@@ -203,6 +203,42 @@ SMALL = {"spectrum": ct.PowerLaw(60, beta=1.2), "target": ct.SourceTarget(r=0.5)
 
 def test_fits_that_share_inputs():
     agree(shared(), SMALL, SHARED)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(("weight", "features"), [(None, None), (0.3, None), (None, 40)])
+def test_fits_that_share_near_their_thresholds(weight, features):
+    symbol = {"weight": symbols.w, "features": symbols.m}
+    own = {k: v for k, v in {"weight": weight, "features": features}.items() if v is not None}
+    error = shared(**{k: symbol[k] for k in own})
+    rng, size, d = np.random.default_rng(1), 120, 60
+    values = {
+        **SHARED,
+        **{symbol[k].name: v for k, v in own.items()},
+        "T": np.where(rng.random(size) < 0.4, d + rng.integers(-1, 2, size), 10 ** rng.uniform(0, 4, size)),
+        "T0": np.where(rng.random(size) < 0.2, d, 10 ** rng.uniform(0, 4, size)),
+        "lam": 10 ** rng.uniform(-10, 2, size),
+        "lam0": 10 ** rng.uniform(-10, 2, size),
+    }
+    predict = error.compile(**SMALL, backend="jax")
+    with jax.enable_x64(True):
+        traced = np.asarray(jax.jit(lambda v: predict(**v))({k: np.asarray(v, float) for k, v in values.items()}))
+    np.testing.assert_allclose(traced, error.evaluate(**SMALL, **values), rtol=VALUE)
+
+
+def test_an_error_that_grows_is_seen(monkeypatch):
+    """Two fits whose traces lose digits on purpose: the value is NaN, not wrong."""
+    from collapse_theory.numerics import jax_pooled
+
+    trace = jax_pooled.PipelineArrays.trace
+    monkeypatch.setattr(
+        jax_pooled.PipelineArrays, "trace", lambda self, f: (trace(self, f) + 1e6) - 1e6 * trace(self, 0 * f + 1) / 60
+    )
+    with jax.enable_x64(True):
+        value = shared().compile(**SMALL, backend="jax")(**{**SHARED, "lam": jax.numpy.asarray(0.05)})
+        traced = jax.jit(lambda lam: shared().compile(**SMALL, backend="jax")(**{**SHARED, "lam": lam}))(0.05)
+    assert float(value) == pytest.approx(shared().evaluate(**SMALL, **SHARED), rel=VALUE)  # by NumPy's predictor
+    assert np.isnan(traced)
 
 
 @pytest.mark.heavy

@@ -31,6 +31,7 @@ from collapse_theory.numerics.compiled import numeric_function
 from collapse_theory.numerics.complements import SolvedFit
 from collapse_theory.numerics.jax_functions import jax_functions
 from collapse_theory.numerics.jax_ridges import ridge_of_features, ridge_of_rows
+from collapse_theory.numerics.magnitude import LOSS
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.network import PipelineArrays, needed_numbers
 from collapse_theory.symbols import d as dimension
@@ -40,19 +41,30 @@ __all__ = ["JaxReals", "pooled_point"]
 
 _STEPS = 400  # a monotone iteration at least halves its distance
 _SHORT = 1e-9
+_OFF = 2.0**-36  # far above round-off, and so small that what it does is linear
 
 
 def pooled_point(system: PooledSystem, measure: Measure, values: Mapping[Symbol, Any]) -> tuple[Any, Any]:
-    """Return bias and variance of what a system asks for, scalars; NaN where float64 has no solution.
+    """Return bias and variance of what a system asks for, scalars; NaN where they lose too many digits.
+
+    They are computed once more with every trace off by a little, and an error that grows too much on the way is seen.
 
     Args:
         system: The pooled fits.
         measure: Eigenvalues, counts and energies.
         values: A scalar for each symbol of the system.
     """
+    found = jax.vmap(lambda off: _terms(system, measure, values, off))(jnp.array([0.0, _OFF]))
+    bias, variance = (jnp.where(abs(x[1] - x[0]) <= LOSS * _OFF * abs(x[0]), x[0], jnp.nan) for x in found)
+    return bias, variance
+
+
+def _terms(system: PooledSystem, measure: Measure, values: Mapping[Symbol, Any], off: Any) -> tuple[Any, Any]:
+    """Return both terms where the weight of each node has a relative error of a random sign."""
     exponent = int(np.frexp(max(s.max() for s in measure.values.values()))[1])
-    unit = 2.0**-exponent
+    unit, signs = 2.0**-exponent, np.random.default_rng(0).choice([-1.0, 1.0], measure.size)
     scaled = replace(measure, values={name: s * unit for name, s in measure.values.items()})
+    moved = replace(scaled, counts=measure.counts * (1 + off * signs))
     expressions = needed_numbers(system)
     names, call = _compiled(expressions)
     given = {dimension: jnp.asarray(measure.dimension, dtype=float), **values}
@@ -61,7 +73,7 @@ def pooled_point(system: PooledSystem, measure: Measure, values: Mapping[Symbol,
     for f in system.fits:
         if f.alone not in alone:
             alone[f.alone] = _fit(f, scaled, number, unit)
-    cavity = Cavity(system, PipelineArrays(system, JaxReals(), scaled, number, [alone[f.alone] for f in system.fits]))
+    cavity = Cavity(system, PipelineArrays(system, JaxReals(), moved, number, [alone[f.alone] for f in system.fits]))
     bias, variance = (jnp.zeros(()) if x is None else x[0] for x in (cavity.bias(), cavity.variance()))
     return bias / unit, variance
 
@@ -148,7 +160,8 @@ def _several_ridges(measure: Measure, s: np.ndarray, weights: Any, rows: Any, N:
 
         top = ridge + weights / N * measure.trace(s)
         _, x, change = jax.lax.while_loop(unsettled, step, (0, top, jnp.asarray(jnp.inf)))
-        return jnp.where((change < _SHORT) & (ridge > 0), x, jnp.nan)
+        grows = jnp.linalg.solve(matrix(x, p), jnp.ones(len(s))).max()  # how much an error of the equations does
+        return jnp.where((change < _SHORT) & (ridge > 0) & (grows < LOSS), x, jnp.nan)
 
     @solved.defjvp
     def moved(at: tuple[Any], along: tuple[Any]) -> tuple[Any, Any]:

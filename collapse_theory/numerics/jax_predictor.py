@@ -26,7 +26,7 @@ from collapse_theory.numerics.generations import Generations
 from collapse_theory.numerics.interpreter import interpret
 from collapse_theory.numerics.jax_arithmetic import JaxArithmetic
 from collapse_theory.numerics.jax_functions import jax_functions
-from collapse_theory.numerics.predictor import Predictor, tested
+from collapse_theory.numerics.predictor import Predictor, condition_in_float64
 from collapse_theory.numerics.steps import (
     AddUp,
     Assign,
@@ -56,12 +56,10 @@ class JaxPredictor(Predictor):
         DomainError: If the formula has a step that JAX does not take, or the spectrum no end.
 
     >>> import collapse_theory as ct
-    >>> error = ct.catalog["ridge-clean"].error
-    >>> predict = error.compile(spectrum=ct.Isotropic(50), target=ct.RandomTarget(), backend="jax")
-    >>> float(predict(T=100, lam=0.1, sigma=0.5)) == error.evaluate(
-    ...     spectrum=ct.Isotropic(50), target=ct.RandomTarget(), T=100, lam=0.1, sigma=0.5
-    ... )
-    True
+    >>> error, measure = ct.catalog["ridge-clean"].error, {"spectrum": ct.Isotropic(50), "target": ct.RandomTarget()}
+    >>> predict = error.compile(**measure, backend="jax")
+    >>> round(float(predict(T=100, lam=0.1, sigma=0.5) / error.evaluate(**measure, T=100, lam=0.1, sigma=0.5)), 12)
+    1.0
     >>> with jax.enable_x64(True):
     ...     slope = jax.grad(lambda lam: predict(T=100, lam=lam, sigma=0.5))(0.1)
     >>> round(float(slope), 12)
@@ -121,7 +119,7 @@ class JaxPredictor(Predictor):
                 noise = jnp.asarray(test_noise, dtype=float) ** 2
                 shaped = {**shaped, "test noise": noise, "total": shaped["total"] + noise}
             if not double:
-                shaped = {name: np.asarray(x)[()] for name, x in shaped.items()}
+                shaped = {name: np.asarray(x) if x.ndim else float(x) for name, x in shaped.items()}
             total = shaped.pop("total")
             return shaped if terms else total
 
@@ -233,5 +231,5 @@ def _flat(a: Any, shape: tuple[int, ...]) -> Any:
 @lru_cache(maxsize=256)
 def _compiled(condition: Boolean) -> tuple[tuple[Symbol, ...], Callable[..., Any]]:
     found = ordered(condition.free_symbols)
-    expression: Expr = tested(condition)
+    expression: Expr = condition_in_float64(condition)
     return found, numeric_function(found, expression, modules=[dict(jax_functions()), "numpy"])

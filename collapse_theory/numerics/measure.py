@@ -549,7 +549,7 @@ def _long_float64(name: str, law: PowerLaw, target: Target | None, octaves: int)
 
 def _integral(f: Any, weights: np.ndarray, fast: np.ndarray | None) -> Any:
     """Return the sum of ``f * weights`` over the last axis."""
-    if isinstance(f, Jet) or isinstance(weights, Jet) or namespace(f) is not np:  # they sum themselves
+    if isinstance(f, Jet) or isinstance(weights, Jet) or namespace(f, weights) is not np:  # they sum themselves
         return (f * weights).sum(axis=-1)
     f = np.asarray(f)
     if f.ndim == 0 or f.shape[-1] == 1 != weights.size:

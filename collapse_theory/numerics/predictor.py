@@ -46,7 +46,7 @@ from collapse_theory.symbols import d as dimension
 if TYPE_CHECKING:
     from collapse_theory.derive.formula import ErrorFormula
 
-__all__ = ["Predictor", "Program", "program_of", "tested"]
+__all__ = ["Predictor", "Program", "condition_in_float64", "program_of"]
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class Predictor:
         inputs = [x for x in self.program.symbols if x != dimension or self.spectrum is None]
         if dimension in self.program.symbols and self.spectrum is not None:
             fixed[dimension] = float(self._rank)
-        conditions = [tested(c) for c in self.program.conditions]
+        conditions = [condition_in_float64(c) for c in self.program.conditions]
         return scalar_function(self.program.float64, self.measure, inputs, fixed, conditions)
 
     def __call__(self, *, terms: bool = False, test_noise: Any = None, jobs: int = 1, **values: Any) -> Any:
@@ -462,10 +462,10 @@ def _compiled(condition: Boolean) -> tuple[tuple[Symbol, ...], Callable[..., Any
     It is kept: to compile a condition takes longer than to evaluate most formulas.
     """
     found = ordered(condition.free_symbols)
-    return found, numeric_function(found, tested(condition), modules=[dict(float64_kernels()), "numpy"])
+    return found, numeric_function(found, condition_in_float64(condition), modules=[dict(float64_kernels()), "numpy"])
 
 
-def tested(condition: Boolean) -> Boolean:
+def condition_in_float64(condition: Boolean) -> Boolean:
     """Return what is tested in float64: shares such as 0.3 + 0.7 sum to one up to round-off."""
     return Abs(condition.lhs - condition.rhs) <= _EQUAL if isinstance(condition, Eq) else condition
 
