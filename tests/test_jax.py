@@ -109,6 +109,19 @@ def test_terms_and_test_noise():
     assert float(predict(**values, test_noise=0.3)) == pytest.approx(sum(want.values()), rel=VALUE)
 
 
+@pytest.mark.parametrize("value", [np.empty(0), np.full((2, 3), 0.1), [0.1, 0.2], np.float32(0.5)])
+def test_shapes_are_those_of_the_other_predictor(value):
+    predict, plain = compiled("ridge-clean", law=True), CLEAN.compile(**LAW)
+    got, want = (f(T=40, lam=value, sigma=0.5) for f in (predict, plain))
+    assert np.shape(got) == np.shape(want)
+    np.testing.assert_allclose(got, want, rtol=VALUE)
+
+
+def test_test_noise_is_checked():
+    with pytest.raises(ct.DomainError, match="test_noise needs to be finite and >= 0"):
+        compiled("ridge-clean", law=True)(T=40, lam=0.1, sigma=0.5, test_noise=-1)
+
+
 def test_the_global_flag_is_left_alone():
     before = jax.config.jax_enable_x64
     value = compiled("ridge-clean", law=True)(T=40, lam=0.1, sigma=0.5)
@@ -127,6 +140,8 @@ def test_traced_values_of_fewer_digits_are_refused():
         ),
     ):
         jax.grad(lambda lam: predict(T=40, lam=lam, sigma=0.5))(0.1)
+    with jax.enable_x64(True), pytest.raises(ct.DomainError, match="lam needs to be traced in float64, got bool"):
+        jax.jit(lambda lam: predict(T=40, lam=lam, sigma=0.5))(True)
 
 
 def test_known_values_are_checked():

@@ -42,10 +42,9 @@ from collapse_theory.symbols import ordered
 __all__ = ["JaxPredictor"]
 
 _SMALLEST, _LARGEST = 2.0**-300, 2.0**300  # numbers of which low powers and their products stay normal
-_BLOCK, _LARGE_BLOCK = (
-    1 << 18,
-    1 << 26,
-)  # entries of a (points, nodes) array: some fit the cache; an accelerator has work
+_BLOCK = 1 << 18  # entries of a (points, nodes) array, of which a few fit the cache
+_LARGE_BLOCK = 1 << 26  # and such that an accelerator has work
+_REMEMBERED = 64  # numbers of fits whose functions are kept
 _COVERED = Assign | AddUp | SolveRidge | SolveFeatures | Integrate | Recurse | SolvePooled | Unroll
 
 
@@ -73,13 +72,9 @@ class JaxPredictor(Predictor):
                 raise DomainError(f'backend="jax" needs steps that JAX takes, got {s}; compile without a backend')
         if self._rank_or_none == np.inf:
             raise DomainError('backend="jax" needs a finite d, got d=oo; take a finite d, or compile without a backend')
-        measure = self.measure
-        numbers = (
-            []
-            if measure is None
-            else [*measure.values.values(), *(() if measure.energies is None else [measure.energies])]
-        )
-        self._normal = all(_is_normal(np, x).all() for x in numbers)
+        found = [] if self.measure is None else [*self.measure.values.values(), *self.measure.offsets.values()]
+        found += [] if self.measure is None or self.measure.energies is None else [self.measure.energies]
+        self._normal = all(_is_normal(np, x).all() for x in found)
         self._functions: dict[Any, Callable[..., Any]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -103,21 +98,29 @@ class JaxPredictor(Predictor):
         bound = self._bind(values)
         traced = {x: v for x, v in bound.items() if isinstance(v, jax.core.Tracer)}
         known = {x: float64_array(x.name, v) for x, v in bound.items() if x not in traced}
-        self.check(known | self.numbers, np.zeros(()))
+        for x in self.counts & traced.keys():
+            raise DomainError(
+                f"{self.name} needs {x.name} to be known, because it decides how many fits are run, got a traced value; "
+                f'keep it out of jit and vmap: functools.partial(predict, {x.name}=3), or static_argnames="{x.name}"'
+            )
+        noise = 0 if test_noise is None else test_noise
+        if not isinstance(noise, jax.core.Tracer):
+            noise = float64_array("test_noise", noise)
+        self.check(known | self.numbers, np.zeros(()) if isinstance(noise, jax.core.Tracer) else noise)
         double = bool(traced) or jax.config.jax_enable_x64
-        fixed = {x: known[x] if x in known else self._uncounted(x) for x in self.counts if x in bound}
+        fixed = {x: known.pop(x) for x in self.counts & known.keys()}
         # What is known is known inside a traced function too.
         with jax.enable_x64(True), nullcontext() if traced else jax.ensure_compile_time_eval():  # noqa: FBT003 - its only argument
-            moving = {x: _float64(x.name, v) for x, v in (known | traced).items() if x not in fixed}
+            moving = {x: _float64(x.name, v) for x, v in (known | traced).items()}
             shape = broadcast_shape({x.name: a for x, a in (fixed | moving).items()})
             fixed, moving = ({x: _flat(a, shape) for x, a in each.items()} for each in (fixed, moving))
             outputs = self._function(fixed)({x.name: a for x, a in moving.items()})
             if not traced:
-                outputs = self._completed(outputs, known, shape)
+                outputs = self._completed(outputs, known | fixed, shape)
             shaped = {name: jnp.broadcast_to(x, (int(np.prod(shape)),)).reshape(shape) for name, x in outputs.items()}
             if test_noise is not None:
-                noise = jnp.asarray(test_noise, dtype=float) ** 2
-                shaped = {**shaped, "test noise": noise, "total": shaped["total"] + noise}
+                shaped["test noise"] = added = _float64("test_noise", noise) ** 2
+                shaped["total"] = shaped["total"] + added
             if not double:
                 shaped = {name: np.asarray(x) if x.ndim else float(x) for name, x in shaped.items()}
             total = shaped.pop("total")
@@ -136,29 +139,26 @@ class JaxPredictor(Predictor):
                 found |= set().union(*(s.arguments[i].free_symbols for i in s.rule.counts))
         return frozenset(found)
 
-    def _uncounted(self, x: Symbol) -> Any:
-        raise DomainError(
-            f"{self.name} needs {x.name} to be known, because it decides how many fits are run, got a traced value; keep it out of "
-            f'jit and vmap: functools.partial(predict, {x.name}=3), or static_argnames="{x.name}"'
-        )
-
     def _function(self, fixed: Mapping[Symbol, np.ndarray]) -> Callable[..., Any]:
         """Return the compiled function of the values that move, by name."""
-        key = tuple((x.name, a.shape, a.tobytes()) for x, a in fixed.items())
+        key = tuple(sorted((x.name, a.shape, a.tobytes()) for x, a in fixed.items()))
         if key not in self._functions:
             names = {x.name: x for x in (*self.program.symbols, *self.program.optional)}
 
             def function(moving: Mapping[str, Any]) -> dict[str, Any]:
                 return self._in_blocks(fixed, {names[name]: a for name, a in moving.items()})
 
+            while len(self._functions) >= _REMEMBERED:
+                self._functions.pop(next(iter(self._functions)))
             self._functions[key] = jax.jit(function)
         return self._functions[key]
 
     def _in_blocks(self, fixed: Mapping[Symbol, np.ndarray], moving: Mapping[Symbol, Any]) -> dict[str, Any]:
         """Return the outputs of many points block by block; a derivative computes each block again rather than keep them all."""
         points = {x.name: a for x, a in moving.items() if a.ndim}
-        size = max((a.size for a in points.values()), default=1)
-        nodes = 1 if self.measure is None else self.measure.compressed.size
+        size, measure = max((a.size for a in points.values()), default=1), self.measure
+        few = self.program.float64.tabulated
+        nodes = 1 if measure is None else (measure.compressed if few else measure).size
         block = max(1, (_BLOCK if jax.default_backend() == "cpu" else _LARGE_BLOCK) // nodes)
         if size <= block or any(a.ndim for a in fixed.values()):
             return self._traced({**fixed, **moving})
@@ -215,7 +215,7 @@ def _is_normal(xp: Any, x: Any) -> Any:
 
 def _float64(name: str, value: Any) -> Any:
     """Return a value in float64; one that was rounded to fewer digits before is refused."""
-    if isinstance(value, jax.core.Tracer) and value.dtype in (jnp.float32, jnp.float16, jnp.bfloat16):
+    if isinstance(value, jax.core.Tracer) and not (value.dtype == float or jnp.issubdtype(value.dtype, jnp.integer)):
         raise DomainError(
             f"{name} needs to be traced in float64, got {value.dtype}; call jit, grad and vmap inside `with jax.enable_x64(True):`"
         )
