@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from sympy import Expr, Symbol
 
+from collapse_theory.core.errors import DomainError
 from collapse_theory.derive.cavity import Cavity, OwnFit
 from collapse_theory.derive.pooled import PooledFit, PooledSystem
 from collapse_theory.numerics.compiled import numeric_function
@@ -98,19 +99,27 @@ class JaxReals:
 
 
 def _fit(f: PooledFit, measure: Measure, number: Mapping[Expr, Any], unit: float) -> SolvedFit:
-    """Return one fit on its own."""
-    weights, rows = (jnp.stack([jnp.asarray(number[e], dtype=float) for e in x]) for x in _columns(f))
+    """Return one fit on its own.
+
+    Raises:
+        DomainError: If it sees features of inputs that do not vary in all directions.
+    """
+    weights, rows = (
+        jnp.stack([jnp.asarray(number[e], dtype=float) for e in each])
+        for each in ([x.weight for x in f.designs], [x.T for x in f.designs])
+    )
     N, ridge = (jnp.asarray(number[e], dtype=float) for e in (f.N, f.ridge))
     names = {x.covariance for x in f.designs}
     if len({x.weight for x in f.designs}) == 1 and len(names) == 1 and (measure.at(*names) > 0).all():
         m = None if f.features is None else number[f.features.m]
         return _one_ridge(measure, names.pop(), weights[0], rows, N, ridge * unit, m)
+    if f.features is not None:
+        raise DomainError(
+            'backend="jax" needs features of inputs of one covariance that varies in every direction, got '
+            f"{', '.join(sorted(names))}; compile without a backend"
+        )
     s = np.stack([measure.at(x.covariance) for x in f.designs])
     return _several_ridges(measure, s, weights, rows, N, ridge * unit)
-
-
-def _columns(f: PooledFit) -> tuple[list[Expr], list[Expr]]:
-    return [x.weight for x in f.designs], [x.T for x in f.designs]
 
 
 def _one_ridge(measure: Measure, name: str, weight: Any, rows: Any, N: Any, ridge: Any, m: Any) -> SolvedFit:
