@@ -12,6 +12,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,30 @@ def phase_diagram(table: Table, side: int) -> None:
     )
 
 
+def on_jax(table: Table, side: int) -> None:
+    """The same points and their gradient on arrays of JAX, compiled; nothing where JAX is not installed."""
+    if find_spec("jax") is None:
+        return
+    import jax
+
+    err = ct.catalog["ridge-replace"].error
+    measure = {"spectrum": ct.PowerLaw(10_000, beta=1.5), "target": ct.SourceTarget(r=0.5)}
+    predict = err.compile(**measure, backend="jax")
+    T, lam = (x.ravel() for x in np.meshgrid(np.geomspace(100, 1e5, side), np.geomspace(1e-6, 1, side), indexing="ij"))
+    i = T.size // 3 + side // 2
+    at = {"T": float(T[i]), "lam": float(lam[i]), **VALUES}
+    work = f"`ridge-replace` at {T.size:,} points, d = 10⁴"
+    with jax.enable_x64(True):  # noqa: FBT003
+        value = jax.jit(lambda T, lam: predict(T=T, lam=lam, **VALUES))
+        slope = jax.jit(jax.grad(lambda T, lam: predict(T=T, lam=lam, **VALUES).sum(), (0, 1)))
+        for by, f, formula in (("JAX", value, err), ("JAX, gradient by T and lam", slope, err.diff("lam"))):
+            jax.block_until_ready(f(T, lam))
+            took, found = seconds(lambda f=f: jax.block_until_ready(f(T, lam)), 3)
+            got = float((found if formula is err else found[1])[i])
+            want = formula.evaluate(digits=20, **measure, **at)
+            table.line(work, f"this package, {by}", took, f"{got:.15g}", float(abs(got / want - 1)))
+
+
 def one_point(table: Table) -> None:
     err = ct.catalog["ridge-replace"].error
     measure = {"spectrum": ct.PowerLaw(300, beta=1.5), "target": ct.SourceTarget(r=0.5)}
@@ -326,6 +351,7 @@ def main() -> None:
     table = Table()
     effective_ridges(table)
     phase_diagram(table, 300 if options.quick else 1000)
+    on_jax(table, 300 if options.quick else 1000)
     one_point(table)
     random_features(table)
     by_size = scaling(table, [10**k for k in range(3, 6 if options.quick else 8)])

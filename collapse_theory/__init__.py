@@ -23,7 +23,7 @@ open_doors(
             ("Pipeline", "draw", "present.draw:draw_pipeline"),
             ("Rates", "draw", "present.rate_figures:draw_rates"),
             ("ErrorFormula", "program", "numerics.predictor:program_of"),
-            ("ErrorFormula", "compile", "numerics.predictor:predictor_of"),
+            ("ErrorFormula", "compile", "numerics.backend:predictor_of"),
             ("ErrorFormula", "break_even", "study.break_even:break_even"),
             ("ErrorFormula", "optimum", "study.optimum:optimal_ridge"),
             ("ErrorFormula", "infer", "study.inverse:infer"),

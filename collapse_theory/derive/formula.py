@@ -207,6 +207,7 @@ class ErrorFormula(NearNames):
         spectrum: Spectra | None = None,
         target: Target | Tasks | None = None,
         overlaps: Tasks | None = None,
+        backend: Literal["numpy", "jax"] = "numpy",
     ) -> Predictor:
         """Return a picklable predictor for many calls at one spectrum and target.
 
@@ -214,12 +215,14 @@ class ErrorFormula(NearNames):
             spectrum: Eigenvalues of the input covariance.
             target: Energies of the true coefficients, or of several truths a mapping by name.
             overlaps: Overlaps of several truths, as in :meth:`evaluate`.
+            backend: Whose arrays it computes with: NumPy's, or with the optional extra ``jax`` those of JAX, for gradients,
+                ``vmap`` and GPUs.
 
         Returns:
             A callable that takes the remaining values by name: ``predict(T=..., lam=...)``.
         """
         predictor: Predictor = through("ErrorFormula.compile")(
-            self, spectrum=spectrum, target=target, overlaps=overlaps
+            self, spectrum=spectrum, target=target, overlaps=overlaps, backend=backend
         )
         return predictor
 

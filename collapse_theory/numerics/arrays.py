@@ -10,7 +10,7 @@ import numpy as np
 from collapse_theory.core.errors import DomainError
 from collapse_theory.core.numbers import real_values
 
-__all__ = ["broadcast_shape", "float64_array"]
+__all__ = ["broadcast_shape", "float64_array", "namespace"]
 
 
 def float64_array(name: str, value: Any) -> np.ndarray:
@@ -33,3 +33,15 @@ def broadcast_shape(arrays: Mapping[str, np.ndarray]) -> tuple[int, ...]:
     except ValueError as e:
         shapes = ", ".join(f"{name}: {a.shape}" for name, a in arrays.items() if a.ndim)
         raise DomainError(f"arguments need shapes that broadcast, got {shapes}; add axes of length 1") from e
+
+
+def namespace(*values: Any) -> Any:
+    """Return the library whose arrays these are: NumPy, unless one of them brings another (the array API standard).
+
+    >>> namespace(1.5, np.zeros(2)) is np
+    True
+    """
+    for x in values:
+        if not isinstance(x, np.ndarray | np.generic) and hasattr(x, "__array_namespace__"):
+            return x.__array_namespace__()
+    return np

@@ -29,6 +29,7 @@ import numpy as np
 
 from collapse_theory.derive.cavity import OwnFit
 from collapse_theory.derive.pooled import PooledSystem
+from collapse_theory.numerics.arrays import namespace
 from collapse_theory.numerics.measure import Measure
 
 __all__ = ["SolvedFit", "eliminate", "slack"]
@@ -70,7 +71,8 @@ def slack(
     place = {x.inputs: n for n, x in enumerate(system.fits[other].designs)}
     designs, between = system.fits[k].designs, first.own.kernel * second.own.kernel
     taken = [second.own.kernel, second.own.kernel * first.own.kept, *(between * first.s[x.covariance] for x in designs)]
-    integrals = iter(measure.trace(np.stack([first.s[C] * f for C in covariances for f in taken]), column=True))
+    stack = namespace(between).stack
+    integrals = iter(measure.trace(stack([first.s[C] * f for C in covariances for f in taken]), column=True))
     v, out = [], []
     for _ in covariances:
         v.append(next(integrals))

@@ -7,7 +7,7 @@ fits add to the fluctuations, all that only one later fit can still see is one f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,7 +16,8 @@ import numpy as np
 from sympy import Expr
 
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
-from collapse_theory.derive.labeller import FitStep, Fluctuation, Integrals, LabelledRows, Law, fitted, risk
+from collapse_theory.derive.labeller import FitStep, Fluctuation, Integrals, LabelledRows, Law, fitted
+from collapse_theory.derive.labeller import risk as tested
 from collapse_theory.derive.labeller_scalars import ChainScalar, PooledScalar
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.operator_power import OneFit, Spread, repeated
@@ -27,6 +28,9 @@ ON_FEATURES = "features"
 """A run of fits on random features."""
 
 _ENTRIES = 1 << 23  # of a matrix for each point of a batch: 64 MB
+
+Repeat = Callable[..., Spread]
+"""How a number of equal fits is run, see :func:`.operator_power.repeated`."""
 
 Places = tuple[tuple[int, ...], ...] | str | None
 
@@ -41,6 +45,18 @@ class Generations:
     """
 
     fits: tuple[Places, ...]
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Which of the arguments are lengths of runs."""
+        found, at = [], 0
+        for places in self.fits:
+            if isinstance(places, tuple):
+                at += 3 + sum(3 + len(group) for group in places)
+            else:
+                found.append(at + 3)
+                at += 4 + (places == ON_FEATURES)
+        return tuple(found)
 
     def run(self, measure: Measure, arguments: Sequence[Any]) -> tuple[Any, Any]:
         """Return bias and variance of the last fit.
@@ -58,10 +74,17 @@ class Generations:
             return np.concatenate(list(biases)), np.concatenate(list(variances))
         # What many shrinkages leave of a direction may underflow: it is lost beside what they took from it.
         with np.errstate(under="ignore"):
-            bias, variance = self._risk(measure, iter(arguments))
+            bias, variance = self.risk(measure, iter(arguments))
         return bias[..., 0], variance[..., 0]
 
-    def _risk(self, measure: Measure, values: Iterator[Any]) -> tuple[Any, Any]:
+    def risk(self, measure: Measure, values: Iterator[Any], repeat: Repeat = repeated) -> tuple[Any, Any]:
+        """Return bias and variance as columns, of all points at once.
+
+        Args:
+            measure: As in :meth:`run`.
+            values: The arguments.
+            repeat: Runs a number of equal fits.
+        """
         s = measure.nodes
         integrals = Integrals(s, partial(measure.trace, rough=True, column=True), partial(measure.form, column=True))
         law = Law({}, {}, ())
@@ -73,14 +96,14 @@ class Generations:
                 count = next(values)
                 left_over = next(values) if places == ON_FEATURES else None
                 fit = OneFit.of(measure, step.kept, lost, residual, left_over)
-                law = _repeated(law, k, count, noise, fit)
+                law = _repeated(law, k, fit, partial(repeat, noise=noise, count=count))
             else:
                 labels = [
                     LabelledRows(next(values), next(values), next(values), {place: next(values) for place in group})
                     for group in places
                 ]
                 law = _gathered(fitted(law, k, labels, noise, step, integrals), self._seen_after(k), s)
-        return risk(law, len(self.fits) - 1, integrals)
+        return tested(law, len(self.fits) - 1, integrals)
 
     def _seen_after(self, k: int) -> set[int]:
         """Return the fits up to ``k`` that a later stage is labelled by, or that are tested."""
@@ -113,9 +136,9 @@ def _total(terms: Sequence[tuple[Any, Any]], s: Any) -> Any:
     return sum(own[1:], own[0]) if own else 0 * s
 
 
-def _repeated(law: Law, k: int, count: Any, noise: Any, fit: OneFit) -> Law:
-    """Return the law after ``count`` equal fits, each labelled by the one before."""
-    state = repeated(fit, _labeller(law, k, fit.measure.nodes), noise, count)
+def _repeated(law: Law, k: int, fit: OneFit, repeat: Callable[[OneFit, Spread], Spread]) -> Law:
+    """Return the law after a number of equal fits, each labelled by the one before."""
+    state = repeat(fit, _labeller(law, k, fit.measure.nodes))
     sources = (Fluctuation(1, 0, state.target, {k: 1}), Fluctuation(0, 1, state.noise, {k: 1}))
     return Law({k: state.kept}, {k: state.lost}, sources)
 

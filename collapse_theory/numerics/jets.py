@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from collapse_theory.core.errors import DomainError
+from collapse_theory.numerics.arrays import namespace
 
 __all__ = ["Jet", "counted", "same", "value_of", "where"]
 
@@ -163,7 +164,7 @@ def counted(x: Any) -> np.ndarray:
 def where(condition: Any, a: Any, b: Any) -> Any:
     """Return ``a`` where the condition holds, else ``b``."""
     if not (isinstance(a, Jet) or isinstance(b, Jet)):
-        return np.where(condition, a, b)
+        return namespace(condition, a, b).where(condition, a, b)
     p, q = _jet(a), _jet(b)
     return Jet(np.where(condition, p.value, q.value), np.where(condition, p.slope, q.slope))
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from collapse_theory.core.precision import elementary_functions
+from collapse_theory.numerics.arrays import namespace
 
 __all__ = ["float64_kernels", "mpmath_kernels"]
 
@@ -27,15 +28,16 @@ def digamma_difference(x: Any, h: Any) -> np.ndarray:
     >>> round(float(digamma_difference(1.0, 1.0)), 14)
     1.0
     """
-    x, h = np.asarray(x, float), np.asarray(h, float)
-    total = np.zeros(np.broadcast(x, h).shape)
+    xp = namespace(x, h)
+    x, h = xp.broadcast_arrays(xp.asarray(x, float), xp.asarray(h, float))
+    total = 0 * x
     for k in range(_SHIFT):
         total += h / ((x + k) * (x + k + h))
     X = x + _SHIFT
-    ratio = np.log1p(h / X)
+    ratio = xp.log1p(h / X)
     total += ratio + h / (2 * X * (X + h))
     for j, b in enumerate(_BERNOULLI, start=1):
-        total -= b * X ** (-2.0 * j) * np.expm1(-2 * j * ratio)
+        total -= b * X ** (-2.0 * j) * xp.expm1(-2 * j * ratio)
     return total
 
 
@@ -45,10 +47,11 @@ def geometric_sum(x: Any, n: Any) -> Any:
     >>> float(geometric_sum(0.0, 5.0)), float(geometric_sum(0.5, 3.0))
     (5.0, 1.75)
     """
-    x, n = np.broadcast_arrays(np.asarray(x, float), np.asarray(n, float))
+    xp = namespace(x, n)
+    x, n = xp.broadcast_arrays(xp.asarray(x, float), xp.asarray(n, float))
     with np.errstate(divide="ignore", invalid="ignore"):
-        quotient = -np.expm1(n * np.log1p(-x)) / x
-    return np.where(x == 0, n, np.where(n == 0, 0.0, quotient))
+        quotient = -xp.expm1(n * xp.log1p(-x)) / x
+    return xp.where(x == 0, n, xp.where(n == 0, 0.0, quotient))
 
 
 def harmonic(n: Any, order: Any = 1) -> Any:
@@ -57,39 +60,42 @@ def harmonic(n: Any, order: Any = 1) -> Any:
     >>> round(float(harmonic(3, 2)), 12)
     1.361111111111
     """
-    from scipy.special import digamma, zeta
-
+    xp = namespace(n)
+    n = xp.asarray(n, float)
     if np.all(np.asarray(order) == 1):
-        return digamma(np.asarray(n, float) + 1) + np.euler_gamma
-    return zeta(order, 1.0) - zeta(order, np.asarray(n, float) + 1)
+        return _special(xp).digamma(n + 1) + np.euler_gamma
+    return zeta(order) - _special(xp).zeta(order, n + 1)
 
 
 def polygamma(order: Any, x: Any) -> Any:
     """Return the polygamma function."""
-    from scipy.special import polygamma as evaluate
-
-    return evaluate(int(order), x)
+    return _special(namespace(x)).polygamma(int(order), x)
 
 
 def zeta(a: Any, q: Any = 1.0) -> Any:
     """Return the Hurwitz zeta function."""
-    from scipy.special import zeta as evaluate
-
-    return evaluate(a, q)
+    return _special(namespace(a, q)).zeta(a, q)
 
 
 def gamma(x: Any) -> Any:
     """Return the gamma function."""
-    from scipy.special import gamma as evaluate
-
-    return evaluate(x)
+    return _special(namespace(x)).gamma(x)
 
 
 def loggamma(x: Any) -> Any:
     """Return the logarithm of the gamma function at positive argument."""
-    from scipy.special import gammaln
+    return _special(namespace(x)).gammaln(x)
 
-    return gammaln(x)
+
+def _special(xp: Any) -> Any:
+    """Return the special functions on the arrays of a library."""
+    if xp is np:
+        import scipy.special
+
+        return scipy.special
+    import jax.scipy.special
+
+    return jax.scipy.special
 
 
 def gamma_ratio(x: Any, h: Any) -> Any:
@@ -101,21 +107,22 @@ def gamma_ratio(x: Any, h: Any) -> Any:
     >>> round(float(gamma_ratio(1000.0, 1.0)), 11)
     1000.0
     """
-    x, h = np.broadcast_arrays(np.asarray(x, float), np.asarray(h, float))
-    small = np.minimum(x, x + h) < _SHIFT
-    product = np.ones(x.shape)
+    xp = namespace(x, h)
+    x, h = xp.broadcast_arrays(xp.asarray(x, float), xp.asarray(h, float))
+    small = xp.minimum(x, x + h) < _SHIFT
+    product = xp.ones(x.shape)
     for k in range(_SHIFT):
-        product *= np.where(small, (x + k) / (x + k + h), 1.0)
-    a = np.where(small, x + _SHIFT, x)
-    ratio = np.log1p(h / a)
-    logarithm = h * np.log(a) + ((a + h - 0.5) * ratio - h)
+        product *= xp.where(small, (x + k) / (x + k + h), 1.0)
+    a = xp.where(small, x + _SHIFT, x)
+    ratio = xp.log1p(h / a)
+    logarithm = h * xp.log(a) + ((a + h - 0.5) * ratio - h)
     for j, c in enumerate(_BERNOULLI, start=1):
-        logarithm += c / (2 * j - 1) * a ** (1.0 - 2 * j) * np.expm1((1 - 2 * j) * ratio)
-    return product * np.exp(logarithm)
+        logarithm += c / (2 * j - 1) * a ** (1.0 - 2 * j) * xp.expm1((1 - 2 * j) * ratio)
+    return product * xp.exp(logarithm)
 
 
 def float64_kernels() -> Mapping[str, Callable[..., Any]]:
-    """Return the kernels on float64 arrays."""
+    """Return the kernels on float64 arrays of NumPy, and of any library whose arrays say what they are of."""
     return {
         "DigammaDifference": digamma_difference,
         "GeometricSum": geometric_sum,

@@ -10,11 +10,14 @@ Source: the condition of a sum, Higham, Accuracy and Stability of Numerical Algo
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import and_
 from typing import Any
 
 import numpy as np
 from sympy import Abs, Add, Expr, Function, Mul, Pow, Symbol, preorder_traversal
 
+from collapse_theory.numerics.arrays import namespace
 from collapse_theory.symbols import Eigenvalue
 
 __all__ = ["LOSS", "InputSum", "Magnitudes", "cancels", "input_sum"]
@@ -37,8 +40,8 @@ def input_sum(value: Any, magnitude: Any, *inputs: Any) -> Any:
     """Return the magnitude of a sum of inputs in float64."""
     if isinstance(value, float):  # one point: arrays would take ten times as long
         return abs(value) if all(x % 1 == 0 for x in inputs) else magnitude
-    whole = np.logical_and.reduce(np.broadcast_arrays(*(np.floor(x) == x for x in inputs)))
-    return np.where(whole, np.abs(value), magnitude)
+    whole = reduce(and_, (x % 1 == 0 for x in inputs))
+    return namespace(whole, value, magnitude).where(whole, abs(value), magnitude)
 
 
 class Magnitudes:

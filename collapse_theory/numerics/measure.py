@@ -16,6 +16,7 @@ from collapse_theory.core.precision import exact_context
 from collapse_theory.describe.spectra import PowerLaw, Spectrum
 from collapse_theory.describe.targets import Target, held
 from collapse_theory.describe.truths import ENERGIES, Pair, Truths
+from collapse_theory.numerics.arrays import namespace
 from collapse_theory.numerics.compression import compress, panel_floor
 from collapse_theory.numerics.jets import Jet, value_of
 from collapse_theory.numerics.octaves import Octaves
@@ -554,7 +555,7 @@ def _long_float64(name: str, law: PowerLaw, target: Target | None, octaves: int)
 
 def _integral(f: Any, weights: np.ndarray, fast: np.ndarray | None) -> Any:
     """Return the sum of ``f * weights`` over the last axis."""
-    if isinstance(f, Jet) or isinstance(weights, Jet):  # value and derivative alike
+    if isinstance(f, Jet) or isinstance(weights, Jet) or namespace(f, weights) is not np:  # they sum themselves
         return (f * weights).sum(axis=-1)
     f = np.asarray(f)
     if f.ndim == 0 or f.shape[-1] == 1 != weights.size:
@@ -573,7 +574,7 @@ def _integral(f: Any, weights: np.ndarray, fast: np.ndarray | None) -> Any:
 
 
 def _column(total: Any) -> Any:
-    return (total if isinstance(total, Jet) else np.asarray(total))[..., None]
+    return (total if hasattr(total, "ndim") else np.asarray(total))[..., None]
 
 
 def check_pair(spectrum: Spectra, target: Target | None) -> None:

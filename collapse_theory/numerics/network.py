@@ -18,6 +18,7 @@ from collapse_theory import symbols
 from collapse_theory.derive.cavity import FEATURES, Cavity, OwnFit, Pair, unlabelled
 from collapse_theory.derive.pooled import Combination, PooledSystem
 from collapse_theory.describe.truths import Pair as Truths
+from collapse_theory.numerics.arrays import namespace
 from collapse_theory.numerics.complements import SolvedFit, eliminate, slack
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.reals import Reals
@@ -142,8 +143,9 @@ class PipelineArrays:
             if key not in self._slack:
                 self._slack[key] = slack(self.system, self.fits, self.measure, pair, covariances)
             return eliminate(entries, *self._slack[key], right)
-        matrix = np.stack([np.stack([int(i == j) - self._entry(feedback(i, j)) for j in size]) for i in size])
-        x = self.numbers.solve(matrix, np.stack([self._entry(y) for y in right]))
+        rows = [[int(i == j) - self._entry(feedback(i, j)) for j in size] for i in size]
+        stack = namespace(*rows[0]).stack
+        x = self.numbers.solve(stack([stack(row) for row in rows]), stack([self._entry(y) for y in right]))
         return [x[i : i + 1] for i in size]
 
     def _entry(self, x: Any) -> Any:

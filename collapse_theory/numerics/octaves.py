@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from collapse_theory.numerics.arrays import namespace
 from collapse_theory.numerics.fast import compiled_polynomial, compiled_roots
 
 if TYPE_CHECKING:
@@ -105,9 +106,10 @@ class Rows:
 
     def bound(self, spare: np.ndarray, slope: np.ndarray) -> np.ndarray:
         """Return an upper bound of the root of a linear count."""
-        load, short = self.rows * self.lam, np.maximum(-spare, 0) / slope
-        rest = np.sqrt(load) / np.sqrt(slope)
-        return short + np.minimum(rest, load / np.where(spare > 0, spare, np.inf), where=spare > 0, out=rest)
+        xp = namespace(spare)
+        load, short = self.rows * self.lam, xp.maximum(-spare, 0) / slope
+        rest = xp.sqrt(load) / xp.sqrt(slope)
+        return short + xp.where(spare > 0, xp.minimum(rest, load / xp.where(spare > 0, spare, xp.inf)), rest)
 
     def at(self, places: Any) -> Rows:
         """Return some of the problems."""
@@ -125,7 +127,7 @@ class RowsOnFeatures:
     def share(self, kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return what the fewer have beyond the degrees of freedom."""
         C, D = self.lam * self.rows * self.more / kappa, self.more - self.rows
-        phi = 2 * C / (D + np.sqrt(D * D + 4 * C))
+        phi = 2 * C / (D + namespace(C).sqrt(D * D + 4 * C))
         return phi, phi * (D + phi) / (D + 2 * phi)
 
     def numbers(self) -> tuple[np.ndarray, np.ndarray]:
@@ -138,11 +140,12 @@ class RowsOnFeatures:
 
     def bound(self, spare: np.ndarray, slope: np.ndarray) -> np.ndarray:
         """Return an upper bound of the root of a linear count."""
-        C, D, short = self.lam * self.rows * self.more, self.more - self.rows, np.maximum(-spare, 0) / slope
-        rest = np.cbrt(C / slope / slope)
+        xp = namespace(spare)
+        C, D, short = self.lam * self.rows * self.more, self.more - self.rows, xp.maximum(-spare, 0) / slope
+        rest = xp.cbrt(C / slope / slope)
         with np.errstate(divide="ignore", invalid="ignore"):
-            rest = np.fmin(rest, np.where(D > 0, np.sqrt(C / slope / D), np.inf))
-            rest = np.fmin(rest, np.where(spare > 0, C / spare / (D + spare), np.inf))
+            rest = xp.fmin(rest, xp.where(D > 0, xp.sqrt(C / slope / D), xp.inf))
+            rest = xp.fmin(rest, xp.where(spare > 0, C / spare / (D + spare), xp.inf))
         return short + rest
 
     def at(self, places: Any) -> RowsOnFeatures:

@@ -45,7 +45,7 @@ from collapse_theory.symbols import d as dimension
 if TYPE_CHECKING:
     from collapse_theory.derive.formula import ErrorFormula
 
-__all__ = ["Predictor", "Program", "predictor_of", "program_of"]
+__all__ = ["Predictor", "Program", "condition_in_float64", "program_of"]
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ class Predictor:
         inputs = [x for x in self.program.symbols if x != dimension or self.spectrum is None]
         if dimension in self.program.symbols and self.spectrum is not None:
             fixed[dimension] = float(self._rank)
-        conditions = [_tested(c) for c in self.program.conditions]
+        conditions = [condition_in_float64(c) for c in self.program.conditions]
         return scalar_function(self.program.float64, self.measure, inputs, fixed, conditions)
 
     def __call__(self, *, terms: bool = False, test_noise: Any = None, jobs: int = 1, **values: Any) -> Any:
@@ -399,18 +399,23 @@ class Predictor:
     def check(self, values: Mapping[Symbol, np.ndarray], noise: np.ndarray) -> None:
         """Check that values are in the range of their symbols and fulfil the conditions of the formula.
 
+        Args:
+            values: Arrays by symbol; what depends on others is not checked.
+            noise: Standard deviations of the test point's label noise.
+
         Raises:
             DomainError: If they are not.
         """
-        given = (x for x in self.program.optional if x in values)
-        for x in (*self.program.symbols, *given, *(x for x, _ in self.program.numbers)):
+        known = (*self.program.symbols, *self.program.optional, *(x for x, _ in self.program.numbers))
+        for x in (x for x in known if x in values):
             if x == dimension and self._rank_or_none == math.inf:
                 continue
             _check_assumptions(self.name, x, values[x])
         if not (np.isfinite(noise) & (noise >= 0)).all():
             raise DomainError(f"test_noise needs to be finite and >= 0, got {noise}; give a standard deviation")
         for condition in self.program.conditions:
-            self._check_condition(condition, values)
+            if condition.free_symbols <= values.keys():
+                self._check_condition(condition, values)
         if np.any(np.isinf(values.get(dimension, 0))) and dimension in self._of_outputs:
             raise DomainError(f"{self.name} needs a finite d, got d=oo, at which it has no value; take a finite d")
 
@@ -456,10 +461,10 @@ def _compiled(condition: Boolean) -> tuple[tuple[Symbol, ...], Callable[..., Any
     It is kept: to compile a condition takes longer than to evaluate most formulas.
     """
     found = ordered(condition.free_symbols)
-    return found, numeric_function(found, _tested(condition), modules=[dict(float64_kernels()), "numpy"])
+    return found, numeric_function(found, condition_in_float64(condition), modules=[dict(float64_kernels()), "numpy"])
 
 
-def _tested(condition: Boolean) -> Boolean:
+def condition_in_float64(condition: Boolean) -> Boolean:
     """Return what is tested in float64: shares such as 0.3 + 0.7 sum to one up to round-off."""
     return Abs(condition.lhs - condition.rhs) <= _EQUAL if isinstance(condition, Eq) else condition
 
@@ -475,13 +480,6 @@ def program_of(formula: ErrorFormula) -> Program:
         formula.remedies,
         formula.isotropic,
     )
-
-
-def predictor_of(
-    formula: ErrorFormula, *, spectrum: Spectra | None, target: Target | Tasks | None, overlaps: Any = None
-) -> Predictor:
-    """Return a formula at one spectrum and target."""
-    return Predictor(formula.program, formula.name, spectrum, target, overlaps)
 
 
 def _check_isotropic(owner: str, spectrum: Spectra) -> None:

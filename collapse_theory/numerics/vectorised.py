@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from sympy import Expr, Symbol
@@ -64,9 +65,20 @@ def magnitudes_of(plan: Plan) -> Magnitudes:
 
 
 class Vectorised:
-    """Expressions compiled together, common sub-expressions named, called with an environment of arrays."""
+    """Expressions compiled together, common sub-expressions named, called with an environment of arrays.
 
-    def __init__(self, expressions: tuple[Expr, ...], magnitudes: Magnitudes) -> None:
+    Args:
+        expressions: The expressions.
+        magnitudes: Tells where something cancels.
+        functions: Functions of arrays other than NumPy's, by the same names.
+    """
+
+    def __init__(
+        self,
+        expressions: tuple[Expr, ...],
+        magnitudes: Magnitudes,
+        functions: Mapping[str, Callable[..., Any]] = MappingProxyType({}),
+    ) -> None:
         found = ordered({x for e in expressions for x in e.free_symbols})
         self.inputs = [x for x in found if not isinstance(x, Eigenvalue)]
         nodes = [x for x in found if isinstance(x, Eigenvalue)]
@@ -76,7 +88,7 @@ class Vectorised:
         self.call: Callable[..., Any] = numeric_function(
             [*self.inputs, *nodes],
             [*expressions, *(magnitudes(expressions[i]) for i in watched)],
-            modules=[{**float64_kernels(), "InputSum": input_sum}, "numpy"],
+            modules=[{**float64_kernels(), "InputSum": input_sum, **functions}, "numpy"],
             cse=True,
             printer=_KERNEL_PRINTER,
         )
