@@ -88,3 +88,16 @@ def test_bias_derivative_does_not_cancel_where_the_ridge_dominates():
         a, b = (ref.chain(ref.numbers(s), ref.numbers(w2), [(mpf(10), mpf(10) ** 10 + e, mpf(0))])[0] for e in (h, -h))
         want = (a - b) / (2 * h)
     assert ref.relative(got, want) <= 1e-11
+
+
+def test_an_even_power_of_a_negative_number_has_a_real_slope():
+    """(w - 1)^(2n) between the rounds is ((w - 1)^2)^n."""
+    error, at = ct.catalog["regular-fresh-real"].error, {"T": 50, "T0": 30, "w": 0.625}
+
+    def continued(n):
+        T, T0, w = (mpmath.mpf(at[x]) for x in ("T", "T0", "w"))
+        q = (1 - w) ** 2
+        return q**n + (T * q + T0 * w**2) / T0 * (1 - q**n) / (1 - q)
+
+    assert error.evaluate(n=3, **at) == pytest.approx(float(continued(3)), rel=1e-14)
+    assert error.diff("n").evaluate(n=3, **at) == pytest.approx(float(mpmath.diff(continued, 3)), rel=1e-12)

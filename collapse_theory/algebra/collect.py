@@ -7,12 +7,12 @@ Differentiating :math:`\kappa^2w_0^\top\Sigma(\Sigma+\kappa)^{-2}w_0` term by te
 
 from __future__ import annotations
 
-from sympy import Add, Expr, Mul, S
+from sympy import Add, Expr, Mul, Pow, S, Symbol
 
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.integrals import SpectralIntegral
 
-__all__ = ["collected", "spread"]
+__all__ = ["collected", "of_squares", "spread"]
 
 
 def collected(e: Expr) -> Expr:
@@ -51,6 +51,23 @@ def spread(e: Expr) -> Expr:
             factors.remove(1 / x)
             factors.append(1 + (T - x.doit()) / x)
     return e.func(*factors)
+
+
+def of_squares(e: Expr, x: Symbol) -> Expr:
+    r"""Return ``e`` with even powers of what may be negative, :math:`b^{2k}` where k depends on x, written :math:`(b^2)^k`.
+
+    The derivative by x of the first has :math:`\log b` in it, which is not real; that of the second is.
+
+    Args:
+        e: A term.
+        x: The symbol that it is to be differentiated by.
+
+    >>> from collapse_theory.symbols import n, w
+    >>> of_squares((w - 1) ** (2 * n), n).diff(n)
+    (w - 1)**(2*n)*log((w - 1)**2)
+    """
+    even = [p for p in e.atoms(Pow) if x in p.exp.free_symbols and p.exp.is_even and not p.base.is_nonnegative]
+    return e.xreplace({p: Pow(p.base**2, p.exp / 2, evaluate=False) for p in even})
 
 
 def _merged(e: Add) -> Expr:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sympy import Add, Eq, Expr, Ge, Gt, S, Symbol
 from sympy.logic.boolalg import Boolean
 
-from collapse_theory.algebra.collect import collected, spread
+from collapse_theory.algebra.collect import collected, of_squares, spread
 from collapse_theory.algebra.naming import implicit_equations
 from collapse_theory.core.arguments import instance, word
 from collapse_theory.core.attributes import NearNames
@@ -336,7 +336,7 @@ class ErrorFormula(NearNames):
         return {}
 
     def _derivative(self, x: Symbol) -> ErrorFormula:
-        parts = {k: collected(spread(e).diff(x)) for k, e in self.parts.items()}
+        parts = {k: collected(of_squares(spread(e), x).diff(x)) for k, e in self.parts.items()}
         out = replace(self, parts=parts, pipeline=None)
         lost = (self.free_symbols - out.free_symbols) | set(self.dropped)
         return replace(out, dropped=tuple(sorted(lost, key=str)), derivative=(*self.derivative, x))
