@@ -55,11 +55,12 @@ _LONG = 600  # signs from which a chain of fits is printed as the recursion over
 
 def term_names(formula: ErrorFormula) -> dict[str, tuple[str, str]]:
     """Return the symbol and the words of each term that is not zero."""
-    return {
-        name: _TERMS.get(name, (rf"E_{{\text{{{name.replace('_', ' ')}}}}}", name.replace("_", " ")))
-        for name, e in formula.parts.items()
-        if e != 0
-    }
+    return {name: _TERMS.get(name) or _own_name(name) for name, e in formula.parts.items() if e != 0}
+
+
+def _own_name(term: str) -> tuple[str, str]:
+    index = term.replace("_", r"\ ")
+    return rf"E_{{\mathrm{{{index}}}}}", term.replace("_", " ")
 
 
 def formula_latex(
@@ -100,10 +101,11 @@ def _printed_names(formula: ErrorFormula) -> dict[str, str]:
 def _lines(formula: ErrorFormula, most: float, underbrace: bool) -> list[str]:
     if any(x.rounds.is_number for e in formula.parts.values() for x in e.atoms(RoundTerm)):
         return _lines(formula.doit(), most, underbrace)
+    printer = TheoryLatexPrinter(decimals=bool(formula.numbers))
     system = _whole_system(formula)
     if system is not None:
-        return definition_lines(system, formula.numbers, TheoryLatexPrinter(), most, *formula.derivative)
-    by_rounds = round_lines(formula, term_names(formula), TheoryLatexPrinter())
+        return definition_lines(system, formula.numbers, printer, most, *formula.derivative)
+    by_rounds = round_lines(formula, term_names(formula), printer)
     if by_rounds is not None:
         return _with_braces(by_rounds, formula, most) if underbrace else by_rounds
     if formula.expr.has(AtomicRidge, AtomicResidual, SecularScalar):
@@ -112,7 +114,7 @@ def _lines(formula: ErrorFormula, most: float, underbrace: bool) -> list[str]:
     long = formula.method == "operator" and tokens(to_latex(formula.expr)) > _LONG
     described = _described_system(formula) if long or formula.expr.has(PooledScalar) else None
     if described is not None:
-        return definition_lines(*described, TheoryLatexPrinter(), most)
+        return definition_lines(*described, printer, most)
     return _term_lines(formula, most, underbrace)
 
 

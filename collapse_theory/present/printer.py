@@ -147,7 +147,7 @@ class TheoryLatexPrinter(LatexPrinter):
         for x in _contents_apart(Mul.make_args(expr)):
             base, exponent = x.as_base_exp()
             if x.is_Rational:
-                whole = self._decimals and _decimal(x) is not None
+                whole = self._decimals and x.p != 1 and _decimal(x) is not None  # a fortieth divides by 40
                 above += [x] if whole else [S(x.p)] * (x.p != 1)
                 below += [] if whole else [S(x.q)] * (x.q != 1)
             elif exponent.could_extract_minus_sign():
