@@ -154,7 +154,9 @@ class _Page:
         assert np.isnan(design["C"][k - 1]).all()
         design["C"][k - 1] = self.row(row, {}, len(design["C"]))
         for noise in noises:
-            letter, again, at, right = re.fullmatch(r"\\left\((.*?)_\{(.*?)\}\\right\)_\{(.*?)\} = (.*)", noise).groups()
+            letter, again, at, right = re.fullmatch(
+                r"\\left\((.*?)_\{(.*?)\}\\right\)_\{(.*?)\} = (.*)", noise
+            ).groups()
             assert again == place
             if letter == r"\Xi":
                 assert self.places(at) == [k, k]

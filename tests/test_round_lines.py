@@ -14,8 +14,21 @@ from tests.recursion_reader import read_recursion
 S = ct.PowerLaw(40, beta=1.1)
 TARGET = ct.Energies([(i + 1) ** -0.3 for i in range(40)])
 VALUES = {"T": 60, "T0": 35, "lam": 0.1, "lam0": 0.23, "sigma": 0.5, "sigma0": 0.3, "w": 0.6, "xi": 0.35}
-PRINTED = {"T0": "T_0", "lam": r"\lambda", "lam0": r"\lambda_0", "sigma": r"\sigma", "sigma0": r"\sigma_0", "xi": r"\xi"}
-RECURSIONS = ["ridge-accumulate", "ridge-keep-real", "ridge-same-design", "ridge-label-mix", "self-distillation-repeated"]
+PRINTED = {
+    "T0": "T_0",
+    "lam": r"\lambda",
+    "lam0": r"\lambda_0",
+    "sigma": r"\sigma",
+    "sigma0": r"\sigma_0",
+    "xi": r"\xi",
+}
+RECURSIONS = [
+    "ridge-accumulate",
+    "ridge-keep-real",
+    "ridge-same-design",
+    "ridge-label-mix",
+    "self-distillation-repeated",
+]
 ROUNDS = [1, 2, 3, 5]
 
 

@@ -73,9 +73,7 @@ def fit_recursion(system: PooledSystem) -> FitRecursion | None:
     found = _sequences(system)
     if found is None:
         return None
-    rows = {
-        Integer(at): stretches(x, fit_index, _first(found.designs[at - 1])) for at, x in found.relabelled.items()
-    }
+    rows = {Integer(at): stretches(x, fit_index, _first(found.designs[at - 1])) for at, x in found.relabelled.items()}
     designs = stretches(found.designs, design_index, alone=found.relabelled)
     return FitRecursion(Integer(len(found.fits)), stretches(found.fits, fit_index), designs, rows)
 

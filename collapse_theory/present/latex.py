@@ -14,11 +14,11 @@ from sympy.logic.boolalg import Boolean
 
 from collapse_theory.algebra.atomic_ridge import AtomicResidual, AtomicRidge
 from collapse_theory.algebra.canonical import aspect_ratios
-from collapse_theory.algebra.naming import brackets, named, ridge_names
+from collapse_theory.algebra.naming import brackets, implicit_equations, named, ridge_names
 from collapse_theory.algebra.printing import matrix_function
 from collapse_theory.algebra.secular import SecularScalar
 from collapse_theory.derive.formula import ErrorFormula
-from collapse_theory.derive.labeller_scalars import PooledScalar
+from collapse_theory.derive.labeller_scalars import ChainScalar, PooledScalar
 from collapse_theory.derive.pooled import PooledSystem, pooled_system
 from collapse_theory.derive.pooled_scalars import PipelineScalar, pipeline_scalars
 from collapse_theory.derive.rounds import RoundTerm
@@ -28,6 +28,7 @@ from collapse_theory.engine.equivalent import DeterministicEquivalent
 from collapse_theory.engine.guard import Existence
 from collapse_theory.present.chain_lines import corrected_lines, operator_lines
 from collapse_theory.present.definitions import as_written, definition_lines
+from collapse_theory.present.differentiated import differentiated, undifferentiated, with_symbol
 from collapse_theory.present.environments import enclosed
 from collapse_theory.present.filter_lines import filter_lines
 from collapse_theory.present.forms import Forms
@@ -102,6 +103,10 @@ def _lines(formula: ErrorFormula, most: float, underbrace: bool) -> list[str]:
     if any(x.rounds.is_number for e in formula.parts.values() for x in e.atoms(RoundTerm)):
         return _lines(formula.doit(), most, underbrace)
     printer = TheoryLatexPrinter(decimals=bool(formula.numbers))
+    error = undifferentiated(formula)
+    if error is not None and error.expr.has(ChainScalar):
+        first, *rest = _lines(error, most, underbrace=False)
+        return [differentiated(first, formula.derivative, printer), *rest]
     system = _whole_system(formula)
     if system is not None:
         return definition_lines(system, formula.numbers, printer, most, *formula.derivative)
@@ -112,7 +117,7 @@ def _lines(formula: ErrorFormula, most: float, underbrace: bool) -> list[str]:
         closed = _closed_lines(formula)
         return _with_braces(closed, formula, most) if underbrace else closed
     long = formula.method == "operator" and tokens(to_latex(formula.expr)) > _LONG
-    described = _described_system(formula) if long or formula.expr.has(PooledScalar) else None
+    described = _described_system(formula) if long else None
     if described is not None:
         return definition_lines(*described, printer, most)
     return _term_lines(formula, most, underbrace)
@@ -122,12 +127,11 @@ def _whole_system(formula: ErrorFormula) -> PooledSystem | None:
     """Return the system of fits whose whole test error a formula is, or its derivative, if it is one of several fits."""
     whole = Add(*formula.parts.values())
     slopes = whole.atoms(Slope)
-    for x in {y.scalar for y in slopes} or whole.atoms(PipelineScalar):
-        if not isinstance(x, PipelineScalar) or len(x.system.fits) < 2:
-            continue
-        both = pipeline_scalars(x.system)
-        if whole == Add(*(map(Slope, both) if slopes else both)):
-            return x.system
+    for x in {y.scalar for y in slopes} or whole.atoms(PipelineScalar, PooledScalar):
+        if isinstance(x, PipelineScalar | PooledScalar) and len(x.system.fits) > 1:
+            both = pipeline_scalars(x.system) if isinstance(x, PipelineScalar) else x.both
+            if whole == Add(*(map(Slope, both) if slopes else both)):
+                return x.system
     return None
 
 
@@ -144,8 +148,9 @@ def _described_system(formula: ErrorFormula) -> tuple[PooledSystem, Mapping[Symb
 def _term_lines(formula: ErrorFormula, most: float, underbrace: bool) -> list[str]:
     """Return the lines of the terms in their shortest forms, and of what they refer to."""
     given = {x: as_written(value) for x, value in formula.numbers.items()}
-    names = {x.xreplace(given): name for x, name in ridge_names(Add(*formula.parts.values())).items()}
-    parts = {k: e.xreplace(given) for k, e in formula.parts.items() if e != 0}
+    shown = {k: with_symbol(e, formula.derivative) for k, e in formula.parts.items() if e != 0}
+    names = {x.xreplace(given): name for x, name in ridge_names(Add(*shown.values())).items()}
+    parts = {k: e.xreplace(given) for k, e in shown.items()}
     printer = TheoryLatexPrinter(decimals=bool(given))
     words = term_names(formula)
     conditions = [c.xreplace(given) for c in formula.conditions]
@@ -169,9 +174,10 @@ def _term_lines(formula: ErrorFormula, most: float, underbrace: bool) -> list[st
     below = [f"{printer.doprint(x)} &= {broken(e, printer, most)}" for x, e in _from_above(forms.definitions)]
     printed = Add(*parts.values())
     below += [*operator_lines(printed), *corrected_lines(printed), *filter_lines(printed, printer)]
-    shown = [*terms.values(), *forms.definitions.values()]
-    below += ridge_lines(names, used([*shown, printed], names), conditions, printer)
-    below += [f"{to_latex(eq.lhs)} &= {to_latex(eq.rhs)}" for eq in formula.implicit[len(names) :]]
+    lines_of = [*terms.values(), *forms.definitions.values()]
+    below += ridge_lines(names, used([*lines_of, printed], names), conditions, printer)
+    others = implicit_equations(Add(*shown.values()), formula.conditions)[len(names) :]
+    below += [f"{printer.doprint(eq.lhs)} &= {printer.doprint(eq.rhs.xreplace(given))}" for eq in others]
     below = packed(below, most)
     if underbrace and not single:
         return [*lines[:-1], *_underbraced(heads, bodies, explained, most), *below]
@@ -253,7 +259,7 @@ def _beside_words(
 ) -> list[str]:
     """Return a line per term, with its name in words beside it, or below all where the page is too narrow for that."""
     lines = [f"{head} &= {body}" for head, body in zip(heads, bodies, strict=True)]
-    if len(lines) == 1:
+    if len(lines) <= 1:
         return lines
     rows = [row for line in [*lines, *below] for row in line.split("\\\\")]
     if max(map(width_of, rows)) + max(map(len, words)) + 4 <= most:

@@ -34,8 +34,10 @@ def _rows(e: Expr, printer: Any, most: float) -> list[str]:
     """Return the rows of an expression: its own print, or terms of its longest sum, brackets open from row to row."""
     whole = _printed(e, printer)
     before, total, behind = _outer_sum(e)
-    if width(whole) <= most or total is None:
+    if width(whole) <= most:
         return [whole]
+    if total is None:
+        return _rows_of_text(whole, most)
     head = f"{_printed(before, printer)} " if before != 1 else ""
     if before.is_Add:
         head = rf"\left({head.rstrip()}\right) "
@@ -57,6 +59,21 @@ def _rows(e: Expr, printer: Any, most: float) -> list[str]:
         rows += [row, *body[1:-1]] if len(body) > 1 else []
         row = body[-1] if len(body) > 1 else row
     return [*rows, row + closing]
+
+
+def _rows_of_text(whole: str, most: float) -> list[str]:
+    """Return the rows of a sum that prints as one object, by its signs outside brackets."""
+    pieces, depth = [""], 0
+    for x in re.split(r"(\{|\}|\\left|\\right| [+-] )", whole):
+        depth += (x in {"{", r"\left"}) - (x in {"}", r"\right"})
+        pieces = [*pieces, x] if x in {" + ", " - "} and depth == 0 else [*pieces[:-1], pieces[-1] + x]
+    rows = [pieces[0]]
+    for piece in pieces[1:]:
+        if width(rows[-1] + piece) > most - _INDENT * (len(rows) > 1):
+            rows.append(piece.lstrip())
+        else:
+            rows[-1] += piece
+    return rows
 
 
 def _printed(e: Expr, printer: Any) -> str:

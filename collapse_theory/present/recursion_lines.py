@@ -95,8 +95,7 @@ def _design(run: Stretch, recursion: FitRecursion, printer: Any) -> list[str]:
 
 def _noises(name: str, views: Sequence[Stretch]) -> str:
     r"""Return the noise covariance of the fits that see a design: diagonal, or :math:`bb^\top` of a noise that they share."""
-    _, own, *shared = views[0].element
-    if not shared:
+    if len(views[0].element) == 2:  # labels and variances
         return rf"\Xi_{{{name}}} \text{{ diagonal}}"
     alone = any(x.element[1] != 0 for x in views)
     return rf"\Xi_{{{name}}} = b_{{{name}}} b_{{{name}}}^\top" + rf" + \operatorname{{diag}} v_{{{name}}}" * alone
@@ -108,7 +107,9 @@ def _noise_entries(name: str, k: str, noise: Sequence[Expr], printer: Any) -> st
     if not shared:
         return rf"\left(\Xi_{{{name}}}\right)_{_pair(k, k)} = {printer.doprint(_variance(own))}"
     amplitude = rf"\left(b_{{{name}}}\right)_{{{k}}} = {printer.doprint(_variance(shared[0]))}"
-    return amplitude + (rf",\quad \left(v_{{{name}}}\right)_{{{k}}} = {printer.doprint(_variance(own))}" if own != 0 else "")
+    return amplitude + (
+        rf",\quad \left(v_{{{name}}}\right)_{{{k}}} = {printer.doprint(_variance(own))}" if own != 0 else ""
+    )
 
 
 def _labels(k: str, labels: Any, printer: Any) -> str:
