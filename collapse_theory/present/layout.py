@@ -48,8 +48,10 @@ def _rows(e: Expr, printer: Any, most: float) -> list[str]:
     if head and width(head) > most / 2:  # too little would be left of the row
         rows, opening = [head.rstrip()], opening.replace(head, r"\times ", 1)
     row = opening
+    matrices = _has_matrix(total)
     for i, (sign, term) in enumerate(_signed(total.args)):
-        body = _rows(term, printer, most - _INDENT)
+        scalar = matrices and not _has_matrix(term)
+        body = [matrix_function(term, printer)] if scalar else _rows(term, printer, most - _INDENT)
         first = f"{sign}{body[0]}" if i else f"{sign.strip().removeprefix('+')}{body[0]}"
         if row != opening and width(row + first) > most - _INDENT * bool(rows):
             rows.append(row)
@@ -77,8 +79,11 @@ def _rows_of_text(whole: str, most: float) -> list[str]:
 
 
 def _printed(e: Expr, printer: Any) -> str:
-    has_matrix = any(isinstance(y, Eigenvalue) for y in e.free_symbols)
-    return matrix_function(e, printer) if has_matrix else str(printer.doprint(e))
+    return matrix_function(e, printer) if _has_matrix(e) else str(printer.doprint(e))
+
+
+def _has_matrix(e: Expr) -> bool:
+    return any(isinstance(x, Eigenvalue) for x in e.free_symbols)
 
 
 def _outer_sum(e: Expr) -> tuple[Expr, Expr | None, list[Expr]]:
