@@ -169,7 +169,7 @@ def stretches(
     while at < len(elements):
         place = first + at
         size = 2 if len(set(elements[at : at + 2])) == 1 else _SHORTEST
-        start = {(place + i,): x for i, x in enumerate(elements[at : at + size])}
+        start: dict[tuple[int, ...], Basic] = {(place + i,): x for i, x in enumerate(elements[at : at + size])}
         found = law(start, (index,)) if len(start) == size and place not in alone else None
         if found is None:
             size, (here, element) = 1, (Integer(place), elements[at])

@@ -50,6 +50,7 @@ _LONG = 10  # signs from which the base of a power is named
 _SHORT = 4  # signs up to which what arguments share is not
 _WIDE = 9  # symbols and integrals up to which fractions are joined
 _READ = 80  # operations up to which they are
+_TRIED = 3  # symbols by which a polynomial is collected: those of the fewest powers in it
 _MANY = 16  # terms of a polynomial from which it stays as it is
 
 
@@ -295,11 +296,10 @@ class Forms:
         if not p.is_Add or len(p.args) > _MANY:
             return p
         if p not in self._sums:
-            forms = [p]
-            for x in sorted(p.free_symbols, key=str):
-                by_power = _by_power(p, x)
-                if len(by_power) < len(p.args):  # else every coefficient is one term, and nothing is collected
-                    forms.append(Add(*(x**k * self._factored_sum(Add(*c)) for k, c in by_power.items())))
+            forms, found = [p], {x: _by_power(p, x) for x in sorted(p.free_symbols, key=str)}
+            # As many powers as terms: every coefficient is one term, and nothing is collected.
+            tried = [x for x in sorted(found, key=lambda x: len(found[x])) if len(found[x]) < len(p.args)][:_TRIED]
+            forms += [Add(*(x**k * self._factored_sum(Add(*c)) for k, c in found[x].items())) for x in tried]
             self._sums[p] = min(forms, key=lambda f: (self.length(self._oriented(f)), len(f.args)))
         return self._sums[p]
 

@@ -51,9 +51,11 @@ def _rows(e: Expr, printer: Any, most: float) -> list[str]:
     matrices = _has_matrix(total)
     for i, (sign, term) in enumerate(_signed(total.args)):
         scalar = matrices and not _has_matrix(term)
-        body = [matrix_function(term, printer)] if scalar else _rows(term, printer, most - _INDENT)
+        room = most - _INDENT - (0 if i else width(opening))
+        body = [matrix_function(term, printer)] if scalar else _rows(term, printer, room)
         first = f"{sign}{body[0]}" if i else f"{sign.strip().removeprefix('+')}{body[0]}"
-        if row != opening and width(row + first) > most - _INDENT * bool(rows):
+        end = closing if i == len(total.args) - 1 else ""
+        if row != opening and width(row + first + end) > most - _INDENT * bool(rows):
             rows.append(row)
             row = first.lstrip()
         else:
