@@ -50,7 +50,9 @@ def ridge_lines(
             kappa, m = names[EffectiveRidge(x.args[1], x)], x.args[1]
             lines.append(f"{printer.doprint(name)} &= {printer.doprint(kappa * (1 - df(1, kappa) / m))}")
         else:
-            lines.append(ridge_line(name, x.args[0], named(x.args[1], dict(names)), conditions, printer))
+            T, lam = x.args
+            own = lam if isinstance(lam, FeatureRidge) else named(lam, dict(names))
+            lines.append(ridge_line(name, T, own, conditions, printer))
     return lines
 
 
