@@ -34,8 +34,10 @@ _WORDS = {
     "rho2": r"energy of the true coefficients, $w_0^\top\Sigma w_0$",
 }
 _GENERIC = (
-    (r"\\Sigma", r"\Sigma", "covariance of the inputs"),
+    (r"\\Sigma(?!_)", r"\Sigma", "covariance of the inputs"),
+    (r"\\Sigma_\{", r"\Sigma_{i}", "covariance of a sample's own"),
     (r"w_0", "w_0", "true coefficients"),
+    (r"w_\{", r"w_{i}", "those of another truth"),
     (r"\\Delta", r"\Delta", "covariance of the offset of synthetic labels"),
     (r"H_\{", "H_{n}^{(r)}", r"$\textstyle\sum_{i=1}^n i^{-r}$"),
     (r"\\psi", r"\psi", "digamma function"),
