@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -14,6 +15,8 @@ from collapse_theory.core.doors import DOORS
 
 ROOT = Path(ct.__file__).parent
 MODULES = sorted(p for p in ROOT.rglob("*.py"))
+parsed = cache(lambda path: ast.parse(path.read_text()))
+nodes = cache(lambda path: list(ast.walk(parsed(path))))
 LINT = Path(sys.executable).with_name("lint-imports")
 
 
@@ -68,9 +71,7 @@ def test_there_is_no_other_way_to_import_by_name():
     names = {"import_module", "resolve_name", "__import__"}
     for path in MODULES:
         used = {
-            getattr(n, "id", getattr(n, "attr", ""))
-            for n in ast.walk(ast.parse(path.read_text()))
-            if isinstance(n, (ast.Name, ast.Attribute))
+            getattr(n, "id", getattr(n, "attr", "")) for n in nodes(path) if isinstance(n, (ast.Name, ast.Attribute))
         }
         assert path.relative_to(ROOT).as_posix() in allowed or not used & names, path
 
@@ -81,9 +82,7 @@ def test_no_file_name_occurs_in_two_rooms():
 
 
 def test_no_class_name_occurs_twice():
-    classes = Counter(
-        node.name for p in MODULES for node in ast.walk(ast.parse(p.read_text())) if isinstance(node, ast.ClassDef)
-    )
+    classes = Counter(node.name for p in MODULES for node in nodes(p) if isinstance(node, ast.ClassDef))
     assert not [name for name, count in classes.items() if count > 1]
 
 
@@ -91,7 +90,7 @@ def test_only_one_module_creates_symbols():
     for path in MODULES:
         if path.name == "symbols.py":
             continue
-        calls = [n.func for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
+        calls = [n.func for n in nodes(path) if isinstance(n, ast.Call)]
         made = [f for f in calls if getattr(f, "id", getattr(f, "attr", "")) in {"Symbol", "symbols", "sympify"}]
         allowed = 1 if path.name in {"opaque.py", "predictor.py"} else 0
         assert len(made) <= allowed, path
@@ -108,7 +107,7 @@ def defined(body, prefix):
 def test_every_reference_in_a_docstring_resolves():
     """As Sphinx reads them: a name of the module or its classes, a full name, or after a dot the one name that ends so."""
     modules = {".".join(p.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): p for p in MODULES}
-    inside = {module: list(defined(ast.parse(p.read_text()).body, module)) for module, p in modules.items()}
+    inside = {module: list(defined(parsed(p).body, module)) for module, p in modules.items()}
     objects = [name for names in inside.values() for name in names]
     lost = []
     for module, path in modules.items():

@@ -2,6 +2,7 @@
 
 import pickle
 
+import mpmath
 import numpy as np
 import pytest
 from scipy.optimize import brentq
@@ -265,3 +266,38 @@ def test_values_that_are_not_numbers_and_spectra_without_a_covariance_are_refuse
     with pytest.raises(ct.DomainError, match="no covariance"):
         white.evaluate(spectrum=ct.Isotropic(20), T=30, d=20, lam=0.1)
     assert white.evaluate(T=30, d=20, lam=0.1) > 0
+
+
+# ---------------------------------------------------------------------- digits
+def test_digits_agree_with_an_equation_solved_to_fifty_digits():
+    """RSR at lambda of the exact binary value, on j^-1.3 itself: kappa by bisection in mpmath."""
+    equivalent = ct.deterministic_equivalent(R * Sigma * R)
+    found = equivalent.evaluate(ct.PowerLaw(20, beta=Rational(13, 10)), T=15, lam=0.1, digits=40)
+    mp = mpmath.MPContext()
+    mp.dps = 60
+    spectrum, ridge = [mp.mpf(j) ** (-mp.mpf(13) / 10) for j in range(1, 21)], mp.mpf(0.1)
+    effective = mp.findroot(
+        lambda k: k - ridge - k / 15 * sum(x / (x + k) for x in spectrum), (0.1, 2), solver="anderson"
+    )
+    df2 = sum((x / (x + effective)) ** 2 for x in spectrum)
+    for x, got in zip(spectrum, found, strict=True):
+        want = (effective / ridge) ** 2 * x / (x + effective) ** 2 * 15 / (15 - df2)
+        assert abs(got - want) < mp.mpf(10) ** -39 * want
+
+
+def test_digits_keep_the_order_and_the_zeros_of_a_spectrum():
+    equivalent = ct.deterministic_equivalent(R * Sigma * R)
+    spectrum = ct.Eigenvalues([0.0, 1.0, 1.0, 2.0])
+    found = equivalent.evaluate(spectrum, T=3, lam=mpmath.mpf("0.3"), digits=25)
+    assert found.dtype == object
+    np.testing.assert_allclose(found.astype(float), equivalent.evaluate(spectrum, T=3, lam=0.3), rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("digits", "lam", "message"),
+    [(30, 0, "no limit is taken, got lam = 0"), (30, [0.1, 0.2], "scalar with digits="), (0, 0.1, "digits needs")],
+)
+def test_digits_refuse_what_they_cannot_do(digits, lam, message):
+    equivalent = ct.deterministic_equivalent(R * Sigma * R)
+    with pytest.raises(ct.DomainError, match=message):
+        equivalent.evaluate(ct.Isotropic(20), T=15, lam=lam, digits=digits)

@@ -61,7 +61,7 @@ def test_the_printed_formula_has_the_value_of_the_formula(slug):
         "variance": "V",
         "synthetic_bias": r"B_\mathrmsyn",
         "synthetic_variance": r"V_\mathrmsyn",
-        "distillation": r"E_\mathrmdistillation",
+        "distillation": r"E_\mathrmdist",
     }
     assert shown["E"] == pytest.approx(sum(terms.values()), rel=1e-9)
     if len(terms) > 1:

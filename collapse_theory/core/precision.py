@@ -7,19 +7,22 @@ here rather than by SymPy's ``evalf``, which sets the global precision for many 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from fractions import Fraction
 from functools import reduce
 from operator import add, mul
 from threading import RLock
 from typing import Any
 
 import mpmath
+import numpy as np
 from sympy import Add, Expr, Mul, Number, NumberSymbol, Pow
 
 from collapse_theory.core.errors import DomainError
 
-__all__ = ["elementary_functions", "exact_context", "exact_number", "private_context", "public_number"]
+__all__ = ["elementary_functions", "exact_context", "exact_number", "exact_value", "private_context", "public_number"]
 
 _CACHES = RLock()  # mpmath keeps constants and Bernoulli numbers in caches that two threads must not extend at once
 
@@ -87,3 +90,17 @@ def exact_number(x: Expr, mp: Any) -> Any:
     if function is None:
         raise DomainError(f"digits= has no value for {x}; give the number itself, or evaluate in float64")
     return function(*arguments)
+
+
+def exact_value(value: Any, mp: Any) -> Any:
+    """Return a number in an mpmath context: rationals and floats by their exact value, sqrt(2) to working precision."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.item()
+    if hasattr(value, "_mpf_"):
+        return mp.convert(value)
+    if value == math.inf:  # d, which then occurs in conditions alone
+        return mp.inf
+    if isinstance(value, Expr) and not value.is_Rational:
+        return exact_number(value, mp)
+    q = Fraction(int(value.p), int(value.q)) if isinstance(value, Expr) else Fraction(value)
+    return mp.mpf(q.numerator) / q.denominator

@@ -92,24 +92,28 @@ class DeterministicEquivalent:
         r"""Return :math:`w_0^\top g(\Sigma)w_0` as a SymPy expression."""
         return QuadraticForm(self.expr)
 
-    def evaluate(self, spectrum: Spectrum | Mapping[str, Spectrum] | None = None, **values: Any) -> np.ndarray:
+    def evaluate(
+        self, spectrum: Spectrum | Mapping[str, Spectrum] | None = None, *, digits: int | None = None, **values: Any
+    ) -> np.ndarray:
         """Return the values ``g(s_j)``.
 
         Args:
             spectrum: Eigenvalues of the covariance; a mapping by name where there are several, listed in their common
                 eigenbasis. Omitted if the expression has no covariance.
+            digits: Return mpmath numbers with so many significant digits; scalar arguments only, a float argument means its
+                exact binary value.
             **values: A value for every symbol of the expression, by name; arrays broadcast. The dimension of a
                 covariance comes from its spectrum.
 
         Returns:
             float64 array of the broadcast shape of the values followed by the dimension (no last axis on a space without
-            covariance).
+            covariance); with ``digits`` one of mpmath numbers.
 
         Raises:
             DomainError: If a value is missing, unknown or out of range, or the expression is singular there.
             ConvergenceError: If a nonlinear component is not solved.
         """
-        found: np.ndarray = through("DeterministicEquivalent.evaluate")(self, spectrum, **values)
+        found: np.ndarray = through("DeterministicEquivalent.evaluate")(self, spectrum, digits=digits, **values)
         return found
 
     def solve(self, spectrum: Spectrum | Mapping[str, Spectrum] | None = None, **values: float) -> EquivalentValues:

@@ -103,7 +103,7 @@ def compress(values: np.ndarray, *weights: np.ndarray) -> Nodes:
     used = np.flatnonzero(atoms)
     wide = (atoms > _NODES) & (low < high)
     panels = {int(p): _Moments(low[p], high[p], len(weights)) if wide[p] else _Atoms() for p in used}
-    work = np.empty((_FEW, _CHUNK))
+    work = np.ones((_FEW, _CHUNK))
     for piece in pieces:
         s, w = values[piece.where], [x[piece.where] for x in weights]
         panels[piece.panel].add(*_fewer(piece, s, w, work))
@@ -147,7 +147,7 @@ def _panel(x: Any) -> Any:
 def _fewer(
     piece: _Run, s: np.ndarray, weights: Sequence[np.ndarray], work: np.ndarray
 ) -> tuple[np.ndarray, Sequence[np.ndarray]]:
-    r"""Return data, or the fewer nodes that serve for data close together.
+    r"""Return data, or the fewer nodes that serve for data close together; ``work`` has ones in its first row.
 
     In :math:`z=(s-m)/h` the nearest pole of a range of middle m and half-width h is at :math:`|z|\ge m/h`, so that n nodes leave
     :math:`\rho^{-n}`, :math:`\rho\approx2m/h`.
@@ -158,13 +158,14 @@ def _fewer(
     count = math.ceil(_DIGITS / math.log10(2 * middle / half))
     if count > _FEW or s.size <= _LONG:
         return s, weights
-    powers = work[:count, : s.size]
-    powers[0] = 1
+    powers = work[:count, : s.size]  # the row of ones stays
     np.subtract(s, middle, out=powers[1])
     powers[1] /= half
     for k in range(2, count):
         np.multiply(powers[k - 1], powers[1], out=powers[k])
-    sums = np.array([powers @ w if any(w.strides) else powers.sum(axis=1) * float(w[0]) for w in weights], dtype=float)
+    sums = np.array(
+        [powers @ w if any(w.strides) else float(w[0]) * (powers @ powers[0]) for w in weights], dtype=float
+    )
     return middle + half * _chebyshev(count)[1], list(sums @ _from_powers(count))
 
 

@@ -39,7 +39,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import poisson
+from scipy import special
 
 from collapse_theory.core.errors import DomainError
 from collapse_theory.numerics.effective_ridge import solve_effective_ridge
@@ -101,9 +101,14 @@ class _Rows:
             nodes, weights = np.polynomial.hermite_e.hermegauss(9)
             times, chance = T / N + math.sqrt(T / N) * nodes, weights / weights.sum()
         else:
-            draws = poisson(T / N)
-            times = np.arange(draws.ppf(_TAIL), max(draws.isf(_TAIL), 2) + 1)  # never without a row that is drawn
-            chance = draws.pmf(times)
+            mean = T / N
+            times = np.arange(mean + 20 * math.sqrt(mean) + 30)  # Poisson draws; far above where the tail is cut
+            first = np.searchsorted(special.pdtr(times, mean), _TAIL)
+            last = max(
+                int(np.searchsorted(-special.pdtrc(times, mean), -_TAIL)), 2
+            )  # never without a row that is drawn
+            times = times[first : last + 1]
+            chance = np.exp(special.xlogy(times, mean) - mean - special.gammaln(times + 1))
         mass = chance * (N / scales.size)
         return cls(scales, np.repeat(scales, times.size), np.tile(times, scales.size), np.tile(mass, scales.size), N)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,16 @@ from sympy import Expr, MatrixExpr, Symbol
 
 from collapse_theory.core.arguments import instance
 from collapse_theory.core.errors import DomainError, nearest, shown
-from collapse_theory.core.numbers import real_values
+from collapse_theory.core.numbers import integer, real_values
+from collapse_theory.core.precision import exact_value, public_number
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.engine.equivalent import RESULT, DeterministicEquivalent, deterministic_equivalent
-from collapse_theory.numerics.limits import entry_or_limit
+from collapse_theory.numerics.limits import entry_or_limit, entry_to_digits
 from collapse_theory.numerics.measure import Measure
 
 __all__ = ["EquivalentValues", "check_existence", "evaluate", "solve_equivalent"]
+
+_MOST_DIGITS = 10_000
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,15 @@ class EquivalentValues:
 
 
 def evaluate(
-    equivalent: DeterministicEquivalent, spectrum: Spectrum | Mapping[str, Spectrum] | None = None, **values: Any
+    equivalent: DeterministicEquivalent,
+    spectrum: Spectrum | Mapping[str, Spectrum] | None = None,
+    *,
+    digits: int | None = None,
+    **values: Any,
 ) -> np.ndarray:
     """Return the values of :meth:`~collapse_theory.engine.equivalent.DeterministicEquivalent.evaluate`."""
+    if digits is not None:
+        return _to_digits(equivalent, spectrum, digits, values)
     names = sorted(values)
     given = [real_values(values[n], n) for n in names]
     try:
@@ -57,23 +66,79 @@ def solve_equivalent(
     equivalent: DeterministicEquivalent, spectrum: Spectrum | Mapping[str, Spectrum] | None = None, **values: float
 ) -> EquivalentValues:
     """Return the values at one point together with the residual."""
-    spectra = _spectra(equivalent, spectrum)
-    arrays = {name: real_values(x, name) for name, x in values.items()}
-    for name, x in arrays.items():
-        if x.ndim:
-            raise DomainError(f"{name} needs to be a scalar here, got shape {x.shape}; use evaluate for arrays")
-    values = {name: float(x) for name, x in arrays.items()}
-    parameters = _parameters(equivalent, spectra, values)
-    spaces = {}
-    for p in equivalent.pencil.dimensions:
-        spaces[p] = _space(equivalent, p, spectra, parameters)
-    place = equivalent.pencil.outputs[RESULT], equivalent.pencil.inputs[RESULT]
-    entry, residual = entry_or_limit(equivalent.structure, spaces, parameters, place)
-    dimension = equivalent.expression.rows
-    if dimension in equivalent.pencil.covariances:
-        g = np.broadcast_to(entry, (spaces[dimension].size,))
-        return EquivalentValues(np.repeat(g, spaces[dimension].counts), residual)
-    return EquivalentValues(np.reshape(entry, ()).astype(float), residual)
+    point = _BoundEquivalent.of(equivalent, spectrum, values, "here; use evaluate for arrays")
+    entry, residual = entry_or_limit(equivalent.structure, point.spaces, point.parameters, point.place)
+    return EquivalentValues(point.listed(entry, float), residual)
+
+
+def _to_digits(
+    equivalent: DeterministicEquivalent,
+    spectrum: Spectrum | Mapping[str, Spectrum] | None,
+    digits: int,
+    values: Mapping[str, Any],
+) -> np.ndarray:
+    digits = integer(digits, "digits", least=1, most=_MOST_DIGITS, remedy="give for example 30")
+    point = _BoundEquivalent.of(equivalent, spectrum, values, "with digits=; loop over it")
+
+    def exactly(mp: Any) -> tuple[dict[Expr, Measure], dict[Symbol, Any]]:
+        def nodes(s: Spectrum) -> np.ndarray:
+            return np.array(s.exact_nodes(mp), dtype=object)
+
+        given = {x: exact_value(values.get(x.name, v), mp) for x, v in point.parameters.items()}
+        return {p: _space(equivalent, p, point.spectra, point.parameters, nodes) for p in point.spaces}, given
+
+    entry = entry_to_digits(equivalent.structure, point.spaces, point.parameters, point.place, exactly, digits)
+    public = np.vectorize(public_number, otypes=[object])
+    return point.listed(public(entry), object)
+
+
+@dataclass(frozen=True)
+class _BoundEquivalent:
+    """An equivalent with a value for everything.
+
+    Attributes:
+        equivalent: The equivalent.
+        spectra: The spectra by name of the covariance.
+        parameters: Values of the free symbols.
+        spaces: Measures by dimension.
+    """
+
+    equivalent: DeterministicEquivalent
+    spectra: Mapping[str, Spectrum]
+    parameters: Mapping[Symbol, float]
+    spaces: Mapping[Expr, Measure]
+
+    @classmethod
+    def of(
+        cls,
+        equivalent: DeterministicEquivalent,
+        spectrum: Spectrum | Mapping[str, Spectrum] | None,
+        values: Mapping[str, Any],
+        where: str,
+    ) -> _BoundEquivalent:
+        """Return it, all values checked; ``where`` says in an error where they are scalars, and the remedy."""
+        spectra = _spectra(equivalent, spectrum)
+        arrays = {name: real_values(x, name) for name, x in values.items()}
+        for name, x in arrays.items():
+            if x.ndim:
+                raise DomainError(f"{name} needs to be a scalar {where.replace(';', f', got shape {x.shape};')}")
+        parameters = _parameters(equivalent, spectra, {name: float(x) for name, x in arrays.items()})
+        spaces = {p: _space(equivalent, p, spectra, parameters) for p in equivalent.pencil.dimensions}
+        return cls(equivalent, spectra, parameters, spaces)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """The entry of the pencil's inverse that is the result."""
+        pencil = self.equivalent.pencil
+        return pencil.outputs[RESULT], pencil.inputs[RESULT]
+
+    def listed(self, entry: Any, kind: type) -> np.ndarray:
+        """Return an entry at every eigenvalue, from its values at the nodes."""
+        dimension = self.equivalent.expression.rows
+        if dimension not in self.equivalent.pencil.covariances:
+            return np.reshape(entry, ()).astype(kind)
+        space = self.spaces[dimension]
+        return np.repeat(np.broadcast_to(entry, (space.size,)), space.counts)
 
 
 def check_existence(expression: MatrixExpr) -> None:
@@ -150,16 +215,19 @@ def _parameters(
 
 
 def _space(
-    equivalent: DeterministicEquivalent, p: Expr, spectra: Mapping[str, Spectrum], parameters: Mapping[Symbol, float]
+    equivalent: DeterministicEquivalent,
+    p: Expr,
+    spectra: Mapping[str, Spectrum],
+    parameters: Mapping[Symbol, float],
+    nodes: Callable[[Spectrum], np.ndarray] = lambda s: s.nodes,
 ) -> Measure:
     names = equivalent.pencil.covariances.get(p, ())
     if len(names) == 1:
         one = spectra[names[0]]
-        return Measure({names[0]: one.nodes}, one.counts)
+        return Measure({names[0]: nodes(one)}, one.counts)
     if names:
-        return Measure(
-            {name: spectra[name].eigenvalues for name in names}, np.ones(spectra[names[0]].dimension, dtype=int)
-        )
+        listed = {name: np.repeat(nodes(spectra[name]), spectra[name].counts) for name in names}
+        return Measure(listed, np.ones(spectra[names[0]].dimension, dtype=int))
     size = float(p.xreplace(dict(parameters)))
     if not size > 0:
         raise DomainError(f"evaluate needs positive dimensions, got {p} = {size:g}; change it")

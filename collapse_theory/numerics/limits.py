@@ -15,15 +15,15 @@ import numpy as np
 from sympy import Expr, Symbol
 
 from collapse_theory.core.errors import ConvergenceError, DomainError, NoEquivalentError
-from collapse_theory.engine.fixed_point import solve
+from collapse_theory.engine.fixed_point import SolvedPencil, solve
 from collapse_theory.engine.triangular import Structure
 from collapse_theory.numerics.entries import tabulate
 from collapse_theory.numerics.existence import VerifiedArithmetic, verified_expressions
 from collapse_theory.numerics.measure import Measure
-from collapse_theory.numerics.precise import precise_entry
+from collapse_theory.numerics.precise import Inputs, inputs_of, precise_entry
 from collapse_theory.numerics.roundoff import round_off
 
-__all__ = ["entry_or_limit"]
+__all__ = ["entry_or_limit", "entry_to_digits"]
 
 _ROUND_OFF = 1e-10  # relative; the bound adds up worst cases, so that the error itself is well below
 _STEPS = ((1e-20, 1e-30), (1e-6, 1e-13))
@@ -66,6 +66,41 @@ def entry_or_limit(
     )
 
 
+def entry_to_digits(
+    structure: Structure,
+    spaces: Mapping[Expr, Measure],
+    parameters: Mapping[Symbol, float],
+    entry: tuple[int, int],
+    exactly: Inputs,
+    digits: int,
+) -> Any:
+    """Return an entry as mpmath numbers of so many digits, on the branch that float64 verifies.
+
+    Args:
+        structure: The pencil.
+        spaces: Measures by dimension, in float64.
+        parameters: Values of the free symbols, in float64.
+        entry: The entry: an output and an input.
+        exactly: Gives both in an mpmath context.
+        digits: Significant digits.
+
+    Raises:
+        DomainError: If there is no equivalent, or the value is a limit.
+        ConvergenceError: If the digits do not settle.
+    """
+    zeros = [x for x, value in parameters.items() if value == 0]
+    try:
+        start = _solved(structure, spaces, parameters)[1]
+    except (ConvergenceError, NoEquivalentError):
+        if not zeros:
+            raise
+        where = ", ".join(f"{x} = 0" for x in zeros)
+        raise DomainError(
+            f"digits= needs values at which no limit is taken, got {where}; give a small positive value, or leave digits out"
+        ) from None
+    return precise_entry(structure, exactly, start.values, entry, digits)
+
+
 def _near(zeros: list[Symbol], spaces: Mapping[Expr, Measure], tiny: float) -> dict[Symbol, float]:
     """Return tiny values on the scale of the spectrum for the parameters at zero."""
     top = max((float(v.max()) for space in spaces.values() for v in space.values.values()), default=1.0)
@@ -91,10 +126,16 @@ def _entry(
     structure: Structure, spaces: Mapping[Expr, Measure], parameters: Mapping[Symbol, float], entry: tuple[int, int]
 ) -> tuple[Any, float]:
     """Return an entry at values where it is finite."""
-    functions = tabulate(verified_expressions(structure), spaces, parameters)
-    arithmetic = VerifiedArithmetic(spaces, functions)
-    solution = solve(structure, arithmetic)
+    arithmetic, solution = _solved(structure, spaces, parameters)
     here = np.asarray(solution.green.get(entry, 0.0))
     if not np.all(round_off(structure, arithmetic, solution.values, entry) <= _ROUND_OFF * np.abs(here)):
-        here = precise_entry(structure, spaces, parameters, solution.values, entry)
+        here = precise_entry(structure, inputs_of(spaces, parameters), solution.values, entry).astype(float)
     return here, arithmetic.residual
+
+
+def _solved(
+    structure: Structure, spaces: Mapping[Expr, Measure], parameters: Mapping[Symbol, float]
+) -> tuple[VerifiedArithmetic, SolvedPencil]:
+    """Return the fixed point in float64, and what verified it."""
+    arithmetic = VerifiedArithmetic(spaces, tabulate(verified_expressions(structure), spaces, parameters))
+    return arithmetic, solve(structure, arithmetic)

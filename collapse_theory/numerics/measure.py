@@ -294,7 +294,11 @@ class Measure:
         if len(self.values) != 1 or self.extent is not None or self.size < _FEW or self.offsets:
             return self
         ((name, s),), e = self.values.items(), self.energies
-        if s.dtype == object or not isinstance(self.counts, np.ndarray) or (e is not None and (e == _TINY).any()):
+        if (
+            s.dtype == object
+            or not isinstance(self.counts, np.ndarray)
+            or (e is not None and e.min() <= _TINY and (e == _TINY).any())
+        ):
             return self
         nodes = compress(s, self.counts, *(() if e is None else (e,)))
         if 2 * nodes.values.size > self.size or nodes.floors[0] < _TINY:
@@ -452,6 +456,8 @@ class Measure:
             counts = np.ones(next(iter(spectrum.values())).listed, dtype=np.int64)
         else:
             values, counts = {COMMON: nodes(spectrum)}, spectrum.counts
+            if spectrum.rank == spectrum.dimension:
+                return cls(values, counts, energies, offsets=offsets)
         live = np.logical_or.reduce([v > 0 for v in values.values()])
         if not live.all():
             values, counts = {name: v[live] for name, v in values.items()}, counts[live]

@@ -1,4 +1,4 @@
-r"""The fixed point in as many digits as a value needs: where float64 cancels, and close to a limit.
+r"""The fixed point in as many digits as a value needs: where float64 cancels, close to a limit, and where they are asked for.
 
 The recursion is the one of :mod:`~collapse_theory.engine.fixed_point`; the roots start from those that float64 has
 verified, so that the branch is the same.
@@ -6,7 +6,7 @@ verified, so that the branch is the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -16,74 +16,79 @@ from mpmath.libmp import dps_to_prec
 from sympy import Add, Expr, Mul, Number, NumberSymbol, Pow, Symbol
 
 from collapse_theory.core.errors import ConvergenceError, DomainError
-from collapse_theory.core.precision import private_context
+from collapse_theory.core.precision import exact_context
 from collapse_theory.engine.fixed_point import Atom, solve
 from collapse_theory.engine.triangular import Structure, Unknown
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.newton import solve_system
 from collapse_theory.symbols import Eigenvalue
 
-__all__ = ["precise_entry"]
+__all__ = ["Inputs", "inputs_of", "precise_entry"]
 
-_DIGITS = (60, 120, 240, 480)
-_AGREE = 1e-13
+Inputs = Callable[[Any], tuple[Mapping[Expr, Measure], Mapping[Symbol, Any]]]
+"""Gives the measures by dimension, and the values of the free symbols, in an mpmath context."""
+
+_FLOAT64 = 13  # digits that a value needs to be one in float64
+_LEAST = 60
+_DOUBLINGS = 4
 
 
 def precise_entry(
-    structure: Structure,
-    spaces: Mapping[Expr, Measure],
-    parameters: Mapping[Symbol, float],
-    start: Mapping[Unknown, Any],
-    entry: tuple[int, int],
+    structure: Structure, inputs: Inputs, start: Mapping[Unknown, Any], entry: tuple[int, int], digits: int = _FLOAT64
 ) -> Any:
     """Return one entry of ``G``, computed with more digits until they no longer change it.
 
     Args:
         structure: The pencil.
-        spaces: Measures by dimension.
-        parameters: Values of the free symbols, taken as their exact binary value.
+        inputs: Gives the measures and the parameters in an mpmath context.
         start: The roots in float64.
         entry: The entry: an output and an input.
+        digits: How many must not change.
 
     Returns:
-        float64, one value for each node of its space. What vanishes as the digits grow is zero.
+        mpmath numbers of a private context, one for each node of its space. What vanishes as the digits grow is zero.
 
     Raises:
         ConvergenceError: If no number of digits suffices.
     """
     before: Any = None
-    for digits in _DIGITS:
-        arithmetic = _Precise(spaces, parameters, start, digits)
-        try:
-            here = np.asarray(solve(structure, arithmetic).green.get(entry, arithmetic.mp.zero), dtype=object)
-        except ConvergenceError:
-            continue
-        if before is not None:
-            change, size = np.abs(here - before), np.abs(here)
-            gone = size < 1e-20 * np.abs(before)
-            if np.all((change <= _AGREE * size) | gone):
-                return np.where(gone, 0.0, here).astype(float)
-        before = here
+    used = [max(_LEAST, 2 * digits) * 2**k for k in range(_DOUBLINGS)]
+    for working in used:
+        with exact_context(dps_to_prec(working)) as mp:
+            arithmetic = _Precise(mp, *inputs(mp), start)
+            try:
+                here = np.asarray(solve(structure, arithmetic).green.get(entry, mp.zero), dtype=object)
+            except ConvergenceError:
+                continue
+            if before is not None:
+                change, size = np.abs(here - before), np.abs(here)
+                gone = size < mp.mpf(10) ** (-digits - 7) * np.abs(before)
+                if np.all((change <= mp.mpf(10) ** -digits * size) | gone):
+                    return np.where(gone, mp.zero, here)
+            before = here
     raise ConvergenceError(
-        f"the value does not settle with {_DIGITS[-1]} digits; move away from the threshold, or rescale the parameters"
+        f"the value does not settle with {used[-1]} digits; move away from the threshold, or rescale the parameters"
     )
+
+
+def inputs_of(spaces: Mapping[Expr, Measure], parameters: Mapping[Symbol, float]) -> Inputs:
+    """Return measures and parameters in float64 by their exact binary values."""
+
+    def inputs(mp: Any) -> tuple[Mapping[Expr, Measure], Mapping[Symbol, Any]]:
+        exactly = np.vectorize(mp.mpf, otypes=[object])
+        return {p: x.mapped(exactly) for p, x in spaces.items()}, {x: mp.mpf(v) for x, v in parameters.items()}
+
+    return inputs
 
 
 class _Precise:
     """Object arrays over the nodes, in an mpmath context of their own."""
 
     def __init__(
-        self,
-        spaces: Mapping[Expr, Measure],
-        parameters: Mapping[Symbol, float],
-        start: Mapping[Unknown, Any],
-        digits: int,
+        self, mp: Any, spaces: Mapping[Expr, Measure], parameters: Mapping[Symbol, Any], start: Mapping[Unknown, Any]
     ) -> None:
-        self.mp, self.digits = private_context(dps_to_prec(digits)), digits
-        self.start = start
-        exactly = np.vectorize(self.mp.mpf, otypes=[object])
-        self.spaces = {p: space.mapped(exactly) for p, space in spaces.items()}
-        self.known: dict[Expr, Any] = {x: self.mp.mpf(v) for x, v in parameters.items()}
+        self.mp, self.spaces, self.start = mp, spaces, start
+        self.known: dict[Expr, Any] = dict(parameters)
         for space in self.spaces.values():
             self.known.update({Eigenvalue(name): v for name, v in space.values.items()})
 

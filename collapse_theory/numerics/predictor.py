@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from sympy.logic.boolalg import Boolean
 
 from collapse_theory.core.errors import DomainError, nearest, shown
 from collapse_theory.core.numbers import flag, float64_number, integer, show, worker_count
-from collapse_theory.core.precision import exact_context, exact_number, public_number
+from collapse_theory.core.precision import exact_context, exact_number, exact_value, public_number
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
 from collapse_theory.describe.truths import Tasks, given_target
@@ -248,7 +247,7 @@ class Predictor:
             outputs, total = limit_at_threshold(*exactly)
         if test_noise is not None:
             with exact_context(dps_to_prec(int(digits) + 10)) as mp:
-                added = _exactly(test_noise, mp) ** 2
+                added = exact_value(test_noise, mp) ** 2
                 outputs["test noise"], total = public_number(added), public_number(mp.convert(total) + added)
         return outputs if terms else total
 
@@ -263,7 +262,7 @@ class Predictor:
         """
         terms = flag(terms, "terms")
         bound = self._scalars(values, test_noise, "certified=")
-        noise = None if test_noise is None else partial(_exactly, test_noise)
+        noise = None if test_noise is None else partial(exact_value, test_noise)
         outputs, total = evaluate_certified(
             self.program.plan, self._listed_measure, lambda balls: self._exact(bound, balls), noise
         )
@@ -342,7 +341,7 @@ class Predictor:
         return frozenset((*self.program.symbols, *self.program.optional))
 
     def _exact(self, bound: Mapping[Symbol, Any], mp: Any) -> dict[Symbol, Any]:
-        exact = {x: _exactly(value, mp) for x, value in bound.items()}
+        exact = {x: exact_value(value, mp) for x, value in bound.items()}
         return exact | {x: exact_number(e, mp) for x, e in self.program.numbers}
 
     def _exact_measure(self, mp: Any, octaves: int) -> Measure | None:
@@ -513,20 +512,6 @@ def _check_assumptions(owner: str, x: Symbol, value: np.ndarray) -> None:
         if np.any(fails):
             bad = value if value.ndim == 0 else value[np.asarray(fails)].flat[0]
             raise DomainError(f"{owner} needs {_public(x)} to be {want}, got {_number(bad)}; change {_public(x)}")
-
-
-def _exactly(value: Any, mp: Any) -> Any:
-    """Return a number in an mpmath context: rationals and floats by their exact value, sqrt(2) to working precision."""
-    if isinstance(value, (np.generic, np.ndarray)):
-        value = value.item()
-    if hasattr(value, "_mpf_"):
-        return mp.convert(value)
-    if value == math.inf:  # d, which then occurs in conditions alone
-        return mp.inf
-    if isinstance(value, Expr) and not value.is_Rational:
-        return exact_number(value, mp)
-    q = Fraction(int(value.p), int(value.q)) if isinstance(value, Expr) else Fraction(value)
-    return mp.mpf(q.numerator) / q.denominator
 
 
 def _plain(value: np.ndarray) -> Any:

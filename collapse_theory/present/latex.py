@@ -50,18 +50,18 @@ _TERMS = {
     "variance": ("V", "variance"),
     "synthetic_bias": (r"B_{\mathrm{syn}}", "bias from synthetic labels"),
     "synthetic_variance": (r"V_{\mathrm{syn}}", "variance from synthetic labels"),
+    "distillation": (r"E_{\mathrm{dist}}", "what distillation changes"),
 }
 _LONG = 600  # signs from which a chain of fits is printed as the recursion over its fits
 
 
 def term_names(formula: ErrorFormula) -> dict[str, tuple[str, str]]:
     """Return the symbol and the words of each term that is not zero."""
-    return {name: _TERMS.get(name) or _own_name(name) for name, e in formula.parts.items() if e != 0}
-
-
-def _own_name(term: str) -> tuple[str, str]:
-    index = term.replace("_", r"\ ")
-    return rf"E_{{\mathrm{{{index}}}}}", term.replace("_", " ")
+    return {
+        name: _TERMS.get(name, (rf"E_{{\mathrm{{{name.replace('_', '')}}}}}", name.replace("_", " ")))
+        for name, e in formula.parts.items()
+        if e != 0
+    }
 
 
 def formula_latex(
