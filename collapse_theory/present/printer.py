@@ -232,7 +232,8 @@ def is_negative(term: Expr) -> bool:
 
 def _reading_order(x: Expr) -> tuple[int, Any]:
     base = x.as_base_exp()[0]
-    by_name = base.is_Symbol and x.as_base_exp()[1].is_number and not isinstance(base, Generated)
+    ours = isinstance(base, Generated) and not base.is_integer  # an index stands where a letter of its own does
+    by_name = base.is_Symbol and x.as_base_exp()[1].is_number and not ours
     kinds = (x.is_Rational, x.is_number, by_name, base.is_Symbol, base.is_Add, not isinstance(base, QuadraticForm))
     return next((i for i, holds in enumerate(kinds) if holds), len(kinds)), x.sort_key()
 
