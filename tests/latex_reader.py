@@ -36,6 +36,7 @@ class Reader:
 
     def take(self, *wanted):
         token = self.peek()
+        assert token, f"the text ends where {wanted or 'more'} is expected"
         assert not wanted or token in wanted, (wanted, self.tokens[self.place : self.place + 8])
         self.place += 1
         return token

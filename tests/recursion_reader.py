@@ -134,22 +134,40 @@ class _Page:
                 out["C"][k - 1] = self.row(row, {"k": float(k)}, K)
             out["noises"][:] = self.read(noise)
         else:
-            assert known == [rf"\Xi_{{{place}}} \text{{ diagonal}}"]
+            assert known[0] in {
+                rf"\Xi_{{{place}}} \text{{ diagonal}}",
+                rf"\Xi_{{{place}}} = b_{{{place}}} b_{{{place}}}^\top",
+                rf"\Xi_{{{place}}} = b_{{{place}}} b_{{{place}}}^\top + \operatorname{{diag}} v_{{{place}}}",
+            }
             out["C"][~sees] = 0
-            np.fill_diagonal(out["noises"], np.nan)
+            if "diagonal" in known[0]:
+                np.fill_diagonal(out["noises"], np.nan)
+            else:
+                out["b"] = np.zeros(K)
         return round(self.read(place)), out
 
     def relabelled(self, head, designs):
-        labels, noise = head.split(r",\quad ")
+        labels, *noises = head.split(r",\quad ")
         place, pair, row = re.fullmatch(r"\\left\(C_\{(.*?)\}\\right\)_\{(.*?)\} &= (.*)", labels).groups()
-        again, diagonal, variance = re.fullmatch(r"\\left\(\\Xi_\{(.*?)\}\\right\)_\{(.*?)\} = (.*)", noise).groups()
-        assert again == place
         k = round(self.read(pair.split(",")[0] if "," in pair else pair[0]))
-        assert self.places(diagonal) == [k, k]
         design = designs[round(self.read(place))]
         assert np.isnan(design["C"][k - 1]).all()
         design["C"][k - 1] = self.row(row, {}, len(design["C"]))
-        design["noises"][k - 1, k - 1] = self.read(variance)
+        for noise in noises:
+            letter, again, at, right = re.fullmatch(
+                r"\\left\((.*?)_\{(.*?)\}\\right\)_\{(.*?)\} = (.*)", noise
+            ).groups()
+            assert again == place
+            if letter == r"\Xi":
+                assert self.places(at) == [k, k]
+                design["noises"][k - 1, k - 1] = self.read(right)
+            else:
+                assert round(self.read(at)) == k
+                design["noises"][k - 1, k - 1] += self.read(right) if letter == "v" else 0
+                if letter == "b":
+                    design["noises"] -= np.outer(design["b"], design["b"])
+                    design["b"][k - 1] = self.read(right)
+                    design["noises"] += np.outer(design["b"], design["b"])
 
     def row(self, text, at, K):
         """Return a row of labels, a sum of Kronecker deltas in the second index ``l``."""

@@ -163,7 +163,19 @@ def weighted(count, ridge):
     return ct.test_error(pipe)
 
 
+def distilled(rounds):
+    """Return fits on one design whose labels are used again, some with a noise of their own."""
+    pipe = ct.Pipeline()
+    real = pipe.sample(T=20, noise=sigma)
+    model = pipe.fit(real, ridge=lam)
+    for i in range(rounds):
+        soft = pipe.sample(design=real, noise=0.2 * (i % 2), source=0.4 * real.labels + 0.6 * model)
+        model = pipe.fit(soft, ridge=0.2)
+    return ct.test_error(pipe)
+
+
 LONG = {
+    "labels used again": distilled(4),
     "weights": weighted(2, lam),
     "more fits than lines": ct.test_error(ct.workflows.keep_real(5, ct.Stage(20, sigma, lam), ct.Stage(9, 0.3, 0.1))),
     "stages of their own": ct.test_error(ct.workflows.replace(5, ct.Stage(20, 0.2, 0.3), ct.Stage(9, sigma, lam))),

@@ -6,9 +6,11 @@ import pytest
 
 import collapse_theory as ct
 from collapse_theory import symbols
+from collapse_theory.present.printer import to_latex
 from tests.latex_reader import read_formula
 from tests.latex_reader import rows as equations
 from tests.points import EIGENVALUES, ENERGIES, MEASURE, OFFSETS, POINTS, D
+from tests.printed_names import loose_names
 
 MATRICES = {r"\Sigma": EIGENVALUES, r"\Delta": OFFSETS}
 PRINTED = {
@@ -22,12 +24,17 @@ PRINTED = {
     "p1": "p_1",
     "p2": "p_2",
 }
-# Their traces are those of a pencil, printed by name; the explicit expression is too long for a page. Contour integrals are taken
-# step by step in their derivation.
-NAMED_ONLY = {"ridge-accumulate", "ridge-keep-real", "ridge-same-design", "ridge-label-mix", "flow-replace"}
-NAMED_ONLY |= {"features-chain", "features-replace", "self-distillation-repeated"}
-NAMED_ONLY |= {"self-distillation-best"}  # its third term is called E with an index; ct.read_latex reads it back
-
+# Not one number of rounds is on these pages but all: powers of an operator, contour integrals, the recursion over the fits, which
+# have readers of their own (tests/recursion_reader.py, below); every name on them is defined, as on the others.
+OPERATORS = {"features-chain", "features-replace", "flow-replace"}
+RECURSIONS = {
+    "ridge-accumulate",
+    "ridge-keep-real",
+    "ridge-same-design",
+    "ridge-label-mix",
+    "self-distillation-repeated",
+}
+NAMED_ONLY = OPERATORS | RECURSIONS
 
 UNFOLDED = {"ridge-accumulate-constant", "ridge-chain", "ridge-replace-overparametrized"}
 
@@ -45,6 +52,7 @@ def printed_values(values):
 @pytest.mark.parametrize("slug", [s for s in POINTS if s not in NAMED_ONLY])
 def test_the_printed_formula_has_the_value_of_the_formula(slug):
     err, values = at_a_number_of_rounds(slug)
+    assert loose_names(err.latex(), known_names(err)) == (set(), set())
     shown = read_formula(err.latex(), printed_values(values), MATRICES, ENERGIES)
     measure = {"spectrum": ct.Isotropic(D)} if err.isotropic else MEASURE
     terms = {k: v for k, v in err.evaluate(terms=True, **measure, **values).items() if err.parts[k] != 0}
@@ -53,6 +61,7 @@ def test_the_printed_formula_has_the_value_of_the_formula(slug):
         "variance": "V",
         "synthetic_bias": r"B_\mathrmsyn",
         "synthetic_variance": r"V_\mathrmsyn",
+        "distillation": r"E_\mathrmdist",
     }
     assert shown["E"] == pytest.approx(sum(terms.values()), rel=1e-9)
     if len(terms) > 1:
@@ -63,6 +72,28 @@ def test_the_printed_formula_has_the_value_of_the_formula(slug):
     for name in sorted(used)[:1]:  # control: another value gives another number
         moved = read_formula(err.latex(), printed_values({**values, name: 1.5 * values[name] + 1}), MATRICES, ENERGIES)
         assert moved["E"] != pytest.approx(shown["E"], rel=1e-9), name
+
+
+@pytest.mark.parametrize("slug", sorted(NAMED_ONLY | UNFOLDED))
+def test_each_name_of_all_rounds_is_defined_and_used(slug):
+    err = ct.catalog[slug].error
+    assert loose_names(err.latex(), known_names(err)) == (set(), set())
+
+
+def known_names(err):
+    return {to_latex(x) for x in err.free_symbols} | {"d", r"\Sigma", r"\Delta"}
+
+
+def test_the_check_of_names_sees_what_is_loose():
+    text = ct.catalog["random-features-ridge"].latex()
+    known = known_names(ct.catalog["random-features-ridge"].error)
+    assert loose_names(text.replace(r"\chi &=", r"\chi' &="), known) == ({r"\chi"}, {r"\chi'"})
+    assert loose_names(text, known - {"m"}) == ({"m"}, set())
+    text = ct.catalog["ridge-accumulate"].latex()
+    assert loose_names(text.replace("U_D &=", "P_D &="), known_names(ct.catalog["ridge-accumulate"].error)) == (
+        {"U_D"},
+        {"P_D"},
+    )
 
 
 @pytest.mark.parametrize("slug", ["ridge-replace", "ols-replace", "ridge-label-mix-limit", "ridge-chain"])
@@ -132,8 +163,6 @@ def test_conditions_are_printed_once_each_and_in_order():
 
 
 def test_symbols_print_as_the_notation_table_says():
-    from collapse_theory.present.latex import to_latex
-
     want = {
         "T0": "T_{0}",
         "lam": r"\lambda",

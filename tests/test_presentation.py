@@ -198,7 +198,8 @@ KATEX = {",", "!", "\\", " "} | set(
     re.findall(
         r"\w+",
         """left right biggl biggr bigl bigr frac sqrt sum operatorname mathrm mathcal text top quad qquad begin end partial dot
-        underbrace oint sin geq leq le ge infty min max cdot textstyle zeta log Sigma Delta Gamma Xi chi delta kappa lambda pi psi
+        underbrace oint times
+        sin geq leq le ge infty min max cdot textstyle zeta log Sigma Delta Gamma Xi chi delta kappa lambda pi psi
         rho sigma tau theta varepsilon xi""",
     )
 )

@@ -13,9 +13,22 @@ from tests.recursion_reader import read_recursion
 
 S = ct.PowerLaw(40, beta=1.1)
 TARGET = ct.Energies([(i + 1) ** -0.3 for i in range(40)])
-VALUES = {"T": 60, "T0": 35, "lam": 0.1, "lam0": 0.23, "sigma": 0.5, "sigma0": 0.3, "w": 0.6}
-PRINTED = {"T0": "T_0", "lam": r"\lambda", "lam0": r"\lambda_0", "sigma": r"\sigma", "sigma0": r"\sigma_0"}
-RECURSIONS = ["ridge-accumulate", "ridge-keep-real", "ridge-same-design", "ridge-label-mix"]
+VALUES = {"T": 60, "T0": 35, "lam": 0.1, "lam0": 0.23, "sigma": 0.5, "sigma0": 0.3, "w": 0.6, "xi": 0.35}
+PRINTED = {
+    "T0": "T_0",
+    "lam": r"\lambda",
+    "lam0": r"\lambda_0",
+    "sigma": r"\sigma",
+    "sigma0": r"\sigma_0",
+    "xi": r"\xi",
+}
+RECURSIONS = [
+    "ridge-accumulate",
+    "ridge-keep-real",
+    "ridge-same-design",
+    "ridge-label-mix",
+    "self-distillation-repeated",
+]
 ROUNDS = [1, 2, 3, 5]
 
 
@@ -30,7 +43,7 @@ def printed(values):
 @pytest.mark.parametrize("slug", RECURSIONS)
 def test_the_printed_recursion_gives_the_error(slug):
     text, values = ct.catalog[slug].statement(), values_of(slug)
-    assert "No closed form in $n$" in text
+    assert re.search(r"No\sclosed form in \$n\$", text)
     for n in ROUNDS:
         want = ct.catalog[slug].error.evaluate(spectrum=S, target=TARGET, n=n, **values)
         got = read_recursion(text, printed({**values, "n": n}), S.eigenvalues, TARGET.values)
@@ -101,6 +114,28 @@ def test_a_long_pipeline_that_relabels_prints_its_recursion(rounds):
     err = ct.test_error(pipe, method="free-probability")
     want = err.evaluate(spectrum=S, target=TARGET)
     assert read_recursion(err.latex(), {}, S.eigenvalues, TARGET.values) == pytest.approx(want, rel=1e-11)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.2])
+def test_labels_that_are_used_again_are_one_noise_of_several_fits(noise):
+    pipe = ct.Pipeline()
+    real = pipe.sample(T=60, noise=0.5)
+    model = pipe.fit(real, ridge=0.1)
+    for i in range(4):
+        soft = pipe.sample(design=real, noise=noise * (i != 1), source=0.4 * real.labels + 0.6 * model)
+        model = pipe.fit(soft, ridge=0.2)
+    err = ct.test_error(pipe)
+    text, want = err.latex(), err.evaluate(spectrum=S, target=TARGET)
+    assert (r"\operatorname{diag} v_{1}" in text) == (noise > 0)
+    assert read_recursion(text, {}, S.eigenvalues, TARGET.values) == pytest.approx(want, rel=1e-11)
+    wrong = text.replace(r"\left(b_{1}\right)_{1} = 0.5", r"\left(b_{1}\right)_{1} = 0.49")  # control
+    assert read_recursion(wrong, {}, S.eigenvalues, TARGET.values) != pytest.approx(want, rel=1e-7)
+
+
+def test_fits_that_are_alike_print_once():
+    text = ct.test_error(ct.workflows.accumulate(6, ct.Stage(T=40, noise=0.3, ridge=0.25))).latex()
+    assert r"N_{k} &= 40 k,\quad \kappa_{k} = 0.25 +" in text
+    assert text.count("&=") == 10
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")

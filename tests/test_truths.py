@@ -1,5 +1,6 @@
 """Rows labelled by several truths: theory, targets, forms of offsets, and simulation."""
 
+import inspect
 import pickle
 from dataclasses import replace
 
@@ -301,10 +302,29 @@ def test_bad_targets_are_refused_by_theory_and_simulation(given, message):
             call(spectrum=SPECTRUM, lam=0.1, w=0.3, **given)
 
 
+@pytest.mark.parametrize(
+    "pipe",
+    [alone(), alone(weights=None), procedure(other=True, third=True), procedure(other=True, features=80)],
+    ids=["weights", "one fit", "three truths", "features"],
+)
+def test_source_takes_the_products_of_each_pair_of_offsets(pipe):
+    err = ct.test_error(pipe)
+    names = {}
+    exec(err.code("numpy"), names)
+    taken = inspect.signature(names["test_error"]).parameters
+    of = {"w0": W0, "w1": W1 - W0, "w2": W2 - W0}
+    products = {f"{a}_{b}": x * y for a, x in of.items() for b, y in of.items()}
+    known = {"s": SPECTRUM.eigenvalues, "w2": W0**2, "lam": 0.1, "w": 0.3, **products}
+    given_ = {k: known[k] for k in taken}
+    want = err.evaluate(spectrum=SPECTRUM, target=TASKS, **{k: known[k] for k in taken if k in {"lam", "w"}})
+    assert names["test_error"](**given_) == pytest.approx(want, rel=1e-10)
+    wrong = given_ | {"w0_w1": -given_["w0_w1"]}  # control
+    assert names["test_error"](**wrong) != pytest.approx(want, rel=1e-3)
+    assert "w0_w1 holds the products of w0 and w1 - w0" in err.code("julia")
+    assert "w0_w1" in err.code("sympy")
+
+
 def test_what_knows_one_truth_refuses_two():
-    err = ct.test_error(alone())
-    with pytest.raises(ct.DomainError, match="code needs a formula of one truth"):
-        err.code("numpy")
     with pytest.raises(ct.DomainError, match="needs one truth"):
         ct.test_error(alone(weights=None)).doit(ct.Isotropic(D))
     scaled = ct.Pipeline()

@@ -102,9 +102,9 @@ def response(m: Expr, x: Expr) -> Expr:
     >>> response(m, kappa).has(ResidualDegrees)
     True
     """
-    ridge = Dummy(positive=True)
-    explained = _explained(m, ridge)
-    return Add(*_regular(explained + ridge * explained.diff(ridge), m, ridge)).xreplace({ridge: x})
+    ridge, rows = Dummy(positive=True), _symbol_for(m)
+    explained = _explained(rows, ridge)
+    return Add(*_regular(explained + ridge * explained.diff(ridge), rows, ridge)).xreplace({ridge: x, rows: m})
 
 
 def misfit(m: Expr, x: Expr) -> tuple[Expr, Expr]:
@@ -118,11 +118,17 @@ def misfit(m: Expr, x: Expr) -> tuple[Expr, Expr]:
         m: Number of features.
         x: Their effective ridge.
     """
-    ridge = Dummy(positive=True)
-    kappa = EffectiveRidge(m, ridge)
+    ridge, rows = Dummy(positive=True), _symbol_for(m)
+    kappa = EffectiveRidge(rows, ridge)
     resolvent = kappa / ridge / (eigenvalue + kappa)
-    whole, rest = _regular(-(ridge**2) * (eigenvalue * resolvent).diff(ridge), m, ridge)
-    return whole.xreplace({ridge: x}), rest.xreplace({ridge: x})
+    whole, rest = _regular(-(ridge**2) * (eigenvalue * resolvent).diff(ridge), rows, ridge)
+    at = {ridge: x, rows: m}
+    return whole.xreplace(at), rest.xreplace(at)
+
+
+def _symbol_for(m: Expr) -> Expr:
+    """Return a symbol for a number of features, which would be lost among other numbers."""
+    return Dummy(positive=True) if m.is_number else m
 
 
 def _regular(e: Expr, m: Expr, x: Expr) -> tuple[Expr, Expr]:

@@ -64,7 +64,7 @@ def _by_generation(x: Function) -> tuple[Any, ...]:
 
 def _fit(x: Function) -> tuple[Expr, Expr]:
     """Return rows and ridge of the fit that an effective ridge belongs to."""
-    return x.args[0], x.args[-1]
+    return _fit(x.args[-1]) if isinstance(x.args[-1], FeatureRidge) else (x.args[0], x.args[-1])
 
 
 def named(e: Expr, names: dict[Function, Symbol], ratios: Iterable[Eq] = ()) -> Expr:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sympy import Basic, Dummy, Expr, Integer, S, Symbol, linsolve
 
-__all__ = ["Stretch", "law", "runs", "written_out"]
+__all__ = ["Stretch", "law", "runs", "stretches", "written_out"]
 
 _NUMBER = re.compile(r"-?\d+")
 _ENDS = 1  # exceptions at either end of a sequence, at most
+_SHORTEST = 3  # elements of a run that are not equal: two always have a law
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,42 @@ def runs(sequences: Mapping[int, Sequence[Basic]], index: Symbol, count: Symbol)
         return None
     middle = Stretch(index, found, Integer(1 + head), count + extra - tail)
     return (*before, middle, *after)
+
+
+def stretches(
+    elements: Sequence[Basic], index: Symbol, first: int = 1, alone: Collection[int] = ()
+) -> tuple[Stretch, ...]:
+    """Return the laws of one sequence, each of as many consecutive elements as obey it.
+
+    Args:
+        elements: The elements.
+        index: The symbol of the place.
+        first: The place of the first element.
+        alone: Places whose elements begin no run.
+
+    >>> from sympy.abc import i, x
+    >>> for run in stretches([x, x, 5 * x, 6 * x, 7 * x, x], i):
+    ...     print(run.element, run.first, run.last)
+    x 1 2
+    x*(i + 2) 3 5
+    x 6 6
+    """
+    out: list[Stretch] = []
+    at = 0
+    while at < len(elements):
+        place = first + at
+        size = 2 if len(set(elements[at : at + 2])) == 1 else _SHORTEST
+        start: dict[tuple[int, ...], Basic] = {(place + i,): x for i, x in enumerate(elements[at : at + size])}
+        found = law(start, (index,)) if len(start) == size and place not in alone else None
+        if found is None:
+            size, (here, element) = 1, (Integer(place), elements[at])
+        else:
+            while at + size < len(elements) and _at(found, (index,), (place + size,)) == elements[at + size]:
+                size += 1
+            here, element = index, found
+        out.append(Stretch(here, element, Integer(place), Integer(place + size - 1)))
+        at += size
+    return tuple(out)
 
 
 def _alone(

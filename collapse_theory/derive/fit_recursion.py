@@ -14,7 +14,7 @@ from typing import Any
 
 from sympy import Add, Expr, Integer, Tuple
 
-from collapse_theory.algebra.progressions import Stretch, runs, written_out
+from collapse_theory.algebra.progressions import Stretch, runs, stretches, written_out
 from collapse_theory.derive.pooled import PooledDesign, PooledSystem
 from collapse_theory.symbols import design_index, eigenvalue, fit_index
 from collapse_theory.symbols import n as rounds
@@ -33,7 +33,8 @@ class FitRecursion:
         fits: Each fit's rows and ridge.
         designs: Each design's rows, the first and last fits of those that see it, and, where all of them have the same labels
             there, the labels (labeller and coefficient) and the noise variance.
-        relabelled: By the place of each other design, its labels and noise variance fit by fit, the noises independent.
+        relabelled: By the place of each other design, its labels and noise fit by fit: the variance of its own noise, and the
+            amplitude of the one that it shares with other fits, if there is one.
         least: The least number of rounds for which a recursion at the symbol ``n`` is that of the pipeline; else 0.
     """
 
@@ -72,8 +73,9 @@ def fit_recursion(system: PooledSystem) -> FitRecursion | None:
     found = _sequences(system)
     if found is None:
         return None
-    rows = {Integer(at): _listed(x, _first(found.designs[at - 1])) for at, x in found.relabelled.items()}
-    return FitRecursion(Integer(len(found.fits)), _listed(found.fits), _listed(found.designs), rows)
+    rows = {Integer(at): stretches(x, fit_index, _first(found.designs[at - 1])) for at, x in found.relabelled.items()}
+    designs = stretches(found.designs, design_index, alone=found.relabelled)
+    return FitRecursion(Integer(len(found.fits)), stretches(found.fits, fit_index), designs, rows)
 
 
 def fit_recursion_in_rounds(system: Callable[[int], PooledSystem], least: int = 0) -> FitRecursion | None:
@@ -107,11 +109,6 @@ def _laws(known: Mapping[int, _Sequences]) -> FitRecursion | None:
     return FitRecursion(fits[-1].last, fits, designs, rows)
 
 
-def _listed(elements: list[Tuple], first: int = 1) -> tuple[Stretch, ...]:
-    places = [Integer(at) for at in range(first, first + len(elements))]
-    return tuple(Stretch(at, x, at, at) for at, x in zip(places, elements, strict=True))
-
-
 def _first(design: Tuple) -> int:
     return int(design[1][0][0])
 
@@ -126,12 +123,12 @@ def _sequences(system: PooledSystem) -> _Sequences | None:
     out = _Sequences([Tuple(f.N, f.ridge) for f in system.fits], [], {})
     for place, views in enumerate(seen.values(), start=1):
         seers, rows = Tuple(*_seers([k for k, _ in views])), [_row(x) for _, x in views]
-        samples = [{e.sample for e in x.noises} for _, x in views]
+        shared = _shared_noises([x for _, x in views])
         if all((x.labellers, x.noises) == (views[0][1].labellers, views[0][1].noises) for _, x in views):
             out.designs.append(Tuple(views[0][1].T, seers, *rows[0]))
-        elif len(seers) == 1 and sum(map(len, samples)) == len(set().union(*samples)):
+        elif len(seers) == 1 and len(shared) <= 1:
             out.designs.append(Tuple(views[0][1].T, seers))
-            out.relabelled[place] = rows
+            out.relabelled[place] = [_row(x, *shared) for _, x in views]
         else:
             return None
     return out
@@ -146,10 +143,17 @@ def _plain(system: PooledSystem) -> bool:
     )
 
 
-def _row(x: PooledDesign) -> Tuple:
-    """Return labels and noise variance."""
+def _shared_noises(views: list[PooledDesign]) -> set[int]:
+    """Return the samples whose noise is in the labels of more than one fit."""
+    found = [e.sample for x in views for e in x.noises]
+    return {sample for sample in found if found.count(sample) > 1}
+
+
+def _row(x: PooledDesign, *shared: int) -> Tuple:
+    """Return labels, the variance of the noise that is the fit's own, and the amplitude of a shared one."""
     labels = (Tuple(Integer(at + 1), c) for at, c in x.labellers)
-    return Tuple(Tuple(*labels), Add(*(e.share**2 * e.sigma**2 for e in x.noises)))
+    own = Add(*(e.share**2 * e.sigma**2 for e in x.noises if e.sample not in shared))
+    return Tuple(Tuple(*labels), own, *(Add(*(e.share * e.sigma for e in x.noises if e.sample == at)) for at in shared))
 
 
 def _seers(places: list[int]) -> Iterator[Tuple]:

@@ -30,14 +30,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
-from sympy import Add, Expr, S, together
+from sympy import Add, Expr, S, sqrt, together
 
 from collapse_theory.algebra.effective import EffectiveRidge, ResidualDegrees
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralTrace
 from collapse_theory.derive.operator import Generation, response, shrinkage, spread
-from collapse_theory.derive.pooled import PooledDesign, PooledSystem
+from collapse_theory.derive.pooled import COMMON, Noise, PooledDesign, PooledFit, PooledSystem
 from collapse_theory.symbols import eigenvalue
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "pooled_risk",
     "pooled_stages",
     "risk",
+    "system_of",
 ]
 
 
@@ -108,6 +110,19 @@ def _stage(lam: Expr, N: Expr, designs: Sequence[PooledDesign]) -> PooledStage:
         LabelledRows(T / N, truth, 1 - truth - sum(c for _, c in fits), dict(fits)) for (truth, fits), T in rows.items()
     )
     return PooledStage(N, lam, noise, tuple(labels))
+
+
+def system_of(stages: Sequence[PooledStage]) -> PooledSystem:
+    """Return stages as a system of fits, the rows of each labeller a design of its own; the inverse of :func:`pooled_stages`."""
+    sample = count()
+    return PooledSystem(tuple(
+        PooledFit(f.lam, f.T, tuple(_design(f, rows, next(sample)) for rows in f.labels)) for f in stages
+    ))  # fmt: skip
+
+
+def _design(f: PooledStage, rows: LabelledRows, sample: int) -> PooledDesign:
+    labellers, noise = tuple(rows.fits.items()), Noise(sample, S.One, sqrt(f.noise))
+    return PooledDesign(sample, COMMON, rows.share * f.T, S.One, rows.truth, labellers, (noise,))
 
 
 # ---------------------------------------------------------------------- the step, in any arithmetic

@@ -17,7 +17,7 @@ from sympy.printing.precedence import PRECEDENCE
 
 from collapse_theory.algebra.opaque import Opaque, called
 from collapse_theory.core.errors import DomainError
-from collapse_theory.derive.labeller import LabelledRows, PooledStage, chain_risk, pooled_risk, pooled_stages
+from collapse_theory.derive.labeller import LabelledRows, PooledStage, chain_risk, pooled_risk, pooled_stages, system_of
 from collapse_theory.derive.operator import Generation
 from collapse_theory.derive.pooled import PooledSystem
 from collapse_theory.derive.slopes import slope
@@ -125,7 +125,8 @@ class BlockScalar(LabellerScalar):
         terms = []
         for i, (_, _, sigma, count, *_m) in enumerate(self.args, start=1):
             later = self._powers(r"\mathcal{G}", i + 1, printer)
-            noise = "" if sigma == 0 else rf"{printer.parenthesize(sigma, 60)}^{{2}} "
+            noise = printer.doprint(sigma**2)
+            noise = rf"\left({noise}\right) " if (sigma**2).is_Add else f"{noise} "
             if count != 1:
                 noise += rf"\sum_{{k=0}}^{{{printer.doprint(count - 1)}}} "
                 later = rf"\mathcal{{G}}{self.index(i)}^{{k}} {later}".rstrip()
@@ -211,6 +212,11 @@ class PooledScalar(LabellerScalar):
             )
             for T, lam, noise, labels in self.args
         )
+
+    @property
+    def system(self) -> PooledSystem:
+        """The stages as a system of fits on inputs of their own."""
+        return system_of(self.stages)
 
     @property
     def both(self) -> tuple[Expr, Expr]:

@@ -2,7 +2,7 @@ r"""The generation operators that a chain of fits refers to by name, written out
 
 from __future__ import annotations
 
-from sympy import Add, Expr, S, Symbol
+from sympy import Add, Expr, Mul, S, Symbol
 
 from collapse_theory.algebra.effective import residual_degrees
 from collapse_theory.algebra.integrals import SpectralTrace
@@ -14,6 +14,7 @@ from collapse_theory.derive.labeller_scalars import ChainScalar
 from collapse_theory.derive.log_determinant import M, P, Q, moments
 from collapse_theory.derive.log_determinant import r as residual
 from collapse_theory.derive.operator import Generation, drift, response, shrinkage, spread
+from collapse_theory.present.layout import broken
 from collapse_theory.present.printer import TheoryLatexPrinter, to_latex
 from collapse_theory.symbols import drift_name, eigenvalue, eigenvalue_of, indexed, response_name, seen_name
 from collapse_theory.symbols import r as source_exponent
@@ -62,10 +63,12 @@ def corrected_lines(e: Expr) -> list[str]:
         return []
     names = ridge_names(e)
     m, longest = moments(corrected=True), max(chains, key=lambda x: len(x.args))
+    printer = TheoryLatexPrinter()
+    (inverse,) = (x for x in Mul.make_args(m.noise) if x.is_Pow and x.base.is_Add)
     lines = [r"&\text{with the first finite-size correction, for } r > 1"]
     for i, (stage, _) in enumerate(longest.runs, start=1):
         index, digits = longest.index(i), "" if i == len(longest.runs) else longest.index(i).strip("_{}")
-        kept, lost = eigenvalue_of(f"P{digits}"), eigenvalue_of(f"Q{digits}")
+        kept, lost, answer, inner = (eigenvalue_of(f"{letter}{digits}") for letter in "PQNS")
         rows = source_exponent if not digits else indexed(source_exponent, int(digits))
         own = {P: kept, Q: lost, residual: rows}
 
@@ -78,9 +81,11 @@ def corrected_lines(e: Expr) -> list[str]:
         degrees = to_latex(named(residual_degrees(stage.T, stage.kappa), names))
         lines += [
             rf"{share},\quad {_matrix(lost)} = I - {_matrix(kept)},\quad {to_latex(rows)} = {degrees}",
-            rf"A{index} &= {_matrix(at(m.mean))}",
-            rf"\mathcal{{G}}{index}[M] &= {' + '.join(_matrix(at(x)) for x in image).replace('+ -', '-')}",
-            rf"a'{index}[M] &= {to_latex(SpectralTrace(at(m.noise) * M))}",
+            rf"A{index} &= {broken(at(m.mean), printer)}",
+            rf"\mathcal{{G}}{index}[M] &= {broken(at(Add(*image)), printer)}",
+            rf"a'{index}[M] &= {to_latex(SpectralTrace(answer * M))}",
+            rf"{_matrix(answer)} &= {_matrix(at(m.noise).xreplace({at(inverse): 1 / inner}))}",
+            rf"{_matrix(inner)} &= {broken(at(1 / inverse), printer)}",
         ]
     return lines
 

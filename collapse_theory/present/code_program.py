@@ -8,9 +8,11 @@ from typing import Any
 
 from sympy import Add, Eq, Expr, Integer, S, Symbol
 from sympy.core.relational import Relational
+from sympy.core.symbol import Str
 
 from collapse_theory import symbols
-from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral, SpectralTrace, df
+from collapse_theory.algebra.feature_scalars import FeatureRidge
+from collapse_theory.algebra.integrals import OffsetForm, QuadraticForm, SpectralIntegral, SpectralTrace, df
 from collapse_theory.algebra.progressions import Stretch
 from collapse_theory.core.errors import DomainError, shown
 from collapse_theory.derive.fit_recursion import FitRecursion, fit_recursion, fit_recursion_in_rounds
@@ -20,7 +22,7 @@ from collapse_theory.derive.pooled import PooledSystem, pooled_system
 from collapse_theory.derive.pooled_scalars import PipelineScalar
 from collapse_theory.derive.rounds import RoundRule, RoundSum, round_sums
 from collapse_theory.derive.written_out import WrittenOut, replaced, write_out
-from collapse_theory.describe.truths import ENERGIES
+from collapse_theory.describe.truths import ENERGIES, Pair, pair_of
 from collapse_theory.numerics.generations import Generations
 from collapse_theory.numerics.plan import Plan, compile_plan
 from collapse_theory.numerics.steps import (
@@ -83,6 +85,7 @@ def source_of(formula: ErrorFormula, *, loops: bool = True) -> Listing:
         tuple((x, formula.numbers[x]) for x in ordered(formula.numbers)),
         spectra,
         plan.needs_target,
+        _offsets(formula),
         formula.isotropic,
         formula.conditions,
         tuple(lines.block),
@@ -99,6 +102,17 @@ def _spectra(formula: ErrorFormula) -> tuple[Eigenvalue, ...]:
         for x in e.atoms(PipelineScalar):
             found |= {eigenvalue_of(name) for name in x.system.covariances}
     return tuple(sorted(found, key=lambda x: (x != eigenvalue, x.name)))
+
+
+def _offsets(formula: ErrorFormula) -> tuple[Pair, ...]:
+    """Return the pairs of truths other than the tested one twice that a formula integrates."""
+    found: set[Pair] = set()
+    for e in formula.parts.values():
+        found |= {x.truths for x in e.atoms(OffsetForm)}
+        for x in e.atoms(PipelineScalar):
+            truths = (ENERGIES[0], *x.system.others)
+            found |= {pair_of(u, v) for u in truths for v in truths}
+    return tuple(sorted(found - {ENERGIES}))
 
 
 class _Lines:
@@ -159,8 +173,6 @@ class _Lines:
                 self._equations(step.names, step.unknowns, step.sides)
             elif isinstance(step, Recurse) and not step.along and isinstance(step.rule, Generations):
                 self._recurse(step, step.rule)
-            elif isinstance(step, SolvePooled) and step.system.others:
-                raise _several_truths(step.system.others)
             elif isinstance(step, SolvePooled) and not step.along:
                 given = dict(zip(step.symbols, map(self.said, step.arguments), strict=True))
                 self._results(step.names, self._pooled(step.system, given))
@@ -178,9 +190,7 @@ class _Lines:
 
     def _integrate(self, step: Integrate) -> None:
         for name, f, energy in zip(step.names, step.integrands, step.energy, strict=True):
-            if energy not in {None, ENERGIES}:
-                raise _several_truths(energy or ())
-            integral = self.said((QuadraticForm if energy else SpectralTrace).written(f))
+            integral = self.said(_integral(f, energy))
             whole = isinstance(integral, SpectralIntegral)
             self.names[name] = self.let(_stem(integral), integral) if whole else integral
 
@@ -297,8 +307,13 @@ class _Lines:
     def _solve_fits(self, written: WrittenOut, known: dict[Expr, Expr]) -> None:
         """Say the effective ridges and the other implicit scalars of the fits."""
         for ridge in written.ridges:
+            rows, own = (e.xreplace(dict(known)) for e in ridge.args)
+            if isinstance(own, FeatureRidge):  # the ridge of the features is that of the inputs' fit on them
+                inner = self.new("kappa")
+                self.say(Call((inner,), "feature_ridge", (eigenvalue, *own.args)))
+                own = inner
             kappa = self.new("kappa")
-            self.say(Call((kappa,), "effective_ridge", (eigenvalue, *(e.xreplace(dict(known)) for e in ridge.args))))
+            self.say(Call((kappa,), "effective_ridge", (eigenvalue, rows, own)))
             known[ridge] = kappa
         groups: dict[Any, list[Symbol]] = {}
         for x, eq in written.equations.items():  # those of one fit are solved together
@@ -387,11 +402,6 @@ def _refusal(about: str, step: Any) -> str:
     return f"code needs {what}"
 
 
-def _several_truths(names: Sequence[str]) -> DomainError:
-    listed = ", ".join(name for name in names if name != ENERGIES[0])
-    return DomainError(f"code needs a formula of one truth, got the offset of {listed}; print it with latex()")
-
-
 # ---------------------------------------------------------------------- pieces of the law of a fit
 def _integrals() -> Integrals:
     return Integrals(eigenvalue, SpectralTrace.written, QuadraticForm.written)
@@ -412,13 +422,20 @@ def _compound(e: Any) -> bool:
     return isinstance(e, Expr) and not e.is_Atom
 
 
+def _integral(f: Expr, truths: Pair | None) -> Expr:
+    """Return the trace of a function, or its form in two truths."""
+    if truths is None:
+        return SpectralTrace.written(f)
+    return QuadraticForm.written(f) if truths == ENERGIES else OffsetForm.written(f, *map(Str, truths))
+
+
 def _stem(integral: Expr) -> str:
     """Return what an integral is called: a number of degrees of freedom, a trace or a form."""
     for order in (1, 2):
         for x in integral.integrand.free_symbols - {eigenvalue}:
             if integral == df(order, x):
                 return f"df{order}"
-    return "form" if isinstance(integral, QuadraticForm) else "trace"
+    return "trace" if isinstance(integral, SpectralTrace) else "form"
 
 
 def _plain(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from sympy import Expr, Symbol
 from sympy.core.relational import Relational
 
+from collapse_theory.describe.truths import Pair
 from collapse_theory.symbols import Eigenvalue
 
 __all__ = ["Block", "Call", "Either", "FixedPoint", "For", "Let", "Listing", "Recursion", "Statement"]
@@ -96,7 +97,7 @@ class Recursion:
         names: The two names.
         fits: Runs of fits: index, first, last, rows and ridge.
         designs: Runs of designs: index, first, last, rows, runs of fits that see it; then labels and noise variance that all of
-            these have there, or None and the runs of those that each has.
+            these have there, or None and the runs of those that each has, with the amplitude of a noise that they share.
     """
 
     names: tuple[Symbol, ...]
@@ -119,6 +120,7 @@ class Listing:
         numbers: Symbols that stand for numbers, and these.
         spectra: Names of the eigenvalues of each covariance; none where no integral is taken.
         target: Whether the energies of the target are needed.
+        offsets: The pairs of truths of whose offsets the products are needed.
         isotropic: Whether all eigenvalues have to be equal.
         conditions: What has to hold.
         block: The lines.
@@ -131,6 +133,7 @@ class Listing:
     numbers: tuple[tuple[Symbol, Expr], ...]
     spectra: tuple[Eigenvalue, ...]
     target: bool
+    offsets: tuple[Pair, ...]
     isotropic: bool
     conditions: tuple[Relational, ...]
     block: Block

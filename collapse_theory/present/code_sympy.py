@@ -19,7 +19,7 @@ from collapse_theory.algebra.effective import (
 from collapse_theory.algebra.feature_scalars import FeatureResidual, FeatureRidge, feature_ridge_equation
 from collapse_theory.core.errors import DomainError
 from collapse_theory.present.code_statements import Call, FixedPoint, Let, Listing
-from collapse_theory.present.code_writer import ArithmeticPrinter, Names
+from collapse_theory.present.code_writer import ArithmeticPrinter, Names, offsets_name
 from collapse_theory.symbols import Eigenvalue, intermediate, spelled
 from collapse_theory.symbols import d as dimension
 
@@ -63,6 +63,9 @@ class _SympyPrinter(ArithmeticPrinter):
 
     def _print_Symbol(self, e: Symbol) -> str:
         return self.names.of(e)
+
+    def _print_OffsetForm(self, e: Any) -> str:
+        return f"tr({offsets_name(e.truths)}*({self._print(e.integrand)}))"
 
     def total(self, f: Expr, energies: str = "") -> str:
         """Return the sum over the eigenvalues."""
@@ -123,6 +126,7 @@ class SympyWriter:
         out = [self._symbol(dimension), 'j = Symbol("j", integer=True)']
         out += [f'{name} = IndexedBase("{name}")[j]' for name in map(self.names.of, self.source.spectra)]
         out += ['w2 = IndexedBase("w2")[j]'] if self.source.target else []
+        out += [f'{name} = IndexedBase("{name}")[j]' for name in map(offsets_name, self.source.offsets)]
         d = self.names.of(dimension)
         out += [f"tr = lambda f: Sum(f, (j, 1, {d}))  # of a function of the eigenvalues"]
         return out + ([f"form = lambda f: Sum(w2*f, (j, 1, {d}))"] if self.source.target else [])

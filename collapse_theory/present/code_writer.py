@@ -12,11 +12,12 @@ from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.pycode import PythonCodePrinter
 
 from collapse_theory.core.errors import DomainError
+from collapse_theory.describe.truths import ENERGIES, Pair
 from collapse_theory.present.code_statements import Block, Call, Either, FixedPoint, For, Let, Listing, Recursion
 from collapse_theory.symbols import Eigenvalue, eigenvalue
 from collapse_theory.symbols import d as dimension
 
-__all__ = ["EQUAL", "ArithmeticPrinter", "Names", "SourceWriter"]
+__all__ = ["EQUAL", "ArithmeticPrinter", "Names", "SourceWriter", "offsets_name"]
 
 EQUAL = 1e-12
 """How far two sides of an equality between floats may be apart."""
@@ -28,6 +29,7 @@ class Names:
     def __init__(self, reserved: frozenset[str], source: Listing) -> None:
         self._known: dict[Symbol, str] = {}
         self._taken = set(reserved)
+        self._taken |= set(map(offsets_name, source.offsets))
         for x in source.spectra:
             self._name(x, "s" if len(source.spectra) == 1 else x.name)
         for x in (*source.parameters, dimension, *(x for x, _ in source.numbers)):
@@ -97,6 +99,10 @@ class ArithmeticPrinter(PythonCodePrinter):
     def _print_SpectralTrace(self, e: Any) -> str:
         return self.total(e.integrand)
 
+    def _print_OffsetForm(self, e: Any) -> str:
+        weights = offsets_name(e.truths)
+        return self.total(e.integrand, weights if e.integrand == 1 else f"{weights}*")
+
     def _print_QuadraticForm(self, e: Any) -> str:
         return self.total(e.integrand, "w2" if e.integrand == 1 else "w2*")
 
@@ -117,8 +123,17 @@ class ArithmeticPrinter(PythonCodePrinter):
 
 _PRINTED = frozenset(
     """Symbol Generated Eigenvalue Integer Rational Half One NegativeOne Zero Float Add Mul Pow SpectralTrace QuadraticForm
-    GreaterThan StrictGreaterThan LessThan StrictLessThan Equality Unequality""".split()  # noqa: SIM905
+    OffsetForm GreaterThan StrictGreaterThan LessThan StrictLessThan Equality Unequality""".split()  # noqa: SIM905
 )
+
+
+def offsets_name(truths: Pair) -> str:
+    """Return the name of the array of products of two truths' offsets from the tested one."""
+    return "_".join(re.sub(r"\W", "", name) for name in truths)
+
+
+def _spoken(truths: Pair) -> str:
+    return " and ".join(name if name == ENERGIES[0] else f"{name} - {ENERGIES[0]}" for name in truths)
 
 
 class SourceWriter:
@@ -182,7 +197,8 @@ class SourceWriter:
     @property
     def arrays(self) -> list[str]:
         """The eigenvalues of each covariance, then the energies where they are needed."""
-        return [*map(self.names.of, self.source.spectra), *(["w2"] if self.source.target else [])]
+        weights = [*(["w2"] if self.source.target else []), *map(offsets_name, self.source.offsets)]
+        return [*map(self.names.of, self.source.spectra), *weights]
 
     @property
     def about(self) -> list[str]:
@@ -192,11 +208,12 @@ class SourceWriter:
         notes = [f"{own} stands for {name}." for own, name in renamed if own != name]
         if not self.arrays:
             return [*said, *(["", *notes] if notes else [])]
-        spectra = self.arrays[:-1] if self.source.target else self.arrays
+        spectra = self.arrays[: len(self.source.spectra)]
         what = f"{', '.join(spectra)} {'holds' if len(spectra) == 1 else 'hold'} the eigenvalues of the covariance"
         what += "." if len(spectra) == 1 else "s in their common basis."
         energies = ["w2 holds the squared coefficients of the target along the eigenvectors."]
-        return [*said, "", what, *(energies if self.source.target else []), *notes]
+        offsets = [f"{offsets_name(x)} holds the products of {_spoken(x)} along them." for x in self.source.offsets]
+        return [*said, "", what, *(energies if self.source.target else []), *offsets, *notes]
 
     def constants(self) -> list[str]:
         """Return the lines that name the numbers."""
@@ -278,5 +295,6 @@ class SourceWriter:
         return self.listed(one, self.names.of(run.index), self.say(run.first), self.say(run.last))
 
     def _labels(self, element: Any) -> str:
-        labels, variance = element
-        return f"([{', '.join(f'({self.say(at)}, {self.say(c)})' for at, c in labels)}], {self.say(variance)})"
+        labels, variance, *amplitude = element
+        listed = ", ".join(f"({self.say(at)}, {self.say(c)})" for at, c in labels)
+        return f"([{listed}], {self.say(variance)}, {self.say(*amplitude or [S.Zero])})"

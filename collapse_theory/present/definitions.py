@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sympy import Expr, Float, Rational, S, Symbol
+from sympy import Add, Expr, Float, Rational, S, Symbol, factor
 
 from collapse_theory import symbols
 from collapse_theory.algebra.integrals import SpectralIntegral
@@ -18,7 +18,7 @@ from collapse_theory.present.layout import WIDTH, broken, packed
 from collapse_theory.present.printer import derivative_of
 from collapse_theory.present.recursion_lines import recursion_lines, takes_an_index
 from collapse_theory.present.ridge_lines import ridge_line
-from collapse_theory.symbols import intermediate, perturbation
+from collapse_theory.symbols import Eigenvalue, Generated, intermediate, perturbation
 
 __all__ = ["as_written", "definition_lines"]
 
@@ -64,7 +64,7 @@ def definition_lines(
         error, definitions = line_slopes(whole, definitions, equations, known, perturbation, dots)
         equations = {x: e.xreplace(_REST) for x, e in equations.items()}
         names = rest
-    definitions, error = _inserted(definitions, error)
+    definitions, error = _inserted({x: _gathered(e) for x, e in definitions.items()}, _gathered(error))
     lines = [_defined("E" if by is None else derivative_of("E", (by,), printer), error, printer, most)]
     if by is not None:
         lines.append(rf"&\dot{{x}}\text{{: the derivative of }} x \text{{ by }} {printer.doprint(by)}")
@@ -96,6 +96,18 @@ def as_written(value: Expr) -> Expr:
     """
     is_float = isinstance(value, Float) or (isinstance(value, Rational) and value.q & (value.q - 1) == 0)
     return Rational(str(float(value))) if is_float else value
+
+
+def _gathered(e: Expr) -> Expr:
+    """Return a sum in which what stands with several coefficients stands with their sum."""
+    if not e.is_Add:
+        return e
+    found: dict[Expr, list[Expr]] = {}
+    names = e.atoms(Generated, Eigenvalue, SpectralIntegral)
+    for term in e.args:
+        c, rest = term.as_independent(*names, as_Add=False)
+        found.setdefault(rest, []).append(c)
+    return Add(*((factor(Add(*c)) if len(c) > 1 else c[0]) * rest for rest, c in found.items()))
 
 
 def _inserted(definitions: dict[Symbol, Expr], error: Expr) -> tuple[dict[Symbol, Expr], Expr]:

@@ -7,6 +7,7 @@ from sympy import Expr, Symbol
 from collapse_theory.algebra.printing import matrix_function
 from collapse_theory.derive.filter_chain import FilterScalar, response_at_two
 from collapse_theory.derive.operator import shrinkage
+from collapse_theory.present.layout import WIDTH, width
 from collapse_theory.present.printer import TheoryLatexPrinter
 from collapse_theory.present.ridge_lines import ridge_line
 from collapse_theory.symbols import eigenvalue, eigenvalue_of, intermediate
@@ -57,10 +58,12 @@ def _block_lines(chain: FilterScalar, i: int, printer: TheoryLatexPrinter) -> li
 
     mean, noise = printer.doprint(f / z), printer.doprint(f**2 / z**2)
     pair, per_row = printer.doprint(f1 * f2 / (z1 * z2)), printer.doprint(1 / T)
-    image = rf"{shown(lost(x1) * lost(x2))} \left({shown(M + eigenvalue * answer)}\right)"
+    image = shown(lost(x1) * lost(x2)), shown(M + eigenvalue * answer)
+    twice = [rf"\mathcal{{G}}{index}[M] &= \oint\!\oint {pair}\, {image[0]}", rf"\left({image[1]}\right) {_TWICE}"]
+    apart = width(" ".join(twice)) > WIDTH
     return [
         rf"A{index} &= \oint {mean}\, {shown(lost(x))}\, {_ONCE}",
-        rf"\mathcal{{G}}{index}[M] &= \oint\!\oint {pair}\, {image} {_TWICE}",
+        (" \\\\\n&\\qquad \\times " if apart else " ").join(twice),
         rf"a'{index}[M] &= {per_row} \operatorname{{tr}}\left[M \oint {noise}\, {shown(lost(x))}\, {_ONCE}\right]",
         rf"{printer.doprint(f)} &= {printer.doprint(chain.learned(i, z))}",
         rf"{shown(R)} &= {shown(1 / (eigenvalue + x))}",

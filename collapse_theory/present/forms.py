@@ -7,6 +7,7 @@ gathered. A candidate that has not the same value at a point of the domain is re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from types import MappingProxyType
@@ -43,10 +44,13 @@ from collapse_theory.symbols import eigenvalue, intermediate
 
 __all__ = ["Forms"]
 
+_NUMBER = re.compile(r"\d+")
+_DIGITS = 3  # of a number that counts as one sign
 _LONG = 10  # signs from which the base of a power is named
 _SHORT = 4  # signs up to which what arguments share is not
 _WIDE = 9  # symbols and integrals up to which fractions are joined
 _READ = 80  # operations up to which they are
+_TRIED = 3  # symbols by which a polynomial is collected: those of the fewest powers in it
 _MANY = 16  # terms of a polynomial from which it stays as it is
 
 
@@ -81,7 +85,8 @@ class Forms:
     def length(self, e: Expr) -> int:
         """Return the length of the print in signs."""
         if e not in self._lengths:
-            self._lengths[e] = tokens(str(self._printer.doprint(e)))
+            text = str(self._printer.doprint(e))
+            self._lengths[e] = tokens(text) + sum(max(0, len(x) - _DIGITS) for x in _NUMBER.findall(text))
         return self._lengths[e]
 
     def presented(self, terms: Mapping[str, Expr], heads: Mapping[str, str]) -> dict[str, Expr]:
@@ -99,6 +104,14 @@ class Forms:
         for x, e in list(self.definitions.items()):
             self.definitions[x] = self.shortest(e)
         return out
+
+    def settled(self, terms: Mapping[str, Expr], heads: Mapping[str, str]) -> dict[str, Expr]:
+        """Return terms, and keep definitions, in which what another line defines stands by its name."""
+        lines = {**{k: intermediate(head) for k, head in heads.items()}, **{x.name: x for x in self.definitions}}
+        whole = {**terms, **{x.name: e for x, e in self.definitions.items()}}
+        out = self._repeats(whole, lines, integrals=True)
+        self.definitions |= {x: out[x.name] for x in self.definitions if x.name in out}
+        return {k: out[k] for k in terms}
 
     def narrowed(self, terms: Mapping[str, Expr], fits: Callable[[Expr], bool]) -> dict[str, Expr]:
         """Return terms whose rows fit a page: where one has no place to break, its longest sum gets a name.
@@ -125,8 +138,10 @@ class Forms:
             e = exchanged(e, longest, self._name(longest, ["\\chi"]))
         return e
 
-    def _repeats(self, terms: Mapping[str, Expr], own: Mapping[str, Symbol]) -> dict[str, Expr]:
-        return named_repeats(terms, self.length, lambda e: self._name(e, ["\\chi"]), own)
+    def _repeats(
+        self, terms: Mapping[str, Expr], own: Mapping[str, Symbol], *, integrals: bool = False
+    ) -> dict[str, Expr]:
+        return named_repeats(terms, self.length, lambda e: self._name(e, ["\\chi"]), own, integrals=integrals)
 
     def _sums_named(self, e: Expr) -> Expr:
         r"""Return ``e`` with geometric sums written out, by the name of their ratio if it is long: :math:`(1-q^n)/(1-q)`."""
@@ -144,15 +159,17 @@ class Forms:
         if not self._sample.agree(start, e):
             return e
         atoms: dict[Expr, Expr] = {}
-        plain = self._plain(start, atoms)
-        forms = dict.fromkeys(self._oriented(x).xreplace(atoms) for x in dict.fromkeys(self._candidates(plain)))
+        plain = [self._plain(start, atoms), self._plain(start, atoms, apart=True)]
+        candidates = dict.fromkeys(x for y in dict.fromkeys(plain) for x in self._candidates(y))
+        forms = dict.fromkeys(self._oriented(x).xreplace(atoms) for x in candidates)
         if start.has(AppliedUndef):
             forms |= dict.fromkeys(map(gathered, forms))
         by_length = sorted(forms, key=self._measure)
         return next((x for x in by_length if self._proper(x) and self._sample.agree(x, e)), start)
 
-    def _measure(self, e: Expr) -> tuple[int, int]:
-        return self.length(e), sum(x.is_Integer for x in preorder_traversal(e))
+    def _measure(self, e: Expr) -> tuple[int, bool, int]:
+        """Return the length, and between equally long forms whether it is a fraction of sums, and how many integers it has."""
+        return self.length(e), not e.is_Add, sum(x.is_Integer for x in preorder_traversal(e))
 
     def _proper(self, e: Expr) -> bool:
         """Return whether every Gamma function is one of a positive argument."""
@@ -190,19 +207,25 @@ class Forms:
                 lambda x: isinstance(x, AppliedUndef),
                 lambda x, rest=rest, name=name: x.func(_exchanged(x.args[0], rest, name)),
             )
-        return e
+        return e.replace(lambda x: isinstance(x, AppliedUndef), lambda x: x.func(self._joined_argument(x.args[0])))
+
+    def _joined_argument(self, x: Expr) -> Expr:
+        """Return an argument with what is no integer in it over one line, where that is shorter."""
+        rest = _beside_integers(x)
+        joined = x - rest + factored(rest) if rest.is_Add and not x.has(pi) else x
+        return min(x, joined, key=self.length)
 
     # ------------------------------------------------------------------ what algebra sees
-    def _plain(self, e: Expr, atoms: dict[Expr, Expr]) -> Expr:
+    def _plain(self, e: Expr, atoms: dict[Expr, Expr], *, apart: bool = False) -> Expr:
         """Return ``e`` with a symbol for everything that is no rational function, whose own arguments are in shortest form."""
         if isinstance(e, Opaque | SpectralIntegral | AppliedUndef | Function):
             return self._named(e, atoms)
         if e.is_Pow and not e.exp.is_Integer:
-            return self._power(e, atoms)
-        return e.func(*(self._plain(a, atoms) for a in e.args)) if e.args else e
+            return self._power(e, atoms, apart=apart)
+        return e.func(*(self._plain(a, atoms, apart=apart) for a in e.args)) if e.args else e
 
-    def _power(self, e: Expr, atoms: dict[Expr, Expr]) -> Expr:
-        """Return a power: one of a symbolic exponent by its factored base, a whole power in it by the exponent."""
+    def _power(self, e: Expr, atoms: dict[Expr, Expr], *, apart: bool) -> Expr:
+        """Return a power: one of a symbolic exponent by its factored base, a whole power in it by the exponent or apart."""
         base, exponent = factored(self._plain(e.base, atoms)), e.exp
         if exponent.is_number:
             return self._named(Pow(self._oriented(base), exponent), atoms)
@@ -213,7 +236,9 @@ class Forms:
         root = self._oriented_base(root, k).xreplace(atoms)
         if self.length(root**k) >= _LONG:
             root, k = self._name(root**k, "q"), S.One
-        return self._named(Pow(root, (k * exponent).expand()), atoms)
+        number, rest = (k * exponent).expand().as_coeff_Add()
+        whole_power = root**number if apart and number.is_Integer else S.One
+        return whole_power * self._named(Pow(root, rest + (number if whole_power == 1 else 0)), atoms)
 
     def _oriented_base(self, base: Expr, k: Expr) -> Expr:
         if base.is_Add and k.is_even and self._sample.is_negative(base):
@@ -248,7 +273,13 @@ class Forms:
             yield from self._affine(e)
             yield Add(*(min(self._factored(x) or [x], key=self.length) for x in e.args))
         if e.is_Mul:
-            yield Mul(*(min([x, *self._factored(x), factor_terms(x)], key=self.length) for x in e.args))
+            yield Mul(*(min(self._of_factor(x), key=self.length) for x in e.args))
+
+    def _of_factor(self, x: Expr) -> Iterator[Expr]:
+        """Yield the forms of a factor: of a sum, also each term by its own."""
+        yield from (x, *self._factored(x), factor_terms(x))
+        if x.is_Add:
+            yield Add(*(min(self._factored(y) or [y], key=self.length) for y in x.args))
 
     def _factored(self, e: Expr) -> list[Expr]:
         try:
@@ -265,11 +296,10 @@ class Forms:
         if not p.is_Add or len(p.args) > _MANY:
             return p
         if p not in self._sums:
-            forms = [p]
-            for x in sorted(p.free_symbols, key=str):
-                by_power = _by_power(p, x)
-                if len(by_power) < len(p.args):  # else every coefficient is one term, and nothing is collected
-                    forms.append(Add(*(x**k * self._factored_sum(Add(*c)) for k, c in by_power.items())))
+            forms, found = [p], {x: _by_power(p, x) for x in sorted(p.free_symbols, key=str)}
+            # As many powers as terms: every coefficient is one term, and nothing is collected.
+            tried = [x for x in sorted(found, key=lambda x: len(found[x])) if len(found[x]) < len(p.args)][:_TRIED]
+            forms += [Add(*(x**k * self._factored_sum(Add(*c)) for k, c in found[x].items())) for x in tried]
             self._sums[p] = min(forms, key=lambda f: (self.length(self._oriented(f)), len(f.args)))
         return self._sums[p]
 

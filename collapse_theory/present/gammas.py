@@ -89,4 +89,6 @@ def _ratio(f: Expr, x: Expr) -> Expr | None:
     if x.is_number or not f.free_symbols:
         return None
     c = cancel(f / x)
+    if not x.is_Add and c.free_symbols & x.free_symbols:  # a factor that is none of x would come back below it
+        return None
     return c if all(isinstance(y.as_base_exp()[0], Symbol | Rational) for y in Mul.make_args(c)) else None

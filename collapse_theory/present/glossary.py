@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from sympy import Symbol
 
 from collapse_theory.derive.formula import ErrorFormula
+from collapse_theory.present.layout import WIDTH, width
 from collapse_theory.present.printer import to_latex
 from collapse_theory.symbols import NOTATION, ordered
 
@@ -33,8 +34,10 @@ _WORDS = {
     "rho2": r"energy of the true coefficients, $w_0^\top\Sigma w_0$",
 }
 _GENERIC = (
-    (r"\\Sigma", r"\Sigma", "covariance of the inputs"),
+    (r"\\Sigma(?!_)", r"\Sigma", "covariance of the inputs"),
+    (r"\\Sigma_\{", r"\Sigma_{i}", "covariance of a sample's own"),
     (r"w_0", "w_0", "true coefficients"),
+    (r"w_\{", r"w_{i}", "those of another truth"),
     (r"\\Delta", r"\Delta", "covariance of the offset of synthetic labels"),
     (r"H_\{", "H_{n}^{(r)}", r"$\textstyle\sum_{i=1}^n i^{-r}$"),
     (r"\\psi", r"\psi", "digamma function"),
@@ -43,16 +46,18 @@ _GENERIC = (
 _DEGREES = r"\mathrm{df}_{k}(\kappa) &= \operatorname{tr}\left[\Sigma^{k} \left(\Sigma + \kappa I\right)^{-k}\right]"
 
 
-def where_lines(body: str, formula: ErrorFormula) -> list[str]:
+def where_lines(body: str, formula: ErrorFormula, terms: Iterable[tuple[str, str]] = ()) -> list[str]:
     r"""Return the lines that define what a formula's lines refer to.
 
     Args:
         body: The lines.
         formula: The formula.
+        terms: Symbol and words of each term that has a line.
     """
     lines = [_DEGREES] if r"\mathrm{df}" in body else []
     needs_covariance = r"\Sigma" in body or lines
-    entries = [
+    entries = list(terms)
+    entries += [
         (tex, words)
         for found, tex, words in _GENERIC
         if re.search(found, body) or (needs_covariance and tex == r"\Sigma")
@@ -63,7 +68,14 @@ def where_lines(body: str, formula: ErrorFormula) -> list[str]:
 
 def word_lines(entries: Iterable[str]) -> list[str]:
     """Return rows that say what names stand for; each begins with a word, so that none reads as a factor of the row above."""
-    return [rf"&\text{{{'and' if i else 'where'} }}{entry}" for i, entry in enumerate(entries)]
+    rows: list[str] = []
+    for entry in entries:
+        joined = rf"{rows[-1]}\text{{, }}{entry}" if rows else ""
+        if rows and width(joined) <= WIDTH:
+            rows[-1] = joined
+        else:
+            rows.append(rf"&\text{{{'and' if rows else 'where'} }}{entry}")
+    return rows
 
 
 def _known(formula: ErrorFormula) -> tuple[Symbol, ...]:

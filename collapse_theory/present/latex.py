@@ -14,11 +14,11 @@ from sympy.logic.boolalg import Boolean
 
 from collapse_theory.algebra.atomic_ridge import AtomicResidual, AtomicRidge
 from collapse_theory.algebra.canonical import aspect_ratios
-from collapse_theory.algebra.naming import brackets, named, ridge_names
+from collapse_theory.algebra.naming import brackets, implicit_equations, named, ridge_names
 from collapse_theory.algebra.printing import matrix_function
 from collapse_theory.algebra.secular import SecularScalar
 from collapse_theory.derive.formula import ErrorFormula
-from collapse_theory.derive.labeller_scalars import PooledScalar
+from collapse_theory.derive.labeller_scalars import ChainScalar, PooledScalar
 from collapse_theory.derive.pooled import PooledSystem, pooled_system
 from collapse_theory.derive.pooled_scalars import PipelineScalar, pipeline_scalars
 from collapse_theory.derive.rounds import RoundTerm
@@ -28,6 +28,7 @@ from collapse_theory.engine.equivalent import DeterministicEquivalent
 from collapse_theory.engine.guard import Existence
 from collapse_theory.present.chain_lines import corrected_lines, operator_lines
 from collapse_theory.present.definitions import as_written, definition_lines
+from collapse_theory.present.differentiated import differentiated, undifferentiated, with_symbol
 from collapse_theory.present.environments import enclosed
 from collapse_theory.present.filter_lines import filter_lines
 from collapse_theory.present.forms import Forms
@@ -84,10 +85,15 @@ def formula_latex(
         underbrace: Whether each term says what it is below a brace.
         macros: Whether operators are written by the commands of :mod:`.macros`.
     """
-    lines = _lines(formula, WIDTH if width is None else width, underbrace)
+    lines = _lines(formula, WIDTH if width is None else width, underbrace, beside=not definitions)
     conditions = stated(_shown_conditions(formula))
     body = "\n".join(lines)
-    notes = where_lines(body, formula) if definitions else []
+    said = [
+        (symbol, words)
+        for symbol, words in term_names(formula).values()
+        if f"\n{symbol} &= " in body and " && " not in body
+    ]
+    notes = where_lines(body, formula, said) if definitions else []
     text = enclosed(lines, conditions, notes, formula, environment)
     text = renamed(text, notation, _printed_names(formula)) if notation else text
     return with_macros(text) if macros else text
@@ -98,35 +104,40 @@ def _printed_names(formula: ErrorFormula) -> dict[str, str]:
 
 
 # ---------------------------------------------------------------- the lines
-def _lines(formula: ErrorFormula, most: float, underbrace: bool) -> list[str]:
+def _lines(formula: ErrorFormula, most: float, underbrace: bool, beside: bool = True) -> list[str]:
+    """Return the lines of a formula, the words for its terms beside them or not at all."""
     if any(x.rounds.is_number for e in formula.parts.values() for x in e.atoms(RoundTerm)):
-        return _lines(formula.doit(), most, underbrace)
+        return _lines(formula.doit(), most, underbrace, beside)
+    printer = TheoryLatexPrinter(decimals=bool(formula.numbers))
+    error = undifferentiated(formula)
+    if error is not None and error.expr.has(ChainScalar):
+        first, *rest = _lines(error, most, underbrace=False, beside=beside)
+        return [differentiated(first, formula.derivative, printer), *rest]
     system = _whole_system(formula)
     if system is not None:
-        return definition_lines(system, formula.numbers, TheoryLatexPrinter(), most, *formula.derivative)
-    by_rounds = round_lines(formula, term_names(formula), TheoryLatexPrinter())
+        return definition_lines(system, formula.numbers, printer, most, *formula.derivative)
+    by_rounds = round_lines(formula, term_names(formula), printer)
     if by_rounds is not None:
         return _with_braces(by_rounds, formula, most) if underbrace else by_rounds
     if formula.expr.has(AtomicRidge, AtomicResidual, SecularScalar):
         closed = _closed_lines(formula)
         return _with_braces(closed, formula, most) if underbrace else closed
     long = formula.method == "operator" and tokens(to_latex(formula.expr)) > _LONG
-    described = _described_system(formula) if long or formula.expr.has(PooledScalar) else None
+    described = _described_system(formula) if long else None
     if described is not None:
-        return definition_lines(*described, TheoryLatexPrinter(), most)
-    return _term_lines(formula, most, underbrace)
+        return definition_lines(*described, printer, most)
+    return _term_lines(formula, most, underbrace, beside)
 
 
 def _whole_system(formula: ErrorFormula) -> PooledSystem | None:
     """Return the system of fits whose whole test error a formula is, or its derivative, if it is one of several fits."""
     whole = Add(*formula.parts.values())
     slopes = whole.atoms(Slope)
-    for x in {y.scalar for y in slopes} or whole.atoms(PipelineScalar):
-        if not isinstance(x, PipelineScalar) or len(x.system.fits) < 2:
-            continue
-        both = pipeline_scalars(x.system)
-        if whole == Add(*(map(Slope, both) if slopes else both)):
-            return x.system
+    for x in {y.scalar for y in slopes} or whole.atoms(PipelineScalar, PooledScalar):
+        if isinstance(x, PipelineScalar | PooledScalar) and (slopes or len(x.system.fits) > 1):
+            both = pipeline_scalars(x.system) if isinstance(x, PipelineScalar) else x.both
+            if whole == Add(*(map(Slope, both) if slopes else both)):
+                return x.system
     return None
 
 
@@ -140,11 +151,13 @@ def _described_system(formula: ErrorFormula) -> tuple[PooledSystem, Mapping[Symb
     return pooled_system(copy, fit, measured=formula.measured), numbers
 
 
-def _term_lines(formula: ErrorFormula, most: float, underbrace: bool) -> list[str]:
+def _term_lines(formula: ErrorFormula, most: float, underbrace: bool, beside: bool) -> list[str]:
     """Return the lines of the terms in their shortest forms, and of what they refer to."""
     given = {x: as_written(value) for x, value in formula.numbers.items()}
-    names = {x.xreplace(given): name for x, name in ridge_names(Add(*formula.parts.values())).items()}
-    parts = {k: e.xreplace(given) for k, e in formula.parts.items() if e != 0}
+    whole = Add(*formula.parts.values())
+    shown = {k: with_symbol(_fit_alone(e), formula.derivative) for k, e in formula.parts.items() if e != 0}
+    names = {x.xreplace(given): name for x, name in ridge_names(Add(*shown.values())).items()}
+    parts = {k: e.xreplace(given) for k, e in shown.items()}
     printer = TheoryLatexPrinter(decimals=bool(given))
     words = term_names(formula)
     conditions = [c.xreplace(given) for c in formula.conditions]
@@ -162,19 +175,29 @@ def _term_lines(formula: ErrorFormula, most: float, underbrace: bool) -> list[st
         terms, lambda e: all(width_of(row) <= most for row in broken(e, printer, most).split("\\\\"))
     )
     heads = _heads(formula, [words[k][0] for k in parts])
+    terms = forms.settled(terms, {} if single else {k: words[k][0] for k in parts})
     lines = _sum_line(formula, heads, single)
     bodies = [broken(e, printer, most - width_of(head)) for head, e in zip(heads[1:], terms.values(), strict=True)]
     explained = [words[k][1] for k in parts]
     below = [f"{printer.doprint(x)} &= {broken(e, printer, most)}" for x, e in _from_above(forms.definitions)]
     printed = Add(*parts.values())
     below += [*operator_lines(printed), *corrected_lines(printed), *filter_lines(printed, printer)]
-    shown = [*terms.values(), *forms.definitions.values()]
-    below += ridge_lines(names, used([*shown, printed], names), conditions, printer)
-    below += [f"{to_latex(eq.lhs)} &= {to_latex(eq.rhs)}" for eq in formula.implicit[len(names) :]]
+    lines_of = [*terms.values(), *forms.definitions.values()]
+    below += ridge_lines(names, used([*lines_of, printed], names), conditions, printer)
+    others = implicit_equations(with_symbol(whole, formula.derivative), formula.conditions)[len(names) :]
+    below += [f"{printer.doprint(eq.lhs)} &= {printer.doprint(eq.rhs.xreplace(given))}" for eq in others]
     below = packed(below, most)
     if underbrace and not single:
         return [*lines[:-1], *_underbraced(heads, bodies, explained, most), *below]
-    return lines + _beside_words(heads[:1] if single else heads[1:], bodies, explained, below, most) + below
+    own = heads[:1] if single else heads[1:]
+    if not beside:
+        return lines + [f"{head} &= {body}" for head, body in zip(own, bodies, strict=True)] + below
+    return lines + _beside_words(own, bodies, explained, below, most) + below
+
+
+def _fit_alone(e: Expr) -> Expr:
+    """Return an expression with what a lone fit is written out."""
+    return e.xreplace({x: x.doit() for x in e.atoms(PipelineScalar) if len(x.system.fits) == 1})
 
 
 def _underbraced(heads: list[str], bodies: list[str], words: list[str], most: float) -> list[str]:
@@ -252,14 +275,12 @@ def _beside_words(
 ) -> list[str]:
     """Return a line per term, with its name in words beside it, or below all where the page is too narrow for that."""
     lines = [f"{head} &= {body}" for head, body in zip(heads, bodies, strict=True)]
-    if len(lines) == 1:
+    if len(lines) <= 1:
         return lines
     rows = [row for line in [*lines, *below] for row in line.split("\\\\")]
     if max(map(width_of, rows)) + max(map(len, words)) + 4 <= most:
         return [rf"{line} && \text{{({text})}}" for line, text in zip(lines, words, strict=True)]
-    said = [rf"{head}\text{{: {text}}}" for head, text in zip(heads, words, strict=True)]
-    wide = width_of(r",\ ".join(said)) > most
-    return [*lines, *word_lines(said if wide else [r",\ ".join(said)])]
+    return [*lines, *word_lines(rf"{head}\text{{: {text}}}" for head, text in zip(heads, words, strict=True))]
 
 
 def _largest(low: Expr) -> str:

@@ -34,8 +34,10 @@ def _rows(e: Expr, printer: Any, most: float) -> list[str]:
     """Return the rows of an expression: its own print, or terms of its longest sum, brackets open from row to row."""
     whole = _printed(e, printer)
     before, total, behind = _outer_sum(e)
-    if width(whole) <= most or total is None:
+    if width(whole) <= most:
         return [whole]
+    if total is None:
+        return _rows_of_text(whole, most)
     head = f"{_printed(before, printer)} " if before != 1 else ""
     if before.is_Add:
         head = rf"\left({head.rstrip()}\right) "
@@ -46,10 +48,14 @@ def _rows(e: Expr, printer: Any, most: float) -> list[str]:
     if head and width(head) > most / 2:  # too little would be left of the row
         rows, opening = [head.rstrip()], opening.replace(head, r"\times ", 1)
     row = opening
+    matrices = _has_matrix(total)
     for i, (sign, term) in enumerate(_signed(total.args)):
-        body = _rows(term, printer, most - _INDENT)
+        scalar = matrices and not _has_matrix(term)
+        room = most - _INDENT - (0 if i else width(opening))
+        body = [matrix_function(term, printer)] if scalar else _rows(term, printer, room)
         first = f"{sign}{body[0]}" if i else f"{sign.strip().removeprefix('+')}{body[0]}"
-        if row != opening and width(row + first) > most - _INDENT * bool(rows):
+        end = closing if i == len(total.args) - 1 else ""
+        if row != opening and width(row + first + end) > most - _INDENT * bool(rows):
             rows.append(row)
             row = first.lstrip()
         else:
@@ -59,9 +65,27 @@ def _rows(e: Expr, printer: Any, most: float) -> list[str]:
     return [*rows, row + closing]
 
 
+def _rows_of_text(whole: str, most: float) -> list[str]:
+    """Return the rows of a sum that prints as one object, by its signs outside brackets."""
+    pieces, depth = [""], 0
+    for x in re.split(r"(\{|\}|\\left|\\right| [+-] )", whole):
+        depth += (x in {"{", r"\left"}) - (x in {"}", r"\right"})
+        pieces = [*pieces, x] if x in {" + ", " - "} and depth == 0 else [*pieces[:-1], pieces[-1] + x]
+    rows = [pieces[0]]
+    for piece in pieces[1:]:
+        if width(rows[-1] + piece) > most - _INDENT * (len(rows) > 1):
+            rows.append(piece.lstrip())
+        else:
+            rows[-1] += piece
+    return rows
+
+
 def _printed(e: Expr, printer: Any) -> str:
-    has_matrix = any(isinstance(y, Eigenvalue) for y in e.free_symbols)
-    return matrix_function(e, printer) if has_matrix else str(printer.doprint(e))
+    return matrix_function(e, printer) if _has_matrix(e) else str(printer.doprint(e))
+
+
+def _has_matrix(e: Expr) -> bool:
+    return any(isinstance(x, Eigenvalue) for x in e.free_symbols)
 
 
 def _outer_sum(e: Expr) -> tuple[Expr, Expr | None, list[Expr]]:

@@ -118,7 +118,8 @@ def shared_designs(s: np.ndarray, w2: np.ndarray, fits: list[Any], designs: list
     """Return bias and variance of the last of several fits that share inputs.
 
     ``fits`` are pairs (rows, ridge); ``designs`` are (rows, runs of fits that see it, labels, whether all of them see the same
-    labels), where labels are pairs of a list (labeller, coefficient) and a noise variance, one for each fit or one for all.
+    labels), where labels are a list of (labeller, coefficient), the variance of a noise of the fit's own and the amplitude of one
+    that all of them share, one for each fit or one for all.
     """
     K, N = len(fits), np.array([rows for rows, _ in fits], dtype=float)
     for rows, ridge in fits:
@@ -155,14 +156,14 @@ def design_matrices(
 ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
     """Return the rows of a design, which pairs of fits see it, their labels C and the covariance of their label noises."""
     seers = [k for first, last in runs for k in range(int(first) - 1, int(last))]
-    mask, C, Xi = np.zeros(K), np.zeros((K, K)), np.zeros((K, K))
+    mask, b, C, Xi = np.zeros(K), np.zeros(K), np.zeros((K, K)), np.zeros((K, K))
     mask[seers] = 1
-    for k, (row, variance) in zip(seers, labels * len(seers) if same else labels, strict=True):
+    for k, (row, variance, b[k]) in zip(seers, labels * len(seers) if same else labels, strict=True):
         C[k, k] += 1
         Xi[k, seers if same else [k]] = variance
         for labeller, coefficient in row:
             C[k, int(labeller) - 1] -= coefficient
-    return T, np.outer(mask, mask), C, Xi
+    return T, np.outer(mask, mask), C, Xi + np.outer(b, b)
 
 
 def design_responses(

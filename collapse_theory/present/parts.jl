@@ -107,7 +107,8 @@ end
 Return bias and variance of the last of several fits that share inputs.
 
 `fits` are pairs (rows, ridge); `designs` are (rows, runs of fits that see it, labels, whether all of them see the same
-labels), where labels are pairs of a list (labeller, coefficient) and a noise variance, one for each fit or one for all.
+labels), where labels are a list of (labeller, coefficient), the variance of a noise of the fit's own and the amplitude of one
+that all of them share, one for each fit or one for all.
 """
 function shared_designs(s, w2, fits, designs)
     K, N = length(fits), [float(rows) for (rows, _) in fits]
@@ -139,17 +140,18 @@ end
 "Return the rows of a design, which pairs of fits see it, their labels C and the covariance of their label noises."
 function design_matrices(K, T, runs, labels, same)
     seers = [k for (first, last) in runs for k in Int(first):Int(last)]
-    mask, C, Xi = zeros(K), zeros(K, K), zeros(K, K)
+    mask, b, C, Xi = zeros(K), zeros(K), zeros(K, K), zeros(K, K)
     mask[seers] .= 1
     for (i, k) in enumerate(seers)
-        row, variance = same ? labels[1] : labels[i]
+        row, variance, amplitude = same ? labels[1] : labels[i]
+        b[k] = amplitude
         C[k, k] += 1
         Xi[k, same ? seers : [k]] .= variance
         for (labeller, coefficient) in row
             C[k, Int(labeller)] -= coefficient
         end
     end
-    return T, mask * mask', C, Xi
+    return T, mask * mask', C, Xi + b * b'
 end
 
 "Return the responses A of fits to fits, what the means F of the fits miss, and the responses L of the rows of each design."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 
 from sympy import Add, Basic, Expr, Float, Integer, Mul, Pow, Rational, S, Symbol
@@ -24,7 +25,7 @@ __all__ = ["TheoryLatexPrinter", "derivative_of", "is_negative", "to_latex", "to
 _TOKEN = re.compile(r"(?:\\(?:operatorname|mathrm)\{\w+\}|\\[a-zA-Z]+|\\.|\d+(?:\.\d+)?|[^\s_])(?:_\{?\w+\}?)?")
 _SILENT = frozenset([r"\left", r"\right", r"\,", r"\;", "&", "{", "}"])
 _LONG = 12  # tokens from which a term of a sum stands behind its number
-_DIGITS = 6  # of a decimal fraction that is printed as one
+_DIGITS = 17  # of a decimal fraction that is printed as one, as many as a float has
 
 
 class TheoryLatexPrinter(LatexPrinter):
@@ -147,7 +148,9 @@ class TheoryLatexPrinter(LatexPrinter):
         for x in _contents_apart(Mul.make_args(expr)):
             base, exponent = x.as_base_exp()
             if x.is_Rational:
-                whole = self._decimals and _decimal(x) is not None
+                whole = (
+                    self._decimals and _decimal(x) is not None and (x.p != 1 or x.q > 10**4)
+                )  # a fortieth divides by 40
                 above += [x] if whole else [S(x.p)] * (x.p != 1)
                 below += [] if whole else [S(x.q)] * (x.q != 1)
             elif exponent.could_extract_minus_sign():
@@ -229,7 +232,8 @@ def is_negative(term: Expr) -> bool:
 
 def _reading_order(x: Expr) -> tuple[int, Any]:
     base = x.as_base_exp()[0]
-    by_name = base.is_Symbol and x.as_base_exp()[1].is_number
+    ours = isinstance(base, Generated) and not base.is_integer  # an index stands where a letter of its own does
+    by_name = base.is_Symbol and x.as_base_exp()[1].is_number and not ours
     kinds = (x.is_Rational, x.is_number, by_name, base.is_Symbol, base.is_Add, not isinstance(base, QuadraticForm))
     return next((i for i, holds in enumerate(kinds) if holds), len(kinds)), x.sort_key()
 
@@ -270,6 +274,12 @@ def _has_quotient(e: Expr) -> bool:
 
 
 def _decimal(x: Rational) -> str | None:
-    """Return a number as a decimal fraction, if it is a short one."""
-    shifted = x * 10**_DIGITS
-    return f"{float(x):.{_DIGITS}f}".rstrip("0").rstrip(".") if shifted.is_Integer and x >= Rational(1, 10**4) else None
+    """Return a number as a decimal fraction, if it is one of few digits, a small one by its power of ten."""
+    digits = next((k for k in range(_DIGITS + 1) if 10**k % x.q == 0), None)
+    if digits is None:
+        return None
+    if x >= Rational(1, 10**4):
+        return f"{Decimal(int(x * 10**digits)).scaleb(-digits):f}"
+    mantissa, exponent = f"{Decimal(int(x * 10**digits)).scaleb(-digits).normalize():e}".split("e")
+    power = rf"10^{{{int(exponent)}}}"
+    return power if mantissa == "1" else rf"{mantissa} \cdot {power}"

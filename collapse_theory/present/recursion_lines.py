@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sympy import Expr, Rational, Symbol
@@ -80,14 +81,35 @@ def _design(run: Stretch, recursion: FitRecursion, printer: Any) -> list[str]:
         return [
             rf"{head},\quad \left(C_{{{name}}}\right)_{{kl}} = {_labels('k', labels, printer)},\quad {noises}{seen}"
         ]
-    lines = [rf"{head},\quad \Xi_{{{name}}} \text{{ diagonal}}{seen}"]
-    for row in recursion.relabelled[run.index]:
-        k, (labels, noise) = printer.doprint(row.index), row.element
+    views = recursion.relabelled[run.index]
+    lines = [rf"{head},\quad {_noises(name, views)}{seen}"]
+    for row in views:
+        k, (labels, *noise) = printer.doprint(row.index), row.element
+        entries = _noise_entries(name, k, noise, printer)
         lines.append(
             rf"\left(C_{{{name}}}\right)_{_pair(k, 'l')} &= {_labels(k, labels, printer)},\quad"
-            rf" \left(\Xi_{{{name}}}\right)_{_pair(k, k)} = {printer.doprint(_variance(noise))}{_note(_range(row, printer))}"
+            rf" {entries}{_note(_range(row, printer))}"
         )
     return lines
+
+
+def _noises(name: str, views: Sequence[Stretch]) -> str:
+    r"""Return the noise covariance of the fits that see a design: diagonal, or :math:`bb^\top` of a noise that they share."""
+    if len(views[0].element) == 2:  # labels and variances
+        return rf"\Xi_{{{name}}} \text{{ diagonal}}"
+    alone = any(x.element[1] != 0 for x in views)
+    return rf"\Xi_{{{name}}} = b_{{{name}}} b_{{{name}}}^\top" + rf" + \operatorname{{diag}} v_{{{name}}}" * alone
+
+
+def _noise_entries(name: str, k: str, noise: Sequence[Expr], printer: Any) -> str:
+    """Return the entries of a fit in it."""
+    own, *shared = noise
+    if not shared:
+        return rf"\left(\Xi_{{{name}}}\right)_{_pair(k, k)} = {printer.doprint(_variance(own))}"
+    amplitude = rf"\left(b_{{{name}}}\right)_{{{k}}} = {printer.doprint(_variance(shared[0]))}"
+    return amplitude + (
+        rf",\quad \left(v_{{{name}}}\right)_{{{k}}} = {printer.doprint(_variance(own))}" if own != 0 else ""
+    )
 
 
 def _labels(k: str, labels: Any, printer: Any) -> str:

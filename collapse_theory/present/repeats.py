@@ -22,14 +22,17 @@ def named_repeats(
     length: Callable[[Expr], int],
     name: Callable[[Expr], Symbol],
     own: Mapping[str, Symbol],
+    *,
+    integrals: bool = False,
 ) -> dict[str, Expr]:
-    """Return terms in which what occurs more than once, and is long, has a name.
+    """Return terms in which what occurs more than once, and is long, has a name: sums and products before the integrals in them.
 
     Args:
         terms: Expressions by name.
         length: The length of an expression in print.
         name: Returns a new name for an expression, which it keeps.
         own: The names that terms have already.
+        integrals: Whether traces and quadratic forms are named too, where nothing longer is left to name.
     """
     out = dict(terms)
     while True:
@@ -38,8 +41,9 @@ def named_repeats(
             _count(e, uses)
         sizes = {e: length(e) for e, count in uses.items() if count > 1}
         gains = {e: (uses[e] - 1) * size - uses[e] - _DEFINITION for e, size in sizes.items() if size >= _SIZE}
-        best = max(gains, key=lambda e: (gains[e], str(e)), default=None)
-        if best is None or gains[best] < _GAIN:
+        worth = [e for e, gain in gains.items() if gain >= _GAIN and (integrals or not isinstance(e, SpectralIntegral))]
+        best = max(worth, key=lambda e: (not isinstance(e, SpectralIntegral), gains[e], str(e)), default=None)
+        if best is None:
             return out
         whole = next((k for k, e in out.items() if e == best and k in own), None)
         x = name(best) if whole is None else own[whole]
@@ -50,7 +54,7 @@ def _count(e: Expr, uses: dict[Expr, int]) -> None:
     """Count scalar sub-expressions, a product without its number."""
     body = _body(e)
     inverse = body.is_Pow and body.exp.could_extract_minus_sign()
-    if isinstance(body, (Add, Mul, Pow)) and not body.is_number and not inverse:
+    if isinstance(body, (Add, Mul, Pow, SpectralIntegral)) and not body.is_number and not inverse:
         uses[body] = uses.get(body, 0) + 1
     if not isinstance(body, Opaque | SpectralIntegral | AppliedUndef):
         for a in body.args:

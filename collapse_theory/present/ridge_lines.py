@@ -49,15 +49,17 @@ def ridge_lines(
         if isinstance(x, FeatureRidge):  # the ridge of the features, by that of the inputs
             kappa, m = names[EffectiveRidge(x.args[1], x)], x.args[1]
             lines.append(f"{printer.doprint(name)} &= {printer.doprint(kappa * (1 - df(1, kappa) / m))}")
-        elif isinstance(x.args[1], FeatureRidge):
-            lines.append(_feature_line(name, x.args[1], printer))
         else:
-            lines.append(ridge_line(name, x.args[0], named(x.args[1], dict(names)), conditions, printer))
+            T, lam = x.args
+            own = lam if isinstance(lam, FeatureRidge) else named(lam, dict(names))
+            lines.append(ridge_line(name, T, own, conditions, printer))
     return lines
 
 
 def ridge_line(kappa: Symbol, T: Expr, lam: Expr, conditions: Collection[Boolean], printer: TheoryLatexPrinter) -> str:
     r"""Return :math:`\kappa=\lambda+\kappa\,\mathrm{df}_1(\kappa)/T`; without a ridge :math:`\mathrm{df}_1(\kappa)=T` or 0."""
+    if isinstance(lam, FeatureRidge):
+        return _feature_line(kappa, lam, printer)
     own = printer.doprint(kappa)
     if not lam.is_zero:
         equation = effective_ridge_equation(kappa, T, lam)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import reduce
 from typing import Any
 
-from sympy import Add, Expr, Ge, S, Symbol
+from sympy import Add, Expr, Ge, S
 from sympy.core.symbol import Str
 
 from collapse_theory import symbols
@@ -17,7 +17,7 @@ from collapse_theory.derive.fit_recursion import fit_recursion_in_rounds
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.pooled import pooled_system
 from collapse_theory.derive.rounds import RoundSum, RoundTerm, round_sums, whole_rounds
-from collapse_theory.present.printer import derivative_of
+from collapse_theory.present.differentiated import differentiated
 from collapse_theory.present.recursion_lines import recursion_lines, takes_an_index
 from collapse_theory.symbols import n as rounds
 from collapse_theory.symbols import round_index
@@ -38,7 +38,7 @@ def round_lines(formula: ErrorFormula, terms: Mapping[str, tuple[str, str]], pri
     """
     if formula.derivative:
         lines = round_lines(error, terms, printer) if (error := _before(formula)) is not None else None
-        return None if lines is None else [_differentiated(lines[0], terms, formula.derivative, printer), *lines[1:]]
+        return None if lines is None else [differentiated(lines[0], formula.derivative, printer), *lines[1:]]
     term = whole_rounds(Add(*formula.parts.values()))
     if term is None or formula.pipeline is None or formula.measured != "test error":
         return None
@@ -69,13 +69,6 @@ def _before(formula: ErrorFormula) -> ErrorFormula | None:
         if reduce(ErrorFormula.diff, formula.derivative, error).parts == formula.parts:
             return error
     return None
-
-
-def _differentiated(line: str, terms: Mapping[str, tuple[str, str]], by: Sequence[Symbol], printer: Any) -> str:
-    """Return the first line, a sum of terms or the result of a recursion, with the derivative on both sides."""
-    result = line.removeprefix("E &= ")
-    body = rf"\left({result}\right)" if result == _added(terms) else result
-    return f"{derivative_of('E', by, printer)} &= {derivative_of('', by, printer)} {body}"
 
 
 def _sums(
