@@ -415,11 +415,14 @@ class _Responses:
         if push is not None:
             self.G[k, other] = push
         self.R[k, other] = c.field.named("R", (k, other), self._response(k, other, push))
-        if (other, other) in self.P:
-            learned = self._learned(k, other, self.design.get((k, other)))
-            if learned is not None:
-                self.J[k, other] = c.field.named("J", (k, other), learned)
+        self._keep(k, other)
         self._look(k, other, solved)
+
+    def _keep(self, k: int, other: int) -> None:
+        """Keep what the noise of an earlier fit on features needs of the response to it."""
+        learned = None if (other, other) not in self.P else self._learned(k, other, self.design.get((k, other)))
+        if learned is not None:
+            self.J[k, other] = self.cavity.field.named("J", (k, other), learned)
 
     def _push(self, k: int, other: int, entries: Mapping[int, Any], *, name: bool = False) -> Any:
         """Return ``G_kl``, given the entries ``L_kl`` of the designs that both fits see."""

@@ -13,13 +13,14 @@ from collapse_theory import symbols
 from collapse_theory.algebra.integrals import QuadraticForm, SpectralIntegral, SpectralTrace, df
 from collapse_theory.algebra.progressions import Stretch
 from collapse_theory.core.errors import DomainError, shown
+from collapse_theory.derive.expressions import replaced
 from collapse_theory.derive.fit_recursion import FitRecursion, fit_recursion, fit_recursion_in_rounds
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.labeller import FitStep, Fluctuation, Integrals, LabelledRows, Law, fitted, risk
 from collapse_theory.derive.pooled import PooledSystem, pooled_system
 from collapse_theory.derive.pooled_scalars import PipelineScalar
 from collapse_theory.derive.rounds import RoundRule, RoundSum, round_sums
-from collapse_theory.derive.written_out import WrittenOut, replaced, write_out
+from collapse_theory.derive.written_out import WrittenOut, write_out
 from collapse_theory.describe.truths import ENERGIES
 from collapse_theory.numerics.generations import Generations
 from collapse_theory.numerics.plan import Plan, compile_plan
@@ -274,6 +275,10 @@ class _Lines:
             names = (self.new("bias"), self.new("variance"))
             self.block += self._recursion(recursion, given, names)
             return names
+        if system.feature_noises:
+            raise DomainError(
+                "code needs fits on inputs or linear features, got an activation; write the formula with latex() or to_json()"
+            )
         written = write_out(system, terms=True)
         known: dict[Expr, Expr] = dict(given)
         self._solve_fits(written, known)
