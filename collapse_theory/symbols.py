@@ -31,7 +31,6 @@ __all__ = [
     "T",
     "UnknownName",
     "beta",
-    "c",
     "d",
     "declared",
     "design_index",
@@ -78,6 +77,7 @@ __all__ = [
     "symbol_of",
     "t",
     "t0",
+    "theta",
     "trace_scalar",
     "unknown_name",
     "unshared",
@@ -112,7 +112,7 @@ beta = Symbol("beta", positive=True)
 r = Symbol("r", positive=True)
 ell = Symbol("ell", nonnegative=True)
 rho2 = Symbol("rho2", nonnegative=True)
-c = Symbol("c", real=True)
+theta = Symbol("theta", real=True)
 error = Symbol("E", nonnegative=True)
 """The test error itself, in relations between theorems; no parameter of any."""
 
@@ -146,7 +146,7 @@ NOTATION: Mapping[str, Symbol] = MappingProxyType(
             r,
             ell,
             rho2,
-            c,
+            theta,
         )
     }
 )

@@ -283,9 +283,9 @@ RIDGE = {
         allowance=0.01,
     ),
     "domain-mixture": Point(
-        {"N": 60, "p1": 0.6, "p2": 0.4, "lam": 0.05, "sigma": 0.5, "c": 0.7},
+        {"N": 60, "p1": 0.6, "p2": 0.4, "lam": 0.05, "sigma": 0.5, "theta": 0.7},
         {"p1": (0.6 + TINY, 0.6), "p2": (0.4 - TINY, 0.4), **AT},
-        {"N": 300, "p1": 0.6, "p2": 0.4, "lam": 0.1, "sigma": 0.7, "c": 0.3},
+        {"N": 300, "p1": 0.6, "p2": 0.4, "lam": 0.1, "sigma": 0.7, "theta": 0.3},
         family=lambda: naive.OffsetLinear(GRID, ENERGY, OFFSET, synthetic=2, overlap=0.3),
         measure={
             "spectrum": {"Sigma": ct.Eigenvalues(GRID), "Delta": ct.Eigenvalues(OFFSET)}, "target": ct.Energies(ENERGY)

@@ -30,7 +30,7 @@ _WORDS = {
     "w": "share of the real data",
     "p1": "share of rows labelled by the truth",
     "p2": "share of rows labelled otherwise",
-    "c": "overlap of the other truth with the tested one",
+    "theta": "overlap of the other truth with the tested one",
     "rho2": r"energy of the true coefficients, $w_0^\top\Sigma w_0$",
 }
 _GENERIC = (
