@@ -21,6 +21,7 @@ from .derive.rates import rates as rates
 from .derive.read_latex import read_latex as read_latex
 from .derive.test_error import test_error as test_error
 from .describe import workflows as workflows
+from .describe.activations import Activation as Activation
 from .describe.data import from_data as from_data
 from .describe.data import from_kernel as from_kernel
 from .describe.files import load as load

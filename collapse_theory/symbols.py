@@ -77,6 +77,7 @@ __all__ = [
     "symbol_of",
     "t",
     "t0",
+    "theta",
     "trace_scalar",
     "unknown_name",
     "unshared",
@@ -111,6 +112,7 @@ beta = Symbol("beta", positive=True)
 r = Symbol("r", positive=True)
 ell = Symbol("ell", nonnegative=True)
 rho2 = Symbol("rho2", nonnegative=True)
+theta = Symbol("theta", real=True)
 error = Symbol("E", nonnegative=True)
 """The test error itself, in relations between theorems; no parameter of any."""
 
@@ -144,6 +146,7 @@ NOTATION: Mapping[str, Symbol] = MappingProxyType(
             r,
             ell,
             rho2,
+            theta,
         )
     }
 )

@@ -74,3 +74,33 @@ limit = sp.solve(gain.args and sp.numer(gain), D)
 step("all rows pay iff D is below one threshold", len(limit) == 1)
 step("of few rows it is the one of the slope", sp.simplify(sp.limit(limit[0], b, 0) - a * noise / (a - 1)) == 0)
 step("of many it is the error of the own rows alone", sp.simplify(sp.limit(limit[0], b, sp.oo) - noise / (a - 1)) == 0)
+
+# 6. The theorem of the catalogue: w1 = theta w0 + delta, delta independent of w0. Then v = (theta - 1) w0 + delta, and
+#    on average forms with one v are (theta - 1) times those of w0, with two (theta - 1)^2 times them plus traces with Delta.
+theorem = ct.catalog["domain-mixture"].error
+energies, spread = rng.random(d), rng.random(d)
+sizes = {"lam": 0.05, "sigma": 0.4}
+for theta in (0.6, -0.4, 1.3):
+    other = {"w0": ct.Energies(energies), "w1": ct.Energies(theta**2 * energies + spread)}
+    two = err.evaluate(
+        spectrum=inputs["spectrum"], target=other, overlaps={("w0", "w1"): theta * energies}, T1=35, T2=20, **sizes
+    )
+    spectra = {"Sigma": inputs["spectrum"], "Delta": ct.Eigenvalues(spread)}
+    one = theorem.evaluate(
+        spectrum=spectra, target=ct.Energies(energies), N=55, p1=35 / 55, p2=20 / 55, theta=theta, **sizes
+    )
+    step(f"the theorem is the pipeline of two truths at theta = {theta}", abs(one / two - 1) < 1e-11)
+
+# 7. At a fixed number of rows the error is a quadratic in the share of the other domain, so that the best share is in closed form:
+#    three values give it, and it helps at all iff the slope at no rows of it is negative.
+near = {"Sigma": inputs["spectrum"], "Delta": ct.Eigenvalues(0.02 * spread)}
+at = {**sizes, "spectrum": near, "target": ct.Energies(energies), "N": 55, "theta": 1.1, "sigma": 0.8}
+whole = theorem.subs({"p1": 1 - ct.symbols.p2})
+none, half, full = (whole.evaluate(**at, p2=x) for x in (0.0, 0.5, 1.0))
+square = 2 * (none + full - 2 * half)
+slope = full - none - square
+quarter = none + slope / 4 + square / 16
+step("the error is a quadratic in the share", abs(whole.evaluate(**at, p2=0.25) / quarter - 1) < 1e-11)
+best = min(max(-slope / (2 * square), 0.0), 1.0)
+found = whole.optimum("p2", **at, between=(0, 1))
+step("its vertex is the best share", abs(found.value - best) < 1e-7 and (found.value > 0) == (slope < 0))

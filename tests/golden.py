@@ -95,7 +95,7 @@ def theorem(slug: str) -> tuple[ct.ErrorFormula, dict[str, Any], dict[str, Any]]
     err, measure = ct.catalog[slug].error, {}
     if err.family is None:
         covariances = {"Sigma": ct.Eigenvalues(SPECTRUM)}
-        if slug.endswith("strong-collapse"):
+        if slug.endswith(("strong-collapse", "domain-mixture")):
             covariances["Delta"] = ct.Eigenvalues(OTHER)
         measure = {"spectrum": covariances, "target": ct.Energies(ENERGIES)}
         if err.isotropic:

@@ -36,7 +36,7 @@ def theorem(slug):
     err = ct.catalog[slug].error
     needs = err.family is None
     common = ct.Isotropic(D) if err.isotropic else SPECTRUM
-    spectra = {"Sigma": common} | ({"Delta": OTHER} if slug.endswith("strong-collapse") else {})
+    spectra = {"Sigma": common} | ({"Delta": OTHER} if slug.endswith(("strong-collapse", "domain-mixture")) else {})
     return err, spectra if needs else None, POINTS[slug].values
 
 

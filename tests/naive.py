@@ -276,15 +276,15 @@ class CrossValidated(Linear):
 
 
 class OffsetLinear(Linear):
-    """Regression with a second labeller for the synthetic rows: the truth plus an offset of given variances, drawn once per run."""
+    """Regression with a second labeller for the synthetic rows: the truth, or a part of it, and an offset drawn once per run."""
 
-    def __init__(self, spectrum, energies, offset, synthetic, **how):
+    def __init__(self, spectrum, energies, offset, synthetic, overlap=1.0, **how):
         super().__init__(spectrum, energies, **how)
-        self.offset, self.synthetic = np.asarray(offset, dtype=float), synthetic
+        self.offset, self.synthetic, self.overlap = np.asarray(offset, dtype=float), synthetic, overlap
 
     def start(self, runs, rng):
         super().start(runs, rng)
-        self.moved = self.truth + np.sqrt(self.offset) * rng.standard_normal(self.truth.shape)
+        self.moved = self.overlap * self.truth + np.sqrt(self.offset) * rng.standard_normal(self.truth.shape)
         self.count = 0
 
     def draw(self, model, T, rng, *how):

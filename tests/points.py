@@ -282,6 +282,16 @@ RIDGE = {
         },
         allowance=0.01,
     ),
+    "domain-mixture": Point(
+        {"N": 60, "p1": 0.6, "p2": 0.4, "lam": 0.05, "sigma": 0.5, "theta": 0.7},
+        {"p1": (0.6 + TINY, 0.6), "p2": (0.4 - TINY, 0.4), **AT},
+        {"N": 300, "p1": 0.6, "p2": 0.4, "lam": 0.1, "sigma": 0.7, "theta": 0.3},
+        family=lambda: naive.OffsetLinear(GRID, ENERGY, OFFSET, synthetic=2, overlap=0.3),
+        measure={
+            "spectrum": {"Sigma": ct.Eigenvalues(GRID), "Delta": ct.Eigenvalues(OFFSET)}, "target": ct.Energies(ENERGY)
+        },
+        allowance=0.01,
+    ),
     "ols-strong-collapse": Point(
         {"N": 60, "p1": 0.6, "p2": 0.4, "sigma": 0.5},
         {"N": ROWS, "p1": (0.6 + TINY, 0.6), "p2": (0.4 - TINY, 0.4), "sigma": NOISE},

@@ -45,7 +45,7 @@ def closed_values(slug, spectrum):
 
 
 def _two(slug):
-    return slug.endswith("strong-collapse")
+    return slug.endswith(("strong-collapse", "domain-mixture"))
 
 
 @pytest.mark.parametrize("slug", listed(SPECTRAL))

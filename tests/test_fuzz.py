@@ -154,7 +154,7 @@ GOOD = {
     "overlaps": None, "certified.values": VALUES, "certified": False, "underbrace": False, "macros": False,
     "measured": "test error", "distance.pipeline": PIPE, "first": PIPE.fits[0], "second": PIPE.fits[1], "Pipeline.features.m": 3,
     "plot.over": "lam", "plot.arguments": {**SWEPT, "lam": [0.1, 0.2]}, "sweep.arguments": {**SWEPT, "lam": [0.1, 0.2]},
-    "language": "numpy",
+    "language": "numpy", "activation": "relu", "function": "relu", "gaussian": False,
     "th_or_err": ct.catalog["ridge-clean"], "scale_exponents": {"a": 1},
 }  # fmt: skip
 

@@ -58,6 +58,7 @@ def draw(rng, edge):
         **{k: 10 ** rng.uniform(-0.5, 1) for k in ("t", "t0")},
         "K": int(rng.integers(1 if edges_too else 2, 5)),
         "xi": rng.uniform(0.1, 0.2),
+        "theta": 1 - 2 * p1,
     }
 
 

@@ -17,6 +17,7 @@ PRINTED = {
     "T0": "T_0",
     "m0": "m_0",
     "xi": r"\xi",
+    "theta": r"\theta",
     "lam": r"\lambda",
     "lam0": r"\lambda_0",
     "sigma": r"\sigma",

@@ -12,6 +12,7 @@ from scipy.optimize import minimize_scalar
 
 import collapse_theory as ct
 from collapse_theory import symbols as S
+from collapse_theory.numerics.minimise import Curves, Interval, minimise
 
 REPLACE = ct.catalog["ridge-replace"].error
 CLEAN = ct.catalog["ridge-clean"].error
@@ -192,6 +193,34 @@ def test_a_design_with_two_optimal_ridges():
         )
         assert (slopes[0] < 0).all()
         assert (slopes[1] > 0).all()
+
+
+def test_a_minimum_of_fourth_order_is_found_to_what_round_off_leaves():
+    """For an isotropic random target distillation gains nothing at the best ridge, and makes up for a wrong one."""
+    at = {"spectrum": ct.Isotropic(100), "target": ct.RandomTarget(), "T": 150, "sigma": 0.5}
+    distilled = ct.catalog["self-distillation-best"].error
+    best, plain = distilled.optimum("lam", **at), ct.catalog["ridge-clean"].error.optimum("lam", **at)
+    assert best.error == pytest.approx(plain.error, rel=1e-14)
+    assert best.value == pytest.approx(plain.value, rel=1e-3)
+    assert distilled.evaluate(**at, lam=1.05 * plain.value) < plain.error * (1 + 1e-5)
+
+
+@pytest.mark.parametrize(("power", "found"), [(4, True), (2, False)])
+def test_a_derivative_that_round_off_blurs_is_no_minimum_unless_the_error_is_level(power, found):
+    """A derivative known to 1e-9 alone leaves 1e-9 of a root, and 1e-3 of one of order three: only there is the error level."""
+    rng = np.random.default_rng(0)
+
+    def slope(x, _, *, rough):
+        exact = power * (x - 2) ** (power - 1)
+        return exact + (1e-13 if power == 4 else 1e-4) * rng.standard_normal(x.shape)
+
+    curves = Curves(lambda x, _: 1 + (x - 2) ** power, slope, 1)
+    interval = Interval(np.zeros(1), np.full(1, np.inf), np.ones(1, bool), np.zeros(1, bool), np.ones(1))
+    if not found:
+        with pytest.raises(ct.ConvergenceError, match="stationary point"):
+            minimise(curves, interval)
+        return
+    assert minimise(curves, interval).value[0] == pytest.approx(2, abs=1e-3)
 
 
 def test_newton_does_not_return_to_the_lower_end_of_its_bracket():

@@ -42,8 +42,8 @@ it and put back, gives, with lower triangular matrices over the fits that share 
 .. math:: P\,\hat w=u+Pz,\qquad P=\varsigma+\tfrac1m\operatorname{tr}[P-PRP],\qquad\operatorname{Cov}z=\zeta\,I,\qquad
    m\,\zeta=\operatorname{tr}\mathbb E(\hat w-z)(\hat w-z)^\top,
 
-:math:`P` in place of :math:`p`: the fits are noisy in all directions, :math:`H` becomes :math:`H+P\zeta P^\top`, and with
-:math:`J=1-RP`, the share of a direction that a fit learns,
+:math:`P` in place of :math:`p`: the fits are noisy in all directions, :math:`K` becomes :math:`R(H+P\zeta P^\top)R^\top`, and with
+:math:`J=1-RP=RG`, the share of a direction that a fit learns, :math:`P-PRP=PJ` and
 
 .. math:: \operatorname{tr}\mathbb E(\hat w-z)(\hat w-z)^\top=w_0^\top(1-F)(1-F)^\top w_0+\operatorname{tr}[RHR^\top+J\zeta J^\top].
 
@@ -356,11 +356,12 @@ class _Responses:
         self.design: dict[Pair, Any] = {}  # G
         self.P: dict[Pair, Any] = {}
         self.G: dict[Pair, Any] = {}  # G + P
+        self.J: dict[Pair, Any] = {}  # 1 - RP, without the difference, for fits on features
         self._theta: dict[int, dict[Pair, Any]] = {D.inputs: {} for D in cavity.designs}
         for k, own in enumerate(cavity.own):
             self.R[k, k] = own.kernel
             if own.penalty is not None:
-                self.P[k, k] = own.penalty
+                self.P[k, k], self.J[k, k] = own.penalty, cavity.taught(k)
             for D in cavity.common(k):
                 self.L[D.inputs][k, k] = cavity.response(k, D)
             self._look(k, k, {})
@@ -371,8 +372,9 @@ class _Responses:
         """Solve the response of a fit to the forces on an earlier one; they meet in designs and features that both see."""
         c, shared, m = self.cavity, self.cavity.common(k, other), self.cavity.features(k, other)
         before = {D.inputs: self._before(k, other, D) for D in shared}
-        start = self._response(k, other, self._push(k, other, before))
-        drag = None if m is None else self._drag(k, other, start)
+        push = self._push(k, other, before)
+        start = self._response(k, other, push)
+        drag = None if m is None else self._drag(k, other, push)
         if start is None and drag is None:
             return
         sights = list(dict.fromkeys(self._sight(other, D) for D in shared))
@@ -413,7 +415,14 @@ class _Responses:
         if push is not None:
             self.G[k, other] = push
         self.R[k, other] = c.field.named("R", (k, other), self._response(k, other, push))
+        self._keep(k, other)
         self._look(k, other, solved)
+
+    def _keep(self, k: int, other: int) -> None:
+        """Keep what the noise of an earlier fit on features needs of the response to it."""
+        learned = None if (other, other) not in self.P else self._learned(k, other, self.design.get((k, other)))
+        if learned is not None:
+            self.J[k, other] = self.cavity.field.named("J", (k, other), learned)
 
     def _push(self, k: int, other: int, entries: Mapping[int, Any], *, name: bool = False) -> Any:
         """Return ``G_kl``, given the entries ``L_kl`` of the designs that both fits see."""
@@ -434,17 +443,19 @@ class _Responses:
         moved = total([*between, _product(push, self.R[other, other])])
         return None if moved is None else -1 * self.cavity.own[k].kernel * moved
 
-    def _drag(self, k: int, other: int, start: Any) -> Any:
-        """Return ``tr PRP`` between two fits but for what the entry of ``P`` between them does."""
+    def _learned(self, k: int, other: int, push: Any) -> Any:
+        """Return ``J_kl``, of ``(P + G)J = G``, given ``G_kl`` of the designs and what is known of ``P_kl``."""
+        c, J = self.cavity, self.J
+        apart = (_product(-1, self.G.get((k, b)), J.get((b, other))) for b in range(other + 1, k))
+        shared = _product(-1, self.P.get((k, other)), J[other, other])
+        return _product(c.own[k].kernel, total([_product(push, c.own[other].kept), shared, *apart]))
+
+    def _drag(self, k: int, other: int, push: Any) -> Any:
+        """Return minus ``tr PJ`` between two fits but for what the entry of ``P`` between them does."""
         c, P = self.cavity, self.P
-        between = (
-            _product(P.get((k, a)), self.R.get((a, b)), P.get((b, other)))
-            for a in c.sharing(k, k)
-            for b in c.sharing(k, a)
-            if other <= b < k and a != other and (a, b) != (k, other)
-        )
-        whole = total([_product(P[k, k], start, P[other, other]), *between])
-        return None if whole is None else c.field.trace(whole)
+        between = (_product(P[k, a], self.J.get((a, other))) for a in c.sharing(k, k - 1) if a > other and (k, a) in P)
+        whole = total([_product(P[k, k], self._learned(k, other, push)), *between])
+        return None if whole is None else -1 * c.field.trace(whole)
 
     def _feature_feedback(self, k: int, other: int, sight: tuple[str, bool] | None) -> Any:
         """Return what minus the entry of ``P`` between two fits, or an unknown on shared designs, adds to ``tr PRP``."""
@@ -603,6 +614,9 @@ class _SecondMoments:
         self._H: dict[Pair, Any] = {}
         self._RH: dict[Pair, Any] = {}
         self._zeta: dict[Pair, Any] = {}
+        J = cavity.responses.J
+        missed = {(k, a): cavity.own[k].kept if k == a else -1 * x for (k, a), x in J.items()}  # RP
+        self._missed, self._taught = _Noisy(missed, self._zeta), _Noisy(J, self._zeta)
         for k in range(len(cavity.own)):
             for other in range(k + 1):
                 self._solve(k, other)
@@ -664,17 +678,20 @@ class _SecondMoments:
 
     def _solve(self, k: int, other: int) -> None:
         c, R, shared = self.cavity, self.cavity.responses.R, self.cavity.common(k, other)
-        m, mixed = c.features(k, other), self._mixed(k, other)
+        m = c.features(k, other)
         drawn = {D.inputs: self._drawn(k, other, D) for D in shared}
         left = {D.inputs: self._times_response(k, other, D, drawn[D.inputs]) for D in shared}
         rows = {sight: c.field.named("b", (k, other, *sight), x) for sight, x in self._rows(k, other, left).items()}
-        start = total([*self._pushed(k, other), _product(R[k, k], total([self._pull(k, other, rows), mixed]))])
+        start = total([*self._pushed(k, other), _product(R[k, k], self._pull(k, other, rows))])
         before = [_product(self._RH.get((k, m)), R.get((other, m))) for m in range(other)]
-        spread = total([*before, _product(start, R[other, other])])
+        moved = total([*before, _product(start, R[other, other])])
+        spread = total([moved, self._missed.known(k, other)])
         names = list(dict.fromkeys(D.covariance for D in shared))
         right = {x: self._right(k, other, x, spread) for x in self.Q}
         if m is not None:
-            right[FEATURES[0]] = _product(self._learning(k, other, spread), 1 / m)
+            learned = total([moved, self._taught.known(k, other)])
+            scattered = total([self.source.learned(k, other), None if learned is None else c.field.trace(learned)])
+            right[FEATURES[0]] = _product(scattered, 1 / m)
             names.append(FEATURES[0])
         if all(x is None for x in right.values()):
             return
@@ -703,37 +720,16 @@ class _SecondMoments:
             sight = self._sight(k, other, D)
             rows[sight] = total([rows.get(sight), c.gain(k, other, D) * seen])
         rows = {sight: c.field.named("h", (k, other, *sight), x) for sight, x in rows.items()}
-        own = None
         if m is not None:
             self._zeta[k, other] = solved[FEATURES[0]]
-            own = _product(c.responses.P[k, k], self._zeta[k, other], c.responses.P[other, other])
-        pull = total([self._pull(k, other, rows), mixed, own])
+        for noisy in (self._missed, self._taught):
+            noisy.close(k, other)
+        pull = self._pull(k, other, rows)
         if pull is not None:
             self._H[k, other] = pull
         pushed = total([*self._pushed(k, other), _product(R[k, k], pull)])
         if pushed is not None:
             self._RH[k, other] = pushed
-
-    def _mixed(self, k: int, other: int) -> Any:
-        """Return the entry of ``P zeta P`` but for the entry of ``zeta`` itself."""
-        c, P = self.cavity, self.cavity.responses.P
-        return total(
-            _product(P.get((k, a)), self._entry(self._zeta, a, b), P.get((other, b)))
-            for a in c.sharing(k, k)
-            for b in c.sharing(k, other)
-            if (a, b) != (k, other) and c.features(k, other) is not None
-        )
-
-    def _learning(self, k: int, other: int, spread: Any) -> Any:
-        """Return ``m zeta`` but for what the entry of ``zeta`` itself, and the unknown residuals, add to it."""
-        c, R, P = self.cavity, self.cavity.responses.R, self.cavity.responses.P
-        out = [self.source.learned(k, other), None if spread is None else c.field.trace(spread)]
-        for fit, fixed in ((other, k), (k, other)):
-            for b in c.sharing(k, fit - 1):
-                passed = total(_product(R.get((fit, a)), P.get((a, b))) for a in c.sharing(k, fit) if a >= b)
-                if passed is not None:
-                    out.append(_product(-1, self._entry(self._zeta, fixed, b), c.field.trace(passed)))
-        return total(out)
 
     def _pushed(self, k: int, other: int) -> Iterator[Any]:
         """Return the terms of ``RH`` that earlier fits make."""
@@ -808,6 +804,30 @@ class _SecondMoments:
     def _entry(entries: Mapping[Pair, Any], k: int, other: int) -> Any:
         """Return an entry of a symmetric matrix."""
         return entries.get((max(k, other), min(k, other)))
+
+
+class _Noisy:
+    r"""A matrix over the fits times the noise of features on both sides, :math:`N\zeta N^\top`, entry by entry."""
+
+    def __init__(self, matrix: Mapping[Pair, Any], zeta: Mapping[Pair, Any]) -> None:
+        self._matrix, self._zeta = matrix, zeta
+        self._left: dict[Pair, Any] = {}  # N zeta
+
+    def known(self, k: int, other: int) -> Any:
+        """Return an entry but for what the entry of ``zeta`` between the two fits does."""
+        N = self._matrix
+        before = (_product(self._left.get((k, b)), N.get((other, b))) for b in range(other))
+        return total([*before, _product(self._times_zeta(k, other, k - 1), N.get((other, other)))])
+
+    def close(self, k: int, other: int) -> None:
+        """Take in the entry of ``zeta`` between two fits, the last one of a column of the product."""
+        whole = self._times_zeta(k, other, k)
+        if whole is not None:
+            self._left[k, other] = whole
+
+    def _times_zeta(self, k: int, other: int, last: int) -> Any:
+        N, zeta = self._matrix, self._zeta
+        return total(_product(N.get((k, a)), zeta.get((max(a, other), min(a, other)))) for a in range(last + 1))
 
 
 def unlabelled(share: Expr, labellers: Iterable[tuple[int, Expr]]) -> Expr:

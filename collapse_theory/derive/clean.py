@@ -81,6 +81,8 @@ def labelled_by_truth(model: Fit) -> Pipeline:
         where: dict[str, Any] = {"T": s.T, "covariance": s.inputs.covariance} if inputs is None else {"design": inputs}
         pooled.append(out.sample(noise=s.noise, **where))
         copies.setdefault(s.inputs, pooled[-1])
-    features = model.features.m if isinstance(model.features, Features) else model.features
+    features: Any = model.features
+    if isinstance(features, Features):  # no other fit is left to share them
+        features = features.m if features.activation is None else out.features(features.m, None, features.activation)
     out.fit(pooled, model.weights, model.ridge, features=features, filter=model.filter)
     return out

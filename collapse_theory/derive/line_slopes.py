@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from sympy import Add, Dummy, Expr, Mul, S, Symbol, factor_terms, linsolve
 
 from collapse_theory.algebra.integrals import SpectralIntegral
-from collapse_theory.derive.written_out import integrals_of, names_in
+from collapse_theory.derive.expressions import integrals_of, names_in
 from collapse_theory.symbols import Eigenvalue, intermediate
 
 __all__ = ["dotted", "line_slopes"]

@@ -74,15 +74,20 @@ class PooledDesign:
 
 @dataclass(frozen=True)
 class PooledFeatures:
-    """Random features that a fit sees.
+    r"""Random features that a fit sees.
+
+    An activation sees :math:`\mu_1F^\top x` and noise of the variance :math:`\mu_*^2\operatorname{tr}\Sigma/m` in each feature: in
+    units of :math:`\mu_1`, linear features with the noise :math:`\mu_*^2/\mu_1^2` and a ridge over :math:`\mu_1^2`.
 
     Attributes:
         drawn: Which: fits with the same number share them.
         m: How many.
+        noise: Variance of the noise in all of them together over the trace of the covariance; 0 are linear features.
     """
 
     drawn: int
     m: Expr
+    noise: Expr = S.Zero
 
 
 @dataclass(frozen=True)
@@ -104,8 +109,8 @@ class PooledFit:
     @property
     def alone(self) -> tuple[Any, ...]:
         """What the fit depends on as if it were the only one: equal ones have the same effective ridges."""
-        m = None if self.features is None else self.features.m
-        return (self.ridge, self.N, tuple((x.T, x.weight, x.covariance) for x in self.designs), m)
+        seen = () if self.features is None else (self.features.m, self.features.noise)
+        return (self.ridge, self.N, tuple((x.T, x.weight, x.covariance) for x in self.designs), *seen)
 
 
 @dataclass(frozen=True)
@@ -168,6 +173,12 @@ class PooledSystem:
         return tuple(sorted({name for x in rows for name, _ in x.offsets}))
 
     @property
+    def feature_noises(self) -> tuple[Expr, ...]:
+        """The noises of features that are not linear, each once, in the order of the fits."""
+        noises = (f.features.noise for f in self.fits if f.features is not None)
+        return tuple(dict.fromkeys(x for x in noises if x != 0))
+
+    @property
     def covariances(self) -> tuple[str, ...]:
         """Names of the covariances that occur, sorted."""
         return tuple(sorted({design.covariance for f in self.fits for design in f.designs} | {self.test_covariance}))
@@ -183,7 +194,7 @@ class PooledSystem:
         for f in self.fits:
             yield from (f.ridge, f.N)
             if f.features is not None:
-                yield f.features.m
+                yield from (f.features.m, f.features.noise)
         for x in (*(x for f in self.fits for x in f.designs), *self.deviations):
             yield from (x.T, x.weight, x.truth, *(c for _, c in x.labellers))
             yield from (e for y in x.noises for e in (y.share, y.sigma))
@@ -230,13 +241,16 @@ class PooledSystem:
 def _fit_of(ridge: Expr, N: Expr, *designs: Any) -> PooledFit:
     features = None
     if isinstance(designs[0].args[0], Str):
-        (_, drawn, m), *designs = designs  # type: ignore[assignment]
-        features = PooledFeatures(int(drawn), m)
+        (_, drawn, *size), *designs = designs  # type: ignore[assignment]
+        features = PooledFeatures(int(drawn), *size)
     return PooledFit(ridge, N, tuple(map(_design_of, designs)), features)
 
 
 def _features_args(features: PooledFeatures | None) -> tuple[Tuple, ...]:
-    return () if features is None else (Tuple(Str("features"), Integer(features.drawn), features.m),)
+    if features is None:
+        return ()
+    noise = () if features.noise == 0 else (features.noise,)
+    return (Tuple(Str("features"), Integer(features.drawn), features.m, *noise),)
 
 
 def _design_args(x: PooledDesign) -> Tuple:
@@ -285,6 +299,12 @@ def pooled_system(
     elif measured != "test error":
         asked = Residuals(place[tested.index], measured == "cross-validation", _deviations(tested, place))
     system = PooledSystem(tuple(_pooled(f, place) for f in fits), test_covariance or COMMON, asked)
+    if system.feature_noises and system.covariances != (COMMON,):
+        other = next(x for x in system.covariances if x != COMMON)
+        raise PipelineError(
+            f"features with an activation need all inputs to be of the common covariance, got {shown(other)} beside it: the "
+            "Gaussian equivalent is that of one covariance; omit covariance= and test_covariance="
+        )
     floats = set[Any]().union(*(e.atoms(Float) for e in system.args()))
     return PooledSystem.of(*(e.xreplace({x: Rational(x) for x in floats}) for e in system.args()))
 
@@ -296,9 +316,11 @@ def _pooled(fit: Fit, place: Mapping[int, int]) -> PooledFit:
         )
     groups = _groups(fit)
     designs = tuple(_design(inputs, members, place) for inputs, members in groups.items())
-    features = None
+    features, ridge = None, S.Zero if fit.ridge is None else fit.ridge
     if isinstance(fit.features, Features):
-        features = PooledFeatures(-1 - fit.features.index, fit.features.m)
+        drawn = fit.features
+        features = PooledFeatures(-1 - drawn.index, drawn.m, drawn.noise)
+        ridge = ridge / drawn.linear**2
     elif fit.features is not None:
         features = PooledFeatures(place[fit.index], fit.features)
     if features is not None and len({(x.weight, x.covariance) for x in designs}) > 1:
@@ -311,7 +333,7 @@ def _pooled(fit: Fit, place: Mapping[int, int]) -> PooledFit:
             f"a fit on features needs samples of the common covariance, got {shown(designs[0].covariance)} at {shown(fit.name)}; "
             "omit covariance="
         )
-    return PooledFit(S.Zero if fit.ridge is None else fit.ridge, fit.N, designs, features)
+    return PooledFit(ridge, fit.N, designs, features)
 
 
 def _groups(fit: Fit) -> dict[Sample, list[tuple[Expr, Sample]]]:

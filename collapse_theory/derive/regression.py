@@ -196,10 +196,11 @@ def _filters(
 def _free_probability(
     pipeline: Pipeline, model: Fit | Source, test_covariance: str | None, measured: Measured
 ) -> ErrorFormula:
-    bias, variance = pipeline_scalars(pooled_system(pipeline, model, test_covariance, measured))
-    return ErrorFormula(
-        {"bias": bias, "variance": variance}, "proportional", (), ("subramonian2025autofpt",), "free-probability"
-    )
+    system = pooled_system(pipeline, model, test_covariance, measured)
+    bias, variance = pipeline_scalars(system)
+    equivalent = ("goldt2022gaussian", "hu2022universality") if system.feature_noises else ()
+    sources = ("subramonian2025autofpt", *equivalent)
+    return ErrorFormula({"bias": bias, "variance": variance}, "proportional", (), sources, "free-probability")
 
 
 def _domain(pipeline: Pipeline, model: Fit | Source) -> tuple[Boolean, ...]:

@@ -1,18 +1,9 @@
-r"""The recursion of :mod:`.cavity` written out: named scalars and matrices, each defined by names before it.
-
-A fit whose designs have one weight :math:`a` and the common covariance has one effective ridge: with :math:`T` of its
-:math:`N` rows in them, :math:`\kappa=\kappa(T,\lambda N/aT)`. In the scale in which :math:`R_{kk}=(\Sigma+\kappa_k)^{-1}` the
-penalty is :math:`\kappa_k` and :math:`L_{kk}=N/aT`, and nothing diverges without a ridge. With several weights
-:math:`1/\kappa=\sum_Da_DT_D/(N\lambda+a_D\kappa\,\mathrm{df}_1(\kappa))`. With other covariances a fit has the equations of
-:mod:`.resolvents`, in which :math:`\tau_g=L_{kk}` on the designs of one weight and covariance.
-"""
+"""The recursion of :mod:`.cavity` written out: named scalars and matrices, each defined by names before it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
 
 from sympy import Add, Eq, Expr, S, Symbol
 from sympy.core.symbol import Str
@@ -27,9 +18,7 @@ from collapse_theory.derive.pooled import PooledFit, PooledSystem
 from collapse_theory.describe.truths import Pair as Truths
 from collapse_theory.symbols import Eigenvalue, eigenvalue, eigenvalue_of
 
-__all__ = ["WrittenOut", "integrals_of", "names_in", "own_ridges", "replaced", "write_out"]
-
-_SHORT = 4  # operations up to which an intermediate result needs no name
+__all__ = ["WrittenOut", "own_ridges", "write_out"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +62,7 @@ def write_out(system: PooledSystem, *, terms: bool = False) -> WrittenOut:
         system: The pooled fits.
         terms: Whether bias and variance are wanted apart.
     """
-    field = _Expressions(system)
+    field = _field(system)
     cavity = Cavity(system, field)
     found = (cavity.bias(), cavity.variance()) if terms else (cavity.error(),)
     results = tuple(S.Zero if x is None else x for x in found)
@@ -82,7 +71,7 @@ def write_out(system: PooledSystem, *, terms: bool = False) -> WrittenOut:
 
 def own_ridges(system: PooledSystem) -> tuple[tuple[Expr, ...], tuple[Eq, ...]]:
     """Return the effective ridges of the fits, each once, and the equations of the other implicit scalars."""
-    field = _Expressions(system)
+    field = _field(system)
     for k in range(len(system.fits)):
         field.own(k)
     return tuple(field.ridges), tuple(field.equations.values())

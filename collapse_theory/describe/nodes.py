@@ -14,6 +14,7 @@ from sympy import Expr, S
 
 from collapse_theory.core.errors import PipelineError, shown
 from collapse_theory.core.numbers import Scalar, real, show
+from collapse_theory.describe.activations import Activation
 from collapse_theory.describe.filters import Filter
 
 __all__ = [
@@ -310,19 +311,25 @@ class Resolved:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Features(Node):
-    r"""Random linear features :math:`F^\top x` that several fits share. Made by :meth:`.Pipeline.features`.
+    r"""Random features that fits see instead of the inputs. Made by :meth:`.Pipeline.features`.
 
     Attributes:
         owner: Key of the pipeline it belongs to.
         index: Position among the pipeline's features.
         name: What figures, messages and files call it.
         m: Their number; :math:`F` is ``d x m`` with i.i.d. :math:`N(0,1/m)` entries.
+        activation: The activation of :math:`F^\top x`, or None: linear features.
+        linear: Its linear coefficient :math:`\mu_1`.
+        noise: The variance :math:`\mu_*^2/\mu_1^2` of what else it is, in units of that.
     """
 
     owner: str
     index: int
     name: str
     m: Expr
+    activation: Activation | None = None
+    linear: Expr = S.One
+    noise: Expr = S.Zero
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -18,12 +18,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sympy import Expr, S, Symbol
+from sympy import Expr, Float, S, Symbol
 
 from collapse_theory.core.attributes import NearNames
 from collapse_theory.core.doors import through
 from collapse_theory.core.errors import PipelineError, shown
 from collapse_theory.core.numbers import Scalar, scalars, show
+from collapse_theory.describe.activations import Activation
 from collapse_theory.describe.filters import Filter, GradientDescent, GradientFlow
 from collapse_theory.describe.nodes import (
     TRUTH,
@@ -241,28 +242,43 @@ class Pipeline(NearNames):
         self._names.add(made.name)
         return made
 
-    def features(self, m: Scalar, name: str | None = None) -> Features:
-        r"""Append random linear features :math:`F^\top x` for several fits to share.
+    def features(self, m: Scalar, name: str | None = None, activation: Any = None) -> Features:
+        r"""Append random features, for one fit or for several to share: linear ones :math:`F^\top x`, or those of a network.
+
+        With an activation :math:`\varphi` a fit is the output layer of a one-layer network with fixed random weights. It sees
+
+        .. math:: \sqrt{\operatorname{tr}\Sigma/m}\;\big(\varphi(u)-\mu_0\big),\qquad u=\sqrt{m/\operatorname{tr}\Sigma}\,F^\top x,
+
+        pre-activations :math:`u` of unit variance, the activation less its mean :math:`\mu_0`, in the scale of linear features,
+        which are :math:`\varphi(u)=u`; a ReLU network sees :math:`\max(F^\top x,0)` less a constant. Theory replaces the activation
+        by its Gaussian equivalent (:class:`.Activation`): an approximation for inputs in many directions,
+        :math:`(\operatorname{tr}\Sigma)^2\gg\operatorname{tr}\Sigma^2`, with rows and features of their order.
 
         Args:
             m: Their number, positive; :math:`F` is ``d x m`` with i.i.d. :math:`N(0,1/m)` entries.
             name: What figures, messages and files call them.
+            activation: ``"relu"``, ``"erf"``, ``"tanh"``, coefficients of a polynomial of rising powers, a function of an
+                array, or a :class:`.Activation`; None is linear.
 
         Raises:
-            PipelineError: If the number is out of range.
+            PipelineError: If the number is out of range, or the activation has no linear part.
 
         >>> pipe = Pipeline()
         >>> phi = pipe.features(200)
         >>> pipe.fit(pipe.sample(T=50), ridge=0.1, features=phi).features.m
         200
+        >>> network = pipe.fit(pipe.sample(T=50), ridge=0.1, features=pipe.features(200, activation="relu"))
         """
-        node = Features(
-            owner=self._key,
-            index=len(self._features),
-            name=self._name(name, f"phi{len(self._features) + 1}"),
-            m=feature_count(m),
+        if activation is None:
+            return self._draw_features(m, name)
+        phi = Activation.of(activation)
+        return self._draw_features(
+            m, name, phi, *(Float(f"{x:.15g}") for x in (phi.linear, (phi.residual / phi.linear) ** 2))
         )
-        return self._append(node)
+
+    def _draw_features(self, m: Any, name: str | None, *activation: Any) -> Features:
+        own = self._name(name, f"phi{len(self._features) + 1}")
+        return self._append(Features(self._key, len(self._features), own, feature_count(m), *activation))
 
     def fit(
         self,
@@ -281,8 +297,9 @@ class Pipeline(NearNames):
                 they add up to more than zero. None means 1 each.
             ridge: Ridge on the mean squared error, >= 0; None means 0 (minimum norm) in linear regression.
             name: What figures, messages and text sources call it.
-            features: Number of random linear features of its own that it sees instead of the inputs, or :meth:`features` to
-                share; with ``F`` of i.i.d. :math:`N(0,1/m)` entries, :math:`\hat w=F(F^\top SF+\lambda)^{-1}F^\top X^\top y/N`.
+            features: Number of random linear features of its own that it sees instead of the inputs, or :meth:`features`: those
+                of a network, or features to share; of linear ones, with ``F`` of i.i.d. :math:`N(0,1/m)` entries,
+                :math:`\hat w=F(F^\top SF+\lambda)^{-1}F^\top X^\top y/N`.
             filter: :class:`.GradientFlow` or :class:`.GradientDescent`, instead of a ridge.
 
         Raises:
@@ -443,7 +460,8 @@ class Pipeline(NearNames):
 
         for node in filter(keep, self._nodes):
             if isinstance(node, Features):
-                copy[node] = out.features(put(node.m, "m"), node.name)
+                coefficients = put(node.linear, "number"), put(node.noise, "number")
+                copy[node] = out._draw_features(put(node.m, "m"), node.name, node.activation, *coefficients)
             elif isinstance(node, Fit):
                 copy[node] = out.fit(
                     [copy[s] for s in node.samples],
@@ -602,7 +620,7 @@ def _check_weights(samples: Sequence[Sample], weights: Sequence[Expr], given: An
 def _expressions(node: Any) -> Iterator[Expr]:
     """Yield the parameters of a sample, of features or of a fit."""
     if isinstance(node, Features):
-        yield node.m
+        yield from (node.m, node.linear, node.noise)
         return
     if isinstance(node, Fit):
         yield from node.weights

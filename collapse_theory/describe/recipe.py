@@ -154,7 +154,7 @@ class WorkflowRecipe(Recipe):
 
 SAMPLE_KEYS = ("T", "noise", "source", "design", "covariance", "pool")
 FIT_KEYS = ("data", "weights", "ridge", "features", "filter")
-FEATURE_KEYS = ("m",)
+FEATURE_KEYS = ("m", "activation")
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,8 @@ class GraphRecipe(Recipe):
             with located(f"{self.file}, features {name!r}"):
                 if "m" not in tables.get(name, {}):
                     raise PipelineError("features need m, their number; add m = ...")
-                built[name] = pipe.features(self._scalar(tables[name]["m"], "m"), name)
+                size, activation = self._scalar(tables[name]["m"], "m"), tables[name].get("activation")
+                built[name] = pipe.features(size, name, activation)
         waiting = {"fit": list(self.fits), "sample": list(self.samples)}
         stuck: dict[str, PipelineError] = {}
         while any(waiting.values()):

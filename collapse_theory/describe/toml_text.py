@@ -9,6 +9,7 @@ from sympy.core.function import Application
 from sympy.printing.str import StrPrinter
 
 from collapse_theory.core.errors import PipelineError
+from collapse_theory.describe.activations import Activation
 from collapse_theory.describe.bounded import FUNCTIONS
 from collapse_theory.describe.nodes import TRUTH, Features, Fit, Labels, OneOf, Sample, Source, Truth
 
@@ -39,8 +40,19 @@ def _table(node: Sample | Fit | Features) -> str:
 def _fields(node: Sample | Fit | Features) -> dict[str, str]:
     name = {"name": json.dumps(node.name)}
     if isinstance(node, Features):
-        return name | {"m": _scalar(node.m)}
+        return name | {"m": _scalar(node.m)} | _activation(node.activation)
     return name | (_fit(node) if isinstance(node, Fit) else _sample(node))
+
+
+def _activation(activation: Activation | None) -> dict[str, str]:
+    if activation is None:
+        return {}
+    if activation.gaussian or callable(activation.function):
+        raise PipelineError(
+            f"to_toml needs activations by name or coefficients, got {activation}; name it, or keep the pipeline in Python"
+        )
+    given = activation.function
+    return {"activation": json.dumps(given if isinstance(given, str) else list(given))}
 
 
 def _sample(s: Sample) -> dict[str, str]:

@@ -8,7 +8,9 @@ Outside the grid one change of sign more is found at either end, by the derivati
 attained).
 
 **The root.** Each change from - to + is a local minimum. Newton's iteration of :mod:`.newton` finds it, between the two points,
-to a relative residual of :math:`10^{-8}`; the difference quotient that steers it decides how fast, not where it ends.
+to a relative residual of :math:`10^{-8}`; the difference quotient that steers it decides how fast, not where it ends. Where the
+second derivative vanishes as well, the root is one of order three, of which round-off leaves a third of the digits: there a root
+is taken if, as far as its residual leaves it open, the error is the same to round-off.
 
 **The minimum.** The error at all local minima and at both ends is compared.
 """
@@ -22,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from collapse_theory.numerics.newton import accepted, find_root
+from collapse_theory.numerics.solution import Solution
 
 __all__ = ["Curves", "Interval", "Minima", "minimise"]
 
@@ -31,6 +34,10 @@ _DIVISION, _REFINEMENTS = 8, 2
 _NEAR, _FAR = 1e-30, 1e20  # of the unit: where an end that is not attained is looked at
 _SETTLED, _ROUGH = 1e-8, 1e-3
 _QUOTIENT = 2.0**-24
+_OPEN, _SAME = (
+    4.0,
+    4 * float(np.finfo(float).eps),
+)  # residuals around a root of order three, and the errors that are one there
 _DOUBTFUL, _VANISHING = 1e-6, 1e-13  # of the derivative where the grid ends
 
 
@@ -276,7 +283,16 @@ class _Stationary:
             loose = np.flatnonzero(~(np.asarray(found.residual) <= accepted(spacing)))
             if loose.size and settled is not None:
                 careful = replace(self.among(loose), careful=True)
-                roots[loose] = find_root(careful, spacing, ceiling=careful.ceiling).checked(
-                    "a stationary point", "report these values"
-                )
+                found = find_root(careful, spacing, ceiling=careful.ceiling)
+                good = (np.asarray(found.residual) <= accepted(spacing)) | careful._is_level(found)
+                roots[loose] = found.value if good.all() else found.checked("a stationary point", "report these values")
         return roots
+
+    def _is_level(self, found: Solution) -> np.ndarray:
+        """Return whether the error is the same, to round-off, as far as the residuals leave the roots open."""
+        apart = np.minimum(_OPEN * np.asarray(found.residual), _ROUGH)
+        here, left, right = (
+            self.curves.error(self.interval.place(found.value * (1 + sign * apart), self.index), self.index)
+            for sign in (0, -1, 1)
+        )
+        return np.asarray(np.maximum(abs(left - here), abs(right - here)) <= _SAME * abs(here))

@@ -20,6 +20,7 @@ from collapse_theory.derive.pooled import Combination, PooledSystem
 from collapse_theory.describe.truths import Pair as Truths
 from collapse_theory.numerics.arrays import namespace
 from collapse_theory.numerics.complements import SolvedFit, eliminate, slack
+from collapse_theory.numerics.feature_noise import NoiseTails
 from collapse_theory.numerics.measure import Measure
 from collapse_theory.numerics.reals import Reals
 from collapse_theory.numerics.resolvents import Resolvent
@@ -82,14 +83,16 @@ class PipelineEquivalent:
         """
         given: dict[Symbol, Any] = {symbols.d: numbers.array(measure.dimension)[()], **values}
         number = dict(zip(self._numbers, numbers.evaluate(self._numbers, given), strict=True))
+        tails = NoiseTails.of(self.system, measure, number)
         alike: dict[tuple[Any, ...], Resolvent] = {}
         fits = []
         for f in self.system.fits:
             key = f.alone
             if key not in alike:
-                alike[key] = numbers.resolvent(FitNumbers.of(f, measure, number, numbers, unit))
-            fits.append(solved_fit(f, alike[key], number, measure.values, numbers))
-        cavity = Cavity(self.system, PipelineArrays(self.system, numbers, measure, number, fits))
+                found = numbers.resolvent(FitNumbers.of(f, tails.seen(f), number, numbers, unit))
+                alike[key] = tails.among_all(f, found)
+            fits.append(solved_fit(f, alike[key], number, tails.measure.values, numbers))
+        cavity = Cavity(self.system, PipelineArrays(self.system, numbers, tails.measure, number, fits))
         zero = numbers.array(0)[()]
         bias, noise = (zero if x is None else x[0] for x in (cavity.bias(), cavity.variance()))
         return TestErrorValues(bias, noise, float(max(x.residual for x in alike.values())))
@@ -136,7 +139,8 @@ class PipelineArrays:
         """Return the solution, without cancellation where no scale differs between directions."""
         k, other = pair
         size = range(len(sights))
-        if self.fits[k].uniform and self.fits[other].uniform and FEATURES not in sights:
+        plain = FEATURES not in sights and not self.system.feature_noises
+        if plain and self.fits[k].uniform and self.fits[other].uniform:
             covariances = tuple(name for name, _ in sights)
             entries = {(i, j): a for i in size for j in size if i != j and (a := feedback(i, j)) is not None}
             key = (k, other, covariances)
@@ -159,7 +163,7 @@ def needed_numbers(system: PooledSystem) -> tuple[Expr, ...]:
     for f in system.fits:
         found |= {f.ridge, f.N}
         if f.features is not None:
-            found.add(f.features.m)
+            found |= {f.features.m, f.features.noise}
         for x in f.designs:
             found |= {x.T, x.weight, x.weight * x.T / f.N, x.weight / f.N, unlabelled(1 - x.truth, x.labellers)}
     rows = [*(x for f in system.fits for x in f.designs), *system.deviations]

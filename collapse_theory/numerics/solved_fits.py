@@ -129,6 +129,8 @@ def float64_start(fit: FitNumbers) -> np.ndarray | None:
             found = rough.solved(FLOAT64)
     except (ConvergenceError, DomainError):
         return None
+    if not np.isfinite(found.scale).all():  # float64 has not the exponents
+        return None
     return found.scale * np.where(found.opened.designs, unit, 0 * unit + 1)
 
 

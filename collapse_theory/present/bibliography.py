@@ -100,6 +100,11 @@ _ALL = (
     Reference("breiman1996bagging", "Breiman, Leo", "Bagging Predictors", 1996, journal="Machine Learning"),
     Reference("golub1979gcv", "Golub, Gene H. and Heath, Michael and Wahba, Grace",
            "Generalized Cross-Validation as a Method for Choosing a Good Ridge Parameter", 1979, journal="Technometrics"),
+    Reference("goldt2022gaussian",
+           "Goldt, Sebastian and Loureiro, Bruno and Reeves, Galen and Krzakala, Florent and Mezard, Marc and Zdeborova, Lenka",
+           "The Gaussian Equivalence of Generative Models for Learning with Shallow Neural Networks", 2022, "2006.14709"),
+    Reference("hu2022universality", "Hu, Hong and Lu, Yue M.",
+           "Universality Laws for High-Dimensional Learning with Random Features", 2022, "2009.07669"),
 )  # fmt: skip
 
 BIBLIOGRAPHY = {source.key: source for source in _ALL}

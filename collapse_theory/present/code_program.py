@@ -15,6 +15,7 @@ from collapse_theory.algebra.feature_scalars import FeatureRidge
 from collapse_theory.algebra.integrals import OffsetForm, QuadraticForm, SpectralIntegral, SpectralTrace, df
 from collapse_theory.algebra.progressions import Stretch
 from collapse_theory.core.errors import DomainError, shown
+from collapse_theory.derive.expressions import replaced
 from collapse_theory.derive.fit_recursion import FitRecursion, fit_recursion, fit_recursion_in_rounds
 from collapse_theory.derive.formula import ErrorFormula
 from collapse_theory.derive.labeller import FitStep, Fluctuation, Integrals, LabelledRows, Law, fitted, risk
@@ -284,6 +285,10 @@ class _Lines:
             names = (self.new("bias"), self.new("variance"))
             self.block += self._recursion(recursion, given, names)
             return names
+        if system.feature_noises:
+            raise DomainError(
+                "code needs fits on inputs or linear features, got an activation; write the formula with latex() or to_json()"
+            )
         written = write_out(system, terms=True)
         known: dict[Expr, Expr] = dict(given)
         self._solve_fits(written, known)

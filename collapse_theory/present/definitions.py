@@ -10,10 +10,11 @@ from sympy import Add, Expr, Float, Rational, S, Symbol, factor
 from collapse_theory import symbols
 from collapse_theory.algebra.integrals import SpectralIntegral
 from collapse_theory.algebra.naming import named
+from collapse_theory.derive.expressions import replaced
 from collapse_theory.derive.fit_recursion import fit_recursion
 from collapse_theory.derive.line_slopes import dotted, line_slopes
 from collapse_theory.derive.pooled import PooledSystem
-from collapse_theory.derive.written_out import replaced, write_out
+from collapse_theory.derive.written_out import write_out
 from collapse_theory.present.layout import WIDTH, broken, packed
 from collapse_theory.present.printer import derivative_of
 from collapse_theory.present.recursion_lines import recursion_lines, takes_an_index

@@ -31,6 +31,7 @@ _WORDS = {
     "w": "share of the real data",
     "p1": "share of rows labelled by the truth",
     "p2": "share of rows labelled otherwise",
+    "theta": "overlap of the other truth with the tested one",
     "rho2": r"energy of the true coefficients, $w_0^\top\Sigma w_0$",
 }
 _GENERIC = (

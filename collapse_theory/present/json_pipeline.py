@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from collapse_theory.core.errors import ParseError, PipelineError, nearest, shown
+from collapse_theory.describe.activations import Activation
 from collapse_theory.describe.pipeline import (
     TRUTH,
     Features,
@@ -42,8 +43,17 @@ def source_tree(source: Source, writer: ExpressionWriter) -> list[list[Any]]:
 
 def _node(x: Sample | Fit | Features, writer: ExpressionWriter) -> dict[str, Any]:
     if isinstance(x, Features):
-        return {"features": x.name, "m": writer.tree(x.m)}
+        out = {"features": x.name, "m": writer.tree(x.m)}
+        return out if x.activation is None else out | {"activation": _activation(x.activation)}
     return _fit(x, writer) if isinstance(x, Fit) else _sample(x, writer)
+
+
+def _activation(x: Activation) -> str | list[float]:
+    if x.gaussian or callable(x.function):
+        raise PipelineError(
+            f"JSON needs activations by name or coefficients, got {x}; name it, or keep the pipeline in Python"
+        )
+    return x.function if isinstance(x.function, str) else list(x.function)
 
 
 def _fit(x: Fit, writer: ExpressionWriter) -> dict[str, Any]:
@@ -151,8 +161,9 @@ class _Node:
             self._known("truth")
             self.pipeline.truth(self.node["truth"])
         elif "features" in self.node:
-            self._known("features", "m")
-            self.pipeline.features(self._scalar(self.node.get("m"), "m"), self.node["features"])
+            self._known("features", "m", "activation")
+            size, activation = self._scalar(self.node.get("m"), "m"), self.node.get("activation")
+            self.pipeline.features(size, self.node["features"], activation)
         elif "fit" in self.node:
             self._known("fit", "data", "weights", "ridge", "on", "m", *_FILTERS)
             weights = (

@@ -16,6 +16,7 @@ from sympy import Expr, Symbol
 from collapse_theory.core.errors import DomainError, PipelineError, nearest, shown
 from collapse_theory.core.numbers import real
 from collapse_theory.describe import pipeline as describe
+from collapse_theory.describe.activations import Activation
 from collapse_theory.describe.pipeline import (
     Features,
     Fit,
@@ -63,10 +64,11 @@ class Draw:
 
 @dataclass(frozen=True)
 class Feature:
-    """Draw random features ``F``: i.i.d. ``N(0, 1/m)`` entries, ``m`` columns."""
+    """Draw random features ``F``: i.i.d. ``N(0, 1/m)`` entries, ``m`` columns; with an activation, or linear ones."""
 
     features: int
     m: int
+    activation: Activation | None = None
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,11 @@ class Procedure:
         return np.asarray(out)
 
     @property
+    def layers(self) -> tuple[Feature, ...]:
+        """The random features with an activation."""
+        return tuple(step for step in self.steps if isinstance(step, Feature) and step.activation is not None)
+
+    @property
     def covariances(self) -> tuple[str, ...]:
         """Names of the covariances drawn from, sorted."""
         return tuple(sorted({step.covariance for step in self.steps if isinstance(step, Draw)}))
@@ -243,10 +250,12 @@ class _Compiler:
         shared = isinstance(fit.features, Features)
         key = fit.features if isinstance(fit.features, Features) else fit
         if key not in self.features:
-            m = fit.features.m if isinstance(fit.features, Features) else fit.features
+            m, activation = fit.features, None
+            if isinstance(fit.features, Features):
+                m, activation = fit.features.m, fit.features.activation
             name = f"features {shown(fit.features.name)}" if shared else f"features {where}"
             self.features[key] = len(self.features)
-            self.steps.append(Feature(self.features[key], self.values.integer(m, name, MOST_ENTRIES)))
+            self.steps.append(Feature(self.features[key], self.values.integer(m, name, MOST_ENTRIES), activation))
         return self.features[key]
 
     def stopping(self, fit: Fit, where: str) -> EarlyStopping | None:

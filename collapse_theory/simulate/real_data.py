@@ -10,11 +10,15 @@ from scipy.linalg import LinAlgError, cholesky
 
 from collapse_theory.core.errors import DomainError, PipelineError, shown
 from collapse_theory.core.numbers import real_array
+from collapse_theory.simulate.layer import Layer
 from collapse_theory.simulate.program import COMMON, Procedure, Solve
 from collapse_theory.simulate.solve import fitted, kernel_fit, stopped_kernel_fit
 from collapse_theory.simulate.trial import digest
 
 __all__ = ["InputPoints", "KernelPoints", "Points", "points_from_inputs", "points_from_kernel"]
+
+_ALL = 0
+"""The one design of a layer: all points."""
 
 
 class Points(Protocol):
@@ -29,16 +33,20 @@ class Points(Protocol):
         """Digest of the data."""
 
     def fit(
-        self, drawn: np.ndarray, y: np.ndarray, weight: np.ndarray, step: Solve, F: np.ndarray | None
+        self, drawn: np.ndarray, y: np.ndarray, weight: np.ndarray, step: Solve, F: np.ndarray | Layer | None
     ) -> np.ndarray:
         """Return the values at all points of a fit on the ``drawn`` points, each once, with row weights, on features ``F``."""
 
-    def gram(self, drawn: np.ndarray, weight: np.ndarray, F: np.ndarray | None) -> np.ndarray:
+    def gram(self, drawn: np.ndarray, weight: np.ndarray, F: np.ndarray | Layer | None) -> np.ndarray:
         """Return the Gram matrix of the weighted rows, on features ``F``."""
 
     @property
     def dimension(self) -> int:
         """Rows of random features."""
+
+    @property
+    def trace(self) -> float:
+        """The mean of the squares of the inputs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,17 +68,25 @@ class InputPoints:
         """Directions with variance."""
         return self.features.shape[1]
 
-    def gram(self, drawn: np.ndarray, weight: np.ndarray, F: np.ndarray | None) -> np.ndarray:
+    @property
+    def trace(self) -> float:
+        """The mean of the squares of the inputs."""
+        return float(np.square(self.features).sum() / len(self.features))
+
+    def gram(self, drawn: np.ndarray, weight: np.ndarray, F: np.ndarray | Layer | None) -> np.ndarray:
         """Return the Gram matrix of the weighted rows, on features ``F``."""
-        rows = self.features[drawn]
-        A = np.sqrt(weight)[:, None] * (rows if F is None else rows @ F)
+        rows = self.features[drawn] if not isinstance(F, Layer) else F.rows(self.features, _ALL)[drawn]
+        A = np.sqrt(weight)[:, None] * (rows @ F if isinstance(F, np.ndarray) else rows)
         return np.asarray(A @ A.T)
 
     def fit(
-        self, drawn: np.ndarray, y: np.ndarray, weight: np.ndarray, step: Solve, F: np.ndarray | None
+        self, drawn: np.ndarray, y: np.ndarray, weight: np.ndarray, step: Solve, F: np.ndarray | Layer | None
     ) -> np.ndarray:
         """Return the fitted values at all points."""
         # Real rows need not be in general position: a pixel may be lit in one image only, and that one not drawn.
+        if isinstance(F, Layer):
+            seen = F.rows(self.features, _ALL)
+            return np.asarray(seen @ fitted(seen[drawn], y, weight, step, None, general_position=False))
         return np.asarray(self.features @ fitted(self.features[drawn], y, weight, step, F, general_position=False))
 
 
@@ -95,14 +111,19 @@ class KernelPoints:
             "kernel needs fits on the kernel's own features, got random features; omit features= in the fit"
         )
 
-    def gram(self, drawn: np.ndarray, weight: np.ndarray, F: np.ndarray | None) -> np.ndarray:
+    @property
+    def trace(self) -> float:
+        """The mean of the squares of the inputs."""
+        return float(np.trace(self.kernel) / len(self.kernel))
+
+    def gram(self, drawn: np.ndarray, weight: np.ndarray, F: np.ndarray | Layer | None) -> np.ndarray:
         """Return the kernel matrix of the weighted rows; there are no features of a kernel's inputs."""
         del F
         root = np.sqrt(weight)
         return np.asarray(root[:, None] * self.kernel[np.ix_(drawn, drawn)] * root)
 
     def fit(
-        self, drawn: np.ndarray, y: np.ndarray, weight: np.ndarray, step: Solve, F: np.ndarray | None
+        self, drawn: np.ndarray, y: np.ndarray, weight: np.ndarray, step: Solve, F: np.ndarray | Layer | None
     ) -> np.ndarray:
         """Return the fitted values at all points, ``K[:, drawn] alpha``; there are no features of a kernel's inputs."""
         del F

@@ -1,8 +1,9 @@
 r"""Linear regression, exact at finite size: Gaussian inputs, real inputs, or a kernel.
 
 A trial runs a compiled program. Gaussian inputs live in the eigenbasis of the covariance, :math:`x=\sqrt s\odot z`, and
-a model is its coefficients there; with real inputs a model is its values on all N points, and a design is the list of
-the rows drawn. The test error is the excess risk (the label noise of a test point is not included).
+a model is its coefficients there, followed by those on the features of each network (:mod:`.layer`); with real inputs a model
+is its values on all N points, and a design is the list of the rows drawn. The test error is the excess risk (the label noise of
+a test point is not included).
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import cast
 
 import numpy as np
 
-from collapse_theory.core.errors import DomainError, nearest, shown
+from collapse_theory.core.errors import DomainError, PipelineError, nearest, shown
 from collapse_theory.describe.pipeline import Fit, Pipeline, Source
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
 from collapse_theory.describe.truths import Truths, given_target
+from collapse_theory.simulate.layer import Layer
 from collapse_theory.simulate.program import (
     COMMON,
     MOST_ENTRIES,
@@ -36,6 +38,9 @@ from collapse_theory.simulate.solve import cross_validated, fitted
 from collapse_theory.simulate.trial import Setting, Trial, digest
 
 __all__ = ["GaussianTrial", "RealTrial", "linear_trial"]
+
+_TEST_ROWS = 2000
+"""Fresh rows that the test error of a network is the mean over: a few percent of noise in a run, and no bias."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,60 +84,97 @@ class GaussianTrial:
         """Return the excess risk of the tested model in one run."""
         X: dict[int, np.ndarray] = {}
         y: dict[int, np.ndarray] = {}
-        F: dict[int, np.ndarray] = {}
-        w = self._truths(rng)
+        F: dict[int, np.ndarray | Layer] = {}
+        size = self.truth.size
+        w = {k: np.append(x, np.zeros(self._further)) for k, x in self._truths(rng).items()}
         for step in self.program.steps:
             match step:
                 case Draw():
-                    X[step.design] = rng.standard_normal((step.rows, self.truth.size)) * self.deviation[step.covariance]
+                    X[step.design] = rng.standard_normal((step.rows, size)) * self.deviation[step.covariance]
                 case Feature():
-                    F[step.features] = _features(self.truth.size, step, rng)
+                    F[step.features] = self._drawn(step, rng)
                 case Label():
-                    labeller = _combination(step, w, self.truth.size)
-                    y[step.sample] = _noisy(_again(X[step.design] @ labeller, step, y), step.noise, rng)
+                    labeller = _combination(step, w, size + self._further)
+                    y[step.sample] = _noisy(
+                        _again(_predicted(labeller, X[step.design], F, step.design), step, y), step.noise, rng
+                    )
                 case Solve():
                     features = None if step.features is None else F[step.features]
                     w[step.fit] = self._fit(step, X, y, features)
                     if step is self.program.steps[-1] and self.program.measured != "test error":
-                        return self._residuals(step, X, y, w[step.fit], features)
+                        predicted = {b.design: _predicted(w[step.fit], X[b.design], F, b.design) for b in step.blocks}
+                        return self._residuals(step, X, y, predicted, features)
                     for design in step.release:
                         del X[design]
-        miss = self.program.model(w) - w[TRUTH]
-        return float(self.test @ np.square(miss)) + self.floor
+                        for layer in F.values():
+                            if isinstance(layer, Layer):
+                                layer.forget(design)
+        return self._missed(self.program.model(w) - w[TRUTH], F, rng) + self.floor
+
+    @cached_property
+    def _further(self) -> int:
+        """The number of coefficients of a model on features of networks."""
+        return sum(step.m for step in self.program.layers)
+
+    def _drawn(self, step: Feature, rng: np.random.Generator) -> np.ndarray | Layer:
+        weights = _features(self.truth.size, step, rng)
+        if step.activation is None:
+            return weights
+        before = sum(x.m for x in self.program.layers if x.features < step.features)
+        place = slice(self.truth.size + before, self.truth.size + before + step.m)
+        return Layer(weights, step.activation, float(np.square(self.deviation[COMMON]).sum()), rng, place)
+
+    def _missed(self, miss: np.ndarray, F: Mapping[int, np.ndarray | Layer], rng: np.random.Generator) -> float:
+        """Return the mean square of a model: of a network's over fresh rows, of every other in closed form."""
+        layers = [layer for layer in F.values() if isinstance(layer, Layer) and miss[layer.place].any()]
+        if any(not layer.activation.gaussian for layer in layers):
+            rows = rng.standard_normal((_TEST_ROWS, self.truth.size)) * np.sqrt(self.test)
+            return float(np.mean(np.square(_predicted(miss, rows, F, None))))
+        noise = 0.0
+        linear = miss[: self.truth.size]
+        for layer in layers:
+            linear = linear + layer.activation.linear * (layer.F @ miss[layer.place])
+            noise += float(layer.noise**2 * np.square(miss[layer.place]).sum())
+        return float(self.test @ np.square(linear)) + noise
 
     def _residuals(
         self,
         step: Solve,
         X: Mapping[int, np.ndarray],
         y: Mapping[int, np.ndarray],
-        w: np.ndarray,
-        F: np.ndarray | None,
+        predicted: Mapping[int, np.ndarray],
+        F: np.ndarray | Layer | None,
     ) -> float:
         """Return the mean square of the residuals of a fit, as they are or cross-validated."""
-        found = _mean_square(step, y, {b.design: X[b.design] @ w for b in step.blocks})
+        found = _mean_square(step, y, predicted)
         if self.program.measured == "training error":
             return found
-        rows = np.vstack([X[b.design] * np.sqrt(b.weight / step.N) for b in step.blocks])
-        rows = rows if F is None else rows @ F
+        rows = np.vstack([_seen(X[b.design], F, b.design) * np.sqrt(b.weight / step.N) for b in step.blocks])
         dual = np.concatenate([_pooled_labels(b, y) * np.sqrt(b.weight / step.N) for b in step.blocks])
         return cross_validated(rows @ rows.T, found, dual, step.N, step)
 
     def _fit(
-        self, step: Solve, X: Mapping[int, np.ndarray], y: Mapping[int, np.ndarray], F: np.ndarray | None
+        self, step: Solve, X: Mapping[int, np.ndarray], y: Mapping[int, np.ndarray], F: np.ndarray | Layer | None
     ) -> np.ndarray:
         varies = np.array([self.deviation[b.covariance] > 0 for b in step.blocks])
         live = varies.any(axis=0)
-        rows = np.vstack([X[b.design] for b in step.blocks])
         labels = np.concatenate([_pooled_labels(b, y) for b in step.blocks])
         weight = np.concatenate([np.full(len(X[b.design]), b.weight / step.N) for b in step.blocks])
+        out = np.zeros(self.truth.size + self._further)
+        if isinstance(F, Layer):
+            seen = np.vstack([F.rows(X[b.design], b.design) for b in step.blocks])
+            out[F.place] = fitted(seen, labels, weight, step, None, general_position=False)
+            return out
+        rows = np.vstack([X[b.design] for b in step.blocks])
         # Gaussian rows are in general position, unless the pooled covariances have different null spaces.
         general = bool((varies == live).all())
         if (
             F is not None
         ):  # features mix all directions, and rows of more of them than live directions are in special position
-            return fitted(rows, labels, weight, step, F, general_position=general and F.shape[1] <= live.sum())
-        out = np.zeros(self.truth.size)
-        out[live] = fitted(rows[:, live], labels, weight, step, None, general_position=general)
+            few = general and F.shape[1] <= live.sum()
+            out[: self.truth.size] = fitted(rows, labels, weight, step, F, general_position=few)
+            return out
+        out[: self.truth.size][live] = fitted(rows[:, live], labels, weight, step, None, general_position=general)
         return out
 
 
@@ -158,14 +200,16 @@ class RealTrial:
         truth = self.points.truth
         rows: dict[int, np.ndarray] = {}
         y: dict[int, np.ndarray] = {}
-        F: dict[int, np.ndarray] = {}
+        F: dict[int, np.ndarray | Layer] = {}
         f = {TRUTH: truth}
         for step in self.program.steps:
             match step:
                 case Draw():
                     rows[step.design] = rng.integers(truth.size, size=step.rows)
                 case Feature():
-                    F[step.features] = _features(self.points.dimension, step, rng)
+                    weights = _features(self.points.dimension, step, rng)
+                    phi = step.activation
+                    F[step.features] = weights if phi is None else Layer(weights, phi, self.points.trace, rng)
                 case Label():
                     labels = _again(_combination(step, f, truth.size)[rows[step.design]], step, y)
                     y[step.sample] = _noisy(labels, step.noise, rng)
@@ -193,6 +237,22 @@ class RealTrial:
             moment += b.weight * np.bincount(rows[b.design], _pooled_labels(b, y), minlength=weight.size)
         drawn = np.flatnonzero(weight)
         return drawn, moment[drawn] / weight[drawn], weight[drawn] / step.N
+
+
+def _seen(X: np.ndarray, F: np.ndarray | Layer | None, design: int) -> np.ndarray:
+    """Return what a fit sees of the rows of a design."""
+    if isinstance(F, Layer):
+        return F.rows(X, design)
+    return X if F is None else np.asarray(X @ F)
+
+
+def _predicted(model: np.ndarray, X: np.ndarray, F: Mapping[int, np.ndarray | Layer], design: int | None) -> np.ndarray:
+    """Return the values of a model on rows, which may be those of a design."""
+    out = X @ model[: X.shape[1]]
+    for layer in F.values():
+        if isinstance(layer, Layer) and model[layer.place].any():
+            out += layer.rows(X, design) @ model[layer.place]
+    return np.asarray(out)
 
 
 def _combination(step: Label, models: Mapping[int, np.ndarray], size: int) -> np.ndarray:
@@ -304,6 +364,12 @@ def _gaussian(program: Procedure, setting: Setting) -> GaussianTrial:
     target.check(reference)
     truth = np.sqrt(target.energies(reference))
     deviation = {name: np.sqrt(spectra[name].eigenvalues) for name in program.covariances}
+    if program.layers and {*program.covariances, test} != {COMMON}:
+        other = next(x for x in (*program.covariances, test) if x != COMMON)
+        raise PipelineError(
+            f"features with an activation need all inputs to be of the common covariance, got {shown(other)}; omit covariance= and "
+            "test_covariance="
+        )
     risk = spectra[test].eigenvalues
     seen = np.any([x > 0 for x in deviation.values()], axis=0)
     if any(isinstance(step, Feature) for step in program.steps):

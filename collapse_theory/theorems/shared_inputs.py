@@ -362,15 +362,21 @@ def strong_collapse() -> ErrorFormula:
     :math:`p_1\|p_2\delta\|_\Sigma^2+p_2\|p_1\delta\|_\Sigma^2`, so :math:`\zeta` is
     :math:`p_2^2\operatorname{tr}\Delta\,\mathcal G[\Sigma]` plus that noise times the response.
     """
-    stage, offset = Generation(N, lam, sigma), eigenvalue_of("Delta")
     clean = ridge_clean().mapped(lambda e: e.xreplace({T: N}))
+    return ErrorFormula(
+        {**clean.parts, "synthetic_variance": offset_variance()}, "proportional", (Eq(p1 + p2, 1),), (), "operator"
+    )
+
+
+def offset_variance() -> Expr:
+    """Return what a share of rows whose labeller has a random offset adds to the error of a ridge regression."""
+    stage, offset = Generation(N, lam, sigma), eigenvalue_of("Delta")
     r = shrinkage(stage.kappa)
     answer = response(eigenvalue, stage)
     image = (eigenvalue * r**2, stage.kappa**2 * answer, r**2 / eigenvalue)  # G[Sigma]: product, and rank-one term
     transported = SpectralTrace(offset * image[0]) + image[1] * SpectralTrace(offset * image[2])
     disagreement = factor(p1 * p2**2 + p2 * p1**2) * SpectralTrace(offset * eigenvalue)
-    zeta = p2**2 * transported + disagreement * answer
-    return ErrorFormula({**clean.parts, "synthetic_variance": zeta}, "proportional", (Eq(p1 + p2, 1),), (), "operator")
+    return p2**2 * transported + disagreement * answer
 
 
 @register(
