@@ -14,13 +14,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from sympy import Add, Eq, Expr, S, Symbol, linsolve
+from sympy import Add, Eq, Expr, S, Symbol
 from sympy.core.symbol import Str
 
 from collapse_theory import symbols
 from collapse_theory.algebra.effective import EffectiveRidge
 from collapse_theory.algebra.feature_scalars import FeatureRidge
 from collapse_theory.algebra.integrals import OffsetForm, SpectralIntegral, SpectralTrace, df
+from collapse_theory.algebra.printing import matrix_name
 from collapse_theory.derive.cavity import FEATURES, OwnFit, Pair
 from collapse_theory.derive.pooled import PooledFit, PooledSystem
 from collapse_theory.describe.truths import Pair as Truths
@@ -132,9 +133,7 @@ class Expressions:
             return self._eliminated(pair, sights, matrix, right)
         if len(sights) == 1:
             return [right[0] / self.named("D", (*pair, *sights[0]), 1 - matrix[0][0])]
-        x = [symbols.trace_scalar(i + 1) for i in size]
-        ((*solution,),) = linsolve([x[i] - right[i] - sum(matrix[i][j] * x[j] for j in size) for i in size], x)
-        return solution
+        return self._solved(pair, [[int(i == j) - matrix[i][j] for j in size] for i in size], right)
 
     def _eliminated(
         self, pair: Pair, sights: Sequence[tuple[str, bool]], matrix: list[list[Expr]], right: Sequence[Expr]
@@ -148,10 +147,18 @@ class Expressions:
         if len(others) == 1:
             found = [known[0] / self.named("D", (*pair, *sights[0]), 1 - inner[0][0])]
         else:
-            x = [symbols.trace_scalar(i + 1) for i in others]
-            rows = [x[i] - known[i] - sum(inner[i][j] * x[j] for j in others) for i in others]
-            ((*found,),) = linsolve(rows, x) if rows else ((),)
+            found = self._solved(pair, [[int(i == j) - inner[i][j] for j in others] for i in others], known)
         return [*found, right[last] / free + sum(per[j] * found[j] for j in others)]
+
+    def _solved(self, pair: Pair, rows: list[list[Expr]], right: Sequence[Expr]) -> list[Expr]:
+        """Return the solution of a small system by Cramer's rule, its determinant named."""
+        if not rows:
+            return []
+        whole = self.named("D", pair, _determinant(rows))
+        return [
+            _determinant([[right[i] if k == j else x for k, x in enumerate(row)] for i, row in enumerate(rows)]) / whole
+            for j in range(len(rows))
+        ]
 
     # ------------------------------------------------------------------ names
     def named(self, kind: str, index: tuple[Any, ...], e: Any) -> Any:
@@ -166,7 +173,7 @@ class Expressions:
     def _name(self, kind: str, index: tuple[Any, ...], e: Expr) -> Symbol:
         if e not in self._names:
             fits = [str(k + 1) for k in index[:2] if not isinstance(k, str)]
-            about = [str(x) for x in index[len(fits) :] if x not in (eigenvalue.name, False)]
+            about = [_index(str(x)) for x in index[len(fits) :] if x not in (eigenvalue.name, False)]
             name = f"{kind}_{{{','.join([('' if len(self.system.fits) < 10 else ',').join(fits), *about])}}}"
             make = Eigenvalue if kind in _MATRICES else symbols.intermediate
             while (x := make(name)) in self.definitions:
@@ -182,6 +189,21 @@ class Expressions:
             if x in needed:
                 needed |= names_in(self.definitions[x])
         return {x: e for x, e in self.definitions.items() if x in needed}
+
+
+def _determinant(rows: Sequence[Sequence[Expr]]) -> Expr:
+    """Return a determinant by its first column, entries left as they are."""
+    if len(rows) == 1:
+        return rows[0][0]
+    minors = ([row[1:] for k, row in enumerate(rows) if k != i] for i in range(len(rows)))
+    return Add(
+        *((-1) ** i * row[0] * _determinant(minor) for i, (row, minor) in enumerate(zip(rows, minors, strict=True)))
+    )
+
+
+def _index(name: str) -> str:
+    r"""Return what a name is about as an index: a covariance, a truth, the features as :math:`\phi`."""
+    return r"\phi" if name == FEATURES[0] else matrix_name(Eigenvalue(name))
 
 
 _MATRICES = frozenset("AGRFMJ")

@@ -22,7 +22,7 @@ from collapse_theory.derive.labeller import FitStep, Fluctuation, Integrals, Lab
 from collapse_theory.derive.pooled import PooledSystem, pooled_system
 from collapse_theory.derive.pooled_scalars import PipelineScalar
 from collapse_theory.derive.rounds import RoundRule, RoundSum, round_sums
-from collapse_theory.derive.written_out import WrittenOut, replaced, write_out
+from collapse_theory.derive.written_out import WrittenOut, write_out
 from collapse_theory.describe.truths import ENERGIES, Pair, pair_of
 from collapse_theory.numerics.generations import Generations
 from collapse_theory.numerics.plan import Plan, compile_plan
