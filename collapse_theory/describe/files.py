@@ -3,6 +3,8 @@
 A file names either samples and fits (``[[sample]]``, ``[[fit]]``) or a ``workflow`` with the arguments of the call, and
 what a report needs around it: inputs, seed, trials, ``[values]`` of symbols, a ``[sweep]`` over symbols or arguments,
 and ``[[curve]]`` tables that override arguments or values. Numbers may be formulas in quotes anywhere.
+What is fitted is linear regression on a spectrum and target, or on ``data`` (its first ``rows``, or a ``kernel`` among
+them), or another ``family`` of which something is ``measured``.
 """
 
 from __future__ import annotations
