@@ -6,7 +6,9 @@ SEED ?= 1
 N ?= 60
 STAMP := $(VENV)/.installed
 
-.PHONY: package demo test test-heavy mutants check lint types bench finite-size clean
+.PHONY: package demo gallery test test-heavy mutants check lint types bench finite-size clean
+
+GALLERY := $(patsubst examples/gallery/%.toml,out/gallery/%/figure.png,$(sort $(wildcard examples/gallery/*.toml)))
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -15,6 +17,13 @@ $(STAMP): pyproject.toml
 
 demo: $(STAMP)  ## the main job: theory against simulation on handwritten digits
 	$(BIN)/collapse-theory report examples/digits.toml -o out/digits
+
+gallery: $(STAMP)  ## every figure of docs/gallery.md, two at a time; what is finished stays, what was interrupted goes on
+	OMP_NUM_THREADS=1 $(MAKE) --keep-going --jobs=2 $(GALLERY)
+
+out/gallery/%/figure.png: examples/gallery/%.toml
+	$(BIN)/collapse-theory report $< -o $(@D)
+	cp $@ docs/gallery/$*.png
 
 test: $(STAMP)  ## the test suite, on all cores; doctests and derivations included
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal

@@ -461,9 +461,10 @@ def report(
         for series in study.series:
             if series.diagnosis is not None:
                 say(f"{series.name}: {series.diagnosis.verdict}. {series.diagnosis.reason}")
-        z = study.largest("gaussian", lambda c: c.z)
-        if z is not None:
-            say(f"largest z-score, Gaussian inputs: {z[2].z:+.2f} ({z[0].name})")
+        for kind, inputs in (("gaussian", "Gaussian inputs"), ("rows", "rows drawn from the models")):
+            z = study.largest(kind, lambda c: c.z)
+            if z is not None:
+                say(f"largest z-score, {inputs}: {z[2].z:+.2f} ({z[0].name})")
         for series in study.series:
             gaps = [c.relative_gap for s, _, c in study.checks("real") if s is series]
             if gaps:

@@ -21,6 +21,7 @@ from collapse_theory.describe.pipeline import Pipeline
 from collapse_theory.describe.recipe import located
 from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
+from collapse_theory.families.named import family_of
 from collapse_theory.theorems.catalog import catalog
 
 __all__ = ["ClaimedProblem", "Problem", "claimed_problem", "pairs", "problem", "rate_problem"]
@@ -68,7 +69,13 @@ def problem(what: str, spectrum: str | None, target: str | None, assignments: li
     paths = settings.recipe.paths
     last = {k: v[-1].item() for k, v in swept.items() if k in paths}
     changed = {k: v for k, v in given.items() if k in paths}
-    formula = test_error(settings.recipe.build(first, **{**last, **changed}))
+    if settings.measured != "test error":
+        raise ParseError(
+            f"{what} needs to measure the test error here, got {settings.measured!r}; use collapse-theory report"
+        )
+    named = first.family or settings.family
+    family = None if named is None else family_of(named, settings.folder)
+    formula = test_error(settings.recipe.build(first, **{**last, **changed}), family=family, method=settings.method)
     _known(given, formula, paths)
     free = {x.name for x in formula.free_symbols}
     values = {**settings.values_of(first), **{k: v for k, v in swept.items() if k not in paths}}

@@ -16,7 +16,9 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from collapse_theory.core.errors import DomainError, ParseError, nearest, shown
-from collapse_theory.core.numbers import flag, real_array
+from collapse_theory.core.numbers import flag, integer, real_array
+from collapse_theory.describe.kernel_functions import Kernel
+from collapse_theory.describe.mnist import mnist
 from collapse_theory.describe.noise_level import cross_validated_noise, residual_noise
 from collapse_theory.describe.spectra import Eigenvalues
 from collapse_theory.describe.targets import Energies
@@ -258,6 +260,7 @@ class Dataset:
         y: Labels, shape (N,).
         spectrum: Eigenvalues of the covariance of ``X``.
         target: Energies of the least-squares target.
+        kernel: Kernel matrix of the rows of ``X``, of which spectrum and target then are; None without a kernel.
     """
 
     name: str
@@ -266,6 +269,7 @@ class Dataset:
     y: np.ndarray
     spectrum: Eigenvalues
     target: Energies
+    kernel: np.ndarray | None = None
 
 
 def digits() -> tuple[str, np.ndarray, np.ndarray]:
@@ -281,16 +285,25 @@ def digits() -> tuple[str, np.ndarray, np.ndarray]:
     return "1,797 handwritten digits of scikit-learn; pixels centred and divided by 4, labels standardised", X, y
 
 
-DATASETS: Mapping[str, Callable[[], tuple[str, np.ndarray, np.ndarray]]] = {"digits": digits}
+DATASETS: Mapping[str, Callable[[], tuple[str, np.ndarray, np.ndarray]]] = {
+    "digits": digits,
+    "mnist": mnist,
+}
 """Name -> function that returns a description, inputs and labels. Another data set is one more entry."""
 
 
 @functools.cache
-def dataset(name: str) -> Dataset:
-    """Return a bundled data set by name.
+def dataset(name: str, rows: int | None = None, kernel: Kernel | None = None) -> Dataset:
+    """Return a data set by name.
+
+    Args:
+        name: One of ``DATASETS``.
+        rows: Use so many rows, the first ones; None is all.
+        kernel: Take spectrum and target of this kernel among the rows, instead of their covariance.
 
     Raises:
         ParseError: If the name is unknown.
+        DomainError: If there are fewer rows, or the data cannot be had.
 
     >>> dataset("digits").spectrum.rank
     61
@@ -298,7 +311,13 @@ def dataset(name: str) -> Dataset:
     if name not in DATASETS:
         raise ParseError(f"data needs a known data set, got {shown(name)}{nearest(name, DATASETS)}")
     description, X, y = DATASETS[name]()
+    if rows is not None:
+        rows = integer(rows, "rows", least=2, most=len(y), remedy=f"{name} has so many")
+        description, X, y = f"the first {rows:,} of {description}", X[:rows], y[:rows]
+        y = (y - y.mean()) / y.std()
     for array in (X, y):
         array.setflags(write=False)
-    spectrum, target = from_data(X, y)
-    return Dataset(name, description, X, y, spectrum, target)
+    if kernel is None:
+        return Dataset(name, description, X, y, *from_data(X, y))
+    K = kernel.matrix(X)
+    return Dataset(name, f"{description}; {kernel}", X, y, *from_kernel(K, y), K)

@@ -3,6 +3,8 @@
 A file names either samples and fits (``[[sample]]``, ``[[fit]]``) or a ``workflow`` with the arguments of the call, and
 what a report needs around it: inputs, seed, trials, ``[values]`` of symbols, a ``[sweep]`` over symbols or arguments,
 and ``[[curve]]`` tables that override arguments or values. Numbers may be formulas in quotes anywhere.
+What is fitted is linear regression on a spectrum and target, or on ``data`` (its first ``rows``, or a ``kernel`` among
+them), or another ``family`` of which something is ``measured``.
 """
 
 from __future__ import annotations
@@ -45,6 +47,11 @@ _SETTINGS = (
     "target",
     "overlaps",
     "data",
+    "rows",
+    "kernel",
+    "family",
+    "measured",
+    "method",
     "inputs",
     "seed",
     "trials",
@@ -54,6 +61,7 @@ _SETTINGS = (
     "curve",
 )
 _INPUTS = ("gaussian", "real")
+_ROWS = ("rows",)  # of other families, whose models draw whole rows
 _WHOLE = 2**63  # integers of a file go into arrays
 
 
@@ -67,7 +75,11 @@ class Settings:
         spectrum: Covariance eigenvalues, from ``spectrum`` or ``data``; None if the file has neither.
         target: Target energies, from ``target`` or ``data``; None if the file has neither.
         data: The data set that ``data`` names, or None.
-        inputs: Which simulations to run: "gaussian", "real" (rows of the data set), both or none.
+        method: How the test error is derived, as in ``ct.test_error``.
+        family: Text of a family other than linear regression, read by :func:`.family_of`; None is linear regression.
+        measured: What is predicted and simulated; of a family one of its ``measures``.
+        folder: Of the file; paths in it start there.
+        inputs: Which simulations to run: "gaussian", "real" (rows of the data set), both or none; of a family "rows".
         seed: Seed of the simulations.
         trials: Trials of each simulation.
         jobs: Worker processes.
@@ -81,6 +93,10 @@ class Settings:
     spectrum: Spectrum | None
     target: Target | None
     data: Dataset | None
+    method: str
+    family: str | None
+    measured: str
+    folder: Path
     inputs: tuple[str, ...]
     seed: int
     trials: int
@@ -168,20 +184,26 @@ class _Reader:
                 f"{self.file}, [values]: needs names of symbols, got {shown(name)}, an argument of the pipeline; give it where "
                 "the pipeline is described, in [sweep] or in [[curve]]"
             )
-        for name in sorted(adjusted - {*recipe.paths, "name"}):
+        for name in sorted(adjusted - {*recipe.paths, "name", "family"}):
             if name not in used:
                 hint = nearest(name, [*used, *recipe.paths])
                 raise ParseError(
                     f"{self.file}: [sweep], [values] and [[curve]] need symbols or arguments in use, got {shown(name)}{hint}"
                 )
         spectrum, target, data = self.measures()
+        family = self.family(curves)
+        families = family is not None or curves[0].family is not None
         settings = Settings(
             title=self.title,
             recipe=recipe,
             spectrum=spectrum,
             target=target,
             data=data,
-            inputs=self.kinds(data),
+            method=self.get("method", str, "auto"),
+            family=family,
+            measured=self.get("measured", str, "test error"),
+            folder=self.file.parent,
+            inputs=self.kinds(data, families=families),
             seed=self.count("seed", 0, 0),
             trials=self.count("trials", 200, 2, MOST_TRIALS),
             jobs=self.workers(),
@@ -256,10 +278,32 @@ class _Reader:
             raise ParseError(
                 f"{self.file}, {place}: needs a name in quotes, got {shown(table.get('name'))}; add name = ..."
             )
-        rest = {k: v for k, v in table.items() if k != "name"}
+        family = table.get("family")
+        if not isinstance(family, str | None):
+            raise ParseError(f"{self.file}, {place}: family needs to be text in quotes, got {shown(family)}; quote it")
+        rest = {k: v for k, v in table.items() if k not in {"name", "family"}}
         arguments = {k: v for k, v in rest.items() if k in recipe.paths}
         numbers = {k: self.number(v, f"{place}, {k}") for k, v in rest.items() if k not in arguments}
-        return Curve(table["name"], arguments, numbers)
+        return Curve(table["name"], arguments, numbers, family)
+
+    def family(self, curves: Iterable[Curve]) -> str | None:
+        """Return the text of the family, after checking that nothing of linear regression stands beside it."""
+        family = self.get("family", str, None)
+        if family is None and not any(c.family for c in curves):
+            if "measured" in self.document:
+                raise ParseError(
+                    f"{self.file}: measured needs a family, got linear regression; add family = ... or drop it"
+                )
+            return None
+        for key in ("spectrum", "target", "overlaps", "data", "rows", "kernel", "method"):
+            if key in self.document:
+                raise ParseError(f"{self.file}: {key} belongs to linear regression, got a family too; drop one of them")
+        for c in curves:
+            if family is None and c.family is None:
+                raise ParseError(
+                    f"{self.file}: every curve needs a family if one has, got none for {shown(c.name)}; add it"
+                )
+        return family
 
     # ------------------------------------------------------------------ what it is evaluated and simulated on
     def measures(self) -> tuple[Spectrum | None, Target | None, Dataset | None]:
@@ -270,8 +314,13 @@ class _Reader:
             if texts["spectrum"] is not None or texts["target"] is not None or several:
                 raise ParseError(f"{self.file} needs either data or spectrum and target, got both; data estimates them")
             with located(str(self.file)):
-                data = dataset(texts["data"])
+                kernel = self.get("kernel", str, None)
+                rows = self.count("rows", 0, 2) if "rows" in self.document else None
+                data = dataset(texts["data"], rows, None if kernel is None else strings.kernel(kernel))
             return data.spectrum, data.target, data
+        for key in ("rows", "kernel"):
+            if key in self.document:
+                raise ParseError(f"{self.file}: {key} needs data, got none; add data = {min(DATASETS)!r} or drop it")
         if texts["spectrum"] is None and (texts["target"] is not None or several):
             raise ParseError(
                 f"{self.file} needs a spectrum with its target, got target = {self.document['target']!r} alone; add "
@@ -302,13 +351,16 @@ class _Reader:
             for names, x in self.table("overlaps").items()
         }
 
-    def kinds(self, data: Dataset | None) -> tuple[str, ...]:
-        default = ["gaussian"] if data is None else list(_INPUTS)
+    def kinds(self, data: Dataset | None, *, families: bool) -> tuple[str, ...]:
+        known: tuple[str, ...] = _ROWS if families else _INPUTS
+        default = list(known) if data is not None or families else ["gaussian"]
+        if data is not None and data.kernel is not None:
+            default = ["real"]
         kinds = self.get("inputs", list, default)
         for kind in kinds:
-            if kind not in _INPUTS:
+            if kind not in known:
                 raise ParseError(
-                    f"{self.file}: inputs needs some of {', '.join(_INPUTS)}, got {shown(kind)}{nearest(str(kind), _INPUTS)}"
+                    f"{self.file}: inputs needs some of {', '.join(known)}, got {shown(kind)}{nearest(str(kind), known)}"
                 )
         if "real" in kinds and data is None:
             raise ParseError(f"{self.file}: inputs = ['real'] needs data, got none; add data = {min(DATASETS)!r}")

@@ -43,11 +43,13 @@ class Curve:
         name: What the legend calls it.
         arguments: Overrides of the recipe's arguments, by dotted path.
         values: Values of symbols that hold for this curve only.
+        family: Text of the family of this curve only, None for that of the file.
     """
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     values: Mapping[str, int | float] = field(default_factory=dict)
+    family: str | None = None
 
 
 @dataclass(frozen=True)

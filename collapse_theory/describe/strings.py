@@ -20,10 +20,11 @@ from collapse_theory.core.errors import ParseError, nearest, shown
 from collapse_theory.core.reading import as_path, read_array
 from collapse_theory.describe.filters import Filter, GradientDescent, GradientFlow
 from collapse_theory.describe.grammar import NO_NAMES, formula
+from collapse_theory.describe.kernel_functions import KERNELS, Kernel
 from collapse_theory.describe.spectra import Eigenvalues, Isotropic, PowerLaw, Spectrum, Spiked
 from collapse_theory.describe.targets import Coefficients, Energies, RandomTarget, SourceTarget, Target
 
-__all__ = ["filter_of", "overlap", "spectrum", "target", "values"]
+__all__ = ["described", "filter_of", "kernel", "overlap", "spectrum", "target", "values"]
 
 _SPECTRA: Mapping[str, Callable[..., Spectrum]] = {"isotropic": Isotropic, "powerlaw": PowerLaw, "spiked": Spiked}
 _TARGETS: Mapping[str, Callable[..., Target]] = {"random": RandomTarget, "source": SourceTarget}
@@ -122,7 +123,7 @@ def spectrum(text: str, base: Path | str = ".") -> Spectrum:
     >>> spectrum("spiked:d=100,spikes=20/10/5").rank
     100
     """
-    return _object(text, "spectrum", _SPECTRA, Eigenvalues, Path(base))
+    return described(text, "spectrum", _SPECTRA, Eigenvalues, Path(base))
 
 
 def target(text: str, base: Path | str = ".") -> Target:
@@ -140,7 +141,7 @@ def target(text: str, base: Path | str = ".") -> Target:
     kind, _, rest = (part.strip() for part in text.partition(":")) if isinstance(text, str) else ("", "", "")
     if kind == "coefficients":
         return Coefficients(read_array(_file(Path(base), rest, "target"), "coefficients"))
-    return _object(text, "target", _TARGETS, Energies, Path(base))
+    return described(text, "target", _TARGETS, Energies, Path(base))
 
 
 def overlap(given: Any, base: Path | str = ".") -> Any:
@@ -175,11 +176,31 @@ def filter_of(text: str, names: Mapping[str, Expr] | None = None) -> Filter:
     return _built(text, "filter", _FILTERS, lambda x: formula(x, names or NO_NAMES), list(_FILTERS))
 
 
+def kernel(text: str) -> Kernel:
+    """Return the kernel that ``text`` denotes: ``rbf:gamma=0.01`` or ``polynomial:degree=3,gamma=0.01,offset=1``.
+
+    Raises:
+        ParseError: If the text has an unknown kind or keyword.
+        DomainError: If a value is out of range.
+
+    >>> kernel("polynomial:degree=3")
+    PolynomialKernel(degree=3, gamma=None, offset=1)
+    """
+    return _built(text, "kernel", KERNELS, formula, list(KERNELS))
+
+
 def _file(base: Path, rest: str, what: str) -> Path:
     return base / as_path(rest, f"{what} file")
 
 
-def _object(text: str, what: str, kinds: Mapping[str, Any], from_array: Callable[[np.ndarray], Any], base: Path) -> Any:
+def described(
+    text: str, what: str, kinds: Mapping[str, Any], from_array: Callable[[np.ndarray], Any], base: Path
+) -> Any:
+    """Return the object of one of ``kinds`` (``kind:field=VALUE,...``), or what ``from_array`` makes of ``file:PATH``.
+
+    Raises:
+        ParseError: If the text has an unknown kind or keyword, or the file cannot be read.
+    """
     kind, _, rest = (part.strip() for part in text.partition(":")) if isinstance(text, str) else ("", "", "")
     if kind == "file":
         return from_array(read_array(_file(base, rest, what), what))

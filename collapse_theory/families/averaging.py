@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 import numpy as np
 from sympy import Expr, Ge, ImmutableMatrix, S, Symbol, cancel
 
-from collapse_theory.core.arguments import instance
+from collapse_theory.core.arguments import choice, instance
 from collapse_theory.core.errors import PipelineError, shown
 from collapse_theory.core.numbers import flag
 from collapse_theory.derive.family import Described, Family
 from collapse_theory.derive.formula import ErrorFormula, Regime
 from collapse_theory.describe.pipeline import TRUTH, Fit, Labels, OneOf, Pipeline, Sample, Truth
 from collapse_theory.families.calculus import Moments, RowLaw, moments
+from collapse_theory.families.token_errors import Bracket, certain
 
 __all__ = ["Averaging", "covariances"]
 
@@ -31,6 +32,8 @@ class Averaging(Family):
     references: ClassVar[tuple[str, ...]]
     convex: ClassVar[bool]
     """Whether a linear source needs non-negative coefficients (a probability distribution)."""
+    measures: ClassVar[tuple[str, ...]] = ("test error",)
+    """What ``ct.simulate(..., measured=)`` measures of a model, and :meth:`expected` knows the mean of."""
 
     @abc.abstractmethod
     def error_terms(self, pipeline: Pipeline, model: Fit) -> Mapping[str, Expr]:
@@ -76,6 +79,34 @@ class Averaging(Family):
             model=fit,
             family=self,
         )
+
+    def expected(self, pipeline: Pipeline, model: Fit | None = None, measured: str = "test error") -> Bracket:
+        """Return the mean of what is measured of a model: exact (of :class:`.Regular`, to leading order), or two bounds.
+
+        Args:
+            pipeline: Numeric.
+            model: The tested fit; None is the last.
+            measured: One of ``measures``.
+
+        Raises:
+            PipelineError: If the pipeline means nothing for the family or has free symbols, or the family has no such measure.
+
+        >>> from collapse_theory.families.categorical import Categorical
+        >>> pipe = Pipeline(); m = pipe.fit(pipe.sample(T=2))
+        >>> Categorical([0.5, 0.5]).expected(pipe, m, "diversity").value
+        0.25
+        """
+        choice(measured, "measured", self.measures)
+        self.check(pipeline)
+        if pipeline.free_symbols:
+            names = ", ".join(sorted(map(str, pipeline.free_symbols)))
+            raise PipelineError(f"expected needs numbers throughout, got free symbols {names}; substitute values")
+        return self._expected(pipeline, pipeline.model(model), measured)
+
+    def _expected(self, pipeline: Pipeline, model: Fit, measured: str) -> Bracket:
+        """Return the mean of what is measured; a family with more measures than the test error has its own."""
+        del measured
+        return certain(float(self.theory(pipeline, model).evaluate()), f"covariance calculus, {self.regime}")
 
     def moments(self, pipeline: Pipeline, *, exact: bool | None = None) -> Moments:
         """Return the covariances of all fits, after checking that the family can run the pipeline."""

@@ -33,7 +33,7 @@ from collapse_theory.families.resampling import (
     sum_over_tokens,
 )
 from collapse_theory.families.sampling import Run, TokenSampler, numeric
-from collapse_theory.families.token_errors import Bracket, distinct_tokens, total_variation
+from collapse_theory.families.token_errors import Bracket, certain, distinct_tokens, total_variation
 from collapse_theory.families.vocabulary import TokenGroups, group
 from collapse_theory.families.wright_fisher import chain
 from collapse_theory.simulate.trial import Setting, Trial
@@ -71,6 +71,7 @@ class Categorical(Averaging):
     regime: ClassVar[Regime] = "exact"
     references: ClassVar[tuple[str, ...]] = ("seddik2024synthetic", "suresh2024rate")
     convex: ClassVar[bool] = True
+    measures: ClassVar[tuple[str, ...]] = ("test error", "diversity", "total variation", "distinct tokens")
 
     def __post_init__(self) -> None:
         """Check that ``p`` is a distribution."""
@@ -97,10 +98,22 @@ class Categorical(Averaging):
         return {"bias": S.Zero, "variance": c if self.relative else c * self.gini}
 
     def trial(self, pipeline: Pipeline, model: Fit, setting: Setting) -> Trial:
-        """Return one simulated squared error ``|p_hat - p|^2`` as a function of the generator."""
+        """Return one simulated squared error ``|p_hat - p|^2``, or what else is measured, as a function of the generator."""
         self.check(pipeline)
         scale = 1 / float(self.gini) if self.relative else 1.0
-        return Run(numeric(pipeline, setting), model.index, TokenSampler(self.p / self.p.sum()), scale)
+        sampler = TokenSampler(self.p / self.p.sum(), setting.measured)
+        return Run(numeric(pipeline, setting), model.index, sampler, scale if setting.measured == "test error" else 1.0)
+
+    def _expected(self, pipeline: Pipeline, model: Fit, measured: str) -> Bracket:
+        match measured:
+            case "diversity":
+                return certain(self.diversity(pipeline, model), "covariance calculus")
+            case "total variation":
+                return self.total_variation(pipeline, model)
+            case "distinct tokens":
+                return self.distinct_tokens(pipeline, model)
+            case _:
+                return super()._expected(pipeline, model, measured)
 
     def diversity(self, pipeline: Pipeline, model: Fit | None = None) -> float:
         """Return ``E[1 - sum p_hat^2] = (1 - c)(1 - sum p^2)``: the chance that two tokens of the model differ.

@@ -29,6 +29,7 @@ from collapse_theory.describe.pipeline import Fit, Pipeline, Truth
 from collapse_theory.families.averaging import Averaging
 from collapse_theory.families.calculus import RowLaw
 from collapse_theory.families.sampling import GaussianSampler, Run, numeric
+from collapse_theory.families.token_errors import Bracket, certain
 from collapse_theory.families.variance_law import VarianceLaw
 from collapse_theory.simulate.trial import Setting, Trial
 
@@ -62,6 +63,7 @@ class Gaussian(Averaging):
     regime: ClassVar[Regime] = "exact"
     references: ClassVar[tuple[str, ...]] = ("shumailov2023curse", "kazdan2024collapse")
     convex: ClassVar[bool] = True
+    measures: ClassVar[tuple[str, ...]] = ("test error", "variance", "log variance")
 
     def __post_init__(self) -> None:
         """Check the dimension."""
@@ -72,9 +74,19 @@ class Gaussian(Averaging):
         return {"bias": S.Zero, "variance": S(self.moments(pipeline).covariances[model.index, model.index])}
 
     def trial(self, pipeline: Pipeline, model: Fit, setting: Setting) -> Trial:
-        """Return one simulated ``|mu_hat - mu|^2 / tr Sigma`` as a function of the generator."""
+        """Return one simulated ``|mu_hat - mu|^2 / tr Sigma``, or what else is measured, as a function of the generator."""
         self.check(pipeline)
-        return Run(numeric(pipeline, setting), model.index, GaussianSampler(self.d))
+        return Run(numeric(pipeline, setting), model.index, GaussianSampler(self.d, setting.measured))
+
+    def _expected(self, pipeline: Pipeline, model: Fit, measured: str) -> Bracket:
+        match measured:
+            case "variance":
+                return certain(float(self.covariance_factor(pipeline, model)), "covariance calculus")
+            case "log variance":
+                value = float(self.expected_log_determinant(pipeline, model)) / self.d
+                return certain(value, "Bartlett decomposition")
+            case _:
+                return super()._expected(pipeline, model, measured)
 
     def covariance_factor(self, pipeline: Pipeline, model: Fit | None = None) -> Any:
         """Return ``v`` with ``E Sigma_hat = v Sigma``: a float, or an expression if symbols are free.

@@ -115,14 +115,15 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class TokenSampler:
-    """Token counts; a model is a vector of frequencies. The error is ``|p_hat - p|^2``."""
+    """Token counts; a model is a vector of frequencies. The error is ``|p_hat - p|^2``, or what else is measured."""
 
     p: np.ndarray
+    measured: str = "test error"
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """The true frequencies."""
-        return (self.p,)
+        """The true frequencies, and what is measured if it is not the error."""
+        return (self.p,) if self.measured == "test error" else (self.p, self.measured)
 
     def truth(self) -> np.ndarray:
         """Return the true frequencies."""
@@ -149,20 +150,29 @@ class TokenSampler:
         return total / total.sum()
 
     def error(self, model: np.ndarray) -> float:
-        """Return the squared distance to the truth."""
-        return float(((model - self.p) ** 2).sum())
+        """Return what is measured of a model."""
+        match self.measured:
+            case "diversity":
+                return float((model * (1 - model)).sum())
+            case "total variation":
+                return float(np.abs(model - self.p).sum()) / 2
+            case "distinct tokens":
+                return float((model > 0).sum())
+            case _:
+                return float(((model - self.p) ** 2).sum())
 
 
 @dataclass(frozen=True)
 class GaussianSampler:
-    """Rows in d dimensions; a model is (mean, covariance), the truth N(0, I). The error is ``|mean|^2/d``."""
+    """Rows in d dimensions; a model is (mean, covariance), the truth N(0, I). The error is ``|mean|^2/d``, or what is measured."""
 
     d: int
+    measured: str = "test error"
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """The dimension."""
-        return (self.d,)
+        """The dimension, and what is measured if it is not the error."""
+        return (self.d,) if self.measured == "test error" else (self.d, self.measured)
 
     def truth(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the standard normal model."""
@@ -195,8 +205,15 @@ class GaussianSampler:
         return mean, (rows - mean).T @ ((rows - mean) * a[:, None])
 
     def error(self, model: tuple[np.ndarray, np.ndarray]) -> float:
-        """Return the squared error of the mean over the trace of the true covariance."""
-        return float(model[0] @ model[0]) / self.d
+        """Return what is measured of a model, per dimension."""
+        mean, covariance = model
+        match self.measured:
+            case "variance":
+                return float(np.trace(covariance)) / self.d
+            case "log variance":
+                return float(np.linalg.slogdet(covariance)[1]) / self.d
+            case _:
+                return float(mean @ mean) / self.d
 
 
 class RegularModel(Protocol):
@@ -266,7 +283,6 @@ def numeric(pipeline: Pipeline, setting: Setting) -> Pipeline:
     given = [
         f.name for f in fields(setting) if f.name not in {"values", "measured"} and getattr(setting, f.name) is not None
     ]
-    given += ["measured"] * (setting.measured != "test error")
     if given:
         raise DomainError(f"{given[0]} belongs to linear regression; this family needs only the pipeline, omit it")
     symbols = {s.name: s for s in pipeline.free_symbols}

@@ -24,7 +24,7 @@ from collapse_theory.describe import workflows
 from collapse_theory.describe.pipeline import Pipeline, Stage
 from collapse_theory.families.categorical import Categorical
 from collapse_theory.families.sampling import Run, TokenSampler
-from collapse_theory.families.token_errors import distinct_tokens, total_variation
+from collapse_theory.families.token_errors import distinct_tokens, total_variations
 
 __all__ = [
     "QUANTITIES",
@@ -40,7 +40,7 @@ __all__ = [
 
 _MOST_ROWS = 10**9
 _MOST = 10_000  # generations and runs of one report
-_EFFORT = 2e5  # per context and generation; beyond it total variation is given by its bounds
+_EFFORT = 2e9  # over all contexts of a workflow; beyond it total variation is given by its bounds
 QUANTITIES = ("distinct tokens", "diversity", "total variation")
 WORKFLOWS: dict[str, Callable[[int, Stage], Pipeline]] = {
     "replace": lambda n, stage: workflows.replace(n, stage, stage),
@@ -183,8 +183,8 @@ def text_collapse(
         progress(name, done, len(WORKFLOWS))
         pipelines = [build(generations, Stage(T=c.rows)) for c in contexts]
         simulated = _simulate(contexts, pipelines, runs, seed)
-        for g in range(generations + 1):
-            values = _theory(contexts, pipelines, g)
+        theories = _theory(contexts, pipelines).tolist()
+        for g, values in enumerate(theories):
             for q, quantity in enumerate(QUANTITIES):
                 sample = simulated[:, g, q]
                 sem = float(sample.std(ddof=1) / np.sqrt(runs))
@@ -213,18 +213,18 @@ def _positive(rows: int | None, default: int) -> int:
     return integer(rows, "rows", least=1, most=_MOST_ROWS, remedy="give the rows of each round")
 
 
-def _theory(contexts: Sequence[Context], pipelines: Sequence[Pipeline], g: int) -> list[tuple[float, float, float]]:
-    """Return (value, lower, upper) of each quantity: summed over contexts for tokens, averaged otherwise."""
-    total = np.zeros((3, 3))
+def _theory(contexts: Sequence[Context], pipelines: Sequence[Pipeline]) -> np.ndarray:
+    """Return (value, lower, upper) of each quantity, shape (fits, 3, 3): summed over contexts for tokens, averaged otherwise."""
+    total = np.zeros((len(pipelines[0].fits), 3, 3))
     for c, pipe in zip(contexts, pipelines, strict=True):
-        fit = pipe.fits[g]
         p = c.family.p
-        distinct, variation = distinct_tokens(pipe, fit, p, _EFFORT), total_variation(pipe, fit, p, _EFFORT)
-        diversity = c.family.diversity(pipe, fit)
-        total[0] += (distinct.value, distinct.lower, distinct.upper)
-        total[1] += c.weight * diversity
-        total[2] += c.weight * np.array([variation.value, variation.lower, variation.upper])
-    return [(float(a), float(b), float(c)) for a, b, c in total]
+        variations = total_variations(pipe, pipe.fits, p, _EFFORT / len(contexts))
+        for g, (fit, variation) in enumerate(zip(pipe.fits, variations, strict=True)):
+            distinct = distinct_tokens(pipe, fit, p, _EFFORT / len(contexts) / len(pipe.fits))
+            total[g, 0] += (distinct.value, distinct.lower, distinct.upper)
+            total[g, 1] += c.weight * c.family.diversity(pipe, fit)
+            total[g, 2] += c.weight * np.array([variation.value, variation.lower, variation.upper])
+    return total
 
 
 def _simulate(contexts: Sequence[Context], pipelines: Sequence[Pipeline], runs: int, seed: int) -> np.ndarray:

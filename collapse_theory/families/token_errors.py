@@ -1,7 +1,8 @@
 r"""Total variation and distinct tokens of a model in any pipeline: exact where a finite sum exists, else named bounds.
 
 Exact sums: de Moivre's mean deviation for a clean fit, the Wright-Fisher chain for replace, the elimination of
-:mod:`~collapse_theory.families.token_law` for small pipelines, and binomial survival where all rows descend from real
+:mod:`~collapse_theory.families.token_law` (what it leaves out is below
+1e-9) up to some 10^4 rows of one or two samples, and binomial survival where all rows descend from real
 samples that the model still pools. Otherwise, with the variance ``c`` of the model, and its covariance ``g`` with a real
 sample R of variance ``1/T_R``:
 
@@ -12,6 +13,7 @@ Above: Jensen. Below: ``|p_hat - p| <= max(p, 1-p)``, and the mean of the model 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,13 +22,12 @@ from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Sour
 from collapse_theory.families.binomial import mean_absolute_deviation
 from collapse_theory.families.calculus import RowLaw, moments
 from collapse_theory.families.resampling import expected_survivors
-from collapse_theory.families.token_law import MAX_WORK, token_law
+from collapse_theory.families.token_law import MAX_WORK, mean_deviation, survival
 from collapse_theory.families.wright_fisher import EXACT_ROWS, chain
 
-__all__ = ["Bracket", "distinct_tokens", "total_variation"]
+__all__ = ["Bracket", "certain", "distinct_tokens", "total_variation", "total_variations"]
 
 _CHAIN_WORK = 2e9
-_LAW_TOKENS = 200
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,15 @@ class Bracket:
         return self.lower if self.exact else min(max(self.leading_order, self.lower), self.upper)
 
 
+def certain(value: float, method: str) -> Bracket:
+    """Return an exact value.
+
+    >>> certain(0.5, "counted").exact
+    True
+    """
+    return Bracket(value, value, value, method)
+
+
 def total_variation(pipeline: Pipeline, model: Fit, p: np.ndarray, max_work: float = MAX_WORK) -> Bracket:
     """Return ``E |p_hat - p|_1 / 2`` of a numeric pipeline that the family has checked.
 
@@ -64,14 +74,32 @@ def total_variation(pipeline: Pipeline, model: Fit, p: np.ndarray, max_work: flo
     >>> round(found.value, 12), found.exact, found.method
     (0.25, True, 'binomial deviation')
     """
+    return total_variations(pipeline, [model], p, max_work)[0]
+
+
+def total_variations(
+    pipeline: Pipeline, models: Sequence[Fit], p: np.ndarray, max_work: float = MAX_WORK
+) -> list[Bracket]:
+    """Return the same of several models; those that the last one descends from cost little more than the last."""
     x, count = np.unique(p[p > 0], return_counts=True)
+    found = {m: _chain_deviation(m, x) for m in models}
+    others = [m for m in models if found[m] is None]
+    if others:
+        for m, deviation in zip(others, mean_deviation(pipeline, others, x, max_work), strict=True):
+            found[m] = None if deviation is None else (deviation, "elimination")
+    return [_bracket(pipeline, m, x, count, found[m]) for m in models]
+
+
+def _bracket(
+    pipeline: Pipeline, model: Fit, x: np.ndarray, count: np.ndarray, found: tuple[np.ndarray, str] | None
+) -> Bracket:
+    """Return half the sum of ``E |p_hat - p|`` over tokens: the one found, else its bounds."""
     c, links = _variance_and_links(pipeline, model)
     spread = np.sqrt(c * x * (1 - x))
     leading = float(count @ spread) * float(np.sqrt(2 / np.pi)) / 2
-    exact, method = _exact_deviation(pipeline, model, x, max_work)
-    if exact is not None:
-        value = float(count @ exact) / 2
-        return Bracket(value, value, leading, method)
+    if found is not None:
+        value = float(count @ found[0]) / 2
+        return Bracket(value, value, leading, found[1])
     below = c * x * (1 - x) / np.maximum(x, 1 - x)
     for weight, rows in links:
         below = np.maximum(below, weight * mean_absolute_deviation(rows, x))
@@ -88,16 +116,16 @@ def distinct_tokens(pipeline: Pipeline, model: Fit, p: np.ndarray, max_work: flo
     real_rows = sum(int(s.T) for s in roots)
     if whole:
         value = _survivors(positive, real_rows)
-        return Bracket(value, value, value, "descendants of real samples")
+        return certain(value, "descendants of real samples")
     walk = _equal_chain(model)
     if walk is not None:
         value = float(expected_survivors(p, *walk))
-        return Bracket(value, value, value, "Wright-Fisher chain")
+        return certain(value, "Wright-Fisher chain")
     x, count = np.unique(positive, return_counts=True)
-    law = token_law(pipeline, model, x, max_work) if len(x) <= _LAW_TOKENS else None
-    if law is not None:
-        value = float(count @ law.probability[law.frequency > 0].sum(axis=0))
-        return Bracket(value, value, value, "elimination")
+    chances = survival(pipeline, model, x, max_work)
+    if chances is not None:
+        value = float(count @ chances)
+        return certain(value, "elimination")
     return Bracket(_survivors(positive, real_rows), float(len(positive)), float("nan"), "bounds")
 
 
@@ -107,24 +135,22 @@ def _survivors(p: np.ndarray, rows: int) -> float:
         return float(-np.expm1(rows * np.log1p(-p)).sum()) if rows else 0.0
 
 
-def _exact_deviation(pipeline: Pipeline, model: Fit, x: np.ndarray, max_work: float) -> tuple[np.ndarray | None, str]:
-    """Return ``E |p_hat - p|`` of each token, or None."""
+def _chain_deviation(model: Fit, x: np.ndarray) -> tuple[np.ndarray, str] | None:
+    """Return ``E |p_hat - p|`` of each token at the end of a chain of equal fits, if it is short enough."""
     walk = _equal_chain(model)
-    if walk is not None:
-        T, fits = walk
-        if fits == 1:
-            return mean_absolute_deviation(T, x), "binomial deviation"
-        if T <= EXACT_ROWS and fits * len(x) * T**1.5 <= _CHAIN_WORK:
-            c = chain(T)
-            counts = c.start(x).toarray().T
-            transposed = c.step.T
-            for _ in range(fits - 1):
-                counts = transposed @ counts
-            return (np.abs(c.states[:, None] / T - x) * counts).sum(axis=0), "Wright-Fisher chain"
-    law = token_law(pipeline, model, x, max_work) if len(x) <= _LAW_TOKENS else None
-    if law is None:
-        return None, "bounds"
-    return (np.abs(law.frequency[:, None] - x) * law.probability).sum(axis=0), "elimination"
+    if walk is None:
+        return None
+    T, fits = walk
+    if fits == 1:
+        return mean_absolute_deviation(T, x), "binomial deviation"
+    if T > EXACT_ROWS or fits * len(x) * T**1.5 > _CHAIN_WORK:
+        return None
+    c = chain(T)
+    counts = c.start(x).toarray().T
+    transposed = c.step.T
+    for _ in range(fits - 1):
+        counts = transposed @ counts
+    return (np.abs(c.states[:, None] / T - x) * counts).sum(axis=0), "Wright-Fisher chain"
 
 
 def _equal_chain(model: Fit) -> tuple[int, int] | None:

@@ -1,27 +1,38 @@
-r"""The exact law of one token's frequency in any pipeline, by elimination along the DAG.
+r"""The law of one token's frequency in any pipeline, by elimination along the DAG.
 
 A token's count in a sample is binomial given the frequencies of its labellers, hypergeometric for a subsample.
 Walking the nodes in order, the state is what later nodes still need: samples that nobody needs any more are summed out,
 and samples that all later fits use in one fixed proportion are kept as one sum. Replace needs one count, accumulate one
 running sum, keep_real the real and the newest count. Many tokens are carried along as columns.
 
+Counts that have no weight are left out, and where a sum over counts is smooth it is taken on every h-th count
+(:mod:`~collapse_theory.families.token_lattice`). The mean deviation ``E |f - p|`` has a kink, which no such sum may meet: the
+last sample is not summed over, its mean deviation from any point is a closed form
+(:func:`~collapse_theory.families.binomial.mean_absolute_distance`).
+
 Source: elimination of the variables of a graphical model one by one (bucket elimination; Dechter 1999).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.stats import hypergeom
 
 from collapse_theory.describe.pipeline import Fit, OneOf, Pipeline, Sample, Truth, rows_behind
-from collapse_theory.families.binomial import probabilities
+from collapse_theory.families.binomial import mean_absolute_distance, probabilities
+from collapse_theory.families.calculus import RowLaw, moments
+from collapse_theory.families.token_lattice import Lattice, bands, every_count, thinned
 
-__all__ = ["MAX_WORK", "TokenLaw", "token_law"]
+__all__ = ["MAX_WORK", "TokenLaw", "mean_deviation", "survival", "token_law"]
 
-MAX_WORK = 1e7
-"""Transition probabilities and products beyond which the law is not computed (about a second)."""
+MAX_WORK = 3e8
+"""Transition probabilities and products beyond which the law is not computed (some seconds)."""
+
+_LOST = 1e-9  # of the probability, outside the counts that are kept
+_WIDER = (1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,26 +69,148 @@ def token_law(pipeline: Pipeline, model: Fit, p: np.ndarray, max_work: float = M
     >>> token_law(pipe, m, np.array([0.5])).probability.ravel().round(12).tolist()
     [0.25, 0.5, 0.25]
     """
+    walk = _Walk(pipeline, model, p, max_work)
+    *_, end = walk.through(every_count(walk.samples))
+    return None if end is not None else TokenLaw(_frequency(model, walk.registers, len(walk.law)), walk.law)
+
+
+def mean_deviation(
+    pipeline: Pipeline, models: Sequence[Fit], p: np.ndarray, max_work: float = MAX_WORK
+) -> list[np.ndarray | None]:
+    """Return ``E |f - p|`` of the frequency of each token in each model, None for those that cost too much.
+
+    What is left out of sums is below 1e-9 of the value.
+
+    Args:
+        pipeline: Numeric, already checked by the family.
+        models: Fits in their order. Those that the last one descends from are answered on the way to it.
+        p: Token probabilities, shape (tokens,).
+        max_work: Transition probabilities and products allowed, over all nodes.
+
+    >>> pipe = Pipeline(); m = pipe.fit(pipe.sample(T=2))
+    >>> mean_deviation(pipe, [m], np.array([0.5]))[0].round(12).tolist()
+    [0.25]
+    """
+    samples = _samples(pipeline, models[-1])
+    lasts = {m: _samples(pipeline, m)[-1] for m in models}
+    if any(s.pool or s not in samples or _uses(s, samples, m).get(m, 0.0) == 0 for m, s in lasts.items()):
+        return [_summed_deviation(pipeline, m, p, max_work) for m in models]
+
+    def answers(walk: _Walk, s: Sample | None) -> Iterator[tuple[int, np.ndarray]]:
+        for i, (m, last) in enumerate(lasts.items()):
+            if last is s:
+                yield i, _deviation(walk, m, last)
+
+    return _banded(pipeline, models[-1], p, max_work, answers, len(models))
+
+
+def _deviation(walk: _Walk, model: Fit, last: Sample) -> np.ndarray:
+    """Return ``E |f - p|`` of a model of which all samples but the last are drawn."""
+    a = _uses(last, walk.samples, model)[model]
+    total = sum(float(b) * float(s.T) for b, s in zip(model.weights, model.samples, strict=True))
+    others = np.zeros(len(walk.law))
+    for r in walk.registers:
+        others += r.uses.get(model, 0.0) * r.value
+    point = (total * walk.p - others[:, None]) / a
+    q = _success(last, walk.registers, len(walk.law), walk.p)
+    q = np.broadcast_to(q if q.ndim == 2 else q[:, None], point.shape)
+    return np.asarray(a / total * (mean_absolute_distance(int(last.T), q, point) * walk.law).sum(axis=0))
+
+
+def _summed_deviation(pipeline: Pipeline, model: Fit, p: np.ndarray, max_work: float) -> np.ndarray | None:
+    """Return ``E |f - p|`` where the last sample has no closed form: on every count, and the kink is summed over."""
+    law = token_law(pipeline, model, p, max_work)
+    return None if law is None else (np.abs(law.frequency[:, None] - p) * law.probability).sum(axis=0)
+
+
+def survival(pipeline: Pipeline, model: Fit, p: np.ndarray, max_work: float = MAX_WORK) -> np.ndarray | None:
+    """Return the probability that the model still gives each token, or None if it costs too much.
+
+    >>> pipe = Pipeline(); m = pipe.fit(pipe.sample(T=2))
+    >>> survival(pipe, m, np.array([0.5])).round(12).tolist()
+    [0.75]
+    """
+
+    def positive(walk: _Walk, s: Sample | None) -> Iterator[tuple[int, np.ndarray]]:
+        if s is None:
+            yield 0, walk.law[_frequency(model, walk.registers, len(walk.law)) > 0].sum(axis=0)
+
+    return _banded(pipeline, model, p, max_work, positive, 1)[0]
+
+
+def _banded(
+    pipeline: Pipeline,
+    model: Fit,
+    p: np.ndarray,
+    max_work: float,
+    answers: Callable[[_Walk, Sample | None], Iterable[tuple[int, np.ndarray]]],
+    questions: int,
+) -> list[np.ndarray | None]:
+    """Return the answers for every token, those of similar probability together, on the counts that they need.
+
+    ``answers`` is asked before each sample is drawn, and after the last with None; it gives questions by number, and answers.
+    """
     samples = _samples(pipeline, model)
-    last_use = _last_uses(samples, model)
-    registers: list[_Register] = []
-    law = np.ones((1, len(p)))
-    work = 0.0
-    for time, s in enumerate(samples):
-        T = int(s.T)
-        mixed = not s.pool and len(s.labellers) > 1 and any(isinstance(labeller, Truth) for labeller in s.labellers)
-        work += len(law) * (T + 1) * (len(p) if mixed else 1 + len(p) / 10)
-        if work > max_work:
-            return None
-        transition = _transition(s, registers, len(law), p)
-        uses = {u: c for u, c in _uses(s, samples, model).items() if last_use[u] > time}
-        kept = [r for r in registers if any(last_use[u] > time for u in r.uses)]
-        group, members = _groups(kept, len(law))
-        law = _draw(transition, law, group, len(members), len(p))
-        registers = [_Register(np.repeat(r.value[members], T + 1), r.uses) for r in kept]
-        registers.append(_Register(np.tile(np.arange(T + 1.0), len(members)), uses))
-        registers, law = _merged(registers, law, {u for u, t in last_use.items() if t > time})
-    return TokenLaw(_frequency(model, registers, len(law)), law)
+    variance = _sample_variances(pipeline, samples)
+    smooth = not any(s.pool for s in samples)
+    out = np.full((questions, len(p)), np.nan)
+    for band in bands(samples, variance, p):
+        for wider in _WIDER:
+            walk = _Walk(pipeline, model, p[band], max_work)
+            counts = thinned(samples, variance, p[band], wider, smooth=smooth)
+            lost = 0.0
+            for s in walk.through(counts):
+                for i, answer in answers(walk, s):
+                    lost = float(np.abs(walk.law.sum(axis=0) - 1).max())
+                    out[i, band] = answer if lost < _LOST else np.nan
+                if not np.isnan(out[:, band]).any():
+                    break
+            max_work -= walk.work
+            if lost < _LOST:
+                break
+    return [None if np.isnan(values).any() else values for values in out]
+
+
+def _sample_variances(pipeline: Pipeline, samples: list[Sample]) -> dict[Sample, float]:
+    """Return the variance of each sample's frequency in units of ``p (1 - p)``."""
+    scratch = pipeline.replaced({})
+    first = len(scratch.fits)
+    for s in samples:
+        scratch.fit(scratch.samples[s.index])
+    c = np.asarray(moments(scratch, RowLaw.TOKENS, exact=False).covariances)
+    return {s: float(c[first + i, first + i]) for i, s in enumerate(samples)}
+
+
+class _Walk:
+    """The law of the state while the samples are drawn one by one."""
+
+    def __init__(self, pipeline: Pipeline, model: Fit, p: np.ndarray, max_work: float) -> None:
+        self.samples = _samples(pipeline, model)
+        self.model, self.p, self.max_work = model, p, max_work
+        self.registers: list[_Register] = []
+        self.law = np.ones((1, len(p)))
+        self.work = 0.0
+
+    def through(self, counts: Mapping[Sample, Lattice]) -> Iterator[Sample | None]:
+        """Yield each sample before it is drawn on its counts, None after the last; stop where that costs too much."""
+        last_use = _last_uses(self.samples, self.model)
+        p = self.p
+        for time, s in enumerate(self.samples):
+            yield s
+            on = counts[s]
+            mixed = not s.pool and len(s.labellers) > 1 and any(isinstance(x, Truth) for x in s.labellers)
+            self.work += len(self.law) * on.size * (len(p) if mixed else 1 + len(p) / 10)
+            if self.work > self.max_work:
+                return
+            transition, row = _transition(s, self.registers, len(self.law), p, on)
+            uses = {u: c for u, c in _uses(s, self.samples, self.model).items() if last_use[u] > time}
+            kept = [r for r in self.registers if any(last_use[u] > time for u in r.uses)]
+            group, members = _groups(kept, len(self.law))
+            law = _draw(transition, row, self.law, group, len(members), len(p))
+            registers = [_Register(np.repeat(r.value[members], on.size), r.uses) for r in kept]
+            registers.append(_Register(np.tile(on.counts.astype(float), len(members)), uses))
+            self.registers, self.law = _merged(registers, law, {u for u, t in last_use.items() if t > time})
+        yield None
 
 
 def _samples(pipeline: Pipeline, model: Fit) -> list[Sample]:
@@ -118,17 +251,8 @@ def _frequency(fit: Fit, registers: list[_Register], states: int) -> np.ndarray:
     return np.asarray(count / total)
 
 
-def _transition(s: Sample, registers: list[_Register], states: int, p: np.ndarray) -> np.ndarray:
-    """Return probabilities of the new count: (states, T+1), or (states, T+1, tokens) where tokens differ."""
-    T = int(s.T)
-    count = np.arange(T + 1)
-    if s.pool:
-        N = sum(int(x.T) for x in s.pool)
-        pooled = np.zeros(states)
-        for r in registers:
-            if s in r.uses:
-                pooled += r.uses[s] * r.value
-        return np.asarray(hypergeom.pmf(count[None, :], N, pooled.round().astype(int)[:, None], T))
+def _success(s: Sample, registers: list[_Register], states: int, p: np.ndarray) -> np.ndarray:
+    """Return the probability of the token in a row of ``s``: (states,), or (states, tokens) where tokens differ."""
     if isinstance(s.source, OneOf):
         shares = [(labeller, 1 / len(s.source.labellers)) for labeller in s.source.labellers]
     else:
@@ -139,10 +263,29 @@ def _transition(s: Sample, registers: list[_Register], states: int, p: np.ndarra
         if isinstance(labeller, Fit):
             synthetic += c * _frequency(labeller, registers, states)
     if real == 0:
-        q = np.clip(synthetic, 0.0, 1.0)
-        return probabilities(T, *np.broadcast_arrays(count[None, :], q[:, None]))
-    q = np.clip(synthetic[:, None] + real * p[None, :], 0.0, 1.0)
-    return probabilities(T, *np.broadcast_arrays(count[None, :, None], q[:, None, :]))
+        return np.clip(synthetic, 0.0, 1.0)
+    return np.clip(synthetic[:, None] + real * p[None, :], 0.0, 1.0)
+
+
+def _transition(
+    s: Sample, registers: list[_Register], states: int, p: np.ndarray, on: Lattice
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities of the new count, (rows, counts) or (rows, counts, tokens) where tokens differ, and each state's row."""
+    T = int(s.T)
+    count = on.counts
+    if s.pool:
+        N = sum(int(x.T) for x in s.pool)
+        pooled = np.zeros(states)
+        for r in registers:
+            if s in r.uses:
+                pooled += r.uses[s] * r.value
+        value, row = np.unique(pooled.round().astype(int), return_inverse=True)
+        return on.stride * np.asarray(hypergeom.pmf(count[None, :], N, value[:, None], T)), row
+    q = _success(s, registers, states, p)
+    if q.ndim == 1:
+        value, row = np.unique(q.round(15), return_inverse=True)
+        return on.stride * probabilities(T, *np.broadcast_arrays(count[None, :], value[:, None])), row
+    return on.stride * probabilities(T, *np.broadcast_arrays(count[None, :, None], q[:, None, :])), np.arange(states)
 
 
 def _groups(kept: list[_Register], states: int) -> tuple[np.ndarray, np.ndarray]:
@@ -154,15 +297,17 @@ def _groups(kept: list[_Register], states: int) -> tuple[np.ndarray, np.ndarray]
     return group.ravel(), members
 
 
-def _draw(transition: np.ndarray, law: np.ndarray, group: np.ndarray, groups: int, tokens: int) -> np.ndarray:
+def _draw(
+    transition: np.ndarray, row: np.ndarray, law: np.ndarray, group: np.ndarray, groups: int, tokens: int
+) -> np.ndarray:
     """Return the law over (group, new count), flattened."""
     out = np.empty((groups, transition.shape[1], tokens))
     order = np.argsort(group, kind="stable")
     for g, at in enumerate(np.split(order, np.flatnonzero(np.diff(group[order])) + 1)):
         if transition.ndim == 2:
-            out[g] = transition[at].T @ law[at]
+            out[g] = transition[row[at]].T @ law[at]
         else:
-            out[g] = np.einsum("ict,it->ct", transition[at], law[at])
+            out[g] = np.einsum("ict,it->ct", transition[row[at]], law[at])
     return out.reshape(-1, tokens)
 
 

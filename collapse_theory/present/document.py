@@ -32,7 +32,7 @@ _REGIMES = {
     "proportional": "asymptotic as the dimension and the numbers of rows grow together",
     "leading order": "exact to leading order in the numbers of rows",
 }
-_KINDS = {"gaussian": "Gaussian inputs", "real": "real inputs"}
+_KINDS = {"gaussian": "Gaussian inputs", "real": "real inputs", "rows": "rows drawn from the models"}
 
 
 def escape(text: str) -> str:
@@ -80,7 +80,7 @@ def study_document(study: Study) -> str:
 
 def study_sources(study: Study) -> list[str]:
     """Return the keys of the sources of a study's formulas."""
-    return sorted({k for s in study.series for k in s.formula.references})
+    return sorted({k for s in study.series if s.formula is not None for k in s.formula.references})
 
 
 def document(title: str, *parts: str, references: Iterable[str]) -> str:
@@ -124,9 +124,17 @@ def _setting(study: Study) -> str:
     if settings.data is not None:
         where = f"spectrum and target energies estimated from data ({escape(settings.data.description)})"
     swept = "" if study.sweep is None else rf" The sweep varies \texttt{{{escape(study.sweep)}}}."
-    return (
+    measured = (
         r"The test error is the excess risk $\mathbb{E}\|\hat w-w_0\|_\Sigma^2$ of the last fit, without the label noise of "
-        rf"the test point, for {where}.{swept} Figure~\ref{{fig:pipeline}} shows the pipeline of \emph{{{first}}}."
+        f"the test point, for {where}."
+    )
+    if settings.spectrum is None:
+        families = dict.fromkeys(c.family or settings.family or "" for c in settings.curves)
+        measured = (
+            f"What is measured is the {escape(settings.measured)} of the last fit of {escape('; '.join(families))}."
+        )
+    return (
+        rf"{measured}{swept} Figure~\ref{{fig:pipeline}} shows the pipeline of \emph{{{first}}}."
         "\n\n" + figure("pipeline.pdf", "Who labels which samples, who fits on what.", "fig:pipeline",
                       r"width=\linewidth,height=0.45\textheight,keepaspectratio")
     )  # fmt: skip
@@ -136,6 +144,9 @@ def _formulas(study: Study) -> list[str]:
     out: list[str] = []
     seen: dict[str, str] = {}
     for s in study.series:
+        if s.formula is None:
+            out.append(rf"\paragraph{{{escape(s.name)}}} A value without a formula: {escape(s.method)}.")
+            continue
         body = s.formula.latex()
         if body in seen:
             out.append(rf"\paragraph{{{escape(s.name)}}} As for {escape(seen[body])}.")
@@ -166,14 +177,16 @@ def _figure(study: Study) -> str:
 
 def _findings(study: Study) -> str:
     out = [_optima(study)] if any(s.optimum is not None for s in study.series) else []
-    largest = study.largest("gaussian", lambda c: c.z)
-    if largest is not None:
-        series, point, c = largest
-        out.append(
-            f"Largest $z$-score with Gaussian inputs: ${c.z:+.2f}$ ({_where(study, series, point)}; relative gap "
-            rf"${100 * c.relative_gap:+.2f}\,\%$, finite-size allowance ${_percent(c.allowance)}$, "
-            rf"detectable error ${_percent(c.detectable)}$)."
-        )
+    for kind in ("gaussian", "rows"):
+        largest = study.largest(kind, lambda c: c.z)
+        if largest is not None:
+            series, point, c = largest
+            out.append(
+                f"Largest $z$-score with {_KINDS[kind]}: ${c.z:+.2f}$ ({_where(study, series, point)}; relative gap "
+                rf"${100 * c.relative_gap:+.2f}\,\%$, finite-size allowance ${_percent(c.allowance)}$, "
+                rf"detectable error ${_percent(c.detectable)}$)."
+            )
+            break
     largest = study.largest("real", lambda c: c.relative_gap)
     if largest is not None:
         series, point, c = largest

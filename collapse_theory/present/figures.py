@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -15,14 +17,15 @@ from collapse_theory.symbols import NOTATION
 
 __all__ = ["DISTINCT", "axis_name", "colours", "draw_study", "logarithmic"]
 
-_MARKERS = {"gaussian": "o", "real": "s"}
-_SIZES = {"gaussian": 4, "real": 8}  # open squares around the dots they may cover
+_MARKERS = {"gaussian": "o", "real": "s", "rows": "o"}
+_SIZES = {"gaussian": 4, "real": 8, "rows": 4}  # open squares around the dots they may cover
 _STAR: dict[str, Any] = {"marker": "*", "markersize": 13, "markeredgecolor": "black", "markeredgewidth": 0.7, "linestyle": "none",
                          "zorder": 5}  # fmt: skip
 DISTINCT = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito, *Color Universal Design* (2008); the light ones last, and no yellow, which print loses."""
+_TITLE = 60  # characters on a line of the title: it stays beside the legend
 _LIGHTEST = 0.82  # of viridis, whose end is too light for a line on paper
-_LABELS = {"gaussian": "simulation, Gaussian inputs", "real": "simulation, real inputs"}
+_LABELS = {"gaussian": "simulation, Gaussian inputs", "real": "simulation, real inputs", "rows": "simulation"}
 
 
 def draw_study(study: Study) -> Figure:
@@ -42,7 +45,7 @@ def draw_study(study: Study) -> Figure:
             x,
             theory,
             color=colour,
-            label=drawable(series.name).replace("$", r"\$") if len(study.series) > 1 else "theory",
+            label=_legend(series.name) if len(study.series) > 1 else "theory",
             **style,
         )
         for kind in study.settings.inputs:
@@ -61,15 +64,20 @@ def draw_study(study: Study) -> Figure:
         axes.plot([], [], color="0.3", label="least error", **_STAR)
     _scales(study, axes)
     axes.set_xlabel(axis_name(study.sweep))
-    axes.set_ylabel("test error (excess risk)")
-    axes.set_title(
-        drawable(study.settings.title), fontsize="medium", parse_math=False, family=fonts_for(study.settings.title)
-    )
+    axes.set_ylabel("test error (excess risk)" if study.settings.spectrum is not None else study.settings.measured)
+    title = "\n".join(textwrap.wrap(drawable(study.settings.title), _TITLE))
+    axes.set_title(title, fontsize="medium", parse_math=False, family=fonts_for(study.settings.title))
     axes.grid(visible=True, which="major", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     names = "".join(s.name for s in study.series)
     figure.legend(loc="outside right upper", frameon=False, prop={"size": "small", "family": fonts_for(names)})
     return figure
+
+
+def _legend(name: str) -> str:
+    """Return the name of a series with its symbols in LaTeX."""
+    text = drawable(name).replace("$", r"\$")
+    return re.sub(r"\b\w+(?= = )", lambda found: axis_name(found[0]) if found[0] in NOTATION else found[0], text)
 
 
 def colours(count: int, *, ordered: bool) -> list[Any]:

@@ -80,6 +80,9 @@ def _trials_of(settings: Settings, workshop: Path) -> Path:
         repr(settings.curves),
         repr(sorted(settings.values.items())),
         repr([(k, v.tolist()) for k, v in settings.sweep.items()]),
+        settings.method,
+        settings.family,
+        settings.measured,
         settings.inputs,
         settings.seed,
         None if settings.data is None else settings.data.name,
@@ -171,10 +174,10 @@ def study_data(study: Study) -> dict[str, Any]:
         "series": [
             {
                 "name": s.name,
-                "regime": s.formula.regime,
-                "method": s.formula.method,
-                "references": list(s.formula.references),
-                "latex": s.formula.latex(),
+                "regime": None if s.formula is None else s.formula.regime,
+                "method": s.method,
+                "references": [] if s.formula is None else list(s.formula.references),
+                "latex": None if s.formula is None else s.formula.latex(),
                 "optimum": None if s.optimum is None else {"x": s.optimum[0], "error": s.optimum[1]},
                 "diagnosis": None if s.diagnosis is None else _diagnosis(s.diagnosis),
                 "points": [

@@ -26,7 +26,7 @@ class Setting:
         kernel: Kernel matrix of N points, shape (N, N).
         test_covariance: Name of the covariance of the test inputs; None is the common one.
         values: Values of the pipeline's symbols by name.
-        measured: "test error", or "training error" or "cross-validation" of the last fit.
+        measured: "test error", or "training error" or "cross-validation" of the last fit, or a measure of the family.
         overlaps: The overlaps of several truths.
     """
 

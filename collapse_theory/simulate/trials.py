@@ -122,7 +122,7 @@ def simulate(
             run again; it may hold fewer or more than ``trials``.
         test_covariance: Name of the covariance of the test inputs; None is "Sigma".
         measured: "test error", or for a fit of linear regression "training error" (:func:`.training_error`) or
-            "cross-validation" (:func:`.gcv`).
+            "cross-validation" (:func:`.gcv`), or another of the ``measures`` of the family.
         **values: Values of the pipeline's symbols by name.
 
     Raises:
@@ -150,7 +150,7 @@ def simulate(
     if test_covariance is not None:
         word(test_covariance, "test_covariance")
     make = linear_trial if family is None else _hook(family)
-    choice(measured, "measured", MEASURED)
+    choice(measured, "measured", MEASURED if family is None else getattr(family, "measures", MEASURED[:1]))
     setting = Setting(spectrum, target, inputs, targets, kernel, test_covariance, values, measured, overlaps)
     tested: Any = pipe.tested(model) if family is None else pipe.model(model)  # type: ignore[arg-type]
     if measured != "test error" and not isinstance(tested, Fit):

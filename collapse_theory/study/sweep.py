@@ -244,10 +244,14 @@ def sweep_file(settings: Settings, *, runs: Runs | None = None) -> Any:
     """
     if not settings.sweep:
         raise DomainError('a sweep needs axes, got none; add [sweep] with lam = "log:1e-4:10:40" to the file')
+    if any(c.family or settings.family for c in settings.curves):
+        raise DomainError(
+            "a sweep of a file needs linear regression, got a family; use collapse-theory report, or err.sweep"
+        )
     structural = [name for name in settings.sweep if name in settings.recipe.paths]
 
     def leaf(curve: Any, at: Mapping[str, Any]) -> Any:
-        formula = test_error(settings.recipe.build(curve, **at))
+        formula = test_error(settings.recipe.build(curve, **at), method=settings.method)
         options: dict[str, Any] = {}
         if runs is not None:
             options = {name: getattr(runs, name) for name in Runs.__dataclass_fields__}
