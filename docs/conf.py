@@ -27,11 +27,16 @@ autodoc_typehints = "none"  # the docstrings say what arguments are
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
+napoleon_use_ivar = True  # attributes as one list
 
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 
+smartquotes = False  # delta' and --json are what they are
+mathjax3_config = {"chtml": {"matchFontHeight": False}}  # as large as the text, so that long lines fit
+
 html_theme = "furo"
 html_title = "collapse-theory"
+html_show_copyright = False
 html_static_path = ["_static"]
 html_css_files = ["site.css"]

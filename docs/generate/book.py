@@ -37,6 +37,7 @@ _PREAMBLE = r"""\documentclass[10pt,openany]{book}
 \usepackage[hidelinks]{hyperref}
 \allowdisplaybreaks
 \emergencystretch=3em
+\pagestyle{plain}
 \newtheorem{theorem}{Theorem}[chapter]
 \renewcommand{\indexname}{Index of symbols}
 \fvset{fontsize=\scriptsize,frame=leftline,framesep=2mm}

@@ -86,8 +86,8 @@ def _default(parameter: Any) -> str:
 
 # ---------------------------------------------------------------- pipeline files
 _ABOUT_FILES = """A pipeline file is TOML with the vocabulary of the Python calls. It has either `[[sample]]` and `[[fit]]` tables
-or `workflow = NAME` with the arguments of the call, and around it what is evaluated, varied and simulated. Numbers may be formulas in
-quotes; they are parsed, never evaluated as Python. `ct.load(path)` reads a file, `pipe.to_toml()` writes one."""
+or `workflow = NAME` with the arguments of the call, and around it what is evaluated, varied and simulated. Numbers may be formulas
+in quotes; they are parsed, never evaluated as Python. `ct.load(path)` reads a file, `pipe.to_toml()` writes one."""
 
 
 def files_page() -> str:

@@ -54,7 +54,7 @@ def page_cells(theorem: Theorem) -> list[Cell]:
     """Return the page of a theorem."""
     return [
         Cell(f"# {title_of(theorem.slug)}\n\n`{theorem.slug}` · {theorem.regime}"),
-        Cell(f"[Download this page as a notebook](notebooks/{theorem.slug}.ipynb)", site_only=True),
+        Cell(f"{{download}}`This page as a notebook <notebooks/{theorem.slug}.ipynb>`", site_only=True),
         Cell(_statement(theorem)),
         *_pipeline(theorem),
         Cell("## Run it\n\nThe terms of the error, evaluated at one point."),
@@ -107,7 +107,11 @@ def _statement(theorem: Theorem) -> str:
     symbols = [f"| ${to_latex(x)}$ | `{x.name}` | {WORDS.get(x.name, '')} |" for x in named]
     table = ["", "| symbol | in code | meaning |", "|---|---|---|", *symbols, ""] if symbols else []
     holds = stated(formula.conditions)
-    where = [f"It holds for {', '.join(f'${x}$' for x in holds)}.", ""] if holds else []
+    where = (
+        [f"It holds for {', '.join(f'${x}$' for x in holds)}; elsewhere it raises `ct.DomainError`.", ""]
+        if holds
+        else []
+    )
     return "\n".join([
         f"{_hypotheses(theorem)}.",
         f"Then the {claim(theorem)}",
@@ -221,19 +225,26 @@ def scripts_of(slug: str) -> tuple[str, ...]:
 
 
 def _derivation(theorem: Theorem) -> str:
-    return f"## Derivation\n\n{derived(theorem)}\n\n{fenced(_source(theorem), 'python')}"
+    scripts = [_folded(f"derivations/{name}.py", script(name).source) for name in scripts_of(theorem.slug)]
+    return "\n\n".join(
+        ["## Derivation", derived(theorem), *scripts, "In the package:", fenced(_source(theorem), "python")]
+    )
+
+
+def _folded(title: str, source: str) -> str:
+    return f"<details><summary><code>{title}</code></summary>\n\n{fenced(source, 'python')}\n\n</details>"
 
 
 def derived(theorem: Theorem) -> str:
     r"""Return where the derivation is told step by step, with links.
 
     >>> print(derived(ct.catalog["ridge-clean"]))
-    Step by step, each step checked as it runs: [ridge\\_clean](../derivations/ridge_clean.md). In the package:
+    Step by step, each step checked as it runs: [ridge\_clean](../derivations/ridge_clean.md).
     """
     found = [f"[{escaped(name)}](../derivations/{name}.md)" for name in scripts_of(theorem.slug)]
     if not found:
-        return "In the package:"
-    return f"Step by step, each step checked as it runs: {', '.join(found)}. In the package:"
+        return "The calculus that it shares with its neighbours derives it."
+    return f"Step by step, each step checked as it runs: {', '.join(found)}."
 
 
 def _source(theorem: Theorem) -> str:
