@@ -243,7 +243,7 @@ def derived(theorem: Theorem) -> str:
     """
     found = [f"[{escaped(name)}](../derivations/{name}.md)" for name in scripts_of(theorem.slug)]
     if not found:
-        return "The calculus that it shares with its neighbours derives it."
+        return "It has no script of its own: it follows like its neighbours."
     return f"Step by step, each step checked as it runs: {', '.join(found)}."
 
 
