@@ -30,8 +30,6 @@ __all__ = ["book", "compile_book", "main"]
 TARGET = Path(__file__).parents[1] / "_build" / "book"
 
 _PREAMBLE = r"""\documentclass[10pt,openany]{book}
-\usepackage[T1]{fontenc}
-\usepackage[utf8]{inputenc}
 \usepackage{amsmath,amssymb,amsthm,fancyvrb,color,makeidx}
 \usepackage[a4paper,margin=2.2cm]{geometry}
 \usepackage[hidelinks]{hyperref}
@@ -104,9 +102,14 @@ def _prose(text: str) -> str:
     """Return prose of a script in LaTeX: names in double quotes of code, formulas between dollars, the rest as it is."""
     pieces = re.split(r"(\$[^$]+\$|``[^`]+``)", text)
     return "".join(
-        x if x.startswith("$") else rf"\texttt{{{escape(x.strip('`'))}}}" if x.startswith("``") else escape(x)
+        x if x.startswith("$") else rf"\texttt{{{escape(x.strip('`'))}}}" if x.startswith("``") else _words(x)
         for x in pieces
     )
+
+
+def _words(text: str) -> str:
+    """Return plain text in LaTeX; relations are signs of formulas, which the roman font does not have."""
+    return re.sub(r"[<>|]", r"$\g<0>$", escape(text))
 
 
 def compile_book(source: str, folder: Path) -> Path:
