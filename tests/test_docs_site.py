@@ -53,7 +53,7 @@ def lost(pages):
         for target in links(text):
             file, _, anchor = target.partition("#")
             path = (place / file).resolve() if file else (DOCS / name).resolve()
-            there = path in PAGES or path.suffix == ".svg" or path.exists()
+            there = path in PAGES or path.suffix == ".svg" or path.is_file()
             if not there or (anchor and path.name in WRITTEN and anchor not in anchors(WRITTEN[path.name])):
                 found.append((name, target))
     return found

@@ -38,7 +38,8 @@ _AXES = {
     "T": "np.arange({value}, 8 * {value}, {value})",
 }
 """What a picture varies, the first that a theorem has."""
-_TRIALS, _POINTS = 40, 6
+_POINTS, _TRIALS, _MANY = 6, 40, 400
+"""How much of a picture is simulated; averages of rows are quick, so there are many."""
 
 
 def title_of(slug: str) -> str:
@@ -184,10 +185,11 @@ def _picture(theorem: Theorem) -> list[Cell]:
     least = int(any(c == (n >= 1) for c in formula.conditions))
     values = _AXES[over].format(least=least, value=_plain(at[over]))
     simulated = theorem.simulates and not isinstance(formula.family, Regular)
-    trials = f", trials={_TRIALS}, points={_POINTS}" if simulated else ""
+    runs = _TRIALS if formula.family is None else _MANY
+    trials = f", trials={runs}, points={_POINTS}" if simulated else ""
     about = "" if formula.family is not None else "**about, "
     setup = "import numpy as np\n\n" if "np." in values else ""
-    said = f"Lines are theory, dots {_TRIALS} simulated runs with two standard errors." if simulated else "Theory."
+    said = f"Lines are theory, dots {runs} simulated runs with two standard errors." if simulated else "Theory."
     code = f'{setup}theorem.error.plot("{over}", {about}**{{**at, "{over}": {values}}}{trials})'
     return [Cell(said), Cell(code, runs=True)]
 
