@@ -92,7 +92,13 @@ def document(title: str, *parts: str, references: Iterable[str]) -> str:
         references: Keys of the bibliography.
     """
     begin = "\n".join([r"\date{}", r"\begin{document}", r"\maketitle"])
-    body = [rf"\title{{{escape(title)}}}", begin, *parts, bibliography_items(sorted(set(references))), r"\end{document}"]
+    body = [
+        rf"\title{{{escape(title)}}}",
+        begin,
+        *parts,
+        bibliography_items(sorted(set(references))),
+        r"\end{document}",
+    ]
     every = [_PREAMBLE, _declared("".join(body)), *body]
     return "\n\n".join(part for part in every if part) + "\n"
 
