@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 SEED ?= 1
 N ?= 60
 STAMP := $(VENV)/.installed
+DOCS := $(VENV)/.docs
 
-.PHONY: package demo gallery test test-heavy mutants check lint types bench finite-size clean
+.PHONY: package docs book demo gallery test test-heavy mutants check lint types bench finite-size clean
 
 GALLERY := $(patsubst examples/gallery/%.toml,out/gallery/%/figure.png,$(sort $(wildcard examples/gallery/*.toml)))
 
@@ -50,6 +51,18 @@ bench: $(STAMP)  ## measure; nothing here is a test
 finite-size: $(STAMP)  ## measure what finite size does and write the table of docs/finite_size.md; resumes
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/finite_size.py --write
 
+$(DOCS): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed -e '.[docs]'
+	touch $@
+
+docs: $(DOCS)  ## the documentation site, its pages of theorems and reference generated first -> docs/_build/html
+	OMP_NUM_THREADS=1 $(BIN)/python -m docs.generate
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
+
+book: $(DOCS)  ## the book of derivations (needs pdflatex and makeindex) -> docs/_build/book/derivations.pdf
+	OMP_NUM_THREADS=1 $(BIN)/python -m docs.generate.book
+
 package:  ## build wheel and sdist, install each without extras in an environment of its own, and use it
 	rm -rf dist build/package && $(PYTHON) -m venv build/package/make
 	build/package/make/bin/python -m pip install --quiet build
@@ -62,4 +75,4 @@ package:  ## build wheel and sdist, install each without extras in an environmen
 	done
 
 clean:
-	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .mutants
+	rm -rf $(VENV) docs/_build docs/theorems docs/derivations docs/reference out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .mutants

@@ -1,4 +1,4 @@
-r"""One least-squares fit on rows of several labellers: what their disagreement costs, :math:`\\tau`, exactly."""
+r"""One least-squares fit on rows of several labellers: what their disagreement costs, :math:`\tau`, exactly."""
 
 import numpy as np
 import sympy as sp

@@ -39,9 +39,9 @@ from collapse_theory.describe.spectra import Spectrum
 from collapse_theory.describe.targets import Target
 from collapse_theory.describe.truths import given_target
 
-__all__ = ["Settings", "load", "read_description"]
+__all__ = ["SETTINGS", "Settings", "load", "read_description"]
 
-_SETTINGS = (
+SETTINGS = (
     "title",
     "spectrum",
     "target",
@@ -218,7 +218,7 @@ class _Reader:
         workflow = self.get("workflow", str, None)
         nodes = [kind for kind in ("sample", "fit", "features") if kind in self.document]
         if workflow is None:
-            self.check(self.document, ("workflow", "sample", "fit", "features", *_SETTINGS), "the file")
+            self.check(self.document, ("workflow", "sample", "fit", "features", *SETTINGS), "the file")
             if not {"sample", "fit"} <= set(nodes):
                 raise PipelineError(
                     f"{self.file} needs [[sample]] and [[fit]] tables or workflow = NAME, got {nodes or 'neither'}"
@@ -234,8 +234,8 @@ class _Reader:
                 f"{self.file}: workflow needs to be known, got {shown(workflow)}{nearest(workflow, workflows.__all__)}"
             )
         empty = WorkflowRecipe(str(self.file), {}, names, workflow)
-        given = {k: v for k, v in self.document.items() if k not in {"workflow", *_SETTINGS}}
-        self.check(given, [*empty.parameters, "workflow", *_SETTINGS], f"workflow {workflow!r}")
+        given = {k: v for k, v in self.document.items() if k not in {"workflow", *SETTINGS}}
+        self.check(given, [*empty.parameters, "workflow", *SETTINGS], f"workflow {workflow!r}")
         arguments = _flat(given)
         for path in arguments:
             table, _, key = path.partition(".")

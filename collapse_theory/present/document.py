@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from collapse_theory.present.bibliography import BIBLIOGRAPHY
 from collapse_theory.study.report_study import Point, Series, Study
 
-__all__ = ["document", "escape", "figure", "long_table", "study_document"]
+__all__ = ["bibliography_items", "document", "escape", "figure", "long_table", "study_document"]
 
 _PREAMBLE = r"""\documentclass[11pt]{article}
 \usepackage{iftex}
@@ -92,7 +92,13 @@ def document(title: str, *parts: str, references: Iterable[str]) -> str:
         references: Keys of the bibliography.
     """
     begin = "\n".join([r"\date{}", r"\begin{document}", r"\maketitle"])
-    body = [rf"\title{{{escape(title)}}}", begin, *parts, _sources(sorted(set(references))), r"\end{document}"]
+    body = [
+        rf"\title{{{escape(title)}}}",
+        begin,
+        *parts,
+        bibliography_items(sorted(set(references))),
+        r"\end{document}",
+    ]
     every = [_PREAMBLE, _declared("".join(body)), *body]
     return "\n\n".join(part for part in every if part) + "\n"
 
@@ -238,7 +244,9 @@ def _percent(share: float) -> str:
     return rf"{100 * share:.2g}\,\%" if math.isfinite(share) else r"\infty"
 
 
-def _sources(keys: list[str]) -> str:
+def bibliography_items(keys: Iterable[str]) -> str:
+    """Return the list of sources of a document; nothing if there are none."""
+    keys = list(keys)
     if not keys:
         return ""
     items = []

@@ -12,9 +12,9 @@ from collapse_theory.present.layout import WIDTH, width
 from collapse_theory.present.printer import to_latex
 from collapse_theory.symbols import NOTATION, ordered
 
-__all__ = ["where_lines", "word_lines"]
+__all__ = ["WORDS", "where_lines", "word_lines"]
 
-_WORDS = {
+WORDS = {
     "d": "dimension of the inputs",
     "T": "rows of a sample",
     "T0": "rows of the other samples",
@@ -25,6 +25,9 @@ _WORDS = {
     "lam0": "ridge of the other fits",
     "n": "number of generations",
     "m": "number of random features",
+    "m0": "number of random features of the other fits",
+    "t": "time at which gradient flow is stopped",
+    "t0": "time at which the gradient flow of the other fits is stopped",
     "k": "ratio of noise variances",
     "K": "number of models in the mean",
     "xi": "share of the model's own predictions",
@@ -32,8 +35,13 @@ _WORDS = {
     "p1": "share of rows labelled by the truth",
     "p2": "share of rows labelled otherwise",
     "theta": "overlap of the other truth with the tested one",
+    "kappa": "effective ridge",
+    "beta": r"exponent of the eigenvalues, $s_j=j^{-\beta}$",
+    "r": "smoothness of the target",
+    "ell": r"exponent of the ridge, $\lambda=T^{-\ell}$",
     "rho2": r"energy of the true coefficients, $w_0^\top\Sigma w_0$",
 }
+"""What each symbol of the notation table means, by its code name."""
 _GENERIC = (
     (r"\\Sigma(?!_)", r"\Sigma", "covariance of the inputs"),
     (r"\\Sigma_\{", r"\Sigma_{i}", "covariance of a sample's own"),
@@ -63,7 +71,7 @@ def where_lines(body: str, formula: ErrorFormula, terms: Iterable[tuple[str, str
         for found, tex, words in _GENERIC
         if re.search(found, body) or (needs_covariance and tex == r"\Sigma")
     ]
-    entries += [(to_latex(x), _WORDS[x.name]) for x in _known(formula) if x.name in _WORDS]
+    entries += [(to_latex(x), WORDS[x.name]) for x in _known(formula) if x.name in WORDS]
     return [*lines, *word_lines(rf"{tex}\text{{: {words}}}" for tex, words in entries)]
 
 
