@@ -261,8 +261,8 @@ def test_bad_input_is_named():
     with pytest.raises(ct.PipelineError, match="second needs to be another fit"):
         ct.distance(pipe, m1, m1)
     about = {**SMALL, "trials": 2}
-    with pytest.raises(ct.DomainError, match="training error"):
-        ct.simulate(pipe, measured="training error", **about)
+    with pytest.raises(ct.PipelineError, match="did you mean 'training error'"):
+        ct.simulate(pipe, measured="training", **about)
     with pytest.raises(ct.PipelineError, match="measured"):
         ct.simulate(pipe, model=0.5 * m1 + 0.5 * m2, measured="training error", **about)
     for family in (ct.Gaussian(), ct.Categorical([0.5, 0.5])):

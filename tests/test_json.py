@@ -64,7 +64,7 @@ def test_derivatives_and_single_rounds_are_read_back(slug):
             lambda: ct.catalog["ridge-chain"].error.doit(ct.Spiked(d=9, spikes=[3.0], bulk=1.0)),
             marks=pytest.mark.heavy,
         ),
-        lambda: ct.read_latex(drawn(3)[0].latex()),
+        lambda: ct.read_latex(drawn(7)[0].latex()),
         lambda: drawn(1)[0].diff("lam"),
     ],
 )

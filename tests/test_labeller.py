@@ -39,7 +39,7 @@ def pipelines(draw, fits=3):
 
 
 @given(pipelines())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_explicit_and_opaque_forms_agree_and_are_not_negative(pipe):
     copy, fit, _ = without_literals(pipe, pipe.fits[-1])
     formula = ct.test_error(pipe, method="operator")
