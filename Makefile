@@ -58,6 +58,7 @@ $(DOCS): pyproject.toml
 
 docs: $(DOCS)  ## the documentation site, its pages of theorems and reference generated first -> docs/_build/html
 	OMP_NUM_THREADS=1 $(BIN)/python -m docs.generate
+	mkdir -p docs/_build/extra && $(BIN)/collapse-theory explore --export docs/_build/extra/explore.html
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
 
 book: $(DOCS)  ## the book of derivations (needs pdflatex and makeindex) -> docs/_build/book/derivations.pdf

@@ -39,4 +39,5 @@ html_theme = "furo"
 html_title = "collapse-theory"
 html_show_copyright = False
 html_static_path = ["_static"]
+html_extra_path = ["_build/extra"]  # the explorer as one page, which make docs writes
 html_css_files = ["site.css"]
