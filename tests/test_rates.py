@@ -274,7 +274,9 @@ def test_slopes_far_out_are_the_exponents(seed):
         pytest.param({"beta": Q(3, 2), "r": 1, "gamma_sigma": 3}, Q(3, 5), 1, marks=pytest.mark.heavy),
         ({"beta": 2, "r": Q(1, 2)}, Q(2, 3), 0),  # bias and variance of one order
         ({"beta": 2, "r": 1}, Q(2, 5), 1),
-        pytest.param({"beta": 2, "r": Q(1, 2), "gamma_sigma": 2}, 2, 0, marks=pytest.mark.heavy),  # the effective ridge and lam of one order
+        pytest.param(
+            {"beta": 2, "r": Q(1, 2), "gamma_sigma": 2}, 2, 0, marks=pytest.mark.heavy
+        ),  # the effective ridge and lam of one order
     ],
 )
 def test_on_a_boundary_the_logarithm_is_that_of_the_boundary(arguments, ridge, power):

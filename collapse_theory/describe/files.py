@@ -137,7 +137,7 @@ def read_description(text: str, name: str = "description") -> tuple[Pipeline, Se
         name: What messages and the title call it.
 
     Raises:
-        ParseError: As in :func:`load`, and if a spectrum, target or overlap is that of a file.
+        ParseError: As in :func:`load`, and if a spectrum, target, overlap or family is that of a file.
         PipelineError: If the pipeline is malformed.
         DomainError: If a value is out of range.
 
@@ -145,9 +145,12 @@ def read_description(text: str, name: str = "description") -> tuple[Pipeline, Se
     Pipeline(3 samples, 3 fits)
     """
     document = parse_toml(text, name)
-    for key, given in _flat(
-        {key: document[key] for key in ("spectrum", "target", "overlaps") if key in document}
-    ).items():
+    said: dict[str, Any] = {
+        key: document[key] for key in ("spectrum", "target", "overlaps", "family") if key in document
+    }
+    curves = document["curve"] if isinstance(document.get("curve"), list) else []
+    said |= {f"curve {i}": c["family"] for i, c in enumerate(curves) if isinstance(c, Mapping) and "family" in c}
+    for key, given in _flat(said).items():
         if isinstance(given, str) and given.partition(":")[0].strip() in {"file", "coefficients"}:
             raise ParseError(
                 f"{name}: {key} needs to be written out, got {shown(given)}, which is in a file; load the file from Python"
