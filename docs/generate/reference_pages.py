@@ -94,7 +94,7 @@ def files_page() -> str:
     """Return the reference of pipeline files in Markdown."""
     settings = documented(Settings, "Attributes") | {
         "rows": "How many of the first rows of the data set; the default is all.",
-        "kernel": "Kernel among the rows of the data set in place of its inputs: `rbf:gamma=0.01` or `polynomial:degree=3,offset=1`.",
+        "kernel": "Kernel among the rows in place of its inputs: `rbf:gamma=0.01` or `polynomial:degree=3,offset=1`.",
         "overlaps": "Of several truths: numbers, or files of one product per direction, by \"NAME,NAME\".",
         "curve": "Tables with a name each: theories to compare, each with its own arguments or values of symbols.",
     }  # fmt: skip
