@@ -260,7 +260,7 @@ def test_a_file_has_filters(tmp_path):
 def test_it_prints_contours():
     text = chain((9, FLOW(ct.symbols.t), 0.3), (30, 0.1, 0.2)).latex()
     for part in (
-        r"f_{0}(z) = 1 - e^{-z t}",
+        r"f_{0}(z) = 1 - e^{-t z}",
         r"f(z) = \frac{z}{0.1 + z}",
         r"\oint\!\oint \frac{f_{0}(z_{1}) f_{0}(z_{2})}{z_{1} z_{2}}",
         r"R(z) = \left(\Sigma + \kappa(z) I\right)^{-1}",

@@ -117,7 +117,7 @@ VALUES = {"T": 12, "lam": 0.1, "sigma": 0.1}
 
 # A good value of every parameter by name; by "callable.parameter" where one name means two things.
 GOOD = {
-    "time": 2.0, "step": 0.1, "steps": 5, "filter": None, "features": None,
+    "time": 2.0, "step": 0.1, "steps": 5, "filter": None, "features": None, "backend": "numpy",
     "T": 12, "d": 4, "n": 1, "noise": 0.1, "ridge": 0.1, "lam": 0.1, "kappa": 0.5, "order": 1, "scale": 1.0, "beta": 1.5,
     "spikes": [3.0, 2.0], "bulk": 1.0, "values": [2.0, 1.0, 0.5, 0.5], "norm2": 1.0, "r": 0.5, "center": True,
     "X": np.random.default_rng(0).standard_normal((9, 3)), "y": np.arange(9.0), "K": np.eye(9), "spectrum": SPECTRUM,

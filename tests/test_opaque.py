@@ -133,7 +133,8 @@ def value(e):
 
 
 def test_every_class_is_here():
-    assert {type(x) for x in SAMPLES} == leaves(Opaque)
+    of_formulas = {c for c in leaves(Opaque) if not c.__module__.startswith("collapse_theory.present")}
+    assert {type(x) for x in SAMPLES} == of_formulas  # what is only printed has no value
 
 
 @every

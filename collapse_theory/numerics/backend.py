@@ -33,7 +33,7 @@ def predictor_of(
     Raises:
         DomainError: If the formula does not take them, there is no such back end, or it is not installed.
     """
-    if backend not in BACKENDS:
+    if not isinstance(backend, str) or backend not in BACKENDS:
         raise DomainError(f'backend needs to be "numpy" or "jax", got {shown(backend)}{nearest(backend, BACKENDS)}')
     given = (formula.program, formula.name, spectrum, target, overlaps)
     if backend == "numpy":
