@@ -337,7 +337,7 @@ class Eigenvalues(Spectrum):
     def __post_init__(self) -> None:
         """Check and freeze the values."""
         object.__setattr__(self, "values", real_array(self.values, "eigenvalues", nonnegative=True))
-        if not (self.nodes > 0).any():
+        if self.rank == 0:
             raise DomainError("eigenvalues needs a positive value, got only zeros; there is nothing to learn from")
 
     @property

@@ -52,6 +52,7 @@ _PANELS = 1 << 10
 _LONG = 1 << 7  # data that are worth nodes of their own on the way
 _FEW = 14  # nodes that are worth it
 _DIGITS = 19.0
+_TINY = 1e-300  # whose inverse is far from the largest number
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,10 @@ def _fewer(
         return s, weights
     powers = work[:count, : s.size]  # the row of ones stays
     np.subtract(s, middle, out=powers[1])
-    powers[1] /= half
+    if half > _TINY:
+        powers[1] *= 1 / half
+    else:
+        powers[1] /= half
     for k in range(2, count):
         np.multiply(powers[k - 1], powers[1], out=powers[k])
     sums = np.array(

@@ -16,19 +16,21 @@ import numpy as np
 __all__ = ["compiled_polynomial", "compiled_roots", "polynomial", "roots"]
 
 _STEPS = 40
-_SHORT = 1e-9
+_SHORT = 1e-8
 _LN2 = math.log(2)
 
 
 def polynomial(table: np.ndarray, row: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Return the polynomials of the given rows at z; arguments as of :func:`.octaves.horner`."""
+    """Return the polynomials, of an even degree, of the given rows at z; arguments as of :func:`.octaves.horner`."""
     out = np.empty(z.size)
-    last = table.shape[0] - 1
+    half = table.shape[0] // 2  # even and odd powers apart: neither sum waits for the other
     for i in range(z.size):
-        value = table[last, row[i]]
-        for k in range(last - 1, -1, -1):
-            value = value * z[i] + table[k, row[i]]
-        out[i] = value
+        square, r = z[i] * z[i], row[i]
+        even, odd = table[2 * half, r], 0.0
+        for k in range(half - 1, -1, -1):
+            even = even * square + table[2 * k, r]
+            odd = odd * square + table[2 * k + 1, r]
+        out[i] = even + z[i] * odd
     return out
 
 
@@ -52,33 +54,35 @@ def roots(
         ends: Ends of the octaves.
         directions: Directions above the boundary of each octave.
         edges: The small part of the degrees of freedom at the ends.
-        table: The polynomials of the small part, shape (degree + 1, octaves + 2).
+        table: The polynomials of the small part, of an even degree, shape (octaves + 2, degree + 1).
         rough_steps: How many steps take a part of the polynomial.
         rough_terms: Its terms.
     """
-    out = np.full(rows.size, np.nan)
-    last = table.shape[0] - 1
+    out, per_end = np.full(rows.size, np.nan), 1 / ends
+    last, rough_half = table.shape[1] // 2, rough_terms // 2  # even and odd powers apart
     for i in range(rows.size):
         plain, more = spare[i] == np.inf, spare[i]
-        low, high = 0, ends.size
-        while low < high:
-            middle = (low + high) // 2
-            phi = load[i] / ends[middle]
+        low, size = 0, ends.size
+        while size > 0:  # without a branch on the outcome, which no processor can foresee
+            middle = low + size // 2
+            phi = load[i] * per_end[middle]
             if not plain:
                 phi = 2 * phi / (more + math.sqrt(more * more + 4 * phi))
-            if (rows[i] - directions[middle]) + edges[middle] < phi:
-                low = middle + 1
-            else:
-                high = middle
+            above = (rows[i] - directions[middle]) + edges[middle] < phi
+            low = middle + 1 if above else low
+            size = size - size // 2 - 1 if above else size // 2
         if low == 0 or low == ends.size:
             continue
-        base, left, x = ends[low - 1], rows[i] - directions[low - 1], 0.5
+        base, left, x, coefficients = ends[low - 1], rows[i] - directions[low - 1], 0.5, table[low]
         for step in range(_STEPS):
-            top = last if step >= rough_steps else rough_terms - 1
-            z, value, slope = 2 * x - 1, table[top, low], 0.0
-            for k in range(top - 1, -1, -1):
-                slope = slope * z + value
-                value = value * z + table[k, low]
+            half = last if step >= rough_steps else rough_half
+            z = 2 * x - 1
+            square, even, odd, rise, bend = z * z, coefficients[2 * half], 0.0, 0.0, 0.0
+            for k in range(half - 1, -1, -1):
+                rise, bend = rise * square + even, bend * square + odd
+                even = even * square + coefficients[2 * k]
+                odd = odd * square + coefficients[2 * k + 1]
+            value, slope = even + z * odd, odd + 2 * z * (rise + z * bend)
             phi = fall = load[i] / (base * 2.0**x)
             if not plain:
                 phi = 2 * phi / (more + math.sqrt(more * more + 4 * phi))
@@ -98,7 +102,7 @@ def _compiled(f: Callable[..., Any]) -> Callable[..., Any] | None:
         return None
     from numba import njit
 
-    compiled: Callable[..., Any] = njit(cache=True, nogil=True)(f)
+    compiled: Callable[..., Any] = njit(cache=True, nogil=True, fastmath={"contract"})(f)  # a product and a sum in one
     return compiled
 
 

@@ -52,7 +52,7 @@ __all__ = ["Batch", "Float64Program", "trace_table"]
 
 _BLOCK = 1 << 17  # entries of a (batch, node) array: a megabyte, so that a block costs more than the calls on it
 _CACHED = 1 << 15  # of which a few fit the cache
-_POINTS = 1 << 14  # points of a block where the eigenvalues are only met in tables
+_POINTS = 1 << 16  # points of a block where the eigenvalues are only met in tables
 
 
 @dataclass(frozen=True)

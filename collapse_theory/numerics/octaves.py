@@ -266,6 +266,11 @@ class Octaves:
         return np.column_stack([below, polynomials(values), above])
 
     @cached_property
+    def by_octave(self) -> np.ndarray:
+        """The polynomials of c, shape (rows, degree + 1): those of an octave side by side."""
+        return np.ascontiguousarray(self.complement.T)
+
+    @cached_property
     def apart(self) -> np.ndarray:
         r"""The polynomials of :math:`v=\mathrm{df}_1-\mathrm{df}_2`."""
         s, w = self.measure.nodes, self.measure.weights
@@ -321,7 +326,7 @@ class Octaves:
         """Return the roots, positive; NaN where the iteration does not settle."""
         if given.rows.size >= _MANY and (loop := compiled_roots()) is not None:
             rough = _ROUGH_STEPS, _ROUGH_TERMS
-            out = np.asarray(loop(given.rows, *given.numbers(), *self.edges, self.complement, *rough))
+            out = np.asarray(loop(given.rows, *given.numbers(), *self.edges, self.by_octave, *rough))
             rest = np.flatnonzero(np.isnan(out))
             if rest.size:
                 out[rest] = self._blocks(given.at(rest))
