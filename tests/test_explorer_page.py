@@ -126,8 +126,9 @@ def test_buttons_copy(opened, address):
     assert copied("latex") == ct.catalog["ridge-replace"].error.latex()
     assert 'ct.catalog["ridge-replace"].error' in copied("python")
     assert tomllib.loads(copied("toml"))["spectrum"] == "powerlaw:d=300,beta=1.5"
-    slide(page, "lam", 5)
-    page.wait_for_function("() => location.hash.includes('lam=0.0')")
+    before = page.evaluate("() => location.hash")
+    slide(page, "sigma", 5)
+    page.wait_for_function("before => location.hash !== before", arg=before)
     page.wait_for_timeout(400)
     link, shown = copied("link"), value(page)
     again = opened(link)
