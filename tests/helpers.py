@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,17 @@ from collapse_theory.symbols import d, lam, sigma
 from tests.points import POINTS, D
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+EXPLORER = (
+    sys.executable,
+    "-c",
+    "from collapse_theory.cli.main import run; run()",
+    "explore",
+    "--port",
+    "0",
+    "--no-browser",
+)
 
 
 # ---------------------------------------------------------------- simulations of a moment

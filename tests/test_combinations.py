@@ -13,14 +13,7 @@ import collapse_theory as ct
 from collapse_theory.describe.recognise import chain, own_inputs
 from tests import naive
 from tests import reference as ref
-
-D = 12
-S = np.arange(1, D + 1) ** -1.1
-ENERGY = np.linspace(2, 0.5, D)
-SMALL = {"spectrum": ct.Eigenvalues(S), "target": ct.Energies(ENERGY)}
-GRID = np.linspace(0.4, 1.6, 40)
-SPREAD = np.linspace(1.6, 0.4, 40) / 20
-LARGE = {"spectrum": ct.Eigenvalues(GRID), "target": ct.Energies(SPREAD)}
+from tests.two_sizes import ENERGY, GRID, LARGE, SMALL, SPREAD, D, S
 
 
 def independent(count, T=9, sigma=0.5, ridge=0.1):

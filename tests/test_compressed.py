@@ -324,3 +324,14 @@ def test_loops_over_points_give_what_arrays_give(compiled, monkeypatch):
     for p, got in zip(problems_, found, strict=True):
         np.testing.assert_allclose(got, octaves.solve(p), rtol=8 * EPS)
     np.testing.assert_allclose(spread, octaves.spread(found[0]), rtol=8 * EPS)
+
+
+def test_loops_compile_where_nothing_can_be_kept_on_disk(monkeypatch):
+    """A package and a home that are read-only: numba has no place for its cache."""
+    caching = pytest.importorskip("numba.core.caching")
+    monkeypatch.setattr(caching.FunctionCache._impl_class, "_locator_classes", [])
+    loop = fast._compiled.__wrapped__(fast.polynomial)
+    table, z = np.arange(6.0).reshape(3, 2), np.array([0.5, -2.0])
+    np.testing.assert_allclose(
+        loop(table, np.array([0, 1]), z), [0 + 2 * 0.5 + 4 * 0.25, 1 - 3 * 2 + 5 * 4], rtol=1e-15
+    )

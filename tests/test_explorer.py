@@ -29,7 +29,7 @@ from collapse_theory.explore.snippets import python_code, toml_code
 from collapse_theory.explore.state import State
 from collapse_theory.explore.subject import first_state, subject
 from collapse_theory.explore.uploads import diagnosis, matrix
-from tests.helpers import ROOT, call
+from tests.helpers import EXPLORER, ROOT, call
 
 SMALL = State("ridge-clean", spectrum="powerlaw:d=20,beta=1.2", values={"T": 40, "sigma": 0.5, "lam": 0.1})
 GRAPH = """
@@ -310,16 +310,7 @@ def test_a_taken_port_and_a_missing_extra_are_one_line(monkeypatch):
 @pytest.mark.heavy
 def test_an_interrupt_ends_the_server_quietly():
     pytest.importorskip("uvicorn", reason="needs the extra explore")
-    command = [
-        sys.executable,
-        "-c",
-        "from collapse_theory.cli.main import run; run()",
-        "explore",
-        "--port",
-        "0",
-        "--no-browser",
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(EXPLORER, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         address = re.search(r"http://127\.0\.0\.1:\d+/", server.stdout.readline())[0]
         with urllib.request.urlopen(address, timeout=60) as page:
             assert "collapse" in page.read().decode()

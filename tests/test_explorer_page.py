@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-import sys
 import tomllib
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 import collapse_theory as ct
 from collapse_theory.explore.export import static_page
 from collapse_theory.explore.presets import PRESETS
+from tests.helpers import EXPLORER
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright's client: pip install playwright")
 pytest.importorskip("uvicorn", reason="needs the extra explore")
@@ -21,16 +21,7 @@ pytestmark = [pytest.mark.heavy, pytest.mark.skipif(CHROMIUM is None, reason="ne
 
 @pytest.fixture(scope="module")
 def address():
-    command = [
-        sys.executable,
-        "-c",
-        "from collapse_theory.cli.main import run; run()",
-        "explore",
-        "--port",
-        "0",
-        "--no-browser",
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(EXPLORER, stdout=subprocess.PIPE, text=True) as server:
         yield re.search(r"http://\S+", server.stdout.readline())[0]
         server.terminate()
 

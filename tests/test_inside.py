@@ -12,13 +12,8 @@ from mpmath import mp, mpf
 import collapse_theory as ct
 from tests import naive
 from tests import reference as ref
+from tests.two_sizes import ENERGY, GRID, SMALL, SPREAD, D, S
 
-D = 12
-S = np.arange(1, D + 1) ** -1.1
-ENERGY = np.linspace(2, 0.5, D)
-SMALL = {"spectrum": ct.Eigenvalues(S), "target": ct.Energies(ENERGY)}
-GRID = np.linspace(0.4, 1.6, 40)
-SPREAD = np.linspace(1.6, 0.4, 40) / 20
 OTHER = GRID[::-1] ** 2
 LARGE = {
     "spectrum": {"Sigma": ct.Eigenvalues(GRID), "Sigma2": ct.Eigenvalues(OTHER)},

@@ -1,6 +1,5 @@
 """Labels of a sample as a source: self-distillation and signed mixing, closed forms, runs by the definition, bad input."""
 
-import numpy as np
 import pytest
 import sympy as sp
 from hypothesis import given, settings
@@ -19,14 +18,7 @@ from collapse_theory.describe.recognise import (
 )
 from tests import naive
 from tests import reference as ref
-
-D = 12
-S = np.arange(1, D + 1) ** -1.1
-ENERGY = np.linspace(2, 0.5, D)
-SMALL = {"spectrum": ct.Eigenvalues(S), "target": ct.Energies(ENERGY)}
-GRID = np.linspace(0.4, 1.6, 40)
-SPREAD = np.linspace(1.6, 0.4, 40) / 20
-LARGE = {"spectrum": ct.Eigenvalues(GRID), "target": ct.Energies(SPREAD)}
+from tests.two_sizes import ENERGY, GRID, LARGE, SMALL, SPREAD, D, S
 
 
 def distilled(xi, T, lam, sigma, rounds=1):

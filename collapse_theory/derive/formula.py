@@ -215,8 +215,8 @@ class ErrorFormula(NearNames):
             spectrum: Eigenvalues of the input covariance.
             target: Energies of the true coefficients, or of several truths a mapping by name.
             overlaps: Overlaps of several truths, as in :meth:`evaluate`.
-            backend: Whose arrays it computes with: NumPy's, or with the optional extra ``jax`` those of JAX, for gradients,
-                ``vmap`` and GPUs.
+            backend: Whose arrays it computes with: NumPy's, or with the optional extra ``jax`` those of JAX, for gradients
+                and ``vmap``.
 
         Returns:
             A callable that takes the remaining values by name: ``predict(T=..., lam=...)``.

@@ -102,7 +102,12 @@ def _compiled(f: Callable[..., Any]) -> Callable[..., Any] | None:
         return None
     from numba import njit
 
-    compiled: Callable[..., Any] = njit(cache=True, nogil=True, fastmath={"contract"})(f)  # a product and a sum in one
+    how: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}}  # a product and a sum in one
+    compiled: Callable[..., Any]
+    try:
+        compiled = njit(cache=True, **how)(f)
+    except RuntimeError:  # nowhere to write: every process compiles its own
+        compiled = njit(**how)(f)
     return compiled
 
 
