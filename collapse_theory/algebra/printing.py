@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Add, Expr, Mul
+from sympy import Add, Expr, Mul, S, factor
 
 from collapse_theory.symbols import Eigenvalue
 
@@ -67,10 +67,28 @@ def _sum(f: Expr, printer: Any) -> str:
 
 def _factor(f: Expr, printer: Any) -> str:
     base, exponent = f.as_base_exp()
+    if isinstance(base, Add) and exponent.is_even:
+        base = _square_root(base)
     body = matrix_function(base, printer) if base != f or not f.is_Function else rf"{printer.doprint(f)}"
     if isinstance(base, Add):
         body = rf"\left({body}\right)"
     return body if exponent == 1 else rf"{body}^{{{printer.doprint(exponent)}}}"
+
+
+def _square_root(f: Add) -> Expr:
+    """Return ``f`` or ``-f``, whichever has fewer minus signs, each matrix once: an even power does not tell them apart."""
+    negative = sum(a.could_extract_minus_sign() for a in f.args)
+    coefficients: dict[Expr, Expr] = {}
+    for a in f.args if 2 * negative <= len(f.args) else [-a for a in f.args]:
+        c, matrix = a.as_independent(*f.atoms(Eigenvalue), as_Add=False)
+        coefficients[matrix] = coefficients.get(matrix, S.Zero) + c
+    return Add(*(_without_minus(factor(c)) * matrix for matrix, c in coefficients.items()))
+
+
+def _without_minus(c: Expr) -> Expr:
+    """Return a product with its minus sign in a sum of it, if it has one: :math:`-p(q-1)` is :math:`p(1-q)`."""
+    sums = [a for a in c.args if a.is_Add] if c.is_Mul and c.args[0].is_negative else []
+    return Mul(-1, *(-a if a is sums[0] else a for a in c.args)) if sums else c
 
 
 def _has_eigenvalue(f: Expr) -> bool:
